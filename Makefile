@@ -1,0 +1,38 @@
+# Everything a newcomer or CI runs. `make sweep` and `make test` need nothing but Python >= 3.11.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: sweep test fast lint bench clean
+
+sweep: $(VENV)/.installed
+	$(BIN)/python -m harness.sweep +sweep=ablation_refractory
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest
+
+fast: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.neuron
+
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-peers.txt
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-peers.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist

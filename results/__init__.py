@@ -1,0 +1,1 @@
+"""The contract between the harness, which writes results, and the reports, which read them."""

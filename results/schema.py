@@ -1,0 +1,141 @@
+"""What one run leaves behind: one row of one parquet file, and the manifest of the sweep that asked for it.
+
+Units are in the field names or comments. Every fraction lies in [0, 1]. A failed run has the same columns, with
+`status = "failed"`, a readable `error` and nulls for what was never measured.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+
+Status = Literal["done", "failed"]
+
+EPOCHS = pa.list_(
+    pa.struct(
+        [
+            ("epoch", pa.int32()),  # counted from 1
+            ("train_loss", pa.float64()),  # mean cross entropy, nats per example
+            ("train_accuracy", pa.float64()),
+            ("validation_loss", pa.float64()),
+            ("validation_accuracy", pa.float64()),
+            ("learning_rate", pa.float64()),  # of the base group at the end of the epoch
+            ("seconds", pa.float64()),
+        ]
+    )
+)
+
+LAYERS = pa.list_(
+    pa.struct(
+        [
+            ("layer", pa.int32()),  # counted from 0, the layer next to the encoder
+            ("firing_rate", pa.float64()),  # spikes / (channels * real tokens), test set, evaluation mode
+            ("silent", pa.float64()),  # share of channels that fire at less than 0.1 % of the steps
+            ("saturated", pa.float64()),  # share of channels that fire at more than 90 % of the steps
+            ("input_std", pa.float64()),  # standard deviation of the neuron's input, mean over channels
+            ("leak_before", pa.float64()),  # neuron parameters, mean over channels, before and after training
+            ("leak_after", pa.float64()),
+            ("threshold_before", pa.float64()),
+            ("threshold_after", pa.float64()),
+            ("refractory_before", pa.float64()),  # in units of the threshold
+            ("refractory_after", pa.float64()),
+            ("decay_before", pa.float64()),
+            ("decay_after", pa.float64()),
+        ]
+    )
+)
+
+PREDICTIONS = pa.list_(
+    pa.struct(
+        [
+            ("example", pa.int32()),  # position in the test set
+            ("label", pa.int32()),
+            ("prediction", pa.int32()),
+            ("score", pa.float32()),  # softmax probability of the prediction
+        ]
+    )
+)
+
+RUN = pa.schema(
+    [
+        ("id", pa.string()),
+        ("schema_version", pa.int32()),
+        ("status", pa.string()),  # done | failed
+        ("error", pa.string()),  # one sentence for people; null when done
+        ("traceback", pa.string()),
+        ("task", pa.string()),
+        ("neuron", pa.string()),
+        ("scale", pa.string()),  # laptop | gpu | paper
+        ("seed", pa.int64()),
+        ("config", pa.string()),  # JSON of everything that decides the outcome; its hash is the id
+        ("environment", pa.string()),  # JSON: versions, device, threads, seed streams
+        ("code_version", pa.string()),
+        ("started_at", pa.string()),  # ISO 8601, UTC
+        ("duration_s", pa.float64()),
+        ("parameters", pa.int64()),  # trainable
+        ("test_accuracy", pa.float64()),  # of the weights with the best validation accuracy
+        ("validation_accuracy", pa.float64()),  # of the same weights
+        ("best_epoch", pa.int32()),
+        ("shortcut_accuracy", pa.float64()),  # test accuracy of the task's shortcut, see the task's docstring
+        ("majority_accuracy", pa.float64()),  # test accuracy of always answering train's commonest label
+        ("firing_rate", pa.float64()),  # mean over layers
+        ("silent", pa.float64()),
+        ("saturated", pa.float64()),
+        ("train_samples_per_s", pa.float64()),
+        ("train_tokens_per_s", pa.float64()),  # real tokens, padding not counted
+        ("train_ms_per_step", pa.float64()),
+        ("test_samples_per_s", pa.float64()),
+        ("test_tokens_per_s", pa.float64()),
+        ("machine_shared", pa.bool_()),  # other runs used the machine while this one was timed
+        ("peak_memory_mib", pa.float64()),  # CPU: resident set sampled each epoch; GPU: allocator peak
+        ("energy_nj_per_token", pa.float64()),  # recurrent execution, 45 nm, see harness/metrics.py
+        ("dense_energy_nj_per_token", pa.float64()),  # the same network with a dense (MAC) mixing layer, no neuron
+        ("undetermined", pa.float64()),  # PMBC's undetermined fraction; 0 for exact solvers
+        ("epochs", EPOCHS),
+        ("layers", LAYERS),
+        ("predictions", PREDICTIONS),
+    ],
+    metadata={"spike_ssm.schema_version": str(SCHEMA_VERSION)},
+)
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a sweep: its id and where it stands on every axis, e.g. `{"task": "listops", "refractory": "none"}`.
+
+    `variant` names the point without task and seed: runs with one variant and one task are averaged over seeds.
+    """
+
+    id: str
+    axes: dict[str, str]
+    variant: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a sweep set out to run; the report compares it with what is there."""
+
+    name: str
+    title: str
+    question: str
+    scale: str
+    scale_note: str  # the banner's sentence: what this scale is and is not
+    baseline: str | None  # variant that the others are compared with
+    command: str  # repeats the sweep
+    runs: list[PlannedRun] = field(default_factory=list)
+    variant_notes: dict[str, str] = field(default_factory=dict)  # one sentence a variant
+    task_notes: dict[str, str] = field(default_factory=dict)  # one sentence a task: what its shortcut is
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain containers, for a JSON file."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(content: dict[str, Any]) -> Manifest:
+        """The inverse of `to_json`."""
+        return Manifest(**{**content, "runs": [PlannedRun(**run) for run in content["runs"]]})
