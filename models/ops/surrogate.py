@@ -1,0 +1,74 @@
+"""Surrogate gradients of the spike, as functions of the normalised potential z = u / threshold - 1.
+
+The spike is a step of z; its derivative is replaced by a density g(z) of unit area and half-width `width`. The
+density's primitive G, a soft step from 0 to 1, is what the surrogate gradient is the true gradient of; tests use it
+for finite differences. Sources: piecewise quadratic SPikE-SSM's default here (our reading), arctan Fang et al. 2021
+(arXiv 2007.05785), sigmoid and rectangular Wu et al. 2018 (arXiv 1706.02609), fast sigmoid Zenke & Ganguli 2018
+(arXiv 1705.11146); the normalisation to unit area is ours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Surrogate(NamedTuple):
+    """density g and primitive G, each a function of z / width; the density still has to be divided by width."""
+
+    density: Callable[[Tensor], Tensor]
+    primitive: Callable[[Tensor], Tensor]
+
+
+def _quadratic_primitive(z: Tensor) -> Tensor:
+    inside = z.clamp(-1, 1)
+    return 0.5 + inside - 0.5 * inside * inside.abs()
+
+
+SURROGATES: dict[str, Surrogate] = {
+    "piecewise_quadratic": Surrogate(lambda z: (1 - z.abs()).clamp(min=0), _quadratic_primitive),
+    "arctan": Surrogate(
+        lambda z: 1 / (1 + (math.pi * z) ** 2), lambda z: 0.5 + torch.atan(math.pi * z) / math.pi
+    ),
+    "sigmoid": Surrogate(lambda z: torch.sigmoid(z) * torch.sigmoid(-z), torch.sigmoid),
+    "rectangular": Surrogate(
+        lambda z: 0.5 * (z.abs() < 1).to(z.dtype), lambda z: 0.5 + 0.5 * z.clamp(-1, 1)
+    ),
+    "fast_sigmoid": Surrogate(
+        lambda z: 0.5 / (1 + z.abs()) ** 2, lambda z: 0.5 + 0.5 * z / (1 + z.abs())
+    ),
+}
+"""Surrogate name -> its functions. The order is the numbering that compiled kernels use."""
+
+
+def surrogate_gradient(z: Tensor, name: str, width: float) -> Tensor:
+    """g(z), any shape; integrates to one over z."""
+    return SURROGATES[name].density(z / width) / width
+
+
+def surrogate_primitive(z: Tensor, name: str, width: float) -> Tensor:
+    """G(z), any shape, in [0, 1]; its derivative is `surrogate_gradient`."""
+    return SURROGATES[name].primitive(z / width)
+
+
+class _Spike(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, z: Tensor, fired: Tensor, name: str, width: float) -> Tensor:  # type: ignore[override]
+        ctx.save_for_backward(z)
+        ctx.surrogate = (name, width)  # type: ignore[attr-defined]
+        return fired.to(z.dtype)
+
+    @staticmethod
+    def backward(ctx, grad):  # type: ignore[no-untyped-def, override]
+        (z,) = ctx.saved_tensors
+        return grad * surrogate_gradient(z, *ctx.surrogate), None, None, None
+
+
+def spike(potential: Tensor, threshold: Tensor, name: str, width: float) -> Tensor:
+    """1 where potential >= threshold, else 0, in the potential's dtype; differentiable by the surrogate."""
+    spikes: Tensor = _Spike.apply(potential / threshold - 1, potential >= threshold, name, width)  # type: ignore[no-untyped-call]
+    return spikes
