@@ -1,0 +1,85 @@
+"""The SPikE-SSM block: norm, S4D, neuron, dropout, gated mixing, residual.
+
+Source: arXiv 2410.17268 and its sister arXiv 2408.14909; the placement of the neuron after the SSM is our reading.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from torch import Tensor, nn
+from torch.nn.functional import glu
+
+from models.neurons import Neuron
+from models.norm import ChannelLayerNorm, MaskedBatchNorm
+from models.ssm import S4D
+
+
+class Operations(NamedTuple):
+    """Real operations of one time step in recurrent execution; memory traffic is not counted."""
+
+    multiply_accumulates: float
+    accumulates: float  # independent of spikes
+    accumulates_per_rate: float  # to be multiplied with the firing rate
+
+
+class Observer(Protocol):
+    """Is shown what the neuron of a block receives and sends."""
+
+    def add(self, x: Tensor, spikes: Tensor, mask: Tensor | None, undetermined: Tensor | None) -> None:
+        """See `models.activity.LayerActivity.add`."""
+
+
+class Block(nn.Module):
+    """[B, H, L] -> [B, H, L]. No norm stands between SSM and neuron: the threshold would cease to be a gauge.
+
+    prenorm: the norm acts on the block's input; else on the sum of residual and output.
+    """
+
+    def __init__(
+        self,
+        ssm: S4D,
+        neuron: Neuron,
+        norm: MaskedBatchNorm | ChannelLayerNorm,
+        *,
+        channels: int,
+        prenorm: bool,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.channels = channels
+        self.prenorm = prenorm
+        self.norm = norm
+        self.ssm = ssm
+        self.neuron = neuron
+        self.dropout = nn.Dropout(dropout)
+        self.mixing = nn.Conv1d(channels, 2 * channels, kernel_size=1)
+        self.observer: Observer | None = None
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """x [B, H, L]; mask [B, 1, L], True at real tokens, or None when there is no padding."""
+        drive = self.norm(x, mask) if self.prenorm else x
+        if mask is not None:
+            drive = drive * mask  # the convolution reaches across padding
+        membrane_input = self.ssm(drive)
+        spikes = self.neuron(membrane_input)
+        if self.observer is not None:
+            undetermined = getattr(self.neuron, "undetermined", None)
+            self.observer.add(membrane_input.detach(), spikes.detach(), mask, undetermined)
+        x = x + glu(self.mixing(self.dropout(spikes)), dim=1)
+        return x if self.prenorm else self.norm(x, mask)
+
+    def operations_per_step(self) -> Operations:
+        """Norm, SSM, neuron, mixing (an accumulate for each spike and output) and gate, for one token."""
+        h = self.channels
+        neuron_mac, neuron_ac = self.neuron.operations_per_step()
+        return Operations(
+            multiply_accumulates=self.ssm.multiplications_per_step() + h * (neuron_mac + 2),  # 2: norm and gate
+            accumulates=h * (neuron_ac + 2),  # 2: the biases of the mixing
+            accumulates_per_rate=h * (2 * h + 1),  # 1: the reset
+        )
+
+    def dense_operations_per_step(self) -> Operations:
+        """The same block with a dense activation: the mixing multiplies, and there is no neuron to update."""
+        h = self.channels
+        return Operations(self.ssm.multiplications_per_step() + h * (2 * h + 2), 2 * h, 0)

@@ -1,0 +1,20 @@
+"""Neurons, one file each. To add one: write its file, add it here, and give it a YAML in sweeps/neuron."""
+
+from __future__ import annotations
+
+from models.neurons.base import Neuron, NeuronSettings
+from models.neurons.refractory_lif import RefractoryLIF, RefractoryLIFSettings
+
+NEURONS: dict[str, tuple[type[Neuron], type[NeuronSettings]]] = {
+    "refractory_lif": (RefractoryLIF, RefractoryLIFSettings)
+}
+"""Neuron name -> (module, its settings)."""
+
+
+def build_neuron(channels: int, settings: NeuronSettings) -> Neuron:
+    """The neuron that `settings` describe, over `channels` channels."""
+    module, _ = NEURONS[settings.name]
+    return module(channels, settings)  # type: ignore[arg-type, call-arg]
+
+
+__all__ = ["NEURONS", "Neuron", "NeuronSettings", "RefractoryLIF", "RefractoryLIFSettings", "build_neuron"]

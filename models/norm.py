@@ -1,0 +1,45 @@
+"""Normalisation over real tokens of [B, H, L]; `mask` [B, 1, L] is True there, None when no token is padding."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class MaskedBatchNorm(nn.BatchNorm1d):
+    """Batch norm whose statistics, running ones included, never see padding."""
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """[B, H, L] -> [B, H, L]."""
+        if mask is None or not self.training:
+            return super().forward(x)
+        count = mask.sum().to(x.dtype)
+        mean = (x * mask).sum((0, 2)) / count
+        centred = x - mean[:, None]
+        variance = (centred.square() * mask).sum((0, 2)) / count
+        self._update_running(mean.detach(), (variance * count / (count - 1).clamp(min=1)).detach())
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return centred * scale[:, None] + self.bias[:, None]
+
+    def _update_running(self, mean: Tensor, unbiased_variance: Tensor) -> None:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
+        self.num_batches_tracked += 1
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(unbiased_variance, self.momentum)
+
+
+class ChannelLayerNorm(nn.LayerNorm):
+    """Layer norm over the channels of each token, so padding cannot matter."""
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # noqa: ARG002 (one signature for all norms)
+        """[B, H, L] -> [B, H, L]."""
+        return super().forward(x.transpose(1, 2)).transpose(1, 2)
+
+
+NORMS: dict[str, type[MaskedBatchNorm] | type[ChannelLayerNorm]] = {
+    "batch": MaskedBatchNorm,
+    "layer": ChannelLayerNorm,
+}

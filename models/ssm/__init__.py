@@ -1,0 +1,5 @@
+"""Diagonal state space models."""
+
+from models.ssm.s4d import S4D
+
+__all__ = ["S4D"]
