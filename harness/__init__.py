@@ -1,0 +1,1 @@
+"""Sweeps: from a Hydra config to runs, jobs and result files."""

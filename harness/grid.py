@@ -1,0 +1,180 @@
+"""From a sweep file to its runs: a product of axes, less exclusions, plus inclusions, times seeds.
+
+An axis is a list of values of a setting or group (`task: [listops]`, `neuron.leak: [0.5, 0.9]`) or a mapping from labels
+to the settings that a label stands for. On the command line an axis narrows the sweep; everything else set there
+holds for every run.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.compose import CommandLine, Composer
+from harness.errors import UserError
+from harness.settings import Settings
+from harness.tasks import TASKS
+from results.schema import PlannedRun
+
+NOTE = "note"
+"""Key of an axis label that describes it to readers instead of setting something."""
+
+
+@dataclass
+class Sweep:
+    """A sweep file. `scales` holds, by scale, further `grid`, `exclude`, `include` and `seeds`."""
+
+    name: str
+    title: str
+    question: str
+    grid: dict[str, Any]
+    seeds: list[int]
+    base: dict[str, Any] = field(default_factory=dict)
+    exclude: list[dict[str, Any]] = field(default_factory=list)
+    include: list[dict[str, Any]] = field(default_factory=list)
+    baseline: dict[str, str] | None = None
+    scales: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class GridRun:
+    """A run of the sweep with its settings."""
+
+    plan: PlannedRun
+    settings: Settings
+
+    @property
+    def label(self) -> str:
+        """What people see: task, variant and seed."""
+        return f"{self.settings.task.name} · {self.plan.variant} · seed {self.plan.seed}"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The runs of a sweep, its baseline variant and a note for each variant that has one."""
+
+    runs: list[GridRun]
+    baseline: str | None
+    variant_notes: dict[str, str]
+
+
+_Axes = dict[str, dict[str, dict[str, Any]]]
+"""Axis -> label -> settings."""
+
+
+def load_sweep(composer: Composer, name: str, scale: str) -> Sweep:
+    """The sweep file `name` as it stands at `scale`. Raises `UserError`, naming the file and the valid keys."""
+    content = composer.load_sweep(name)
+    fields = set(Sweep.__dataclass_fields__) - {"name"}
+    unknown = set(content) - fields
+    missing = {"title", "question", "grid", "seeds"} - set(content)
+    if unknown or missing:
+        problem = f"unknown keys {sorted(unknown)}" if unknown else f"no {sorted(missing)}"
+        raise UserError(f"The sweep file sweep/{name}.yaml has {problem}; its keys are {', '.join(sorted(fields))}.")
+    sweep = Sweep(name=name, **content)
+    extra = sweep.scales.get(scale, {})
+    if set(extra) - {"grid", "exclude", "include", "seeds"}:
+        raise UserError(
+            f"sweep/{name}.yaml: scales.{scale} may hold grid, exclude, include and seeds, not {sorted(extra)}."
+        )
+    if not isinstance(sweep.grid, Mapping) or not sweep.grid:
+        raise UserError(f"sweep/{name}.yaml: `grid` must map at least one axis to its values.")
+    sweep.grid = {**sweep.grid, **extra.get("grid", {})}
+    sweep.exclude = [*sweep.exclude, *extra.get("exclude", [])]
+    sweep.include = [*sweep.include, *extra.get("include", [])]
+    sweep.seeds = extra.get("seeds", sweep.seeds)
+    return sweep
+
+
+def expand(composer: Composer, command: CommandLine, sweep: Sweep) -> Grid:
+    """All runs of `sweep` that the command line leaves, each once. Raises `UserError`."""
+    overrides = dict(command.overrides)
+    seeds = _listed(overrides.pop("seed", sweep.seeds))
+    if not seeds or not all(isinstance(seed, int) and seed >= 0 for seed in seeds):
+        raise UserError(f"The seeds of sweep {sweep.name!r} must be whole numbers from 0 on, but they are {seeds}.")
+    axes = {name: _axis(sweep.name, name, values) for name, values in sweep.grid.items()}
+    for name in set(axes) & set(overrides):
+        axes[name] = _narrowed(name, axes[name], overrides.pop(name))
+    for key, value in overrides.items():
+        if isinstance(value, list):
+            raise UserError(
+                f"{key} is not an axis of sweep {sweep.name!r} (its axes are {', '.join([*axes, 'seed'])}), "
+                "so it takes one value."
+            )
+    runs: dict[str, GridRun] = {}
+    notes: dict[str, str] = {}
+    for point in _points(sweep, axes):
+        chosen = [axes[axis][label] for axis, label in point.items()]
+        values = {key: value for settings in chosen for key, value in settings.items() if key != NOTE}
+        variant = " / ".join(label for axis, label in point.items() if axis != "task") or "default"
+        notes[variant] = " ".join(settings[NOTE] for settings in chosen if NOTE in settings)
+        for seed in seeds:
+            settings = composer.settings({**sweep.base, **values, "seed": seed, **overrides})
+            plan = PlannedRun(settings.run_id(), point, variant, seed)
+            runs.setdefault(plan.id, GridRun(plan, settings))
+    if not runs:
+        raise UserError(f"Nothing is left of sweep {sweep.name!r} after its exclusions.")
+    return Grid(list(runs.values()), _baseline(sweep, axes), {name: note for name, note in notes.items() if note})
+
+
+def _listed(values: Any) -> list[Any]:
+    return values if isinstance(values, list) else [values]
+
+
+def _axis(sweep: str, name: str, values: Any) -> dict[str, dict[str, Any]]:
+    if name == "task" and values == "all":
+        values = list(TASKS)
+    if not isinstance(values, list | Mapping) or not values:
+        raise UserError(
+            f"sweep/{sweep}.yaml: the axis {name!r} is empty. Give a list of values, or labels with settings."
+        )
+    if isinstance(values, list):
+        return {str(value): {name: value} for value in values}
+    for label, settings in values.items():
+        if not isinstance(settings, Mapping) or not settings:
+            raise UserError(f"sweep/{sweep}.yaml: {name}.{label} must map settings to values, but it is {settings!r}.")
+    return {str(label): dict(settings) for label, settings in values.items()}
+
+
+def _narrowed(name: str, axis: dict[str, dict[str, Any]], wanted: Any) -> dict[str, dict[str, Any]]:
+    """The labels asked for. On an axis of plain values, values that the sweep does not list are fine too."""
+    plain = all(list(settings) == [name] for settings in axis.values())
+    narrowed = {}
+    for value in _listed(wanted):
+        label = str(value)
+        if label not in axis and not plain:
+            raise UserError(f"{name}={label} is not on this sweep's axis; choose from {', '.join(axis)}.")
+        narrowed[label] = axis.get(label, {name: value})
+    return narrowed
+
+
+def _points(sweep: Sweep, axes: _Axes) -> Iterator[dict[str, str]]:
+    excluded = [_checked_point(sweep.name, axes, point) for point in sweep.exclude]
+    for labels in itertools.product(*axes.values()):
+        point = dict(zip(axes, labels, strict=True))
+        if not any(rule.items() <= point.items() for rule in excluded):
+            yield point
+    for included in sweep.include:
+        point = _checked_point(sweep.name, axes, included)
+        if set(point) != set(axes):
+            raise UserError(f"sweep/{sweep.name}.yaml: an include must name every axis: {', '.join(axes)}.")
+        if all(label in axes[axis] for axis, label in point.items()):
+            yield point
+
+
+def _checked_point(sweep: str, axes: _Axes, point: Mapping[str, Any]) -> dict[str, str]:
+    if set(point) - set(axes):
+        raise UserError(f"sweep/{sweep}.yaml: {sorted(point)} are not all axes; the axes are {', '.join(axes)}.")
+    return {axis: str(label) for axis, label in point.items()}
+
+
+def _baseline(sweep: Sweep, axes: _Axes) -> str | None:
+    if sweep.baseline is None:
+        return None
+    named = {axis: str(label) for axis, label in sweep.baseline.items()}
+    for axis, label in named.items():
+        if axis in sweep.grid and label not in _axis(sweep.name, axis, sweep.grid[axis]):
+            raise UserError(f"sweep/{sweep.name}.yaml: the baseline's {axis}={label} is not on the axis {axis!r}.")
+    return " / ".join(named[axis] for axis in axes if axis in named)

@@ -1,0 +1,196 @@
+"""Training and evaluating one network: plain functions of settings and data."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from harness.errors import UserError
+from harness.metrics import Stopwatch, memory_mib, network_measures
+from harness.settings import OptimSettings, Settings
+from harness.streams import epoch_order, seed_torch
+from harness.tasks import Batch, Dataset, Split, batches
+from models.activity import record_activity
+from models.network import Classifier, parameter_groups
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands; `done` is the finished share of its training, in [0, 1]."""
+
+    epoch: int  # counted from 1
+    epochs: int
+    done: float
+    loss: float  # running mean of the epoch, nats
+    validation_accuracy: float | None  # of the latest finished epoch
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Mean loss and accuracy over a split, and each example's label, prediction and its probability, [n]."""
+
+    loss: float
+    accuracy: float
+    labels: Tensor
+    predictions: Tensor
+    scores: Tensor
+
+
+def pick_device(name: str) -> torch.device:
+    """The torch device of `auto`, `cpu` or `cuda`. Raises `UserError` when there is no CUDA device."""
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise UserError("device=cuda, but torch sees no CUDA device here. Use device=auto or device=cpu.")
+    return torch.device("cuda" if name != "cpu" and available else "cpu")
+
+
+def learning_rate_factor(step: int, warmup: int, total: int) -> float:
+    """Linear from 0 to 1 over `warmup` steps, then half a cosine down to 0 at `total`; steps count from 0."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(total - warmup, 1)))
+
+
+@torch.no_grad()
+def evaluate(
+    network: Classifier, split: Split, batch_size: int, device: torch.device, watch: Stopwatch | None = None
+) -> Evaluation:
+    """Every example of `split` once, in evaluation mode; the last batch may be smaller."""
+    network.eval()
+    watch = watch or Stopwatch(device)
+    loss, scores, predictions, labels = 0.0, [], [], []
+    for batch in batches(split, batch_size):
+        here = batch.to(device)
+        watch.start()
+        logits = network(here.tokens, here.lengths)
+        watch.stop(len(batch.labels), int(batch.lengths.sum()))
+        loss += float(cross_entropy(logits, here.labels, reduction="sum"))
+        score, prediction = logits.softmax(-1).max(-1)
+        scores.append(score.cpu())
+        predictions.append(prediction.cpu())
+        labels.append(batch.labels)
+    label, prediction = torch.cat(labels), torch.cat(predictions)
+    accuracy = float((label == prediction).double().mean())
+    return Evaluation(loss / len(split), accuracy, label, prediction, torch.cat(scores))
+
+
+class Trainer:
+    """A network in training: one call of `epoch` after the other."""
+
+    def __init__(self, settings: Settings, data: Dataset, report: Callable[[Progress], None]) -> None:
+        self.settings = settings
+        self.data = data
+        self.report = report
+        self.device = pick_device(settings.device)
+        seed_torch(settings.seed, "initialisation")
+        self.network = Classifier(data.vocabulary, data.classes, settings.model, settings.neuron).to(self.device)
+        optim = settings.optim
+        self.optimiser = torch.optim.AdamW(
+            parameter_groups(self.network, optim.lr, optim.ssm_lr, optim.weight_decay)
+        )
+        self.steps_per_epoch = math.ceil(len(data.train) / optim.batch_size)
+        self.schedule = _schedule(self.optimiser, optim, self.steps_per_epoch)
+        self.watch = Stopwatch(self.device, warmup=min(10, self.steps_per_epoch // 2))
+        self.validation_accuracy: float | None = None
+
+    def epoch(self, epoch: int) -> dict[str, float]:
+        """Train one epoch (counted from 1) and validate; returns its row of `results.schema.EPOCHS`."""
+        started = time.perf_counter()
+        optim, seed = self.settings.optim, self.settings.seed
+        order = epoch_order(seed, epoch, len(self.data.train))
+        self.network.train()
+        loss_sum, correct, seen = 0.0, 0, 0
+        for step, batch in enumerate(batches(self.data.train, optim.batch_size, order, optim.length_pool)):
+            seed_torch(seed, "noise", epoch, step)
+            loss, hits = self._step(batch)
+            seen += len(batch.labels)
+            loss_sum += loss * len(batch.labels)
+            correct += hits
+            self._report(epoch, step, loss_sum / seen)
+        validation = evaluate(self.network, self.data.validation, optim.batch_size, self.device)
+        self.validation_accuracy = validation.accuracy
+        return {
+            "epoch": epoch,
+            "train_loss": loss_sum / seen,
+            "train_accuracy": correct / seen,
+            "validation_loss": validation.loss,
+            "validation_accuracy": validation.accuracy,
+            "learning_rate": self.optimiser.param_groups[-1]["lr"],
+            "seconds": time.perf_counter() - started,
+        }
+
+    def _step(self, batch: Batch) -> tuple[float, int]:
+        """One update; mean loss and number of correct answers of the batch."""
+        here = batch.to(self.device)
+        self.watch.start()
+        logits = self.network(here.tokens, here.lengths)
+        loss = cross_entropy(logits, here.labels)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+        self.schedule.step()
+        self.watch.stop(len(batch.labels), int(batch.lengths.sum()))
+        return float(loss.detach()), int((logits.detach().argmax(-1) == here.labels).sum())
+
+    def _report(self, epoch: int, step: int, loss: float) -> None:
+        epochs = self.settings.optim.epochs
+        done = (epoch - 1 + (step + 1) / self.steps_per_epoch) / epochs
+        self.report(Progress(epoch, epochs, done, loss, self.validation_accuracy))
+
+
+def _schedule(
+    optimiser: torch.optim.Optimizer, optim: OptimSettings, steps_per_epoch: int
+) -> torch.optim.lr_scheduler.LambdaLR:
+    warmup, total = round(optim.warmup_epochs * steps_per_epoch), optim.epochs * steps_per_epoch
+    return torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: learning_rate_factor(step, warmup, total))
+
+
+def run_training(settings: Settings, data: Dataset, report: Callable[[Progress], None]) -> dict[str, Any]:
+    """Train, take the weights of the best validation accuracy (the earliest of equals), test them.
+
+    Returns the columns of `results.schema.RUN` that follow from training.
+    """
+    trainer = Trainer(settings, data, report)
+    network, device = trainer.network, trainer.device
+    before = [neuron.parameter_summary() for neuron in network.neurons]
+    epochs: list[dict[str, float]] = []
+    best_weights: dict[str, Tensor] = {}
+    peak_memory = 0.0
+    for epoch in range(1, settings.optim.epochs + 1):
+        epochs.append(trainer.epoch(epoch))
+        peak_memory = max(peak_memory, memory_mib(device))
+        best = max(epochs, key=lambda row: row["validation_accuracy"])
+        if best is epochs[-1]:
+            best_weights = copy.deepcopy(network.state_dict())
+    network.load_state_dict(best_weights)
+    watch = Stopwatch(device, warmup=1)
+    with record_activity(network) as activity:
+        test = evaluate(network, data.test, settings.optim.batch_size, device, watch)
+    return {
+        "test_accuracy": test.accuracy,
+        "validation_accuracy": best["validation_accuracy"],
+        "best_epoch": best["epoch"],
+        "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
+        "peak_memory_mib": peak_memory,
+        "epochs": epochs,
+        "predictions": _predictions(test),
+        **{f"train_{name}": value for name, value in trainer.watch.rates().items()},
+        **{f"test_{name}": value for name, value in watch.rates().items() if name != "ms_per_step"},
+        **network_measures(network, activity, before),
+    }
+
+
+def _predictions(test: Evaluation) -> list[dict[str, Any]]:
+    columns = zip(test.labels.tolist(), test.predictions.tolist(), test.scores.tolist(), strict=True)
+    return [
+        {"example": index, "label": label, "prediction": prediction, "score": score}
+        for index, (label, prediction, score) in enumerate(columns)
+    ]

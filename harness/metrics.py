@@ -1,0 +1,111 @@
+"""What is measured besides accuracy: energy per token, throughput, peak memory, and the layers' activity."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import psutil
+import torch
+
+from models.activity import LayerActivity
+from models.block import Operations
+from models.network import Classifier
+
+E_MAC_NJ = 4.6e-3
+E_AC_NJ = 0.9e-3
+"""Energy of a 32-bit floating-point multiply-accumulate and accumulate at 45 nm, nJ (Horowitz 2014)."""
+
+
+def energy_per_token(operations: Sequence[Operations], firing_rates: Sequence[float]) -> float:
+    """nJ per token of all blocks, executed recurrently, given each block's firing rate in [0, 1].
+
+    A complex multiply-accumulate counts as four real ones; memory traffic, encoder and head do not count.
+    """
+    total = 0.0
+    for block, rate in zip(operations, firing_rates, strict=True):
+        accumulates = block.accumulates + rate * block.accumulates_per_rate
+        total += block.multiply_accumulates * E_MAC_NJ + accumulates * E_AC_NJ
+    return total
+
+
+class Stopwatch:
+    """Time, examples and tokens of a stretch of steps. The first `warmup` steps are left out."""
+
+    def __init__(self, device: torch.device, warmup: int = 0) -> None:
+        self._device = device
+        self._warmup = warmup
+        self._steps = self._examples = self._tokens = 0
+        self._seconds = 0.0
+        self._started = 0.0
+
+    def start(self) -> None:
+        """A step begins."""
+        self._wait()
+        self._started = time.perf_counter()
+
+    def stop(self, examples: int, tokens: int) -> None:
+        """The step is over; it held so many examples and real tokens."""
+        self._wait()
+        if self._warmup > 0:
+            self._warmup -= 1
+            return
+        self._seconds += time.perf_counter() - self._started
+        self._steps += 1
+        self._examples += examples
+        self._tokens += tokens
+
+    def _wait(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+
+    def rates(self) -> dict[str, float | None]:
+        """`samples_per_s`, `tokens_per_s` and `ms_per_step`; nulls when every step was warm-up."""
+        if not self._seconds:
+            return dict.fromkeys(("samples_per_s", "tokens_per_s", "ms_per_step"))
+        return {
+            "samples_per_s": self._examples / self._seconds,
+            "tokens_per_s": self._tokens / self._seconds,
+            "ms_per_step": 1e3 * self._seconds / self._steps,
+        }
+
+
+def memory_mib(device: torch.device) -> float:
+    """Memory in use now on the CPU (resident set), the peak so far on a GPU (allocator), MiB."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return float(psutil.Process().memory_info().rss) / 2**20
+
+
+def network_measures(
+    network: Classifier, activity: Sequence[LayerActivity], before: Sequence[dict[str, float]]
+) -> dict[str, Any]:
+    """Result columns that follow from the activity on the test set; `before` are the neurons' initial parameters."""
+    layers: list[dict[str, Any]] = []
+    for index, (seen, initial, neuron) in enumerate(zip(activity, before, network.neurons, strict=True)):
+        final = neuron.parameter_summary()
+        layers.append(
+            {
+                "layer": index,
+                "firing_rate": seen.firing_rate,
+                "silent": seen.silent,
+                "saturated": seen.saturated,
+                "input_std": seen.input_std,
+                **{f"{name}_before": value for name, value in initial.items()},
+                **{f"{name}_after": value for name, value in final.items()},
+            }
+        )
+    rates = [seen.firing_rate for seen in activity]
+    mean = {
+        name: sum(layer[name] for layer in layers) / len(layers) for name in ("firing_rate", "silent", "saturated")
+    }
+    return {
+        **mean,
+        "layers": layers,
+        "undetermined": sum(seen.undetermined for seen in activity) / len(activity),
+        "energy_nj_per_token": energy_per_token(network.operations_per_step(), rates),
+        "dense_energy_nj_per_token": energy_per_token(
+            network.dense_operations_per_step(), [0.0] * len(layers)
+        ),
+    }

@@ -1,0 +1,163 @@
+"""The typed schema of a run's configuration, and what of it makes up the run's identity.
+
+Every YAML value under sweeps/ lands in one of these dataclasses: an unknown key or a value of the wrong type is an
+error. Neurons and tasks bring their own dataclasses (`models.neurons.NEURONS`, `harness.tasks.TASKS`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, OmegaConf
+
+from harness.tasks import TASKS
+from models.network import ModelSettings
+from models.neurons import NEURONS
+
+SCALES = ("laptop", "gpu", "paper")
+LAUNCHERS = ("auto", "local", "slurm", "debug")
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def _one_of(label: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{label} {value!r} does not exist; choose one of {', '.join(allowed)}.")
+
+
+def _at_least(label: str, value: float, least: float) -> None:
+    if value < least:
+        raise ValueError(f"{label} must be at least {least}, but it is {value}.")
+
+
+@dataclass
+class ScaleSettings:
+    """How large the experiment is; `note` is the sentence of the report's banner."""
+
+    name: str = "laptop"
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an unknown scale."""
+        _one_of("scale", self.name, SCALES)
+
+
+@dataclass
+class OptimSettings:
+    """AdamW, linear warm-up over `warmup_epochs`, cosine decay to 0 over the rest; both per step.
+
+    Batches are cut from stretches of `length_pool` batches sorted by length (1: no sorting), which saves padding.
+    """
+
+    lr: float = 0.01
+    ssm_lr: float = 0.001
+    weight_decay: float = 0.05
+    batch_size: int = 32
+    epochs: int = 40
+    warmup_epochs: float = 1.0
+    length_pool: int = 1
+
+    def __post_init__(self) -> None:
+        """Raise ValueError when a value is out of range."""
+        for label in ("lr", "ssm_lr", "weight_decay", "warmup_epochs"):
+            _at_least(label, getattr(self, label), 0)
+        for label in ("batch_size", "epochs", "length_pool"):
+            _at_least(label, getattr(self, label), 1)
+        if self.warmup_epochs > self.epochs:
+            raise ValueError(
+                f"warmup_epochs ({self.warmup_epochs}) must not exceed epochs ({self.epochs})."
+            )
+
+
+@dataclass
+class LauncherSettings:
+    """Where runs are executed. `threads` is per run; the fields from `max_parallel` on are SLURM's, per task."""
+
+    kind: str = "auto"
+    workers: int | None = None
+    threads: int = 1
+    max_parallel: int = 64
+    timeout_minutes: int = 1440
+    memory_gb: int = 16
+    gpus: int = 0
+    partition: str | None = None
+    account: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an unknown launcher or a count below 1."""
+        _one_of("launcher", self.kind, LAUNCHERS)
+        for label in ("threads", "max_parallel", "timeout_minutes", "memory_gb"):
+            _at_least(label, getattr(self, label), 1)
+        if self.workers is not None:
+            _at_least("workers", self.workers, 1)
+
+
+@dataclass
+class PathSettings:
+    """Folders, relative to the working directory; `cache` null is the user's cache folder."""
+
+    results: str = "results/runs"
+    reports: str = "reports/html"
+    cache: str | None = None
+
+
+@dataclass
+class Settings:
+    """Everything about one run. The fields down to `seed` decide its outcome and make up its id."""
+
+    scale: ScaleSettings = field(default_factory=ScaleSettings)
+    task: Any = MISSING
+    neuron: Any = MISSING
+    model: ModelSettings = field(default_factory=ModelSettings)
+    optim: OptimSettings = field(default_factory=OptimSettings)
+    seed: int = 0
+    launcher: LauncherSettings = field(default_factory=LauncherSettings)
+    paths: PathSettings = field(default_factory=PathSettings)
+    device: str = "auto"
+    dry_run: bool = False  # print the runs, start none
+    show: str | None = None  # `config`: print the resolved configuration of a run
+    retry: bool = False  # run failed runs again
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an unknown device or an unknown thing to show."""
+        _one_of("device", self.device, DEVICES)
+        if self.show is not None:
+            _one_of("show", self.show, ("config",))
+
+    def identity(self) -> dict[str, Any]:
+        """All that decides the outcome, as plain containers; of the scale only its name."""
+        parts = {label: asdict(getattr(self, label)) for label in ("task", "neuron", "model", "optim")}
+        return {"scale": self.scale.name, **parts, "seed": self.seed}
+
+    def run_id(self) -> str:
+        """Twelve hexadecimal digits, a hash of `identity`."""
+        text = json.dumps(self.identity(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def register_schemas() -> None:
+    """Make the dataclasses known to Hydra, under the names that the YAML files' defaults lists use."""
+    store = ConfigStore.instance()
+    store.store(name="settings", node=Settings)
+    for name, (_, task_settings) in TASKS.items():
+        store.store(group="task", name=f"{name}_settings", node=task_settings)
+    for name, (_, neuron_settings) in NEURONS.items():
+        store.store(group="neuron", name=f"{name}_settings", node=neuron_settings)
+
+
+def settings_to_json(settings: Settings) -> str:
+    """`settings` as JSON, to be sent to a worker."""
+    return json.dumps(asdict(settings))
+
+
+def settings_from_json(text: str) -> Settings:
+    """The inverse of `settings_to_json`."""
+    content = json.loads(text)
+    schema = OmegaConf.structured(Settings)
+    schema.task = TASKS[content["task"]["name"]][1]
+    schema.neuron = NEURONS[content["neuron"]["name"]][1]
+    settings: Settings = OmegaConf.to_object(OmegaConf.merge(schema, content))  # type: ignore[assignment]
+    return settings

@@ -1,0 +1,49 @@
+"""`python -m harness.train key=value ...`: one run, in this process, without a sweep.
+
+python -m harness.train task=listops neuron.leak=0.9 seed=1
+
+The result is stored like any other; a run with the same id is not run again unless retry=true.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from harness.compose import Composer, parse_command_line
+from harness.display import Display
+from harness.errors import UserError
+from harness.launch import launch, look
+from harness.run import Job
+from results.store import ResultError, prepare_folder, run_path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command. Returns its exit status, 1 when the run failed."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if {"-h", "--help"} & set(words):
+        print(__doc__)
+        return 0
+    try:
+        command = parse_command_line(words)
+        if command.sweep is not None:
+            raise UserError("harness.train runs one configuration; use python -m harness.sweep for a sweep.")
+        from pathlib import Path
+
+        settings = Composer().settings(command.overrides)
+        results = prepare_folder(Path(settings.paths.results))
+        job = Job(settings.run_id(), settings, results, machine_shared=False)
+        if settings.retry:
+            run_path(results, job.run_id).unlink(missing_ok=True)
+        label = f"{settings.task.name} · {settings.neuron.name} · seed {settings.seed}"
+        with Display({job.run_id: label}, workers=1) as display:
+            launch([job], settings.launcher, "debug", display)
+        print(run_path(results, job.run_id))
+        return 0 if look(job).status == "done" else 1
+    except (UserError, ResultError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

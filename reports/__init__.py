@@ -1,0 +1,1 @@
+"""Self-contained HTML reports of sweeps, built from result files alone."""

@@ -1,0 +1,245 @@
+"""The figures of one task: means over seeds, with single seeds, their range or their interval beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+
+import pandas as pd
+import seaborn as sns
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from reports import svg
+from reports.data import unfold
+from reports.palette import Look
+from reports.statistics import VERDICT_SEEDS, by_seed, t_interval
+from reports.text import number
+
+_SIZE = (4.5, 3.1)  # inches; 324 units wide, so that text stays readable on a phone
+_RANGE = ("pi", 100)  # seaborn's name for lowest to highest
+_NO_PARAMETER_MOVED = 1e-9
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure of the page."""
+
+    title: str
+    caption: str
+    svg: Markup
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A neuron parameter that can be shown before and after training."""
+
+    name: str  # of its columns in `results.schema.LAYERS`: NAME_before, NAME_after
+    title: str
+    label: str
+    caption: str
+    over_input: bool = False  # divided by the standard deviation of the neuron's input
+
+
+PARAMETERS = (
+    Parameter(
+        "threshold",
+        "Learned threshold",
+        "threshold / standard deviation of input",
+        "Threshold over the standard deviation of the neuron's input after training. The threshold alone is "
+        "a gauge: scaling it together with the SSM's output leaves every spike unchanged.",
+        over_input=True,
+    ),
+    Parameter("refractory", "Refractory magnitude", "magnitude / threshold", "In units of the threshold."),
+    Parameter(
+        "decay", "Refractory decay", "kept per step", "Fraction of the refractory current kept per step."
+    ),
+    Parameter("leak", "Leak", "kept per step", "Fraction of the membrane potential kept per step."),
+)
+
+
+def task_figures(runs: pd.DataFrame, looks: Mapping[str, Look], prefix: str) -> list[Drawn]:
+    """Every figure for which `runs`, the finished runs of one task, hold the data."""
+    names = (f"{prefix}f{place}" for place in count())
+    layers = unfold(runs, "layers")
+    drawn = [
+        accuracy_and_rate(runs, looks, names),
+        learning_curves(runs, looks, names),
+        rate_by_layer(layers, looks, names),
+    ]
+    drawn += [parameter_by_layer(layers, parameter, looks, names) for parameter in PARAMETERS]
+    return [figure for figure in drawn if figure is not None]
+
+
+def accuracy_and_rate(runs: pd.DataFrame, looks: Mapping[str, Look], names: Iterator[str]) -> Drawn | None:
+    """Test accuracy against firing rate, both %: one small point a seed, the mean with 95 % t-intervals."""
+    shown = runs.dropna(subset=["test_accuracy", "firing_rate"])
+    if shown.empty:
+        return None
+    accuracy, rate = by_seed(shown, "test_accuracy") * 100, by_seed(shown, "firing_rate") * 100
+    sentences = []
+    with svg.drawing():
+        axes = _axes("mean firing rate, %", "test accuracy, %")
+        for variant in accuracy:
+            look, y, x = looks[str(variant)], t_interval(accuracy[variant]), t_interval(rate[variant])
+            colour = look.placeholder
+            points = partial(axes.scatter, marker=look.marker, color=colour)
+            points(rate[variant], accuracy[variant], s=14, alpha=0.45, linewidths=0)
+            if y.n >= VERDICT_SEEDS:
+                axes.errorbar(
+                    x.mean, y.mean, xerr=x.half, yerr=y.half, fmt="none", color=colour, elinewidth=1.1
+                )
+            points(x.mean, y.mean, s=42, edgecolors=svg.PAGE, linewidths=0.7, zorder=3)
+            sentences.append(f"{variant} {number(y.mean)} % at {number(x.mean)} %")
+        _reference_lines(axes, runs)
+        absent = [variant for variant in dict.fromkeys(runs["variant"]) if variant not in accuracy]
+        caption = (
+            f"Small: single seeds. Large: mean over seeds, with 95 % t-intervals from {VERDICT_SEEDS} seeds "
+            "on. Up is more accurate, left is sparser."
+        )
+        caption += f" Not shown, without a firing rate: {', '.join(absent)}." if absent else ""
+        label = f"Accuracy against firing rate: {'; '.join(sentences)}."
+        return _finish(axes, next(names), "Accuracy against firing rate", caption, label)
+
+
+def learning_curves(runs: pd.DataFrame, looks: Mapping[str, Look], names: Iterator[str]) -> Drawn | None:
+    """Validation accuracy in % against epoch: mean and range over seeds."""
+    epochs = unfold(runs, "epochs")
+    if epochs.empty or epochs["validation_accuracy"].isna().all():
+        return None
+    epochs["accuracy"] = epochs["validation_accuracy"] * 100
+    with svg.drawing():
+        axes = _axes("epoch", "validation accuracy, %")
+        _lines(axes, epochs, "epoch", "accuracy", looks, markers=False)
+        _reference_lines(axes, runs)
+        last = (
+            epochs[epochs["epoch"] == epochs["epoch"].max()].groupby("variant", sort=False)["accuracy"].mean()
+        )
+        label = "Validation accuracy by epoch; at the last epoch: " + "; ".join(
+            f"{variant} {number(value)} %" for variant, value in last.items()
+        )
+        caption = "Mean over seeds; band: lowest to highest seed. Reference lines are of the test set."
+        return _finish(axes, next(names), "Learning curves", caption, label + ".")
+
+
+def rate_by_layer(layers: pd.DataFrame, looks: Mapping[str, Look], names: Iterator[str]) -> Drawn | None:
+    """Firing rate in % of every layer: mean and range over seeds."""
+    if layers.empty or layers["firing_rate"].isna().all():
+        return None
+    layers = layers.assign(rate=layers["firing_rate"] * 100)
+    with svg.drawing():
+        axes = _axes("layer (0 is next to the encoder)", "firing rate, %")
+        _lines(axes, layers, "layer", "rate", looks, markers=True)
+        axes.set_ylim(bottom=0)
+        label = "Firing rate by layer: " + _by_layer(layers, "rate")
+        caption = (
+            "Mean over seeds; band: lowest to highest seed. Test set, evaluation mode, padding not counted."
+        )
+        return _finish(axes, next(names), "Firing rate by layer", caption, label)
+
+
+def parameter_by_layer(
+    layers: pd.DataFrame, parameter: Parameter, looks: Mapping[str, Look], names: Iterator[str]
+) -> Drawn | None:
+    """A neuron parameter of every layer before and after training, mean over channels and seeds.
+
+    None unless training moved it; variants without the parameter (null or zero throughout) are left out.
+    """
+    columns = [f"{parameter.name}_before", f"{parameter.name}_after"]
+    if layers.empty or layers[columns].isna().all(axis=None):
+        return None
+    scale = layers["input_std"] if parameter.over_input else 1.0
+    shown = layers.assign(before=layers[columns[0]] / scale, after=layers[columns[1]] / scale)
+    shown = shown.groupby(["variant", "layer"], sort=False)[["before", "after"]].mean().reset_index()
+    has = shown.groupby("variant")[["before", "after"]].transform("max").max(axis=1) > 0
+    shown = shown[has].dropna(subset=["before", "after"])
+    if not (shown["before"] - shown["after"]).abs().max() > _NO_PARAMETER_MOVED:
+        return None
+    with svg.drawing():
+        axes = _axes("layer (0 is next to the encoder)", parameter.label)
+        variants = list(dict.fromkeys(shown["variant"]))
+        for place, variant in enumerate(variants):
+            offset = (place - (len(variants) - 1) / 2) * 0.8 / len(variants)
+            _dumbbells(axes, shown[shown["variant"] == variant], offset, looks[variant])
+        label = f"{parameter.title} by layer after training: " + _by_layer(shown, "after")
+        caption = f"{parameter.caption} Hollow: before training; filled: after. Mean over channels and seeds."
+        return _finish(axes, next(names), f"{parameter.title} by layer", caption, label)
+
+
+def _axes(x: str, y: str) -> Axes:
+    axes = Figure(figsize=_SIZE, layout="constrained").add_subplot()
+    axes.set(xlabel=x, ylabel=y)
+    axes.grid(visible=False, axis="x")
+    return axes
+
+
+def _finish(axes: Axes, name: str, title: str, caption: str, label: str) -> Drawn:
+    if axes.get_xlabel().startswith(("epoch", "layer")):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    return Drawn(title, caption, svg.render(figure, name, label))
+
+
+def _lines(
+    axes: Axes, frame: pd.DataFrame, x: str, y: str, looks: Mapping[str, Look], *, markers: bool
+) -> None:
+    variants = list(dict.fromkeys(frame["variant"]))
+    chosen = {variant: looks[variant] for variant in variants}
+    labels = axes.get_xlabel(), axes.get_ylabel()
+    sns.lineplot(
+        data=frame, x=x, y=y, hue="variant", style="variant", hue_order=variants, style_order=variants,
+        palette={variant: look.placeholder for variant, look in chosen.items()},
+        dashes={variant: look.dashes for variant, look in chosen.items()},
+        markers={variant: look.marker for variant, look in chosen.items()} if markers else False,
+        errorbar=_RANGE, err_kws={"alpha": 0.12, "lw": 0}, lw=1.5, markersize=6, markeredgewidth=0.5,
+        markeredgecolor=svg.PAGE, legend=False, ax=axes,
+    )  # fmt: skip
+    axes.set(xlabel=labels[0], ylabel=labels[1])
+
+
+def _reference_lines(axes: Axes, runs: pd.DataFrame) -> None:
+    """The shortcut and the majority class, labelled at the right: both above their lines unless they meet."""
+    means = {"shortcut": runs["shortcut_accuracy"].mean(), "majority class": runs["majority_accuracy"].mean()}
+    values = {name: mean * 100 for name, mean in means.items() if pd.notna(mean)}
+    for value in values.values():
+        axes.axhline(value, color=svg.MUTED, lw=0.9, dashes=(4, 2), zorder=1)
+    low, high = axes.get_ylim()
+    meet = len(values) > 1 and max(values.values()) - min(values.values()) < 0.07 * (high - low)
+    for name, value in values.items():
+        below = meet and value == min(values.values())
+        axes.annotate(
+            f"{name} {number(value, 1)} %",
+            xy=(1, value),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, -2 if below else 2),
+            textcoords="offset points",
+            ha="right",
+            va="top" if below else "bottom",
+            color=svg.MUTED,
+            size=8,
+        )
+
+
+def _dumbbells(axes: Axes, frame: pd.DataFrame, offset: float, look: Look) -> None:
+    x = frame["layer"] + offset
+    axes.vlines(x, frame["before"], frame["after"], color=look.placeholder, lw=1)
+    colour = look.placeholder
+    for column, fill in (("before", svg.PAGE), ("after", colour)):
+        axes.plot(x, frame[column], ls="", marker=look.marker, ms=5, mec=colour, mfc=fill)
+
+
+def _by_layer(frame: pd.DataFrame, column: str) -> str:
+    """`none 12.0, 11.5; fixed 9.8, 9.1.`: means over seeds, layer by layer."""
+    means = frame.groupby(["variant", "layer"], sort=False)[column].mean()
+    return (
+        "; ".join(
+            f"{variant} {', '.join(number(value) for value in values)}"
+            for variant, values in means.groupby("variant", sort=False)
+        )
+        + "."
+    )

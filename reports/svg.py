@@ -1,0 +1,82 @@
+"""A matplotlib figure as SVG that belongs to the page: its text is text, its colours are the page's.
+
+matplotlib knows no CSS variables, so figures are drawn in placeholder colours, replaced here.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from contextlib import AbstractContextManager
+
+import matplotlib as mpl
+from markupsafe import Markup, escape
+from matplotlib.figure import Figure
+
+from reports.palette import LIGHT
+
+INK = "#fe0100"
+FAINT = "#fe0200"
+PAGE = "#fe0300"
+MUTED = "#fe0400"
+_COLOURS = {INK: "currentColor", FAINT: "var(--line)", PAGE: "var(--page)", MUTED: "var(--muted)"} | {
+    f"#fe00{place:02x}": f"var(--v{place})" for place in range(len(LIGHT))
+}
+_FONT = "DejaVu Sans"  # shipped with matplotlib, used only to measure; the page's own font is shown
+
+
+def drawing() -> AbstractContextManager[None]:
+    """The settings under which every figure is drawn and rendered; the caller's own are untouched."""
+    return mpl.rc_context(
+        {
+            "svg.fonttype": "none",
+            "svg.hashsalt": "spike-ssm",
+            "font.family": _FONT,
+            "font.size": 9,
+            "text.parse_math": False,
+            "axes.labelsize": 9,
+            "axes.linewidth": 0.7,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "grid.linewidth": 0.7,
+            "grid.color": FAINT,
+            "axes.edgecolor": MUTED,
+            "axes.labelcolor": INK,
+            "text.color": INK,
+            "xtick.color": MUTED,
+            "ytick.color": MUTED,
+            "xtick.labelcolor": INK,
+            "ytick.labelcolor": INK,
+            "xtick.labelsize": 8.5,
+            "ytick.labelsize": 8.5,
+            "xtick.major.size": 3,
+            "ytick.major.size": 0,
+            "figure.facecolor": "none",
+            "axes.facecolor": "none",
+            "axes.unicode_minus": True,
+        }
+    )
+
+
+def render(figure: Figure, name: str, label: str) -> Markup:
+    """The figure as an inline `<svg>` whose ids start with `name`; `label` is its text for screen readers.
+
+    Safe to insert as it is: matplotlib escapes every text it writes, and the label is escaped here.
+    """
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    drawn = buffer.getvalue()
+    drawn = drawn[drawn.index("<svg") :]
+    drawn = re.sub(
+        r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", "", drawn, flags=re.DOTALL
+    )
+    view = re.search(r'viewBox="[^"]*"', drawn)
+    opening = f'<svg {view.group() if view else ""} role="img" aria-label="{escape(label)}">'
+    drawn = re.sub(r"<svg[^>]*>", lambda _: opening, drawn, count=1)
+    drawn = re.sub(r'\bid="', f'id="{name}-', drawn)
+    drawn = drawn.replace('xlink:href="#', f'href="#{name}-').replace("url(#", f"url(#{name}-")
+    for placeholder, colour in _COLOURS.items():
+        drawn = drawn.replace(placeholder, colour)
+    return Markup(drawn.replace(f"'{_FONT}'", "var(--font)"))

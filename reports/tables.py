@@ -1,0 +1,275 @@
+"""Tables: one plain structure for every table of the page, and the numbers and text of the main table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from reports.palette import Look
+from reports.statistics import VERDICT_SEEDS, Comparison, Disagreement, against, by_seed, t_interval
+from reports.text import ABSENT, bare_p_value, bounds, digits_for, number, plus_minus
+
+BEST = "best"
+NEAR_BEST = "≈ best"
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A column's heading, with the group that spans it and its neighbours."""
+
+    text: str
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row: its heading, its cells, and how it is marked."""
+
+    head: str
+    cells: tuple[str, ...]
+    look: Look | None = None
+    mark: str = ""  # BEST, NEAR_BEST or nothing
+    reference: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table ready to be shown: every cell is text."""
+
+    caption: str
+    corner: str
+    headings: tuple[Heading, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+    numeric: bool = True
+
+    @property
+    def groups(self) -> list[tuple[str, int]]:
+        """Groups of headings with the number of columns each spans."""
+        spans: list[tuple[str, int]] = []
+        for heading in self.headings:
+            if spans and spans[-1][0] == heading.group:
+                spans[-1] = (heading.group, spans[-1][1] + 1)
+            else:
+                spans.append((heading.group, 1))
+        return spans
+
+    def markdown(self) -> str:
+        """The same table in Markdown; the best is bold, what cannot be told from it is marked ≈."""
+        heads = [self.corner, *(f"{heading.group} {heading.text}".strip() for heading in self.headings)]
+        lines = [_line(heads), _line(["---", *("---:" if self.numeric else "---" for _ in self.headings)])]
+        for row in self.rows:
+            emphasis = {BEST: "**{}**", NEAR_BEST: "≈ {}"}.get(row.mark, "{}")
+            first, *others = [_escaped(cell) for cell in row.cells]
+            lines.append(_line([_escaped(row.head), emphasis.format(first), *others]))
+        notes = "".join(f"\n- {_escaped(note)}" for note in self.notes)
+        return f"**{_escaped(self.caption)}**\n\n" + "\n".join(lines) + "\n" + notes + "\n"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _escaped(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A column of the main table that is a mean over seeds."""
+
+    column: str  # of the runs
+    name: str  # in the CSV, with its unit
+    heading: Heading
+    factor: float = 1.0  # from the stored unit to the shown one
+    digits: int | None = None  # None: three significant digits of the largest value
+    timing: bool = False
+
+
+MEASURES = (
+    Measure("firing_rate", "firing_rate_percent", Heading("rate, %", "Firing"), 100, 2),
+    Measure("silent", "silent_channels_percent", Heading("silent, %", "Firing"), 100, 1),
+    Measure("saturated", "saturated_channels_percent", Heading("saturated, %", "Firing"), 100, 1),
+    Measure("undetermined", "undetermined_percent", Heading("undetermined, %", "PMBC"), 100, 3),
+    Measure(
+        "train_tokens_per_s", "train_tokens_per_s", Heading("tokens/s", "Training"), digits=0, timing=True
+    ),
+    Measure("train_ms_per_step", "train_ms_per_step", Heading("ms/step", "Training"), timing=True),
+    Measure("peak_memory_mib", "peak_memory_mib", Heading("peak MiB", "Training"), digits=0),
+    Measure("energy_nj_per_token", "energy_nj_per_token", Heading("nJ/token", "Energy")),
+    Measure("energy_ratio", "energy_over_dense", Heading("÷ dense", "Energy"), digits=3),
+    Measure("parameters", "parameters", Heading("parameters", "Size"), digits=0),
+)
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """What a task's variants were compared with, in fractions."""
+
+    baseline: str | None  # None where it has no finished run
+    accuracy: Mapping[str, Comparison] = field(default_factory=dict)
+    rate: Mapping[str, Comparison] = field(default_factory=dict)
+
+
+def energy_ratio(runs: pd.DataFrame) -> pd.Series[float]:
+    """Energy of a token over that of the dense equivalent network; below 1 is a saving."""
+    return runs["energy_nj_per_token"] / runs["dense_energy_nj_per_token"]
+
+
+def standings(runs: pd.DataFrame) -> dict[str, str]:
+    """The variant with the highest mean accuracy, and those a paired test over seeds cannot tell from it.
+
+    Only variants with the most seeds can be the best: means over different seeds are not comparable. With one
+    variant nothing is marked, and below three seeds only the best.
+    """
+    values = by_seed(runs, "test_accuracy").dropna(axis=1, how="all")
+    if values.shape[1] < 2:
+        return {}
+    complete = values.count() == values.count().max()
+    best = str(values.loc[:, complete].mean().idxmax())
+    near = {
+        variant: NEAR_BEST
+        for variant, comparison in against(values, best).items()
+        if comparison.difference.n >= VERDICT_SEEDS and not comparison.verdict.decided
+    }
+    return {best: BEST} | near
+
+
+def measurements(
+    task: str, runs: pd.DataFrame, comparisons: Comparisons, notes: Mapping[str, str]
+) -> pd.DataFrame:
+    """The main table in numbers, one row a variant; units are in the columns' names."""
+    marks = standings(runs)
+    rows = []
+    for variant, group in runs.assign(energy_ratio=energy_ratio(runs)).groupby("variant", sort=False):
+        name = str(variant)
+        accuracy = t_interval(group["test_accuracy"])
+        comparison = comparisons.accuracy.get(name)
+        row: dict[str, str | float] = {
+            "task": task,
+            "variant": name,
+            "note": notes.get(name, ""),
+            "mark": marks.get(name, ""),
+            "seeds": accuracy.n,
+            "accuracy_percent": accuracy.mean * 100,
+            "accuracy_half_interval_percent": accuracy.half * 100,
+            "difference_points": comparison.difference.mean * 100 if comparison else math.nan,
+            "difference_half_interval_points": comparison.difference.half * 100 if comparison else math.nan,
+            "shortcut_percent": group["shortcut_accuracy"].mean() * 100,
+            "majority_percent": group["majority_accuracy"].mean() * 100,
+        }
+        row |= {measure.name: group[measure.column].mean() * measure.factor for measure in MEASURES}
+        rows.append(row | {"machine_shared": bool(group["machine_shared"].eq(True).any())})
+    return pd.DataFrame(rows)
+
+
+def main_table(
+    numbers: pd.DataFrame, looks: Mapping[str, Look], comparisons: Comparisons, shortcut: str
+) -> Table:
+    """The main table of one task as text, with the shortcut and the majority class as reference rows."""
+    shared = bool(numbers["machine_shared"].any())
+    measures = [
+        measure
+        for measure in MEASURES
+        if measure.column != "undetermined" or (numbers[measure.name] > 0).any()
+    ]
+    digits = {m.name: m.digits if m.digits is not None else digits_for(numbers[m.name]) for m in measures}
+    difference = [Heading(f"vs {comparisons.baseline}, points", "Accuracy")] if comparisons.baseline else []
+    dagger = [f"{m.heading.text} †" if m.timing and shared else m.heading.text for m in measures]
+    headings = [Heading("test, %", "Accuracy"), *difference, Heading("seeds", "Accuracy")]
+    headings += [Heading(text, measure.heading.group) for text, measure in zip(dagger, measures, strict=True)]
+    rows = []
+    for row in numbers.to_dict("records"):
+        versus = plus_minus(row["difference_points"], row["difference_half_interval_points"], signed=True)
+        cells = [plus_minus(row["accuracy_percent"], row["accuracy_half_interval_percent"])]
+        cells += [versus] if difference else []
+        cells += [str(row["seeds"]), *(number(row[m.name], digits[m.name]) for m in measures)]
+        rows.append(Row(row["variant"], tuple(cells), looks[row["variant"]], row["mark"]))
+    blank = ("",) * (len(headings) - 1)
+    for label, column in (("Shortcut", "shortcut_percent"), ("Majority class", "majority_percent")):
+        rows.append(Row(label, (number(numbers[column].mean()), *blank), reference=True))
+    return Table(
+        "Test accuracy, spikes and cost", "Variant", tuple(headings), tuple(rows), _notes(shared, shortcut)
+    )
+
+
+def _notes(shared: bool, shortcut: str) -> tuple[str, ...]:
+    notes = [
+        "Means over seeds; ± is the half width of the 95 % t-interval over seeds. Accuracy is of the "
+        "weights with the best validation accuracy.",
+        f"{BEST}: the highest mean of the variants with the most seeds. {NEAR_BEST}: a paired test over at "
+        f"least {VERDICT_SEEDS} seeds (Holm-corrected) cannot tell it from the best.",
+        "Energy: recurrent execution at 45 nm (Horowitz 2014), memory traffic not counted; ÷ dense is "
+        "relative to the same network with a dense mixing layer and no neuron.",
+    ]
+    if shortcut:
+        notes.insert(1, f"Shortcut: {shortcut}")
+    if shared:
+        notes.append("† Timings taken while other runs shared the machine: do not compare them.")
+    return tuple(notes)
+
+
+def comparison_table(
+    comparisons: Comparisons, disagreements: Mapping[str, Disagreement | None], looks: Mapping[str, Look]
+) -> Table | None:
+    """Paired differences to the baseline with their tests; None where there is nothing to compare."""
+    if not comparisons.accuracy:
+        return None
+    headings = [
+        Heading(text, group)
+        for group in ("Accuracy", "Firing rate")
+        for text in ("difference, points", "95 % interval", "p", "p, Holm")
+    ]
+    headings += [
+        Heading("variant", "Answers only one has right"),
+        Heading("baseline", "Answers only one has right"),
+    ]
+    rows = []
+    for variant, accuracy in comparisons.accuracy.items():
+        cells = [*_tested(accuracy), *_tested(comparisons.rate.get(variant))]
+        counts = disagreements.get(variant)
+        cells += [f"{counts.only_variant:,}", f"{counts.only_baseline:,}"] if counts else [ABSENT, ABSENT]
+        rows.append(Row(variant, tuple(cells), looks[variant]))
+    examples = max((counts.examples for counts in disagreements.values() if counts), default=0)
+    notes = [
+        "Differences are paired by seed (t-test over seeds, two-sided) and corrected with Holm's procedure, "
+        "accuracy and firing rate each as one family."
+    ]
+    if examples:
+        notes.append(
+            f"Answers only one has right: of up to {examples:,}, pooled over test examples and seeds. "
+            "A description, not a test: the seeds share their examples."
+        )
+    caption = f"Paired differences to {comparisons.baseline}"
+    return Table(caption, "Variant", tuple(headings), tuple(rows), tuple(notes))
+
+
+def _tested(comparison: Comparison | None) -> list[str]:
+    if comparison is None or comparison.difference.n == 0:
+        return [ABSENT] * 4
+    difference = comparison.difference
+    interval = bounds(difference, 100) if math.isfinite(difference.half) else ABSENT
+    ps = bare_p_value(comparison.p), bare_p_value(comparison.adjusted_p)
+    return [number(difference.mean * 100, signed=True), interval, *ps]
+
+
+def overview(numbers: pd.DataFrame, looks: Mapping[str, Look]) -> Table | None:
+    """Accuracy of every variant on every task; None for a single task."""
+    tasks = list(dict.fromkeys(numbers["task"]))
+    if len(tasks) < 2:
+        return None
+    indexed = numbers.set_index(["variant", "task"])
+    rows = []
+    for variant in dict.fromkeys(numbers["variant"]):
+        found = [indexed.loc[(variant, task)] if (variant, task) in indexed.index else None for task in tasks]
+        cells = [
+            plus_minus(row["accuracy_percent"], row["accuracy_half_interval_percent"])
+            if row is not None
+            else ABSENT
+            for row in found
+        ]
+        rows.append(Row(variant, tuple(cells), looks[variant]))
+    return Table("Test accuracy by task, %", "Variant", tuple(Heading(task) for task in tasks), tuple(rows))

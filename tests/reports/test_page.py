@@ -1,0 +1,381 @@
+"""The page as its reader meets it, built from synthetic results that went through `results.store`."""
+
+from __future__ import annotations
+
+import math
+import re
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+
+from reports.build import build_report
+from results.schema import Manifest
+from results.store import ResultError, run_path, write_manifest
+
+
+class Page(HTMLParser):
+    """What a test asks of a page: its visible text, its elements and their attributes."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.html = html
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.texts: list[str] = []
+        self.feed(html)
+        self.text = " ".join(" ".join(self.texts).split()).replace("\N{NO-BREAK SPACE}", " ")
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        while self.open and self.open.pop() != tag:
+            pass
+
+    def handle_data(self, data):
+        if not {"style", "script"} & set(self.open):
+            self.texts.append(data)
+
+    def attributes(self, name):
+        return [attrs[name] for _, attrs in self.tags if name in attrs]
+
+    def table(self, caption):
+        """The body of the table with this caption: for every row its cells by heading."""
+        tables = re.findall(r"<table.*?</table>", self.html, re.DOTALL)
+        (found,) = [table for table in tables if f">{caption}</caption>" in table]
+        heads = [stripped(cell) for cell in re.findall(r'<th scope="col"[^>]*>(.*?)</th>', found, re.DOTALL)]
+        rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in found.split("<tr")]
+        return [
+            dict(zip(heads, map(stripped, cells), strict=True))
+            for row, cells in zip(found.split("<tr"), rows, strict=True)
+            if 'scope="row"' in row
+        ]
+
+
+def stripped(html: str) -> str:
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", html)).split())
+
+
+def built(results: Path, name: str = "ablation_refractory") -> Page:
+    return Page(build_report(name, results, results.parent / "html").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session")
+def page(html) -> Page:
+    return Page((html / "ablation_refractory.html").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def page_of(sweep):
+    """The page for the options that differ, without epochs, layers and predictions unless asked."""
+    return lambda **options: built(sweep(**{"details": False, **options}))
+
+
+MAIN = "Test accuracy, spikes and cost"
+FIGURES = (
+    "Accuracy against firing rate",
+    "Learning curves",
+    "Firing rate by layer",
+    "Learned threshold by layer",
+    "Refractory magnitude by layer",
+    "Refractory decay by layer",
+)
+
+
+def test_page_says_what_was_asked_at_which_scale_and_how_much_is_done(page):
+    shown = page
+    assert "Does the refractory period pay for itself?" in shown.text
+    assert "laptop scale Small networks on short sequences" in shown.text
+    assert "Only paper scale is comparable with published figures." in shown.text
+    assert "18 of 18 runs finished." in shown.text
+
+
+def test_paper_scale_carries_no_warning_about_published_figures(page_of):
+    assert "Only paper scale" not in page_of(scale="paper").text
+
+
+def test_page_needs_nothing_but_itself(page):
+    shown = page
+    for name in ("src", "href", "xlink:href", "action", "data"):
+        assert [value for value in shown.attributes(name) if re.match(r"(https?:)?//", value or "")] == []
+    assert "@import" not in shown.html
+    assert set(re.findall(r"url\((.)", shown.html)) <= {"#"}
+    assert not {"script", "link", "iframe", "img"} & ({tag for tag, _ in shown.tags} - {"link"})
+    assert [attrs["href"] for tag, attrs in shown.tags if tag == "link"] == ["data:,"]
+
+
+def test_every_figure_is_drawn_with_a_text_for_those_who_cannot_see_it(page):
+    shown = page
+    drawings = [attrs for tag, attrs in shown.tags if tag == "svg" and attrs.get("role") == "img"]
+    assert [figure for figure in FIGURES if f"<strong>{figure}</strong>" not in shown.html] == []
+    assert len(drawings) == len(FIGURES)
+    assert all(
+        "none" in (attrs["aria-label"] or "") or "fixed" in (attrs["aria-label"] or "") for attrs in drawings
+    )
+
+
+def test_figures_follow_the_mode_of_the_page(page):
+    shown = page
+    assert "#fe0" not in shown.html  # placeholders of the drawing
+    assert "stroke: var(--v0)" in shown.html
+    assert "prefers-color-scheme: dark" in shown.html
+
+
+def test_ids_of_the_page_are_unique_and_every_reference_has_its_target(page_of):
+    shown = page_of(tasks=("listops", "pathfinder"), seeds=(0,), details=True)
+    ids = shown.attributes("id")
+    assert len(ids) == len(set(ids))
+    targets = {value[1:] for value in shown.attributes("href") if value and value.startswith("#")}
+    targets |= set(re.findall(r"url\(#([^)]*)\)", shown.html))
+    assert targets - set(ids) - {"problems"} == set()
+
+
+@pytest.mark.usefixtures("page")
+def test_drawing_leaves_no_figure_open():
+    assert plt.get_fignums() == []
+
+
+def test_tables_are_marked_up_for_screen_readers(page):
+    shown = page
+    count = sum(tag == "table" for tag, _ in shown.tags)
+    assert sum(tag == "caption" for tag, _ in shown.tags) == count
+    assert all("scope" in attrs for tag, attrs in shown.tags if tag == "th")
+
+
+def test_main_table_shows_mean_and_interval_over_seeds(page, html):
+    shown = page
+    rows = {row["Variant"].split()[0]: row for row in shown.table(MAIN)}
+    numbers = pd.read_csv(html / "ablation_refractory.csv").set_index("variant")
+    expected = numbers.loc["trainable_decay"]
+    accuracy = f"{expected['accuracy_percent']:.2f} ± {expected['accuracy_half_interval_percent']:.2f}"
+    assert rows["trainable_decay"]["test, %"] == accuracy
+    assert rows["trainable_decay"]["seeds"] == "3"
+    assert rows["Shortcut"]["test, %"] == "34.50"
+    assert rows["none"]["vs none, points"] == "–"  # noqa: RUF001
+    assert rows["trainable_decay"]["÷ dense"] == f"{expected['energy_over_dense']:.3f}"
+
+
+def test_csv_markdown_and_page_agree(page, html):
+    shown = page
+    lines = (html / "ablation_refractory.md").read_text(encoding="utf-8").splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
+    markdown = {row[0]: row[1].strip("*≈ ") for row in cells[1:]}
+    csv = pd.read_csv(html / "ablation_refractory.csv").set_index("variant")
+    for row in shown.table(MAIN):
+        name = re.sub(" ≈? ?best$", "", row["Variant"])
+        assert markdown[name] == row["test, %"]
+        if name in csv.index:
+            assert float(row["test, %"].split(" ± ")[0]) == pytest.approx(
+                csv.loc[name, "accuracy_percent"], abs=0.005
+            )
+            assert float(row["rate, %"]) == pytest.approx(csv.loc[name, "firing_rate_percent"], abs=0.005)
+
+
+def test_best_is_marked_and_so_is_what_cannot_be_told_from_it(page):
+    marks = {row["Variant"].split()[0]: " ".join(row["Variant"].split()[1:]) for row in page.table(MAIN)}
+    assert marks["trainable_decay"] == "best"
+    assert marks["trainable"] == "≈ best"
+    assert marks["Shortcut"] == ""
+
+
+def test_a_higher_mean_over_fewer_seeds_is_not_the_best(page_of):
+    shown = page_of(change=lambda row: None if row["id"] == "lis-trainable_decay-0" else row)
+    assert "trainable_decay" in [row["Variant"] for row in shown.table(MAIN)]
+
+
+def test_findings_name_direction_interval_and_correction(page):
+    text = page.text
+    assert "Accuracy compared with none" in text
+    found = re.search(
+        r"higher\s*trainable_decay is higher than none by [\d.]+ points "
+        r"\(95 % interval \+[\d.]+ to \+[\d.]+, p = 0\.\d+, 3 seeds\)",
+        text,
+    )
+    assert found
+    assert "corrected for" in text
+    assert "shows no difference that 3 seeds can show" in text
+
+
+def test_accuracy_is_set_against_the_shortcut(page_of):
+    shown = page_of(change=lambda row: row | {"shortcut_accuracy": 0.30 if row["seed"] else 0.302})
+    assert re.search(r"Accuracy compared with the shortcut The shortcut reaches 30\.07 %", shown.text)
+    assert re.search(r"above\s+none", shown.text)
+
+
+def test_below_three_seeds_there_is_an_interval_but_no_verdict(page_of):
+    shown = page_of(seeds=(0, 1))
+    assert "too few for a verdict" in shown.text
+    assert not re.search(r"is (higher|lower) than", shown.text)
+    assert "±" in shown.table(MAIN)[0]["test, %"]
+
+
+def test_one_seed_shows_the_mean_alone_and_every_figure(page_of):
+    shown = page_of(seeds=(0,), details=True)
+    assert all(figure in shown.html for figure in FIGURES)
+    assert "±" not in shown.table(MAIN)[0]["test, %"]
+    assert not re.search(r"is (higher|lower) than", shown.text)
+
+
+def test_one_variant_is_shown_without_comparison(page_of):
+    shown = page_of(variants=("none",))
+    assert "Paired differences" not in shown.text
+    assert "best" not in shown.table(MAIN)[0]["Variant"]
+
+
+def test_a_sweep_without_baseline_says_so(page_of):
+    shown = page_of(baseline=None)
+    assert "names no baseline" in shown.text
+    assert "vs " not in " ".join(shown.table(MAIN)[0])
+
+
+def test_a_baseline_without_a_finished_run_is_named(page_of, failed_row):
+    shown = page_of(change=lambda row: failed_row(row, "Out of memory.") if "-none-" in row["id"] else row)
+    assert "has no finished run of the baseline none" in shown.text
+
+
+def test_failed_runs_are_shown_with_their_sentence_and_traceback(page_of, failed_row):
+    shown = page_of(
+        change=lambda row: (
+            failed_row(row, "The loss became NaN at step 40.", "ValueError: nan")
+            if row["id"] == "lis-fixed-1"
+            else row
+        )
+    )
+    assert "17 of 18 runs finished, 1 failed" in shown.text
+    assert "The loss became NaN at step 40." in shown.text
+    assert re.search(r"<details><summary>Traceback</summary><pre>ValueError: nan</pre>", shown.html)
+
+
+def test_a_failure_without_an_error_says_that_none_was_recorded(page_of, failed_row):
+    shown = page_of(change=lambda row: failed_row(row, None, None) if row["seed"] == 1 else row)
+    assert "No error was recorded." in shown.text
+    assert "Traceback" not in shown.text
+
+
+def test_an_error_cannot_write_html(page_of, failed_row):
+    attack = "<script>alert(1)</script><img src=x onerror=alert(1)>"
+    shown = page_of(change=lambda row: failed_row(row, attack, attack) if row["seed"] == 1 else row)
+    assert "script" not in {tag for tag, _ in shown.tags}
+    assert "img" not in {tag for tag, _ in shown.tags}
+    assert attack in shown.text
+
+
+def test_missing_runs_are_listed(page_of):
+    shown = page_of(change=lambda row: None if row["id"] == "lis-none-2" else row)
+    assert "1 missing" in shown.text
+    assert "none, listops, seed 2 lis-none-2" in shown.text
+
+
+def test_a_damaged_file_is_named_and_hides_no_other_run(sweep):
+    results = sweep(details=False)
+    run_path(results, "lis-fixed-0").write_bytes(b"PAR1 and nothing more")
+    shown = built(results)
+    assert "17 of 18 runs finished, 1 damaged" in shown.text
+    assert "lis-fixed-0.parquet is damaged and cannot be read" in shown.text
+
+
+def test_a_sweep_without_finished_runs_says_so(page_of):
+    shown = page_of(change=lambda _: None)
+    assert "No run of this sweep has finished" in shown.text
+    assert "0 of 18 runs finished" in shown.text
+
+
+def test_a_sweep_in_which_everything_failed_says_so(page_of, failed_row):
+    shown = page_of(change=lambda row: failed_row(row, "No space left on the device."))
+    assert "No run of this sweep has finished" in shown.text
+    assert shown.text.count("No space left on the device.") == 18
+
+
+def test_an_empty_manifest_still_has_a_page(tmp_path):
+    write_manifest(
+        tmp_path, Manifest("nothing", "Nothing", "Why?", "laptop", "", None, "python -m harness.sweep")
+    )
+    assert "0 of 0 runs finished" in Page(build_report("nothing", tmp_path, tmp_path).read_text()).text
+
+
+def test_several_tasks_have_a_section_each_and_an_overview(page_of):
+    shown = page_of(tasks=("listops", "pathfinder"))
+    assert [row["Variant"] for row in shown.table("Test accuracy by task, %")][:2] == ["none", "fixed"]
+    assert sum(attrs.get("id", "").startswith("task-") for tag, attrs in shown.tags if tag == "section") == 2
+
+
+def test_a_variant_without_firing_rates_is_shown_without_them(page_of):
+    def dense(row):
+        nothing = {"firing_rate": None, "silent": None, "saturated": None}
+        return row | nothing if "-fixed-" in row["id"] else row
+
+    shown = page_of(change=dense)
+    (row,) = [row for row in shown.table(MAIN) if row["Variant"] == "fixed"]
+    assert row["rate, %"] == "–"  # noqa: RUF001
+    assert "Not shown, without a firing rate: fixed." in shown.text
+
+
+def test_runs_without_epochs_layers_and_predictions_have_a_page(page_of):
+    shown = page_of(change=lambda row: row | {"firing_rate": None})
+    assert "hold no firing rates, epochs or layers to draw" in shown.text
+
+
+def test_nan_is_shown_as_not_measured(page_of):
+    shown = page_of(change=lambda row: row | {"energy_nj_per_token": math.nan, "test_accuracy": math.nan})
+    assert {row["nJ/token"] for row in shown.table(MAIN)} <= {"–", ""}  # noqa: RUF001
+    assert "nan" not in shown.text.lower().split()
+
+
+def test_timings_of_a_shared_machine_are_marked(page_of):
+    shown = page_of(shared=True)
+    assert "tokens/s †" in shown.table(MAIN)[0]
+    assert "† Timings taken while other runs shared the machine" in shown.text
+
+
+def test_timings_taken_alone_are_not_marked(page):
+    assert "†" not in page.text
+
+
+def test_undetermined_fraction_has_a_column_only_where_pmbc_left_some(page, page_of):
+    assert "undetermined, %" not in page.table(MAIN)[0]
+    assert "undetermined, %" in page_of(change=lambda row: row | {"undetermined": 0.01}).table(MAIN)[0]
+
+
+def test_provenance_shows_what_differs_between_variants(page):
+    rows = page.table("Configuration that differs between variants")
+    assert [row["neuron.refractory"] for row in rows][:2] == ["none", "fixed"]
+    assert set(rows[0]) == {"Variant", "neuron.refractory"}
+
+
+def test_provenance_shows_command_streams_environment_and_common_configuration(page):
+    shown = page
+    assert "python -m harness.sweep +sweep=ablation_refractory" in shown.text
+    assert shown.table("Random seed streams")[1]["seed_streams.data"] == "3"
+    assert {"Property": "versions.torch", "Value": "2.13.0+cpu"} in shown.table("Environment")
+    assert {"Key": "optim.lr", "Value": "0.01"} in shown.table("Configuration shared by all runs")
+    assert len(shown.table("Runs")) == 18
+
+
+def test_mixed_code_versions_are_warned_about(page, page_of):
+    assert "code versions are mixed" not in page.text
+    shown = page_of(change=lambda row: row | {"code_version": "other"} if row["seed"] == 2 else row)
+    assert "Runs of 2 code versions are mixed: 0.1.0+gabc1234, other." in shown.text
+
+
+def test_a_name_with_dollar_and_angle_signs_is_shown_as_it_is(page_of):
+    shown = page_of(change=lambda row: row | {"code_version": "<b>$x$</b>"})
+    assert "<b>$x$</b>" in shown.text
+
+
+def test_rebuilding_replaces_the_page_and_leaves_nothing_else(sweep, tmp_path):
+    results, out = sweep(details=False), tmp_path / "html"
+    first = build_report("ablation_refractory", results, out).read_text(encoding="utf-8")
+    second = build_report("ablation_refractory", results, out).read_text(encoding="utf-8")
+    assert first == second
+    assert sorted(path.suffix for path in out.iterdir()) == [".csv", ".html", ".md"]
+
+
+def test_a_report_folder_that_is_a_file_is_a_sentence(sweep, tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ResultError, match=r"report folder .* cannot be written to .* --out FOLDER"):
+        build_report("ablation_refractory", sweep(), tmp_path / "file")

@@ -1,0 +1,175 @@
+"""The contract between writer and reader: what is written is read, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from results.schema import RUN, SCHEMA_VERSION, Manifest, PlannedRun
+from results.store import (
+    ResultError,
+    manifest_path,
+    prepare_folder,
+    read_manifest,
+    read_run,
+    read_runs,
+    read_status,
+    run_path,
+    write_json,
+    write_manifest,
+    write_run,
+)
+
+MANIFEST = Manifest(
+    name="ablation",
+    title="A title",
+    question="A question?",
+    scale="laptop",
+    scale_note="A note.",
+    baseline="none",
+    command="python -m harness.sweep +sweep=ablation",
+    runs=[PlannedRun("a", {"task": "listops"}, "none", 0), PlannedRun("b", {"task": "listops"}, "fixed", 0)],
+    variant_notes={"none": "No refractory current."},
+)
+
+
+def row(run_id: str = "a", **changes: object) -> dict[str, object]:
+    return {
+        "id": run_id,
+        "status": "done",
+        "task": "listops",
+        "seed": 3,
+        "config": '{"lr": 0.01}',
+        "environment": '{"device": "cpu"}',
+        "code_version": "0.1.0",
+        "test_accuracy": 0.25,
+        "machine_shared": False,
+        "epochs": [{"epoch": 1, "train_loss": 2.3, "validation_accuracy": 0.2}],
+        "predictions": [{"example": 0, "label": 4, "prediction": 5, "score": 0.5}],
+        **changes,
+    }
+
+
+def test_a_run_is_read_as_it_was_written(tmp_path):
+    write_run(tmp_path, row())
+    read = read_run(run_path(tmp_path, "a"))
+    assert read == read | {name: value for name, value in row().items() if name != "epochs"}
+    assert read["epochs"][0]["train_loss"] == 2.3
+    assert read["epochs"][0]["learning_rate"] is None
+
+
+def test_columns_that_were_not_measured_are_null_and_the_version_is_written(tmp_path):
+    write_run(tmp_path, {"id": "a", "status": "failed", "error": "No space."})
+    read = read_run(run_path(tmp_path, "a"))
+    assert list(read) == RUN.names
+    assert read["schema_version"] == SCHEMA_VERSION
+    assert read["test_accuracy"] is None
+
+
+def test_an_unknown_column_is_refused(tmp_path):
+    with pytest.raises(KeyError, match="test_acuracy"):
+        write_run(tmp_path, row(test_acuracy=0.2))
+
+
+def test_config_and_environment_are_in_the_files_own_metadata(tmp_path):
+    metadata = pq.read_schema(write_run(tmp_path, row())).metadata
+    assert metadata[b"spike_ssm.config"] == b'{"lr": 0.01}'
+    assert metadata[b"spike_ssm.schema_version"] == str(SCHEMA_VERSION).encode()
+
+
+def test_writing_leaves_no_temporary_file(tmp_path):
+    write_run(tmp_path, row())
+    write_run(tmp_path, row(test_accuracy=0.5))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"]
+    assert read_run(run_path(tmp_path, "a"))["test_accuracy"] == 0.5
+
+
+def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_temporary_one(tmp_path):
+    write_json(tmp_path / "x.json", {"old": 1})
+    (tmp_path / "folder.json").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_json(tmp_path / "folder.json", {"new": 2})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.json", "x.json"]
+    assert json.loads((tmp_path / "x.json").read_text()) == {"old": 1}
+
+
+def test_a_truncated_file_is_named_in_a_sentence_while_the_others_are_read(tmp_path):
+    for run_id in "abc":
+        write_run(tmp_path, row(run_id))
+    path = run_path(tmp_path, "b")
+    path.write_bytes(path.read_bytes()[:200])
+    runs, missing, damaged = read_runs(tmp_path, ["a", "b", "c", "d"])
+    assert list(runs["id"]) == ["a", "c"]
+    assert missing == ["d"]
+    (sentence,) = damaged
+    assert str(path) in sentence
+    assert "retry=true" in sentence
+    assert "\n" not in sentence
+
+
+def test_an_empty_file_is_damaged(tmp_path):
+    run_path(tmp_path, "a").touch()
+    with pytest.raises(ResultError, match="is damaged and cannot be read"):
+        read_run(run_path(tmp_path, "a"))
+
+
+def test_no_runs_are_a_frame_with_all_columns(tmp_path):
+    runs, missing, damaged = read_runs(tmp_path, [])
+    assert list(runs.columns) == RUN.names
+    assert (len(runs), missing, damaged) == (0, [], [])
+
+
+def test_status_is_read_without_the_rest(tmp_path):
+    write_run(tmp_path, row("a"))
+    write_run(tmp_path, row("b", status="failed", error="The loss became NaN."))
+    assert read_status(tmp_path, "a") == ("done", None)
+    assert read_status(tmp_path, "b") == ("failed", "The loss became NaN.")
+    assert read_status(tmp_path, "c") == (None, None)
+
+
+def test_a_results_folder_is_created_and_left_empty(tmp_path):
+    folder = prepare_folder(tmp_path / "deep" / "runs")
+    assert folder.is_absolute()
+    assert list(folder.iterdir()) == []
+
+
+def test_a_results_folder_below_a_file_is_a_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ResultError, match=r"cannot be written to .* paths\.results=FOLDER"):
+        prepare_folder(tmp_path / "file" / "runs")
+
+
+def test_a_results_folder_without_permission_is_a_sentence():
+    folder = Path("/proc/spike_ssm")  # not even root may write here
+    with pytest.raises(ResultError, match="cannot be written to"):
+        prepare_folder(folder)
+
+
+def test_a_manifest_is_read_as_it_was_written(tmp_path):
+    write_manifest(tmp_path, MANIFEST)
+    assert read_manifest(tmp_path, "ablation") == MANIFEST
+
+
+def test_an_unknown_sweep_is_a_sentence_that_names_the_known_ones(tmp_path):
+    write_manifest(tmp_path, MANIFEST)
+    with pytest.raises(ResultError, match=r"No sweep named 'other'.*There are: ablation\."):
+        read_manifest(tmp_path, "other")
+
+
+def test_without_any_sweep_the_sentence_says_what_to_run(tmp_path):
+    with pytest.raises(ResultError, match=r"Run python -m harness\.sweep \+sweep=other first"):
+        read_manifest(tmp_path, "other")
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"runs": 3}', '{"runs": [], "unknown": 1}', '{"runs": [{}]}']
+)
+def test_a_damaged_manifest_is_a_sentence(tmp_path, content):
+    path = manifest_path(tmp_path, "ablation")
+    path.parent.mkdir()
+    path.write_text(content)
+    with pytest.raises(ResultError, match="is damaged"):
+        read_manifest(tmp_path, "ablation")
