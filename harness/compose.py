@@ -121,9 +121,7 @@ class Composer:
     def _compose(self, choices: Mapping[str, Any]) -> DictConfig:
         for group, choice in choices.items():
             if choice not in self.options(group):
-                raise UserError(
-                    f"{group}={choice} does not exist; choose one of {', '.join(self.options(group))}."
-                )
+                raise UserError(f"{group}={choice} does not exist; choose one of {', '.join(self.options(group))}.")
         key = tuple(sorted((group, str(choice)) for group, choice in choices.items()))
         if key not in self._composed:
             words = [f"{group}={choice}" for group, choice in key]
@@ -152,7 +150,7 @@ def set_value(config: DictConfig, key: str, value: Any) -> None:
             raise UserError(f"{key} is not a setting; {where} has {allowed}.")
         node = node._get_node(part) if part == leaf and depth == len(parents) else node[part]
     if isinstance(node, DictConfig):
-        raise UserError(f"{key} is a group of settings; set one of {', '.join(f'{key}.{k}' for k in node)}.")
+        raise UserError(f"{key} is a group of settings; set one of {', '.join(f'{key}.{k!s}' for k in node)}.")
     try:
         OmegaConf.update(config, key, value)
     except OmegaConfBaseException as error:

@@ -1,7 +1,7 @@
 """From a sweep file to its runs: a product of axes, less exclusions, plus inclusions, times seeds.
 
-An axis is a list of values of a setting or group (`task: [listops]`, `neuron.leak: [0.5, 0.9]`) or a mapping from labels
-to the settings that a label stands for. On the command line an axis narrows the sweep; everything else set there
+An axis is a list of values of a setting or group (`task: [listops]`, `neuron.leak: [0.5, 0.9]`) or a mapping from
+labels to the settings that a label stands for. On the command line an axis narrows the sweep; everything else set there
 holds for every run.
 """
 

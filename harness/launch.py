@@ -127,12 +127,20 @@ def _logs(jobs: Sequence[Job]) -> Path:
 
 
 @contextmanager
-def _own_modules_first() -> Iterator[None]:
-    """Workers import this very code, whatever folder they start in (it may have a models/ of its own)."""
-    before = {name: os.environ.get(name) for name in ("PYTHONSAFEPATH", "PYTHONPATH")}
+def _worker_environment() -> Iterator[None]:
+    """Environment variables that processes started inside inherit."""
     root = str(Path(__file__).resolve().parent.parent)
-    os.environ["PYTHONSAFEPATH"] = "1"
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (root, before["PYTHONPATH"])))
+    wanted = {
+        # workers import this very code, whatever folder they start in (it may have a models/ of its own)
+        "PYTHONSAFEPATH": "1",
+        "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH")))),
+        # glibc would give each step's tensors back to the system and fault them in again at the next step
+        "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
+        "MALLOC_TRIM_THRESHOLD_": str(4 * 2**30),
+        "MALLOC_TOP_PAD_": str(64 * 2**20),
+    }
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
     try:
         yield
     finally:
@@ -176,9 +184,7 @@ class _LocalPool(_Crew):
 
     def _start(self, slot: int) -> None:
         if self._started >= self._size + len(self._jobs):
-            raise UserError(
-                f"Worker processes end without taking a run. {_ended_early(self._last, _logs(self._jobs))}"
-            )
+            raise UserError(f"Worker processes end without taking a run. {_ended_early(self._last, _logs(self._jobs))}")
         self._started += 1
         executor = submitit.LocalExecutor(folder=_logs(self._jobs))
         gpus = torch.cuda.device_count()
@@ -187,7 +193,7 @@ class _LocalPool(_Crew):
             gpus_per_node=min(gpus, 1),
             visible_gpus=[slot % gpus] if gpus else (),
         )
-        with _own_modules_first():
+        with _worker_environment():
             self._workers.append((executor.submit(_work, self._jobs, self._threads), slot))
 
     def cancel(self) -> None:
@@ -211,7 +217,7 @@ class _SlurmArray(_Crew):
             **{name: value for name, value in optional.items() if value is not None},
         )
         self._jobs = list(jobs)
-        with _own_modules_first():
+        with _worker_environment():
             self._tasks = executor.map_array(_work, [[job] for job in jobs], [launcher.threads] * len(jobs))
 
     def tend(self, finished: dict[str, RunState]) -> None:

@@ -93,9 +93,7 @@ class Trainer:
         seed_torch(settings.seed, "initialisation")
         self.network = Classifier(data.vocabulary, data.classes, settings.model, settings.neuron).to(self.device)
         optim = settings.optim
-        self.optimiser = torch.optim.AdamW(
-            parameter_groups(self.network, optim.lr, optim.ssm_lr, optim.weight_decay)
-        )
+        self.optimiser = torch.optim.AdamW(parameter_groups(self.network, optim.lr, optim.ssm_lr, optim.weight_decay))
         self.steps_per_epoch = math.ceil(len(data.train) / optim.batch_size)
         self.schedule = _schedule(self.optimiser, optim, self.steps_per_epoch)
         self.watch = Stopwatch(self.device, warmup=min(10, self.steps_per_epoch // 2))

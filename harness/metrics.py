@@ -97,15 +97,11 @@ def network_measures(
             }
         )
     rates = [seen.firing_rate for seen in activity]
-    mean = {
-        name: sum(layer[name] for layer in layers) / len(layers) for name in ("firing_rate", "silent", "saturated")
-    }
+    mean = {name: sum(layer[name] for layer in layers) / len(layers) for name in ("firing_rate", "silent", "saturated")}
     return {
         **mean,
         "layers": layers,
         "undetermined": sum(seen.undetermined for seen in activity) / len(activity),
         "energy_nj_per_token": energy_per_token(network.operations_per_step(), rates),
-        "dense_energy_nj_per_token": energy_per_token(
-            network.dense_operations_per_step(), [0.0] * len(layers)
-        ),
+        "dense_energy_nj_per_token": energy_per_token(network.dense_operations_per_step(), [0.0] * len(layers)),
     }

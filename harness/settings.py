@@ -67,9 +67,7 @@ class OptimSettings:
         for label in ("batch_size", "epochs", "length_pool"):
             _at_least(label, getattr(self, label), 1)
         if self.warmup_epochs > self.epochs:
-            raise ValueError(
-                f"warmup_epochs ({self.warmup_epochs}) must not exceed epochs ({self.epochs})."
-            )
+            raise ValueError(f"warmup_epochs ({self.warmup_epochs}) must not exceed epochs ({self.epochs}).")
 
 
 @dataclass

@@ -13,18 +13,10 @@ from results.store import ResultError, manifest_path
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status. The last line of the output is the page's path."""
-    parser = argparse.ArgumentParser(
-        prog="python -m reports", description="Write the HTML report of a sweep."
-    )
-    parser.add_argument(
-        "name", nargs="?", help="the sweep, e.g. ablation_refractory; without it, sweeps are listed"
-    )
-    parser.add_argument(
-        "--results", type=Path, default=Path("results/runs"), help="results folder (%(default)s)"
-    )
-    parser.add_argument(
-        "--out", type=Path, default=Path("reports/html"), help="folder of the pages (%(default)s)"
-    )
+    parser = argparse.ArgumentParser(prog="python -m reports", description="Write the HTML report of a sweep.")
+    parser.add_argument("name", nargs="?", help="the sweep, e.g. ablation_refractory; without it, sweeps are listed")
+    parser.add_argument("--results", type=Path, default=Path("results/runs"), help="results folder (%(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("reports/html"), help="folder of the pages (%(default)s)")
     chosen = parser.parse_args(arguments)
     if chosen.name is None:
         return _list_sweeps(chosen.results)
@@ -40,9 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _list_sweeps(results: Path) -> int:
     names = sorted(path.stem for path in manifest_path(results, "any").parent.glob("*.json"))
     if not names:
-        sys.stderr.write(
-            f"No sweep has been run in {results}. Run python -m harness.sweep +sweep=NAME first.\n"
-        )
+        sys.stderr.write(f"No sweep has been run in {results}. Run python -m harness.sweep +sweep=NAME first.\n")
         return 1
     sys.stdout.write("Sweeps with results; python -m reports NAME writes the report of one:\n")
     sys.stdout.writelines(f"  {name}\n" for name in names)

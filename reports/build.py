@@ -87,9 +87,7 @@ def _section(
     )
 
 
-def _page(
-    sweep: Sweep, sections: list[Section], measurements: pd.DataFrame, looks: Mapping[str, Look]
-) -> str:
+def _page(sweep: Sweep, sections: list[Section], measurements: pd.DataFrame, looks: Mapping[str, Look]) -> str:
     environment = Environment(
         loader=PackageLoader("reports"),
         autoescape=True,

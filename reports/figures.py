@@ -23,6 +23,7 @@ from reports.text import number
 _SIZE = (4.5, 3.1)  # inches; 324 units wide, so that text stays readable on a phone
 _RANGE = ("pi", 100)  # seaborn's name for lowest to highest
 _NO_PARAMETER_MOVED = 1e-9
+_FEW_EPOCHS = 10  # that each gets a marker: a single epoch would draw no line at all
 
 
 @dataclass(frozen=True)
@@ -43,20 +44,25 @@ class Parameter:
     label: str
     caption: str
     over_input: bool = False  # divided by the standard deviation of the neuron's input
+    of_refractory: bool = False  # without meaning where the refractory magnitude is zero
 
 
 PARAMETERS = (
     Parameter(
         "threshold",
         "Learned threshold",
-        "threshold / standard deviation of input",
+        "threshold / s.d. of its input",
         "Threshold over the standard deviation of the neuron's input after training. The threshold alone is "
         "a gauge: scaling it together with the SSM's output leaves every spike unchanged.",
         over_input=True,
     ),
     Parameter("refractory", "Refractory magnitude", "magnitude / threshold", "In units of the threshold."),
     Parameter(
-        "decay", "Refractory decay", "kept per step", "Fraction of the refractory current kept per step."
+        "decay",
+        "Refractory decay",
+        "kept per step",
+        "Fraction of the refractory current kept per step.",
+        of_refractory=True,
     ),
     Parameter("leak", "Leak", "kept per step", "Fraction of the membrane potential kept per step."),
 )
@@ -90,16 +96,15 @@ def accuracy_and_rate(runs: pd.DataFrame, looks: Mapping[str, Look], names: Iter
             points = partial(axes.scatter, marker=look.marker, color=colour)
             points(rate[variant], accuracy[variant], s=14, alpha=0.45, linewidths=0)
             if y.n >= VERDICT_SEEDS:
-                axes.errorbar(
-                    x.mean, y.mean, xerr=x.half, yerr=y.half, fmt="none", color=colour, elinewidth=1.1
-                )
+                axes.errorbar(x.mean, y.mean, xerr=x.half, yerr=y.half, fmt="none", color=colour, elinewidth=1.1)
             points(x.mean, y.mean, s=42, edgecolors=svg.PAGE, linewidths=0.7, zorder=3)
             sentences.append(f"{variant} {number(y.mean)} % at {number(x.mean)} %")
         _reference_lines(axes, runs)
         absent = [variant for variant in dict.fromkeys(runs["variant"]) if variant not in accuracy]
         caption = (
             f"Small: single seeds. Large: mean over seeds, with 95 % t-intervals from {VERDICT_SEEDS} seeds "
-            "on. Up is more accurate, left is sparser."
+            "on. Up is more accurate, left is sparser. Variants share seeds, so paired differences can be "
+            "clearer than these intervals."
         )
         caption += f" Not shown, without a firing rate: {', '.join(absent)}." if absent else ""
         label = f"Accuracy against firing rate: {'; '.join(sentences)}."
@@ -114,11 +119,9 @@ def learning_curves(runs: pd.DataFrame, looks: Mapping[str, Look], names: Iterat
     epochs["accuracy"] = epochs["validation_accuracy"] * 100
     with svg.drawing():
         axes = _axes("epoch", "validation accuracy, %")
-        _lines(axes, epochs, "epoch", "accuracy", looks, markers=False)
+        _lines(axes, epochs, "epoch", "accuracy", looks, markers=epochs["epoch"].max() <= _FEW_EPOCHS)
         _reference_lines(axes, runs)
-        last = (
-            epochs[epochs["epoch"] == epochs["epoch"].max()].groupby("variant", sort=False)["accuracy"].mean()
-        )
+        last = epochs[epochs["epoch"] == epochs["epoch"].max()].groupby("variant", sort=False)["accuracy"].mean()
         label = "Validation accuracy by epoch; at the last epoch: " + "; ".join(
             f"{variant} {number(value)} %" for variant, value in last.items()
         )
@@ -136,9 +139,7 @@ def rate_by_layer(layers: pd.DataFrame, looks: Mapping[str, Look], names: Iterat
         _lines(axes, layers, "layer", "rate", looks, markers=True)
         axes.set_ylim(bottom=0)
         label = "Firing rate by layer: " + _by_layer(layers, "rate")
-        caption = (
-            "Mean over seeds; band: lowest to highest seed. Test set, evaluation mode, padding not counted."
-        )
+        caption = "Mean over seeds; band: lowest to highest seed. Test set, evaluation mode, padding not counted."
         return _finish(axes, next(names), "Firing rate by layer", caption, label)
 
 
@@ -149,6 +150,8 @@ def parameter_by_layer(
 
     None unless training moved it; variants without the parameter (null or zero throughout) are left out.
     """
+    if parameter.of_refractory and not layers.empty:
+        layers = layers[layers["refractory_after"] > 0]
     columns = [f"{parameter.name}_before", f"{parameter.name}_after"]
     if layers.empty or layers[columns].isna().all(axis=None):
         return None
@@ -179,15 +182,13 @@ def _axes(x: str, y: str) -> Axes:
 
 def _finish(axes: Axes, name: str, title: str, caption: str, label: str) -> Drawn:
     if axes.get_xlabel().startswith(("epoch", "layer")):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     figure = axes.get_figure(root=True)
     assert figure is not None
     return Drawn(title, caption, svg.render(figure, name, label))
 
 
-def _lines(
-    axes: Axes, frame: pd.DataFrame, x: str, y: str, looks: Mapping[str, Look], *, markers: bool
-) -> None:
+def _lines(axes: Axes, frame: pd.DataFrame, x: str, y: str, looks: Mapping[str, Look], *, markers: bool) -> None:
     variants = list(dict.fromkeys(frame["variant"]))
     chosen = {variant: looks[variant] for variant in variants}
     labels = axes.get_xlabel(), axes.get_ylabel()

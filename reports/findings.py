@@ -77,11 +77,7 @@ def task_findings(runs: pd.DataFrame, comparisons: Comparisons, baseline: str | 
         if rates:
             found.append(_against_baseline("Firing rate", rates, comparisons.baseline))
     elif comparisons.baseline is None:
-        reason = (
-            "names no baseline"
-            if baseline is None
-            else f"has no finished run of the baseline {baseline} here"
-        )
+        reason = "names no baseline" if baseline is None else f"has no finished run of the baseline {baseline} here"
         found.append(Findings("Accuracy", f"This sweep {reason}, so the variants are not compared with one."))
     return [*found, _above_shortcut(runs)]
 
@@ -124,14 +120,10 @@ def _sentence(comparison: Comparison, baseline: str) -> str:
         case Verdict.HIGHER | Verdict.LOWER:
             by = f"{number(abs(difference.mean) * 100)} points"
             which = comparison.verdict.value
-            return (
-                f"is {which} than {baseline} by {by} ({interval}, {p_value(comparison.adjusted_p)}, {seeds})."
-            )
+            return f"is {which} than {baseline} by {by} ({interval}, {p_value(comparison.adjusted_p)}, {seeds})."
     evidence = f"{points} ({interval}, {p_value(comparison.adjusted_p)}, {seeds})"
     if difference.low > 0 or difference.high < 0:
-        return (
-            f"differs by {evidence}: the interval leaves out zero, the corrected test does not. No verdict."
-        )
+        return f"differs by {evidence}: the interval leaves out zero, the corrected test does not. No verdict."
     return f"shows no difference that {seeds} can show: {evidence}."
 
 

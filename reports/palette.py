@@ -47,9 +47,7 @@ class Look:
 def looks(variants: list[str], baseline: str | None) -> dict[str, Look]:
     """A look a variant: the baseline has the neutral first colour, a repeated colour has another marker."""
     order = sorted(variants, key=lambda variant: variant != baseline)
-    return {
-        variant: _look(place) for place, variant in enumerate(order, start=0 if baseline in variants else 1)
-    }
+    return {variant: _look(place) for place, variant in enumerate(order, start=0 if baseline in variants else 1)}
 
 
 def _look(place: int) -> Look:

@@ -14,8 +14,9 @@ from reports.palette import Look
 from reports.tables import Heading, Row, Table
 from reports.text import ABSENT, count, duration
 
-_STREAMS = (
-    "Data, initialisation and noise are drawn apart, so that variants with one seed see the same batches."
+_STREAM = "seed_streams."
+_STREAMS_NOTE = (
+    "Each stream is seeded with the run's seed and the stream's number: variants with one seed draw the same."
 )
 _TEXTS = ("started_at", "code_version")
 
@@ -49,21 +50,27 @@ def provenance(sweep: Sweep, looks: Mapping[str, Look]) -> Provenance:
     """Everything needed to repeat or doubt the sweep."""
     runs = sweep.runs[sweep.runs["state"].isin(["done", "failed"])]
     config, environment = _expand(runs["config"]), _expand(runs["environment"])
-    is_stream = [str(name).startswith("seed") for name in environment]
+    streams = environment[[name for name in environment if str(name).startswith(_STREAM)]]
     differing, varying, common = _classify(config, runs)
     versions = [str(version) for version in runs["code_version"].dropna().unique()]
     warnings = []
     if len(versions) > 1:
         warnings.append(f"Runs of {len(versions)} code versions are mixed: {', '.join(versions)}.")
+    if any(version.endswith("+changes") for version in versions):
+        warnings.append("The code had changes that were not committed, so its version does not say all of it.")
     return Provenance(
         tuple(warnings),
         _by_variant("Configuration that differs between variants", config[differing], runs, looks),
         _values("Configuration that varies with task or seed", "Key", config[varying]),
         _values("Configuration shared by all runs", "Key", config[common]),
-        _by_seed("Random seed streams", environment.loc[:, is_stream], runs["seed"]),
-        _values("Environment", "Property", environment.loc[:, [not stream for stream in is_stream]]),
+        _values("Random seed streams", "Stream", streams.rename(columns=_stream), _STREAMS_NOTE),
+        _values("Environment", "Property", environment.drop(columns=streams.columns)),
         _run_table(sweep.runs, looks),
     )
+
+
+def _stream(column: Hashable) -> str:
+    return str(column).removeprefix(_STREAM)
 
 
 def _expand(documents: pd.Series[str]) -> pd.DataFrame:
@@ -78,9 +85,7 @@ def _expand(documents: pd.Series[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, index=documents.index, dtype=object).fillna(ABSENT)
 
 
-def _classify(
-    config: pd.DataFrame, runs: pd.DataFrame
-) -> tuple[list[Hashable], list[Hashable], list[Hashable]]:
+def _classify(config: pd.DataFrame, runs: pd.DataFrame) -> tuple[list[Hashable], list[Hashable], list[Hashable]]:
     """Keys that differ between variants at one task and seed, that vary otherwise, and that do not vary."""
     cells = [runs["task"], runs["seed"]]
     differing: list[Hashable] = []
@@ -96,9 +101,7 @@ def _classify(
     return differing, varying, common
 
 
-def _by_variant(
-    caption: str, values: pd.DataFrame, runs: pd.DataFrame, looks: Mapping[str, Look]
-) -> Table | None:
+def _by_variant(caption: str, values: pd.DataFrame, runs: pd.DataFrame, looks: Mapping[str, Look]) -> Table | None:
     if values.empty:
         return None
     rows = tuple(
@@ -108,7 +111,7 @@ def _by_variant(
     return Table(caption, "Variant", tuple(Heading(str(key)) for key in values), rows, numeric=False)
 
 
-def _values(caption: str, corner: str, values: pd.DataFrame) -> Table | None:
+def _values(caption: str, corner: str, values: pd.DataFrame, *notes: str) -> Table | None:
     """One row a key: its value, or every value with the number of runs that have it."""
     if values.empty:
         return None
@@ -116,12 +119,10 @@ def _values(caption: str, corner: str, values: pd.DataFrame) -> Table | None:
     for key in values:
         counts = values[key].value_counts(sort=False)
         shown = (
-            [f"{value} ({count(runs, 'run')})" for value, runs in counts.items()]
-            if len(counts) > 1
-            else counts.index
+            [f"{value} ({count(runs, 'run')})" for value, runs in counts.items()] if len(counts) > 1 else counts.index
         )
         rows.append(Row(str(key), ("; ".join(map(str, shown)),)))
-    return Table(caption, corner, (Heading("Value"),), tuple(rows), numeric=False)
+    return Table(caption, corner, (Heading("Value"),), tuple(rows), notes, numeric=False)
 
 
 def _run_table(runs: pd.DataFrame, looks: Mapping[str, Look]) -> Table:

@@ -69,9 +69,7 @@ def render(figure: Figure, name: str, label: str) -> Markup:
     figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     drawn = buffer.getvalue()
     drawn = drawn[drawn.index("<svg") :]
-    drawn = re.sub(
-        r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", "", drawn, flags=re.DOTALL
-    )
+    drawn = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", "", drawn, flags=re.DOTALL)
     view = re.search(r'viewBox="[^"]*"', drawn)
     opening = f'<svg {view.group() if view else ""} role="img" aria-label="{escape(label)}">'
     drawn = re.sub(r"<svg[^>]*>", lambda _: opening, drawn, count=1)

@@ -94,9 +94,7 @@ MEASURES = (
     Measure("silent", "silent_channels_percent", Heading("silent, %", "Firing"), 100, 1),
     Measure("saturated", "saturated_channels_percent", Heading("saturated, %", "Firing"), 100, 1),
     Measure("undetermined", "undetermined_percent", Heading("undetermined, %", "PMBC"), 100, 3),
-    Measure(
-        "train_tokens_per_s", "train_tokens_per_s", Heading("tokens/s", "Training"), digits=0, timing=True
-    ),
+    Measure("train_tokens_per_s", "train_tokens_per_s", Heading("tokens/s", "Training"), digits=0, timing=True),
     Measure("train_ms_per_step", "train_ms_per_step", Heading("ms/step", "Training"), timing=True),
     Measure("peak_memory_mib", "peak_memory_mib", Heading("peak MiB", "Training"), digits=0),
     Measure("energy_nj_per_token", "energy_nj_per_token", Heading("nJ/token", "Energy")),
@@ -138,9 +136,7 @@ def standings(runs: pd.DataFrame) -> dict[str, str]:
     return {best: BEST} | near
 
 
-def measurements(
-    task: str, runs: pd.DataFrame, comparisons: Comparisons, notes: Mapping[str, str]
-) -> pd.DataFrame:
+def measurements(task: str, runs: pd.DataFrame, comparisons: Comparisons, notes: Mapping[str, str]) -> pd.DataFrame:
     """The main table in numbers, one row a variant; units are in the columns' names."""
     marks = standings(runs)
     rows = []
@@ -166,15 +162,11 @@ def measurements(
     return pd.DataFrame(rows)
 
 
-def main_table(
-    numbers: pd.DataFrame, looks: Mapping[str, Look], comparisons: Comparisons, shortcut: str
-) -> Table:
+def main_table(numbers: pd.DataFrame, looks: Mapping[str, Look], comparisons: Comparisons, shortcut: str) -> Table:
     """The main table of one task as text, with the shortcut and the majority class as reference rows."""
     shared = bool(numbers["machine_shared"].any())
     measures = [
-        measure
-        for measure in MEASURES
-        if measure.column != "undetermined" or (numbers[measure.name] > 0).any()
+        measure for measure in MEASURES if measure.column != "undetermined" or (numbers[measure.name] > 0).any()
     ]
     digits = {m.name: m.digits if m.digits is not None else digits_for(numbers[m.name]) for m in measures}
     difference = [Heading(f"vs {comparisons.baseline}, points", "Accuracy")] if comparisons.baseline else []
@@ -191,9 +183,7 @@ def main_table(
     blank = ("",) * (len(headings) - 1)
     for label, column in (("Shortcut", "shortcut_percent"), ("Majority class", "majority_percent")):
         rows.append(Row(label, (number(numbers[column].mean()), *blank), reference=True))
-    return Table(
-        "Test accuracy, spikes and cost", "Variant", tuple(headings), tuple(rows), _notes(shared, shortcut)
-    )
+    return Table("Test accuracy, spikes and cost", "Variant", tuple(headings), tuple(rows), _notes(shared, shortcut))
 
 
 def _notes(shared: bool, shortcut: str) -> tuple[str, ...]:
@@ -266,9 +256,7 @@ def overview(numbers: pd.DataFrame, looks: Mapping[str, Look]) -> Table | None:
     for variant in dict.fromkeys(numbers["variant"]):
         found = [indexed.loc[(variant, task)] if (variant, task) in indexed.index else None for task in tasks]
         cells = [
-            plus_minus(row["accuracy_percent"], row["accuracy_half_interval_percent"])
-            if row is not None
-            else ABSENT
+            plus_minus(row["accuracy_percent"], row["accuracy_half_interval_percent"]) if row is not None else ABSENT
             for row in found
         ]
         rows.append(Row(variant, tuple(cells), looks[variant]))

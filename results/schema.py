@@ -93,7 +93,10 @@ RUN = pa.schema(
         ("machine_shared", pa.bool_()),  # other runs used the machine while this one was timed
         ("peak_memory_mib", pa.float64()),  # CPU: resident set sampled each epoch; GPU: allocator peak
         ("energy_nj_per_token", pa.float64()),  # recurrent execution, 45 nm, see harness/metrics.py
-        ("dense_energy_nj_per_token", pa.float64()),  # the same network with a dense (MAC) mixing layer, no neuron
+        (
+            "dense_energy_nj_per_token",
+            pa.float64(),
+        ),  # the same network with a dense (MAC) mixing layer, no neuron
         ("undetermined", pa.float64()),  # PMBC's undetermined fraction; 0 for exact solvers
         ("epochs", EPOCHS),
         ("layers", LAYERS),

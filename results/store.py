@@ -73,7 +73,7 @@ def write_run(folder: Path, row: Mapping[str, Any]) -> Path:
     unknown = set(row) - set(RUN.names)
     if unknown:
         raise KeyError(f"Not columns of a run: {sorted(unknown)}; results/schema.py lists the columns.")
-    complete = {name: None for name in RUN.names} | {"schema_version": SCHEMA_VERSION} | dict(row)
+    complete = dict.fromkeys(RUN.names) | {"schema_version": SCHEMA_VERSION} | dict(row)
     config_and_environment = {
         f"spike_ssm.{key}": str(complete[key]) for key in ("config", "environment", "code_version")
     }

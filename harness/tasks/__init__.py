@@ -8,4 +8,14 @@ from harness.tasks.listops import ListOps, ListOpsSettings
 TASKS: dict[str, tuple[type[Task], type[TaskSettings]]] = {"listops": (ListOps, ListOpsSettings)}
 """Task name -> (task, its settings)."""
 
-__all__ = ["TASKS", "Batch", "Dataset", "ListOps", "ListOpsSettings", "Split", "Task", "TaskSettings", "batches"]
+__all__ = [
+    "TASKS",
+    "Batch",
+    "Dataset",
+    "ListOps",
+    "ListOpsSettings",
+    "Split",
+    "Task",
+    "TaskSettings",
+    "batches",
+]

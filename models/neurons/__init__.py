@@ -14,7 +14,7 @@ NEURONS: dict[str, tuple[type[Neuron], type[NeuronSettings]]] = {
 def build_neuron(channels: int, settings: NeuronSettings) -> Neuron:
     """The neuron that `settings` describe, over `channels` channels."""
     module, _ = NEURONS[settings.name]
-    return module(channels, settings)  # type: ignore[arg-type, call-arg]
+    return module(channels, settings)
 
 
 __all__ = ["NEURONS", "Neuron", "NeuronSettings", "RefractoryLIF", "RefractoryLIFSettings", "build_neuron"]

@@ -14,10 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from models.ops.refractory_lif.parameters import Parameters
 from models.ops.refractory_lif.sequential import potential_given_spikes
-
-Parameters = tuple[Tensor, Tensor, Tensor, Tensor]
-"""leak, threshold, refractory, decay, each [H]."""
 
 
 class Agreement(NamedTuple):
@@ -45,11 +43,12 @@ def assert_agreement(x: Tensor, parameters: Parameters, spikes: Tensor, potentia
     """Raise AssertionError, naming the first position, unless spikes and potentials [B, H, L] are right for x."""
     if spikes.numel() == 0:
         return Agreement(0, 0)
-    exact_parameters = tuple(p.detach().double() for p in parameters)
+    leak, threshold, refractory, decay = (p.detach().double() for p in parameters)
+    exact = (leak, threshold, refractory, decay)
     forced = spikes.detach().double()
-    u = potential_given_spikes(x.detach().double(), forced, *exact_parameters)
-    tolerance = rounding_tolerance(x.detach().double(), forced, exact_parameters, potential.dtype)  # type: ignore[arg-type]
-    threshold = exact_parameters[1][:, None]
+    u = potential_given_spikes(x.detach().double(), forced, *exact)
+    tolerance = rounding_tolerance(x.detach().double(), forced, exact, potential.dtype)
+    threshold = threshold[:, None]
     close = (u - threshold).abs() <= tolerance
     flipped = (forced == 1) != (u >= threshold)
     for name, wrong in (

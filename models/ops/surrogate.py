@@ -31,16 +31,10 @@ def _quadratic_primitive(z: Tensor) -> Tensor:
 
 SURROGATES: dict[str, Surrogate] = {
     "piecewise_quadratic": Surrogate(lambda z: (1 - z.abs()).clamp(min=0), _quadratic_primitive),
-    "arctan": Surrogate(
-        lambda z: 1 / (1 + (math.pi * z) ** 2), lambda z: 0.5 + torch.atan(math.pi * z) / math.pi
-    ),
+    "arctan": Surrogate(lambda z: 1 / (1 + (math.pi * z) ** 2), lambda z: 0.5 + torch.atan(math.pi * z) / math.pi),
     "sigmoid": Surrogate(lambda z: torch.sigmoid(z) * torch.sigmoid(-z), torch.sigmoid),
-    "rectangular": Surrogate(
-        lambda z: 0.5 * (z.abs() < 1).to(z.dtype), lambda z: 0.5 + 0.5 * z.clamp(-1, 1)
-    ),
-    "fast_sigmoid": Surrogate(
-        lambda z: 0.5 / (1 + z.abs()) ** 2, lambda z: 0.5 + 0.5 * z / (1 + z.abs())
-    ),
+    "rectangular": Surrogate(lambda z: 0.5 * (z.abs() < 1).to(z.dtype), lambda z: 0.5 + 0.5 * z.clamp(-1, 1)),
+    "fast_sigmoid": Surrogate(lambda z: 0.5 / (1 + z.abs()) ** 2, lambda z: 0.5 + 0.5 * z / (1 + z.abs())),
 }
 """Surrogate name -> its functions. The order is the numbering that compiled kernels use."""
 
@@ -57,13 +51,13 @@ def surrogate_primitive(z: Tensor, name: str, width: float) -> Tensor:
 
 class _Spike(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, z: Tensor, fired: Tensor, name: str, width: float) -> Tensor:  # type: ignore[override]
+    def forward(ctx: torch.autograd.function.FunctionCtx, z: Tensor, fired: Tensor, name: str, width: float) -> Tensor:
         ctx.save_for_backward(z)
         ctx.surrogate = (name, width)  # type: ignore[attr-defined]
         return fired.to(z.dtype)
 
     @staticmethod
-    def backward(ctx, grad):  # type: ignore[no-untyped-def, override]
+    def backward(ctx, grad):  # type: ignore[no-untyped-def]
         (z,) = ctx.saved_tensors
         return grad * surrogate_gradient(z, *ctx.surrogate), None, None, None
 

@@ -37,7 +37,8 @@ def causal_convolution(x: Tensor, kernel: Tensor, reverse_kernel: Tensor | None 
     if reverse_kernel is not None:
         placed = torch.nn.functional.pad(reverse_kernel.flip(-1), (length, 0))  # lag -1 wraps to the last place
         response = response + torch.fft.rfft(placed, n=size)
-    return torch.fft.irfft(torch.fft.rfft(x, n=size) * response, n=size)[..., :length]
+    y: Tensor = torch.fft.irfft(torch.fft.rfft(x, n=size) * response, n=size)
+    return y[..., :length]
 
 
 class S4D(nn.Module):

@@ -56,9 +56,7 @@ def test_every_example_comes_exactly_once_and_unchanged(count: int, batch_size: 
     some = list(batches(split, batch_size, order, pool))
     assert sorted(examples(some)) == list(range(count))
     for batch in some:
-        for tokens, length, label, i in zip(
-            batch.tokens, batch.lengths, batch.labels, batch.examples, strict=True
-        ):
+        for tokens, length, label, i in zip(batch.tokens, batch.lengths, batch.labels, batch.examples, strict=True):
             assert tokens[:length].tolist() == [i + 1] * int(split.lengths[i])
             assert not tokens[length:].any()
             assert label == 10 * i
@@ -128,10 +126,7 @@ def test_batches_of_a_pool_come_in_an_order_that_the_shuffle_decides(seed: int) 
     """Neither short ones first nor examples of low number first, epoch after epoch."""
     split = split_of(list(range(1, 101)))  # all different, so that all orders make the same batches
     firsts = [
-        [
-            int(batch.examples.min())
-            for batch in batches(split, 10, np.random.default_rng(s).permutation(100), 10)
-        ]
+        [int(batch.examples.min()) for batch in batches(split, 10, np.random.default_rng(s).permutation(100), 10)]
         for s in (seed, seed + 10)
     ]
     assert sorted(firsts[0]) == sorted(firsts[1]) == list(range(0, 100, 10))

@@ -32,17 +32,14 @@ Node = int | tuple[str, list["Node"]]
 
 def settings_of(lengths: tuple[int, int], sizes: tuple[int, int, int], **others: int) -> ListOpsSettings:
     (low, high), (train, validation, test) = lengths, sizes
-    return ListOpsSettings(
-        min_length=low, max_length=high, train=train, validation=validation, test=test, **others
-    )
+    return ListOpsSettings(min_length=low, max_length=high, train=train, validation=validation, test=test, **others)
 
 
 def texts(split: Split) -> list[str]:
     """The sequences as people write them."""
     symbols = np.array(SYMBOLS)[split.tokens].tolist()
     return [
-        " ".join(symbols[a:b])
-        for a, b in zip(split.offsets[:-1].tolist(), split.offsets[1:].tolist(), strict=True)
+        " ".join(symbols[a:b]) for a, b in zip(split.offsets[:-1].tolist(), split.offsets[1:].tolist(), strict=True)
     ]
 
 
@@ -150,9 +147,7 @@ def test_a_label_is_what_the_sequence_evaluates_to_at_short_lengths(short: Datas
 def test_every_setting_is_kept_to(
     max_depth: int, max_arguments: int, min_length: int, span: int, data_seed: int
 ) -> None:
-    wish = ListOpsSettings(
-        "listops", min_length, min_length + span, max_depth, max_arguments, 20, 5, 5, data_seed
-    )
+    wish = ListOpsSettings("listops", min_length, min_length + span, max_depth, max_arguments, 20, 5, 5, data_seed)
     try:
         found = generate(wish)
     except UserError:  # hypothesis asked for lengths that hardly a tree has
@@ -276,9 +271,7 @@ def test_the_bytes_are_those_of_every_other_machine_with_any_number_of_threads(t
     finally:
         torch.set_num_threads(before)
     assert found.tokens.dtype == found.labels.dtype == np.uint8
-    digest = hashlib.sha256(
-        found.tokens.tobytes() + found.offsets.astype("<i8").tobytes() + found.labels.tobytes()
-    )
+    digest = hashlib.sha256(found.tokens.tobytes() + found.offsets.astype("<i8").tobytes() + found.labels.tobytes())
     assert digest.hexdigest() == "485f2fb7b99e08ea82e3e158c97f933ec0dddbb50b50b7421cbf14950c84389a"
 
 

@@ -47,14 +47,10 @@ class Synthetic:
     scale: str = "laptop"
     shared: bool = False
     details: bool = True  # epochs, layers and predictions, which take most of the time to write and draw
-    change: Callable[[dict[str, Any]], dict[str, Any] | None] = field(
-        default=lambda row: row
-    )  # None: not written
+    change: Callable[[dict[str, Any]], dict[str, Any] | None] = field(default=lambda row: row)  # None: not written
 
 
-def row_of(
-    task: str, variant: str, seed: int, *, scale: str = "laptop", shared: bool = False
-) -> dict[str, Any]:
+def row_of(task: str, variant: str, seed: int, *, scale: str = "laptop", shared: bool = False) -> dict[str, Any]:
     """One finished run with predictions that add up to its accuracy. A seed decides its own numbers."""
     accuracy, rate = VARIANTS[variant]
     noise = np.random.default_rng([seed, sorted(VARIANTS).index(variant), len(task)])
@@ -86,13 +82,14 @@ def row_of(
         ),
         "environment": json.dumps(
             {
+                "python": "3.11.9",
+                "libraries": {"torch": "2.13.0+cpu"},
                 "device": "cpu",
                 "threads": 1,
-                "versions": {"python": "3.11.9", "torch": "2.13.0+cpu"},
-                "seed_streams": {"data": seed * 3, "initialisation": seed * 3 + 1, "noise": seed * 3 + 2},
+                "seed_streams": {"initialisation": 0, "order": 1, "noise": 2},
             }
         ),
-        "code_version": "0.1.0+gabc1234",
+        "code_version": "0123456789ab",
         "started_at": f"2026-11-22T1{seed}:05:00Z",
         "duration_s": 95.0 + 7 * noise.random(),
         "parameters": 21_482 + (256 if trained else 0),
@@ -151,9 +148,7 @@ def row_of(
     }
 
 
-def failed(
-    row: dict[str, Any], error: str, traceback: str = "Traceback (most recent call last):\n"
-) -> dict[str, Any]:
+def failed(row: dict[str, Any], error: str, traceback: str = "Traceback (most recent call last):\n") -> dict[str, Any]:
     """What the harness writes when a run fails: who it was and why, and nulls."""
     kept = ("id", "task", "neuron", "scale", "seed", "config", "environment", "code_version", "started_at")
     return {name: row[name] for name in kept} | {"status": "failed", "error": error, "traceback": traceback}

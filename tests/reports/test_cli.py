@@ -10,9 +10,7 @@ from reports.__main__ import main
 
 
 def test_the_last_line_is_the_path_of_the_page(sweep, tmp_path, capsys):
-    status = main(
-        ["ablation_refractory", "--results", str(sweep(details=False)), "--out", str(tmp_path / "out")]
-    )
+    status = main(["ablation_refractory", "--results", str(sweep(details=False)), "--out", str(tmp_path / "out")])
     page = Path(capsys.readouterr().out.splitlines()[-1])
     assert status == 0
     assert page == tmp_path / "out" / "ablation_refractory.html"

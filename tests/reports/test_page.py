@@ -114,9 +114,7 @@ def test_every_figure_is_drawn_with_a_text_for_those_who_cannot_see_it(page):
     drawings = [attrs for tag, attrs in shown.tags if tag == "svg" and attrs.get("role") == "img"]
     assert [figure for figure in FIGURES if f"<strong>{figure}</strong>" not in shown.html] == []
     assert len(drawings) == len(FIGURES)
-    assert all(
-        "none" in (attrs["aria-label"] or "") or "fixed" in (attrs["aria-label"] or "") for attrs in drawings
-    )
+    assert all("none" in (attrs["aria-label"] or "") or "fixed" in (attrs["aria-label"] or "") for attrs in drawings)
 
 
 def test_figures_follow_the_mode_of_the_page(page):
@@ -133,6 +131,14 @@ def test_ids_of_the_page_are_unique_and_every_reference_has_its_target(page_of):
     targets = {value[1:] for value in shown.attributes("href") if value and value.startswith("#")}
     targets |= set(re.findall(r"url\(#([^)]*)\)", shown.html))
     assert targets - set(ids) - {"problems"} == set()
+
+
+def test_a_single_epoch_is_drawn_as_points(page_of):
+    shown = page_of(details=True, seeds=(0,), change=lambda row: row | {"epochs": row["epochs"][:1]})
+    curves = shown.html[shown.html.index("<strong>Learning curves") : shown.html.index("<strong>Firing rate by")]
+    assert "<use" in curves[: curves.index('id="t0f1-matplotlib.axis_2"')]
+    assert ">1</text>" in curves
+    assert "0.96" not in curves
 
 
 @pytest.mark.usefixtures("page")
@@ -170,9 +176,7 @@ def test_csv_markdown_and_page_agree(page, html):
         name = re.sub(" ≈? ?best$", "", row["Variant"])
         assert markdown[name] == row["test, %"]
         if name in csv.index:
-            assert float(row["test, %"].split(" ± ")[0]) == pytest.approx(
-                csv.loc[name, "accuracy_percent"], abs=0.005
-            )
+            assert float(row["test, %"].split(" ± ")[0]) == pytest.approx(csv.loc[name, "accuracy_percent"], abs=0.005)
             assert float(row["rate, %"]) == pytest.approx(csv.loc[name, "firing_rate_percent"], abs=0.005)
 
 
@@ -241,9 +245,7 @@ def test_a_baseline_without_a_finished_run_is_named(page_of, failed_row):
 def test_failed_runs_are_shown_with_their_sentence_and_traceback(page_of, failed_row):
     shown = page_of(
         change=lambda row: (
-            failed_row(row, "The loss became NaN at step 40.", "ValueError: nan")
-            if row["id"] == "lis-fixed-1"
-            else row
+            failed_row(row, "The loss became NaN at step 40.", "ValueError: nan") if row["id"] == "lis-fixed-1" else row
         )
     )
     assert "17 of 18 runs finished, 1 failed" in shown.text
@@ -292,9 +294,7 @@ def test_a_sweep_in_which_everything_failed_says_so(page_of, failed_row):
 
 
 def test_an_empty_manifest_still_has_a_page(tmp_path):
-    write_manifest(
-        tmp_path, Manifest("nothing", "Nothing", "Why?", "laptop", "", None, "python -m harness.sweep")
-    )
+    write_manifest(tmp_path, Manifest("nothing", "Nothing", "Why?", "laptop", "", None, "python -m harness.sweep"))
     assert "0 of 0 runs finished" in Page(build_report("nothing", tmp_path, tmp_path).read_text()).text
 
 
@@ -350,8 +350,8 @@ def test_provenance_shows_what_differs_between_variants(page):
 def test_provenance_shows_command_streams_environment_and_common_configuration(page):
     shown = page
     assert "python -m harness.sweep +sweep=ablation_refractory" in shown.text
-    assert shown.table("Random seed streams")[1]["seed_streams.data"] == "3"
-    assert {"Property": "versions.torch", "Value": "2.13.0+cpu"} in shown.table("Environment")
+    assert {"Stream": "order", "Value": "1"} in shown.table("Random seed streams")
+    assert {"Property": "libraries.torch", "Value": "2.13.0+cpu"} in shown.table("Environment")
     assert {"Key": "optim.lr", "Value": "0.01"} in shown.table("Configuration shared by all runs")
     assert len(shown.table("Runs")) == 18
 
@@ -359,7 +359,12 @@ def test_provenance_shows_command_streams_environment_and_common_configuration(p
 def test_mixed_code_versions_are_warned_about(page, page_of):
     assert "code versions are mixed" not in page.text
     shown = page_of(change=lambda row: row | {"code_version": "other"} if row["seed"] == 2 else row)
-    assert "Runs of 2 code versions are mixed: 0.1.0+gabc1234, other." in shown.text
+    assert "Runs of 2 code versions are mixed: 0123456789ab, other." in shown.text
+
+
+def test_uncommitted_changes_are_warned_about(page_of):
+    shown = page_of(change=lambda row: row | {"code_version": "0123456789ab+changes"})
+    assert "changes that were not committed" in shown.text
 
 
 def test_a_name_with_dollar_and_angle_signs_is_shown_as_it_is(page_of):

@@ -164,9 +164,7 @@ def test_without_any_sweep_the_sentence_says_what_to_run(tmp_path):
         read_manifest(tmp_path, "other")
 
 
-@pytest.mark.parametrize(
-    "content", ["", "[]", "{}", '{"runs": 3}', '{"runs": [], "unknown": 1}', '{"runs": [{}]}']
-)
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"runs": 3}', '{"runs": [], "unknown": 1}', '{"runs": [{}]}'])
 def test_a_damaged_manifest_is_a_sentence(tmp_path, content):
     path = manifest_path(tmp_path, "ablation")
     path.parent.mkdir()

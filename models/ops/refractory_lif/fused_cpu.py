@@ -104,7 +104,11 @@ def _retreat(grad, spikes, potential, grad_x, row, t, adjoints, parameters, code
 def _add(totals, terms):
     """Sums over time are kept in float64: thousands of float32 terms would lose digits."""
     return (
-        totals[0] + terms[0], totals[1] + terms[1], totals[2] + terms[2], totals[3] + terms[3], totals[4] + terms[4],
+        totals[0] + terms[0],
+        totals[1] + terms[1],
+        totals[2] + terms[2],
+        totals[3] + terms[3],
+        totals[4] + terms[4],
     )
 
 
@@ -138,14 +142,12 @@ def _backward_group(grad, spikes, potential, parameters, code, width, detach, gr
 @njit(parallel=True, cache=True)
 def _backward_kernel(grad, spikes, potential, parameters, code, width, detach, grad_x, grad_parameters):
     for group in prange((grad.shape[0] + 1) // 2):
-        _backward_group(
-            grad, spikes, potential, parameters, code, width, detach, grad_x, grad_parameters, 2 * group
-        )
+        _backward_group(grad, spikes, potential, parameters, code, width, detach, grad_x, grad_parameters, 2 * group)
 
 
 def _use_torch_threads() -> None:
     """numba counts its threads apart from torch."""
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
 
 
 def _rows(tensor: Tensor) -> np.ndarray:
@@ -201,7 +203,8 @@ def _backward(
             _rows(grad_x),
             per_row.view(4, -1).numpy(),
         )
-    return (grad_x, *(row.clone() for row in per_row.sum(1)))
+    by_leak, by_threshold, by_refractory, by_decay = (row.clone() for row in per_row.sum(1))
+    return grad_x, by_leak, by_threshold, by_refractory, by_decay
 
 
 @solve_fused.register_fake

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from models.ops.refractory_lif.parameters import Parameters, expand_parameters
 from models.ops.refractory_lif.pmbc import RESOLUTIONS, solve_pmbc
 from models.ops.refractory_lif.sequential import solve_sequential
 from models.ops.surrogate import SURROGATES
@@ -105,10 +106,7 @@ def solve(
     _check_options(x, solver, max_iterations, resolve, surrogate, surrogate_width, detach_reset)
     name = _choose(solver, x.device.type, max_iterations is not None, detach_reset)
     dtype = x.dtype if x.dtype == torch.float64 else torch.float32
-    parameters = tuple(
-        _parameter(label, value, x, dtype)
-        for label, value in zip(_RANGES, (leak, threshold, refractory, decay), strict=True)
-    )
+    parameters = expand_parameters(leak, threshold, refractory, decay, x, dtype)
     work = x.to(dtype)
     with torch.autocast(x.device.type, enabled=False):  # bounds and potentials need the full precision
         found = _run(name, work, parameters, max_iterations, resolve, surrogate, surrogate_width, detach_reset)
@@ -119,7 +117,7 @@ def solve(
 def _run(
     name: str,
     x: Tensor,
-    parameters: tuple[Tensor, ...],
+    parameters: Parameters,
     max_iterations: int | None,
     resolve: str,
     surrogate: str,
@@ -189,38 +187,6 @@ def _check_options(
         )
     if solver == "fused" and x.device.type != "cpu":
         raise ValueError(f"solver='fused' runs on the CPU only for now, but x is on {x.device}; use 'auto' or 'pmbc'.")
-
-
-_RANGES = {
-    "leak": ("in (0, 1)", 0.0, True, 1.0),
-    "threshold": ("> 0", 0.0, True, math.inf),
-    "refractory": (">= 0", 0.0, False, math.inf),
-    "decay": ("in [0, 1)", 0.0, False, 1.0),
-}
-"""Parameter -> (its range in words, lower end, whether that end is excluded, upper end, always excluded)."""
-
-
-def check_parameter(label: str, value: float) -> None:
-    """Raise ValueError unless `value` lies in the range of `label` (leak, threshold, refractory or decay)."""
-    words, low, low_excluded, high = _RANGES[label]
-    if not (low < value < high or (value == low and not low_excluded)):
-        raise ValueError(f"{label} must be {words}, but it is {value}.")
-
-
-def _parameter(label: str, value: float | Tensor, x: Tensor, dtype: torch.dtype) -> Tensor:
-    """`value` checked and expanded to [H] of the given dtype."""
-    channels = x.shape[1]
-    if not isinstance(value, Tensor):
-        check_parameter(label, float(value))
-        return torch.full((channels,), float(value), dtype=dtype, device=x.device)
-    if value.shape not in ((), (1,), (channels,)):
-        raise ValueError(f"{label} must be a float or a tensor [{channels}] for x {list(x.shape)}, "
-                         f"but its shape is {list(value.shape)}.")
-    if value.device.type == "cpu" and value.numel() and not torch.compiler.is_compiling():
-        smallest, largest = value.detach().aminmax()
-        check_parameter(label, float(smallest))
-        check_parameter(label, float(largest))
-    return value.to(device=x.device, dtype=dtype).expand(channels)
 
 
 def _check_finite(potential: Tensor) -> None:

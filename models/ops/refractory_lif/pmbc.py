@@ -192,7 +192,12 @@ def solve_pmbc(
         spikes, potential, open_positions = chunks.approximated(max_iterations, resolve)
         undetermined += open_positions.double().mean()
         iterations += max_iterations
-    return spikes.transpose(0, 1).contiguous(), potential.transpose(0, 1).contiguous(), undetermined, iterations
+    return (
+        spikes.transpose(0, 1).contiguous(),
+        potential.transpose(0, 1).contiguous(),
+        undetermined,
+        iterations,
+    )
 
 
 def _scan_back(x: Tensor, kept: Tensor) -> Tensor:
@@ -228,7 +233,8 @@ def _backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of x [B, H, L] and the parameters [H] with a detached reset: linear scans, given the spikes."""
     if grad.numel() == 0:
-        return (grad.new_empty(grad.shape), *(torch.zeros_like(leak) for _ in range(4)))
+        none = torch.zeros_like(leak)
+        return grad.new_empty(grad.shape), none, none.clone(), none.clone(), none.clone()
     grad, s, u = (tensor.transpose(0, 1) for tensor in (grad, spikes, potential))
     v = threshold[:, None, None]
     by_z = grad * surrogate_gradient(u / v - 1, surrogate, surrogate_width)

@@ -1,0 +1,1 @@
+"""Speed and memory against peers. Nothing is timed before its correctness gate is green."""
