@@ -104,7 +104,11 @@ def solve(
 ) -> Solution:
     """`refractory_lif` with everything a solver found. Arguments and errors as there."""
     _check_options(x, solver, max_iterations, resolve, surrogate, surrogate_width, detach_reset)
-    name = _choose(solver, x.device.type, max_iterations is not None, detach_reset)
+    name = solver
+    if solver == "auto":
+        name = _choose(x.device.type, max_iterations is not None, detach_reset)
+        if not torch.compiler.is_compiling():
+            _log_choice(x.device.type, name)
     dtype = x.dtype if x.dtype == torch.float64 else torch.float32
     parameters = expand_parameters(leak, threshold, refractory, decay, x, dtype)
     work = x.to(dtype)
@@ -139,19 +143,19 @@ def _run(
     return Solution(spikes, potential.detach(), exact, exact.long())
 
 
-@functools.cache
-def _choose(solver: str, device: str, approximate: bool, detach_reset: bool) -> str:
-    """The solver to run. Cached, so a choice is made and logged once."""
-    if solver != "auto":
-        return solver
+def _choose(device: str, approximate: bool, detach_reset: bool) -> str:
+    """The fastest solver that can do what is asked (python -m benchmarks.neuron)."""
     if approximate:
-        name = "pmbc"
-    elif device == "cpu":
-        name = "fused"
-    else:
-        name = "pmbc" if detach_reset else "sequential"
+        return "pmbc"
+    if device == "cpu":
+        return "fused"
+    return "pmbc" if detach_reset else "sequential"
+
+
+@functools.cache
+def _log_choice(device: str, name: str) -> None:
+    """Cached, so each choice is logged once."""
     _log.info("refractory_lif on %s: solver=auto runs %s", device, name)
-    return name
 
 
 def _check_options(

@@ -43,7 +43,7 @@ def solve_sequential(
         after_reset = u - threshold * past
         refractory_current = decay * refractory_current + refractory * past
     if not spikes:
-        return torch.empty_like(x), torch.empty_like(x)
+        return x.clone(), x.clone()  # no step, no spike
     return torch.stack(spikes, -1), torch.stack(potentials, -1)
 
 

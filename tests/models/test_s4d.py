@@ -1,0 +1,86 @@
+"""S4D's convolution equals its recurrence, in both directions, and starts at the lags it says."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from models.ssm import S4D
+from models.ssm.s4d import causal_convolution, initial_frequencies
+
+
+def recurrence(layer: S4D, x: torch.Tensor, direction: int) -> torch.Tensor:
+    """The causal state space model step by step, in complex128."""
+    a = torch.complex(-layer.log_decay.double().exp(), layer.frequency.double())
+    discrete_a = torch.exp(layer.log_dt.double().exp()[:, None] * a)
+    discrete_b = (discrete_a - 1) / a * torch.view_as_complex(layer.b.double())
+    c = torch.view_as_complex(layer.c.double())[direction]
+    state = torch.zeros(x.shape[0], *a.shape, dtype=torch.complex128)
+    outputs = []
+    for x_t in x.double().unbind(-1):
+        state = discrete_a * state + discrete_b * x_t[..., None]
+        outputs.append(2 * (c * state).sum(-1).real)
+    return torch.stack(outputs, -1)
+
+
+@pytest.mark.parametrize("initialisation", ["lin", "inv"])
+@pytest.mark.parametrize("length", [1, 2, 63, 200])
+def test_the_causal_convolution_is_the_recurrence(length: int, initialisation: str) -> None:
+    torch.manual_seed(0)
+    layer = S4D(4, 8, bidirectional=False, initialisation=initialisation)
+    x = torch.randn(2, 4, length)
+    expected = recurrence(layer, x, 0) + layer.d[:, None] * x
+    torch.testing.assert_close(layer(x).double(), expected.double(), rtol=1e-4, atol=1e-4)
+
+
+def test_the_second_direction_is_the_recurrence_run_backwards_from_lag_minus_one() -> None:
+    torch.manual_seed(0)
+    layer = S4D(4, 8, bidirectional=True)
+    x = torch.randn(2, 4, 50)
+    ahead = recurrence(layer, x.flip(-1), 1).flip(-1)
+    shifted = torch.cat((ahead[..., 1:], torch.zeros(2, 4, 1)), -1)
+    expected = recurrence(layer, x, 0) + shifted + layer.d[:, None] * x
+    torch.testing.assert_close(layer(x).double(), expected.double(), rtol=1e-4, atol=1e-4)
+
+
+def test_an_impulse_shows_which_lag_belongs_to_which_kernel() -> None:
+    x = torch.zeros(1, 1, 7)
+    x[..., 3] = 1
+    forward, reverse = torch.tensor([[1.0, 2, 3, 4, 5, 6, 7]]), torch.tensor([[10.0, 20, 30, 40, 50, 60, 70]])
+    y = causal_convolution(x, forward, reverse)
+    torch.testing.assert_close(y, torch.tensor([[[30.0, 20, 10, 1, 2, 3, 4]]]), rtol=0, atol=1e-4)
+
+
+def test_nothing_wraps_around() -> None:
+    x = torch.zeros(1, 1, 5)
+    x[..., 0] = x[..., 4] = 1
+    ones = torch.ones(1, 5)
+    torch.testing.assert_close(
+        causal_convolution(x, ones, ones), torch.tensor([[[2.0, 2, 2, 2, 2]]]), rtol=0, atol=1e-5
+    )
+
+
+def test_initial_values_are_the_published_ones() -> None:
+    assert initial_frequencies("lin", 3).tolist() == pytest.approx([0, math.pi, 2 * math.pi])
+    inverse = [(6 / math.pi) * (6 / (2 * n + 1) - 1) for n in range(3)]
+    assert initial_frequencies("inv", 3).tolist() == pytest.approx(inverse)
+    layer = S4D(100, 6, dt_min=1e-3, dt_max=1e-1)
+    torch.testing.assert_close(-layer.log_decay.exp(), torch.full((100, 3), -0.5))
+    dt = layer.log_dt.detach().exp()
+    assert 1e-3 <= float(dt.min()) < float(dt.max()) <= 1e-1
+
+
+def test_it_stays_stable_whatever_training_does_to_its_parameters() -> None:
+    layer = S4D(3, 4)
+    for parameter in layer.ssm_parameters():
+        torch.nn.init.normal_(parameter, std=2)
+    layer.log_dt.data.clamp_(max=0)
+    assert (torch.complex(-layer.log_decay.exp(), layer.frequency).real < 0).all()
+
+
+@pytest.mark.parametrize(("options", "sentence"), [({"state_size": 3}, "even"), ({"dt_min": 1.0}, "dt_min")])
+def test_sizes_that_make_no_sense_get_a_sentence(options: dict[str, float], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        S4D(4, **{"state_size": 4, **options})  # type: ignore[arg-type]
