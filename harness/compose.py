@@ -49,12 +49,9 @@ def parse_command_line(words: Sequence[str]) -> CommandLine:
                 f"The option {word} is not known. A sweep runs all its combinations by itself, so there is no -m; "
                 "settings are given as key=value. --help lists what can be given."
             )
-    try:
-        parsed = OverridesParser.create().parse_overrides(list(words))
-    except HydraException as error:
-        raise UserError(f"{str(error).splitlines()[0]} Settings are given as key=value.") from error
     sweep, overrides = None, {}
-    for override in parsed:
+    for word in words:
+        override = _parsed(word)
         key = override.key_or_group
         if key == "sweep" and not override.is_delete():
             sweep = str(_value(override))
@@ -66,6 +63,19 @@ def parse_command_line(words: Sequence[str]) -> CommandLine:
         else:
             overrides[key] = _value(override)
     return CommandLine(sweep, overrides)
+
+
+def _parsed(word: str) -> Override:
+    try:
+        (override,) = OverridesParser.create().parse_overrides([word])
+    except HydraException as error:
+        raise UserError(
+            f"{word!r} cannot be read. Settings are given as key=value or key=A,B, such as seed=0,1; "
+            "a value with spaces or signs of its own needs quotes inside, such as 'paths.results=\"my runs\"'."
+        ) from error
+    if not override.key_or_group:
+        raise UserError(f"{word!r} names no setting. Settings are given as key=value.")
+    return override
 
 
 def _value(override: Override) -> Any:
@@ -103,7 +113,8 @@ class Composer:
                 try:
                     content = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
                 except Exception as error:
-                    raise UserError(f"The sweep file {path} cannot be read: {error}") from error
+                    reason = " ".join(str(error).split())
+                    raise UserError(f"The sweep file {path} cannot be read: {reason}") from error
                 if not isinstance(content, dict):
                     raise UserError(f"The sweep file {path} must hold keys and values, such as `grid:`.")
                 return {str(key): value for key, value in content.items()}
@@ -125,13 +136,15 @@ class Composer:
         key = tuple(sorted((group, str(choice)) for group, choice in choices.items()))
         if key not in self._composed:
             words = [f"{group}={choice}" for group, choice in key]
-            search = ",".join(f"file://{folder}" for folder in self._folders[:-1])
+            folders = [str(folder).replace("'", "\\'") for folder in self._folders[:-1]]
+            search = ",".join(f"'file://{folder}'" for folder in folders)
             GlobalHydra.instance().clear()
             with initialize_config_dir(str(SWEEPS), version_base="1.3"):
                 try:
                     composed = compose("run", overrides=[*words, f"hydra.searchpath=[{search}]"])
                 except HydraException as error:
-                    raise UserError(f"The configuration cannot be composed: {error}") from error
+                    reason = " ".join(str(error).split())
+                    raise UserError(f"The configuration cannot be composed: {reason}") from error
             OmegaConf.set_struct(composed, True)
             self._composed[key] = composed
         return self._composed[key]

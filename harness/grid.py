@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.compose import CommandLine, Composer
 from harness.errors import UserError
-from harness.settings import Settings
+from harness.settings import SCALES, Settings
 from harness.tasks import TASKS
 from results.schema import PlannedRun
 
@@ -73,19 +73,54 @@ def load_sweep(composer: Composer, name: str, scale: str) -> Sweep:
     if unknown or missing:
         problem = f"unknown keys {sorted(unknown)}" if unknown else f"no {sorted(missing)}"
         raise UserError(f"The sweep file sweep/{name}.yaml has {problem}; its keys are {', '.join(sorted(fields))}.")
-    sweep = Sweep(name=name, **content)
-    extra = sweep.scales.get(scale, {})
+    sweep = Sweep(name=name, **_shaped(f"sweep/{name}.yaml: ", content))
+    if set(sweep.scales) - set(SCALES):
+        raise UserError(f"sweep/{name}.yaml: scales are {', '.join(SCALES)}, not {', '.join(map(str, sweep.scales))}.")
+    extras = {label: _shaped(f"sweep/{name}.yaml: scales.{label}.", extra) for label, extra in sweep.scales.items()}
+    extra = extras.get(scale, {})
     if set(extra) - {"grid", "exclude", "include", "seeds"}:
         raise UserError(
             f"sweep/{name}.yaml: scales.{scale} may hold grid, exclude, include and seeds, not {sorted(extra)}."
         )
-    if not isinstance(sweep.grid, Mapping) or not sweep.grid:
+    if not sweep.grid:
         raise UserError(f"sweep/{name}.yaml: `grid` must map at least one axis to its values.")
+    _check_baseline(sweep, {*sweep.grid, *(axis for other in extras.values() for axis in other.get("grid", {}))})
     sweep.grid = {**sweep.grid, **extra.get("grid", {})}
+    if "seed" in sweep.grid:
+        raise UserError(f"sweep/{name}.yaml: seeds are not an axis; list them as `seeds: [0, 1, 2]`.")
     sweep.exclude = [*sweep.exclude, *extra.get("exclude", [])]
     sweep.include = [*sweep.include, *extra.get("include", [])]
     sweep.seeds = extra.get("seeds", sweep.seeds)
     return sweep
+
+
+_SHAPES: dict[str, tuple[type, type, str]] = {
+    "title": (str, str, "must be a text"),
+    "question": (str, str, "must be a text"),
+    "grid": (dict, object, "must map at least one axis to its values"),
+    "seeds": (list, int, "must be a list of whole numbers from 0 on"),
+    "base": (dict, object, "must map settings to values"),
+    "exclude": (list, dict, "must be a list of points, each a mapping from axes to labels"),
+    "include": (list, dict, "must be a list of points, each a mapping from every axis to a label"),
+    "baseline": (dict, object, "must map axes to labels"),
+    "scales": (dict, object, "must map scales to further grid, exclude, include and seeds"),
+}
+"""Key of a sweep file -> its type, its items' type, and both in words."""
+
+
+def _shaped(where: str, content: Any) -> dict[str, Any]:
+    """`content` without empty keys, when every value has the shape its key asks for. Raises `UserError`."""
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise UserError(f"{where.rstrip('.')} must hold keys and values, but it is {content!r}.")
+    for key, value in content.items():
+        kind, item, words = _SHAPES.get(key, (object, object, ""))
+        needed = key in ("title", "question", "grid", "seeds")
+        right = isinstance(value, kind) and (kind is not list or all(isinstance(each, item) for each in value))
+        if not right and (needed or value is not None):
+            raise UserError(f"{where}{key} {words}, but it is {value!r}.")
+    return {key: value for key, value in content.items() if value is not None}
 
 
 def expand(composer: Composer, command: CommandLine, sweep: Sweep) -> Grid:
@@ -109,14 +144,14 @@ def expand(composer: Composer, command: CommandLine, sweep: Sweep) -> Grid:
         chosen = [axes[axis][label] for axis, label in point.items()]
         values = {key: value for settings in chosen for key, value in settings.items() if key != NOTE}
         variant = " / ".join(label for axis, label in point.items() if axis != "task") or "default"
-        notes[variant] = " ".join(settings[NOTE] for settings in chosen if NOTE in settings)
+        notes[variant] = " ".join(str(settings[NOTE]) for settings in chosen if NOTE in settings)
         for seed in seeds:
             settings = composer.settings({**sweep.base, **values, "seed": seed, **overrides})
             plan = PlannedRun(settings.run_id(), point, variant, seed)
             runs.setdefault(plan.id, GridRun(plan, settings))
     if not runs:
         raise UserError(f"Nothing is left of sweep {sweep.name!r} after its exclusions.")
-    return Grid(list(runs.values()), _baseline(sweep, axes), {name: note for name, note in notes.items() if note})
+    return Grid(list(runs.values()), _baseline(sweep, list(axes)), {name: note for name, note in notes.items() if note})
 
 
 def _listed(values: Any) -> list[Any]:
@@ -151,30 +186,51 @@ def _narrowed(name: str, axis: dict[str, dict[str, Any]], wanted: Any) -> dict[s
 
 
 def _points(sweep: Sweep, axes: _Axes) -> Iterator[dict[str, str]]:
-    excluded = [_checked_point(sweep.name, axes, point) for point in sweep.exclude]
+    excluded = [_checked_point(sweep, point) for point in sweep.exclude]
     for labels in itertools.product(*axes.values()):
         point = dict(zip(axes, labels, strict=True))
         if not any(rule.items() <= point.items() for rule in excluded):
             yield point
     for included in sweep.include:
-        point = _checked_point(sweep.name, axes, included)
+        point = _checked_point(sweep, included)
         if set(point) != set(axes):
             raise UserError(f"sweep/{sweep.name}.yaml: an include must name every axis: {', '.join(axes)}.")
         if all(label in axes[axis] for axis, label in point.items()):
             yield point
 
 
-def _checked_point(sweep: str, axes: _Axes, point: Mapping[str, Any]) -> dict[str, str]:
-    if set(point) - set(axes):
-        raise UserError(f"sweep/{sweep}.yaml: {sorted(point)} are not all axes; the axes are {', '.join(axes)}.")
+def _checked_point(sweep: Sweep, point: Mapping[str, Any]) -> dict[str, str]:
+    """`point` with its labels as text. Raises `UserError` for an axis or label that the sweep file does not have."""
+    if set(point) - set(sweep.grid):
+        raise UserError(
+            f"sweep/{sweep.name}.yaml: {sorted(point)} are not all axes; the axes are {', '.join(sweep.grid)}."
+        )
+    for axis, label in point.items():
+        labels = _axis(sweep.name, axis, sweep.grid[axis])
+        if str(label) not in labels:
+            raise UserError(f"sweep/{sweep.name}.yaml: {axis}={label} is not on the axis; it has {', '.join(labels)}.")
     return {axis: str(label) for axis, label in point.items()}
 
 
-def _baseline(sweep: Sweep, axes: _Axes) -> str | None:
+def _check_baseline(sweep: Sweep, axes: set[str]) -> None:
+    """Raise `UserError` when the baseline names an axis that exists at no scale."""
+    unknown = set(sweep.baseline or {}) - (axes - {"task"})
+    if unknown:
+        allowed = ", ".join(sorted(axes - {"task"}))
+        raise UserError(
+            f"sweep/{sweep.name}.yaml: the baseline's {sorted(unknown)} are not axes; it may name {allowed}."
+        )
+
+
+def _baseline(sweep: Sweep, axes: list[str]) -> str | None:
+    """The baseline's variant, from the axes that exist at this scale."""
     if sweep.baseline is None:
         return None
-    named = {axis: str(label) for axis, label in sweep.baseline.items()}
+    axes = [axis for axis in axes if axis != "task"]
+    if not set(axes) <= set(sweep.baseline):
+        raise UserError(f"sweep/{sweep.name}.yaml: the baseline must name every axis: {', '.join(axes)}.")
+    named = {axis: str(sweep.baseline[axis]) for axis in axes}
     for axis, label in named.items():
-        if axis in sweep.grid and label not in _axis(sweep.name, axis, sweep.grid[axis]):
+        if label not in _axis(sweep.name, axis, sweep.grid[axis]):
             raise UserError(f"sweep/{sweep.name}.yaml: the baseline's {axis}={label} is not on the axis {axis!r}.")
-    return " / ".join(named[axis] for axis in axes if axis in named)
+    return " / ".join(named.values()) or "default"

@@ -20,7 +20,7 @@ import submitit
 import torch
 
 from harness.errors import UserError
-from harness.run import Job, execute, progress_path, record_failure
+from harness.run import Job, execute, forget_if_abandoned, progress_path, record_failure
 from harness.settings import LauncherSettings
 from results.store import read_run, run_path
 
@@ -177,6 +177,10 @@ class _LocalPool(_Crew):
                 if job.run_id not in finished and look(job).worker == worker.job_id:
                     record_failure(job, _ended_early(worker, _logs(self._jobs)))
             self._last = worker
+        ours = {worker.job_id for worker, _ in self._workers}
+        for job in self._jobs:
+            if job.run_id not in finished and look(job).worker not in {None, *ours}:
+                forget_if_abandoned(job)
         waiting = [job for job in self._jobs if job.run_id not in finished and look(job).status == "waiting"]
         free = sorted(set(range(self._size)) - {slot for _, slot in self._workers})
         for slot in free[: max(0, len(waiting) - len(self._workers))]:

@@ -163,7 +163,7 @@ def run_training(settings: Settings, data: Dataset, report: Callable[[Progress],
     best_weights: dict[str, Tensor] = {}
     peak_memory = 0.0
     for epoch in range(1, settings.optim.epochs + 1):
-        epochs.append(trainer.epoch(epoch))
+        epochs.append(_epoch_or_divergence(trainer, epoch))
         peak_memory = max(peak_memory, memory_mib(device))
         best = max(epochs, key=lambda row: row["validation_accuracy"])
         if best is epochs[-1]:
@@ -184,6 +184,20 @@ def run_training(settings: Settings, data: Dataset, report: Callable[[Progress],
         **{f"test_{name}": value for name, value in watch.rates().items() if name != "ms_per_step"},
         **network_measures(network, activity, before),
     }
+
+
+def _epoch_or_divergence(trainer: Trainer, epoch: int) -> dict[str, float]:
+    """The epoch's row. A network that was fine at the first step and is not any more has diverged: `UserError`."""
+    try:
+        return trainer.epoch(epoch)
+    except ValueError as error:
+        if trainer.schedule.last_epoch == 0:  # counts steps
+            raise
+        optim = trainer.settings.optim
+        raise UserError(
+            f"Training diverged in epoch {epoch}: {error} Lower optim.lr ({optim.lr}) or optim.ssm_lr "
+            f"({optim.ssm_lr}), or lengthen optim.warmup_epochs ({optim.warmup_epochs})."
+        ) from error
 
 
 def _predictions(test: Evaluation) -> list[dict[str, Any]]:

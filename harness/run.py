@@ -6,6 +6,7 @@ import json
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,6 +72,12 @@ def execute(job: Job, worker: str) -> bool:
         finally:
             progress_path(job.results, job.run_id).unlink(missing_ok=True)
     return True
+
+
+def forget_if_abandoned(job: Job) -> None:
+    """Remove the progress of a run whose process died without a word, so that the run counts as waiting again."""
+    with suppress(Timeout), FileLock(lock_path(job.results, job.run_id)).acquire(timeout=0):
+        progress_path(job.results, job.run_id).unlink(missing_ok=True)
 
 
 def record_failure(job: Job, error: str) -> None:

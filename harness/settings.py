@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -29,8 +30,8 @@ def _one_of(label: str, value: object, allowed: tuple[str, ...]) -> None:
 
 
 def _at_least(label: str, value: float, least: float) -> None:
-    if value < least:
-        raise ValueError(f"{label} must be at least {least}, but it is {value}.")
+    if not least <= value < math.inf:
+        raise ValueError(f"{label} must be a number of at least {least}, but it is {value}.")
 
 
 @dataclass

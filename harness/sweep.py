@@ -75,15 +75,16 @@ def _run(command: CommandLine, composer: Composer, words: list[str]) -> int:
         return 0
     write_manifest(results, _manifest(sweep, grid, words))
     todo = [job for run_id, job in jobs.items() if _is_to_run(states[run_id], settings.retry)]
-    _announce(states, len(todo), kind, workers)
+    _announce(states, len(todo), kind, workers, settings.retry)
     for job in todo:
-        run_path(results, job.run_id).unlink(missing_ok=True)  # an earlier failure, or a damaged file
+        if states[job.run_id].status == "failed":  # its file says so, or is damaged; it may lie in our way no longer
+            run_path(results, job.run_id).unlink(missing_ok=True)
     if todo:
         labels = {run.plan.id: run.label for run in grid.runs}
         with Display({job.run_id: labels[job.run_id] for job in todo}, workers) as display:
             launch(todo, settings.launcher, kind, display)
     states = {run_id: _look(job) for run_id, job in jobs.items()}
-    return _finish(sweep, grid, states, results, Path(settings.paths.reports))
+    return _finish(sweep, grid, states, results, Path(settings.paths.reports).expanduser().absolute())
 
 
 def _results_folder(settings: Settings, create: bool) -> Path:
@@ -103,11 +104,11 @@ def _is_to_run(state: RunState, retry: bool) -> bool:
     return state.status in ("waiting", "running") or (state.status == "failed" and retry)
 
 
-def _announce(states: dict[str, RunState], todo: int, kind: str, workers: int) -> None:
+def _announce(states: dict[str, RunState], todo: int, kind: str, workers: int, retry: bool) -> None:
     failed = Counter(state.status for state in states.values())["failed"]
     finished = len(states) - todo
     print(f"{len(states)} runs: {finished} finished earlier, {todo} to run ({kind}, {workers} at a time).")
-    if failed and finished:
+    if failed and not retry:
         print(f"{failed} of them failed earlier; retry=true runs them again.")
 
 

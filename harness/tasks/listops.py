@@ -18,13 +18,13 @@ from typing import ClassVar
 import numba
 import numpy as np
 import numpy.typing as npt
-import torch
 from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
 from harness.errors import UserError
 from harness.tasks.base import Dataset, Split, Task, TaskSettings
+from models.ops.threads import share_threads_with_numba
 
 SYMBOLS = ("<pad>", "<unk>", "<eos>", *"0123456789", "[MIN", "[MAX", "[MED", "[SM", "]")
 """What each token id stands for: LRA's 15 symbols without its parentheses, after padding, unknown and end."""
@@ -169,9 +169,7 @@ def generate(settings: ListOpsSettings) -> Split:
     Candidates are numbered from 0, each drawn from `data_seed` and its number alone. Those of a length asked
     for are taken in order, without repeats. Raises `UserError` when such lengths are too rare.
     """
-    # torch and numba count threads apart: without this, a run told to use one thread would use all
-    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-    numba.set_num_threads(min(torch.get_num_threads(), most))
+    share_threads_with_numba()
     wanted = settings.train + settings.validation + settings.test
     tree = (np.uint64(settings.data_seed), settings.max_depth, settings.max_arguments)
     found: dict[bytes, int] = {}

@@ -9,13 +9,13 @@ All kernels live in this one file because numba's on-disk cache watches no other
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import torch
 from numba import njit, prange
 from torch import Tensor
 
 from models.ops.surrogate import SURROGATES
+from models.ops.threads import share_threads_with_numba
 
 _CODES = {name: code for code, name in enumerate(SURROGATES)}
 _PIECEWISE_QUADRATIC, _ARCTAN, _SIGMOID, _RECTANGULAR, _FAST_SIGMOID = range(len(SURROGATES))
@@ -145,11 +145,6 @@ def _backward_kernel(grad, spikes, potential, parameters, code, width, detach, g
         _backward_group(grad, spikes, potential, parameters, code, width, detach, grad_x, grad_parameters, 2 * group)
 
 
-def _use_torch_threads() -> None:
-    """numba counts its threads apart from torch."""
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
-
-
 def _rows(tensor: Tensor) -> np.ndarray:
     return tensor.detach().contiguous().view(-1, tensor.shape[-1]).numpy()
 
@@ -168,7 +163,7 @@ def solve_fused(
     """Spikes and potentials [B, H, L] of x [B, H, L], float32 or float64; the parameters are [H], of x's dtype."""
     spikes, potential = x.new_empty(x.shape), x.new_empty(x.shape)
     if x.numel():
-        _use_torch_threads()
+        share_threads_with_numba()
         parameters = torch.stack((leak, threshold, refractory, decay)).numpy()
         _forward_kernel(_rows(x), parameters, _rows(spikes), _rows(potential))
     return spikes, potential
@@ -190,7 +185,7 @@ def _backward(
     grad_x = potential.new_empty(potential.shape)
     per_row = potential.new_zeros(4, *potential.shape[:2])
     if potential.numel():
-        _use_torch_threads()
+        share_threads_with_numba()
         parameters = torch.stack((leak, threshold, refractory, decay)).numpy()
         _backward_kernel(
             _rows(grad),

@@ -1,0 +1,18 @@
+"""One thread count for torch and numba."""
+
+from __future__ import annotations
+
+import numba
+import torch
+
+
+def share_threads_with_numba() -> None:
+    """Let numba's parallel kernels use as many threads as torch does. Call it before each.
+
+    The two count apart; worse, when numba starts its threads it sets OpenMP's count, which is torch's too: a process
+    limited to one thread would from then on run torch on all cores.
+    """
+    threads = torch.get_num_threads()
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
