@@ -51,6 +51,7 @@ def test_the_installed_sweep_command_works_from_a_folder_with_modules_of_its_own
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "reports/html/ablation_refractory.html"
-    assert (elsewhere / "reports" / "html" / "ablation_refractory.html").is_file()
+    page = elsewhere / "reports" / "html" / "ablation_refractory.html"
+    assert done.stdout.splitlines()[-1] == str(page)
+    assert page.is_file()
     assert len(list((elsewhere / "results" / "runs").glob("*.parquet"))) == 2
