@@ -113,8 +113,8 @@ class Composer:
                 try:
                     content = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
                 except Exception as error:
-                    reason = " ".join(str(error).split())
-                    raise UserError(f"The sweep file {path} cannot be read: {reason}") from error
+                    reason = " ".join(str(error).split()).rstrip(".")
+                    raise UserError(f"The sweep file {path} cannot be read: {reason}.") from error
                 if not isinstance(content, dict):
                     raise UserError(f"The sweep file {path} must hold keys and values, such as `grid:`.")
                 return {str(key): value for key, value in content.items()}
@@ -143,8 +143,8 @@ class Composer:
                 try:
                     composed = compose("run", overrides=[*words, f"hydra.searchpath=[{search}]"])
                 except HydraException as error:
-                    reason = " ".join(str(error).split())
-                    raise UserError(f"The configuration cannot be composed: {reason}") from error
+                    reason = " ".join(str(error).split()).rstrip(".")
+                    raise UserError(f"The configuration cannot be composed: {reason}.") from error
             OmegaConf.set_struct(composed, True)
             self._composed[key] = composed
         return self._composed[key]

@@ -105,7 +105,7 @@ _SHAPES: dict[str, tuple[type, type, str]] = {
     "baseline": (dict, object, "must map axes to labels"),
     "scales": (dict, object, "must map scales to further grid, exclude, include and seeds"),
 }
-"""Key of a sweep file -> its type, its items' type, and both in words."""
+"""Key of a sweep file -> its type, the type of its items where it is a list, and both in words."""
 
 
 def _shaped(where: str, content: Any) -> dict[str, Any]:
@@ -117,7 +117,8 @@ def _shaped(where: str, content: Any) -> dict[str, Any]:
     for key, value in content.items():
         kind, item, words = _SHAPES.get(key, (object, object, ""))
         needed = key in ("title", "question", "grid", "seeds")
-        right = isinstance(value, kind) and (kind is not list or all(isinstance(each, item) for each in value))
+        items = value if isinstance(value, list) else []
+        right = isinstance(value, kind) and all(isinstance(each, item) for each in items)
         if not right and (needed or value is not None):
             raise UserError(f"{where}{key} {words}, but it is {value!r}.")
     return {key: value for key, value in content.items() if value is not None}

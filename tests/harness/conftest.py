@@ -1,0 +1,149 @@
+"""Tiny runs of the real harness: a place to run sweeps in, settings, and data."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from harness.compose import Composer, parse_command_line
+from harness.settings import Settings
+from harness.sweep import main
+from harness.tasks import Dataset, ListOps
+from results.store import read_run
+
+ROOT = Path(__file__).resolve().parents[2]
+
+TINY = (
+    *("task.min_length=3", "task.max_length=12", "task.train=64", "task.validation=32", "task.test=32"),
+    *("model.layers=1", "model.channels=8", "model.state_size=4"),
+    *("optim.epochs=1", "optim.batch_size=16", "optim.warmup_epochs=0.5"),
+)
+
+MINI = {
+    "title": "Two leaks",
+    "question": "Does the leak matter?",
+    "seeds": [0],
+    "base": {"launcher": "debug"},
+    "grid": {"neuron.leak": [0.5, 0.9]},
+    "baseline": {"neuron.leak": 0.5},
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a call of the command returned and printed."""
+
+    status: int
+    out: list[str]
+    err: list[str]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Folders to run sweeps in. `mini` is there from the start: two runs of the leak axis, without processes."""
+
+    folder: Path
+    cache: Path
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "runs"
+
+    @property
+    def reports(self) -> Path:
+        return self.folder / "html"
+
+    def sweep_file(self, name: str, content: str | dict[str, Any] | None = None, **changes: Any) -> None:
+        """Write `content`, or the sweep `mini` with `changes`; None takes a key away, another grid the baseline."""
+        if content is None:
+            merged = {**MINI, **({"baseline": None} if "grid" in changes else {}), **changes}
+            content = {key: value for key, value in merged.items() if value is not None}
+        path = self.folder / "config" / "sweep" / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content if isinstance(content, str) else json.dumps(content))  # JSON is YAML
+
+    def words(self, *words: str, name: str = "mini") -> list[str]:
+        """The command line of a tiny sweep; `words` come last and win."""
+        paths = (f"paths.results={self.results}", f"paths.reports={self.reports}", f"paths.cache={self.cache}")
+        return ["--config-dir", str(self.folder / "config"), f"+sweep={name}", *TINY, *paths, *words]
+
+    def sweep(self, *words: str, name: str = "mini") -> Outcome:
+        """Call the command in this process."""
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            status = main(self.words(*words, name=name))
+        return Outcome(status, out.getvalue().splitlines(), err.getvalue().splitlines())
+
+    def start(self, *words: str, name: str = "mini") -> subprocess.Popen[str]:
+        """Call the command in a process of its own, started in this place's folder."""
+        code = "import sys; sys.path.insert(0, sys.argv.pop(1)); from harness.sweep import main; sys.exit(main())"
+        return subprocess.Popen(
+            [sys.executable, "-P", "-c", code, str(ROOT), *self.words(*words, name=name)],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """Every stored row by variant, told by the leak or, where it is the same, by the learning rate."""
+        return {path.stem: read_run(path) for path in self.results.glob("*.parquet")}
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prepared data, shared by all tests."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def new_place(tmp_path_factory: pytest.TempPathFactory, cache: Path, _one_thread: None) -> Callable[[], Place]:
+    """Makes places to run sweeps in."""
+
+    def make() -> Place:
+        place = Place(tmp_path_factory.mktemp("place"), cache)
+        place.sweep_file("mini")
+        return place
+
+    return make
+
+
+@pytest.fixture
+def place(new_place: Callable[[], Place]) -> Place:
+    return new_place()
+
+
+@pytest.fixture(scope="session")
+def composer() -> Composer:
+    """Of the packaged configuration."""
+    return Composer()
+
+
+@pytest.fixture
+def tiny(composer: Composer, _one_thread: None) -> Callable[..., Settings]:
+    """The settings of a tiny run, with more words of a command line."""
+    return lambda *words: composer.settings(parse_command_line([*TINY, *words]).overrides)
+
+
+@pytest.fixture
+def data(tiny: Callable[..., Settings], cache: Path) -> Dataset:
+    """What a tiny run is trained and tested on."""
+    return ListOps(tiny().task).prepare(cache)

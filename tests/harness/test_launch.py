@@ -1,0 +1,249 @@
+"""Executing runs: once each, whoever asks, and whatever happens to the processes; and what people see of it."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from filelock import FileLock
+from rich.console import Console
+
+from harness.display import Display
+from harness.errors import UserError
+from harness.launch import RunState, launch, look, resolve_launcher, worker_count
+from harness.run import Job, execute, lock_path, progress_path, record_failure
+from harness.settings import LauncherSettings, Settings
+from results.store import ResultError, read_run, run_path, write_json
+
+PATIENCE_S = 90
+
+
+def wait_for(what: Callable[[], Any], why: str) -> Any:
+    """The first true value of `what`."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (found := what()):
+        assert time.monotonic() < deadline, f"waited in vain for {why}"
+        time.sleep(0.02)
+    return found
+
+
+def progress(share: float = 0.25, **changes: Any) -> dict[str, Any]:
+    """What a running run says of itself."""
+    return {"epoch": 1, "epochs": 4, "done": share, "loss": 2.1, "validation_accuracy": None, **changes}
+
+
+@pytest.fixture
+def job(tiny: Callable[..., Settings], cache: Path, tmp_path: Path) -> Job:
+    settings = tiny(f"paths.cache={cache}", "launcher=local", "launcher.workers=1")
+    return Job(settings.run_id(), settings, tmp_path / "runs", machine_shared=False)
+
+
+# --- one run
+
+
+def test_a_run_is_executed_once_and_then_has_a_result(job: Job) -> None:
+    assert look(job) == RunState("waiting")
+    assert execute(job, "me")
+    row = read_run(run_path(job.results, job.run_id))
+    assert look(job) == RunState("done", accuracy=row["test_accuracy"])
+    assert not progress_path(job.results, job.run_id).exists()
+    before = run_path(job.results, job.run_id).stat()
+    assert not execute(job, "another")
+    assert run_path(job.results, job.run_id).stat() == before
+
+
+def test_a_run_that_another_process_is_at_is_left_alone(job: Job) -> None:
+    path = lock_path(job.results, job.run_id)
+    path.parent.mkdir(parents=True)
+    with FileLock(path):
+        assert not execute(job, "me")
+    assert look(job).status == "waiting"
+    assert execute(job, "me")
+
+
+def test_a_run_that_fails_keeps_its_sentence_and_its_traceback(job: Job, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    job.settings.paths.cache = str(tmp_path / "file" / "cache")
+    assert execute(job, "me")
+    row = read_run(run_path(job.results, job.run_id))
+    assert (row["status"], row["test_accuracy"]) == ("failed", None)
+    assert row["error"].startswith("The ListOps data cannot be written to")
+    assert "Traceback" in row["traceback"]
+    assert look(job) == RunState("failed", error=row["error"])
+
+
+def test_an_error_that_nobody_foresaw_fails_its_run_under_its_own_name(job: Job) -> None:
+    job.settings.task.name = "chess"
+    unforeseen = replace(job, run_id=job.settings.run_id())
+    assert execute(unforeseen, "me")
+    assert look(unforeseen) == RunState("failed", error="KeyError: 'chess'")
+
+
+def test_a_failure_can_be_stored_for_a_run_that_could_not(job: Job) -> None:
+    write_json(progress_path(job.results, job.run_id), {"worker": "1", **progress()})
+    record_failure(job, "The machine went away.")
+    assert look(job) == RunState("failed", error="The machine went away.")
+    row = read_run(run_path(job.results, job.run_id))
+    assert (row["id"], row["task"], row["seed"]) == (job.run_id, "listops", 0)
+    assert not progress_path(job.results, job.run_id).exists()
+
+
+def test_a_running_run_shows_its_worker_and_its_progress(job: Job) -> None:
+    write_json(progress_path(job.results, job.run_id), {"worker": "17", **progress()})
+    assert look(job) == RunState("running", worker="17", progress=progress())
+
+
+def test_a_damaged_result_is_not_taken_for_anything_else(job: Job) -> None:
+    execute(job, "me")
+    path = run_path(job.results, job.run_id)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ResultError, match="is damaged"):
+        look(job)
+
+
+# --- launchers
+
+
+def test_auto_takes_slurm_where_there_is_sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert resolve_launcher(LauncherSettings("auto")) == "local"
+    with pytest.raises(UserError, match="no sbatch"):
+        resolve_launcher(LauncherSettings("slurm"))
+    (tmp_path / "sbatch").write_text("#!/bin/sh\n")
+    (tmp_path / "sbatch").chmod(0o755)
+    assert resolve_launcher(LauncherSettings("auto")) == resolve_launcher(LauncherSettings("slurm")) == "slurm"
+    assert resolve_launcher(LauncherSettings("local")) == "local"
+
+
+def test_there_are_never_more_workers_than_runs_nor_fewer_than_one() -> None:
+    assert worker_count(LauncherSettings(workers=8), 3) == 3
+    assert worker_count(LauncherSettings(workers=2), 3) == 2
+    assert worker_count(LauncherSettings(threads=4096), 3) == 1
+    assert worker_count(LauncherSettings(), 0) == 1
+
+
+@pytest.mark.slow
+def test_a_run_left_behind_by_a_process_that_died_with_its_sweep_is_taken_up_again(job: Job) -> None:
+    """Its progress still lies there, but nobody holds its lock."""
+    write_json(progress_path(job.results, job.run_id), {"worker": "17", **progress()})
+    assert look(job).status == "running"
+    deadline = time.monotonic() + PATIENCE_S
+
+    def watch(states: dict[str, RunState]) -> None:
+        assert time.monotonic() < deadline, "the sweep waits for a process that is no more"
+
+    launch([job], job.settings.launcher, "local", watch)
+    assert look(job).status == "done"
+
+
+# --- processes that end, and processes that compete
+
+
+@pytest.mark.slow
+def test_a_killed_worker_costs_its_run_and_no_other(place: Any) -> None:
+    sweep = place.start("launcher=local", "launcher.workers=1", "optim.epochs=60")
+    (state,) = wait_for(lambda: list(place.results.glob("state/*.json")), "the first run to begin")
+    processes = psutil.Process(sweep.pid).children(recursive=True)
+    (worker,) = [process for process in processes if "submitit.core._submit" in process.cmdline()]
+    worker.kill()
+    out, err = sweep.communicate(timeout=PATIENCE_S)
+    assert sweep.returncode == 1
+    rows = place.rows()
+    victim = rows.pop(state.stem)
+    assert [row["status"] for row in rows.values()] == ["done"]
+    assert victim["status"] == "failed"
+    assert victim["error"].startswith("The process of this run ended before the run did")
+    assert "retry=true" in victim["error"]
+    assert err.splitlines() == [f"Failed: listops · 0.5 · seed 0. {victim['error']}"]
+    assert Path(out.splitlines()[-1]).is_file()
+
+    outcome = place.sweep("optim.epochs=60", "retry=true")
+    assert outcome.status == 0
+    assert outcome.out[0] == "2 runs: 1 finished earlier, 1 to run (debug, 1 at a time)."
+    assert {row["status"] for row in place.rows().values()} == {"done"}
+
+
+@pytest.mark.slow
+def test_two_sweeps_at_the_same_time_execute_each_run_once(place: Any) -> None:
+    words = ("launcher=local", "launcher.workers=1", "optim.epochs=10", "seed=0,1")
+    sweeps = [place.start(*words) for _ in range(2)]
+    written: dict[str, set[tuple[int, int]]] = {}
+    deadline = time.monotonic() + PATIENCE_S
+    while any(sweep.poll() is None for sweep in sweeps):
+        assert time.monotonic() < deadline
+        for path in place.results.glob("*.parquet"):
+            stat = path.stat()
+            written.setdefault(path.stem, set()).add((stat.st_ino, stat.st_mtime_ns))
+        time.sleep(0.005)
+    pages = {sweep.communicate()[0].splitlines()[-1] for sweep in sweeps}
+    assert [sweep.returncode for sweep in sweeps] == [0, 0]
+    assert pages == {str(place.reports / "mini.html")}
+    assert {run_id: len(versions) for run_id, versions in written.items()} == dict.fromkeys(place.rows(), 1)
+    assert len(written) == 4
+    assert {row["status"] for row in place.rows().values()} == {"done"}
+
+
+# --- what people see
+
+STATES = [
+    {"a": RunState("waiting"), "b": RunState("waiting"), "c": RunState("waiting")},
+    {"a": RunState("running", "1", progress()), "b": RunState("waiting"), "c": RunState("waiting")},
+    {"a": RunState("running", "1", progress(0.5)), "b": RunState("waiting"), "c": RunState("waiting")},
+    {"a": RunState("done", accuracy=0.25), "b": RunState("running", "1", progress()), "c": RunState("waiting")},
+    {"a": RunState("done", accuracy=0.25), "b": RunState("failed", error="Bad [red] luck."), "c": RunState("waiting")},
+]
+LABELS = {"a": "first run", "b": "second run", "c": "third run"}
+
+
+def shown(states: list[dict[str, RunState]], **console: Any) -> str:
+    """Everything that is printed while the runs go through `states`."""
+    file = io.StringIO()
+    with Display(LABELS, 1, Console(file=file, width=120, **console)) as display:
+        for each in states:
+            display(each)
+    return file.getvalue()
+
+
+def test_without_a_terminal_every_event_is_one_plain_line() -> None:
+    lines = shown(STATES).splitlines()
+    assert lines[0] == "[0/3] first run: running"
+    assert lines[1].startswith("[1/3] first run: done, test accuracy 25.0%, ")
+    assert lines[2] == "[1/3] second run: running"
+    assert lines[3] == "[2/3] second run: failed. Bad [red] luck.", "no markup in what others wrote"
+    assert len(lines) == 4, "no line for a run that waits, none twice"
+    assert "\x1b" not in "".join(lines)
+
+
+def test_a_long_sentence_stays_on_its_line_without_a_terminal() -> None:
+    error = "A very long sentence. " * 20
+    lines = shown([{"a": RunState("failed", error=error), "b": RunState("waiting"), "c": RunState("waiting")}])
+    assert lines.splitlines() == [f"[1/3] first run: failed. {error}"]
+
+
+def test_the_time_left_follows_from_finished_runs_or_from_how_far_running_ones_are() -> None:
+    assert "time left not known yet" in shown(STATES[:1], force_terminal=True)
+    assert "s left" in shown(STATES[:3], force_terminal=True)
+    assert "s left" in shown(STATES[:4])
+
+
+@pytest.mark.parametrize(
+    ("until", "summary", "row"),
+    [
+        (1, "0 done, 0 running, 3 waiting, 0 failed", None),
+        (2, "0 done, 1 running, 2 waiting, 0 failed", ("first run", "1/4", "2.100")),
+        (4, "1 done, 1 running, 1 waiting, 0 failed", ("second run", "1/4", "2.100")),
+        (5, "1 done, 0 running, 1 waiting, 1 failed", None),
+    ],
+)
+def test_a_terminal_shows_counts_and_the_running_runs(until: int, summary: str, row: tuple[str, ...] | None) -> None:
+    text = shown(STATES[:until], force_terminal=True)
+    assert summary in text
+    assert "\x1b" in text
+    table = text[text.rindex("validation accuracy") : text.rindex(summary)]
+    assert all(cell in table for cell in row) if row else not any(label in table for label in LABELS.values())

@@ -1,0 +1,272 @@
+"""The sweep command from end to end: runs, results, report, exit status; and what one bad run does to the others."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import harness.train
+from results.schema import RUN
+from results.store import read_manifest, read_run
+
+
+def stamps(folder: Path) -> dict[str, int]:
+    """When each result was written."""
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.parquet")}
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+GOOD_AND_BAD = {"lr": {"good": {"optim.lr": 0.01}, "bad": {"optim.lr": 1e30}}}
+
+
+def statuses(place: Any) -> dict[float, str]:
+    """Status by learning rate."""
+    rows = place.rows().values()
+    return {json.loads(row["config"])["optim"]["lr"]: row["status"] for row in rows}
+
+
+# --- all is well
+
+
+def test_a_sweep_executes_its_runs_and_ends_with_the_path_of_its_report(place: Any) -> None:
+    outcome = place.sweep("seed=0,1")
+    assert (outcome.status, outcome.err) == (0, [])
+    assert outcome.out[0] == "4 runs: 0 finished earlier, 4 to run (debug, 1 at a time)."
+    assert outcome.out[-1] == str(place.reports / "mini.html")
+    page = Path(outcome.out[-1]).read_text()
+    assert "Two leaks" in page
+    assert "Does the leak matter?" in page
+    assert len(place.rows()) == 4
+    for run_id, row in place.rows().items():
+        nullable = {"error", "traceback"}
+        assert {name for name in RUN.names if row[name] is None} == nullable
+        assert (row["id"], row["status"], row["scale"], row["neuron"]) == (run_id, "done", "laptop", "refractory_lif")
+        assert (len(row["epochs"]), len(row["layers"]), len(row["predictions"])) == (1, 1, 32)
+        assert row["machine_shared"] is False
+        assert json.loads(row["environment"])["device"] == "cpu"
+        assert row["duration_s"] > 0
+    assert {row["seed"] for row in place.rows().values()} == {0, 1}
+    manifest = read_manifest(place.results, "mini")
+    assert {run.id for run in manifest.runs} == set(place.rows())
+    assert (manifest.baseline, manifest.scale) == ("0.5", "laptop")
+    assert manifest.command.startswith("python -m harness.sweep --config-dir ")
+
+
+def test_the_stored_configuration_is_what_the_id_is_a_hash_of(place: Any) -> None:
+    place.sweep("neuron.leak=0.5")
+    (row,) = place.rows().values()
+    config = json.loads(row["config"])
+    assert config["neuron"]["leak"] == 0.5
+    assert config["optim"]["batch_size"] == 16
+    assert set(config) == {"scale", "task", "neuron", "model", "optim", "seed"}
+
+
+def test_a_second_call_executes_nothing_and_renders_the_report_again(place: Any) -> None:
+    place.sweep()
+    before = stamps(place.results)
+    page = place.reports / "mini.html"
+    page.unlink()
+    again = place.sweep()
+    assert (again.status, again.out[0]) == (0, "2 runs: 2 finished earlier, 0 to run (debug, 1 at a time).")
+    assert again.out[-1] == str(page)
+    assert page.is_file()
+    assert stamps(place.results) == before
+    wider = place.sweep("neuron.leak=0.5,0.7")
+    assert wider.out[0] == "2 runs: 1 finished earlier, 1 to run (debug, 1 at a time)."
+    assert stamps(place.results).items() > before.items()
+
+
+def test_a_dry_run_prints_the_runs_and_begins_nothing(place: Any) -> None:
+    first = place.sweep("dry_run=true")
+    assert (first.status, first.err) == (0, [])
+    assert [line.split(maxsplit=1)[1] for line in first.out[:2]] == [
+        "listops · 0.5 · seed 0  (to run)",
+        "listops · 0.9 · seed 0  (to run)",
+    ]
+    assert first.out[2] == "2 runs, 2 to run, 0 skipped."
+    assert files(place.folder) == {"config", "config/sweep", "config/sweep/mini.yaml"}
+
+    place.sweep("neuron.leak=0.5")
+    before, found = stamps(place.results), files(place.folder)
+    second = place.sweep("dry_run=true")
+    assert second.out[0].endswith("listops · 0.5 · seed 0  (skipped, done)")
+    assert second.out[1].endswith("listops · 0.9 · seed 0  (to run)")
+    assert second.out[2] == "2 runs, 1 to run, 1 skipped."
+    assert {line.split()[0] for line in second.out[:2]} == {line.split()[0] for line in first.out[:2]}
+    assert {f"{second.out[0].split()[0]}.parquet"} == set(stamps(place.results))
+    assert (stamps(place.results), files(place.folder)) == (before, found)
+
+
+def test_show_config_prints_the_settings_of_the_first_run_as_yaml(place: Any) -> None:
+    outcome = place.sweep("show=config", "neuron.leak=0.7", "optim.lr=0.125", "seed=3")
+    assert (outcome.status, outcome.err) == (0, [])
+    assert re.match(r"# Run [0-9a-f]{12}, listops · 0\.7 · seed 3: the first of 1\.", outcome.out[0])
+    shown = yaml.safe_load("\n".join(outcome.out))
+    assert (shown["neuron"]["leak"], shown["optim"]["lr"], shown["seed"]) == (0.7, 0.125, 3)
+    assert shown["task"]["name"] == "listops"
+    assert (shown["model"]["channels"], shown["paths"]["results"]) == (8, str(place.results))
+    assert not place.results.exists()
+
+
+def test_a_report_folder_that_cannot_be_written_to_is_a_sentence_after_the_runs(place: Any) -> None:
+    (place.folder / "file").touch()
+    outcome = place.sweep(f"paths.reports={place.folder}/file/html")
+    assert outcome.status == 1
+    (sentence,) = outcome.err
+    assert sentence.startswith(f"Error: The report folder {place.folder}/file/html cannot be written to")
+    assert len(place.rows()) == 2
+
+
+@pytest.mark.slow
+def test_local_workers_execute_a_sweep_from_a_folder_with_packages_of_the_same_names(place: Any) -> None:
+    """As a console script does: the code's root is on sys.path, the working directory is not."""
+    for room in ("models", "harness", "results", "reports"):
+        (place.folder / room).mkdir()
+        (place.folder / room / "__init__.py").write_text("raise RuntimeError('the wrong package')\n")
+    sweep = place.start("launcher=local", "launcher.workers=2", "paths.results=here", "paths.reports=html")
+    out, err = sweep.communicate(timeout=90)
+    assert (sweep.returncode, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == "2 runs: 0 finished earlier, 2 to run (local, 2 at a time)."
+    assert lines[-1] == str(place.folder / "html" / "mini.html")
+    assert Path(lines[-1]).is_file()
+    rows = [read_run(path) for path in (place.folder / "here").glob("*.parquet")]
+    assert [row["status"] for row in rows] == ["done", "done"]
+    assert {row["machine_shared"] for row in rows} == {True}
+    assert {json.loads(row["environment"])["threads"] for row in rows} == {1}
+
+
+# --- a run fails
+
+
+def test_a_run_that_diverges_fails_by_itself_and_runs_again_only_when_asked_to(place: Any) -> None:
+    place.sweep_file("lr", grid=GOOD_AND_BAD)
+    first = place.sweep(name="lr")
+    assert first.status == 1
+    (sentence,) = first.err
+    assert sentence.startswith("Failed: listops · bad · seed 0. Training diverged in epoch 1: ")
+    assert "Lower optim.lr (1e+30)" in sentence
+    assert statuses(place) == {0.01: "done", 1e30: "failed"}
+    assert first.out[-1] == str(place.reports / "lr.html")
+    assert "Training diverged" in Path(first.out[-1]).read_text()
+
+    before = stamps(place.results)
+    second = place.sweep(name="lr")
+    assert (second.status, second.err) == (1, first.err), "a failed run is not forgotten"
+    assert second.out[1] == "1 of them failed earlier; retry=true runs them again."
+    assert stamps(place.results) == before
+
+    third = place.sweep("retry=true", name="lr")
+    assert third.status == 1
+    assert third.out[0] == "2 runs: 1 finished earlier, 1 to run (debug, 1 at a time)."
+    assert not any("retry=true" in line for line in third.out)
+    changed = {name for name, stamp in stamps(place.results).items() if stamp != before[name]}
+    assert [read_run(place.results / name)["status"] for name in changed] == ["failed"]
+
+
+def test_a_damaged_result_spoils_neither_the_others_nor_the_report_and_retry_repairs_it(place: Any) -> None:
+    place.sweep()
+    victim, other = sorted(place.results.glob("*.parquet"))
+    untouched = other.stat().st_mtime_ns
+    victim.write_bytes(victim.read_bytes()[:100])
+    outcome = place.sweep()
+    assert outcome.status == 1
+    (sentence,) = outcome.err
+    assert f"The result file {victim} is damaged" in sentence
+    assert "retry=true" in sentence
+    assert outcome.out[-1] == str(place.reports / "mini.html")
+    assert victim.name in Path(outcome.out[-1]).read_text()
+    assert victim.stat().st_size == 100, "kept until asked"
+
+    assert place.sweep("dry_run=true").out[-1] == "2 runs, 0 to run, 2 skipped."
+    assert place.sweep("retry=true").status == 0
+    assert read_run(victim)["status"] == "done"
+    assert other.stat().st_mtime_ns == untouched
+
+
+def test_damaged_data_fails_the_runs_that_need_it_and_no_other(place: Any) -> None:
+    place.sweep_file("data", grid={"task.data_seed": [1, 2]})
+    words = [f"paths.cache={place.folder}/data"]
+    place.sweep(*words, "task.data_seed=1", name="data")
+    (prepared,) = (place.folder / "data").glob("*.safetensors")
+    prepared.write_bytes(prepared.read_bytes()[:-10])
+    for path in place.results.glob("*.parquet"):
+        path.unlink()
+    outcome = place.sweep(*words, name="data")
+    assert outcome.status == 1
+    (sentence,) = outcome.err
+    assert sentence.startswith(f"Failed: listops · 1 · seed 0. {prepared} is damaged or cannot be read: delete it")
+    assert Path(outcome.out[-1]).is_file()
+    seeds = {json.loads(row["config"])["task"]["data_seed"]: row["status"] for row in place.rows().values()}
+    assert seeds == {1: "failed", 2: "done"}
+
+    prepared.unlink()
+    assert place.sweep(*words, "retry=true", name="data").status == 0
+
+
+def test_a_cache_that_cannot_be_written_to_is_the_sentence_of_every_run(place: Any) -> None:
+    (place.folder / "file").touch()
+    outcome = place.sweep(f"paths.cache={place.folder}/file/cache")
+    assert outcome.status == 1
+    assert len(outcome.err) == 2
+    assert all("paths.cache=FOLDER" in line for line in outcome.err)
+
+
+# --- one run without a sweep
+
+
+@pytest.fixture
+def train(place: Any, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, list[str], list[str]]]:
+    """Calls `harness.train` with the place's settings."""
+
+    def call(*words: str) -> tuple[int, list[str], list[str]]:
+        settings = [word for word in place.words() if "=" in word and not word.startswith("+")]
+        status = harness.train.main([*settings, *words])
+        out, err = capsys.readouterr()
+        return status, out.splitlines(), err.splitlines()
+
+    return call
+
+
+def test_train_executes_one_run_and_ends_with_the_path_of_its_result(place: Any, train: Callable[..., Any]) -> None:
+    status, out, err = train("neuron.leak=0.9")
+    assert (status, err) == (0, [])
+    row = read_run(Path(out[-1]))
+    assert (row["status"], json.loads(row["config"])["neuron"]["leak"]) == ("done", 0.9)
+    before = stamps(place.results)
+    assert train("neuron.leak=0.9")[0] == 0
+    assert stamps(place.results) == before
+    assert train("neuron.leak=0.9", "retry=true")[0] == 0
+    assert stamps(place.results) != before
+
+
+def test_a_sweep_takes_over_the_run_that_train_executed(place: Any, train: Callable[..., Any]) -> None:
+    train("neuron.leak=0.9")
+    assert place.sweep("dry_run=true").out[-1] == "2 runs, 1 to run, 1 skipped."
+
+
+@pytest.mark.parametrize(
+    ("word", "fragment"),
+    [("+sweep=mini", "use python -m harness.sweep"), ("neuron.leek=1", "neuron.leek is not a setting")],
+)
+def test_train_refuses_in_one_sentence_what_makes_no_sense(train: Callable[..., Any], word: str, fragment: str) -> None:
+    status, out, err = train(word)
+    assert (status, out) == (1, [])
+    (sentence,) = err
+    assert sentence.startswith("Error: ")
+    assert fragment in sentence
+
+
+def test_train_says_so_when_its_run_fails(train: Callable[..., Any]) -> None:
+    status, out, _ = train("optim.lr=1e30")
+    assert status == 1
+    assert "Training diverged" in out[0]
