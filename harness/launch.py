@@ -221,8 +221,15 @@ class _SlurmArray(_Crew):
             **{name: value for name, value in optional.items() if value is not None},
         )
         self._jobs = list(jobs)
-        with _worker_environment():
-            self._tasks = executor.map_array(_work, [[job] for job in jobs], [launcher.threads] * len(jobs))
+        try:
+            with _worker_environment():
+                self._tasks = executor.map_array(_work, [[job] for job in jobs], [launcher.threads] * len(jobs))
+        except submitit.core.utils.FailedJobError as error:
+            reason = " ".join(str(error).split()).rstrip(".")
+            raise UserError(
+                f"SLURM did not take the jobs: {reason}. Mend the launcher.* settings (sweeps/launcher/slurm.yaml), "
+                "or use launcher=local."
+            ) from error
 
     def tend(self, finished: dict[str, RunState]) -> None:
         for job, task in zip(self._jobs, self._tasks, strict=True):
