@@ -8,10 +8,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
@@ -54,6 +55,7 @@ class Place:
 
     folder: Path
     cache: Path
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
     def results(self) -> Path:
@@ -87,16 +89,18 @@ class Place:
     def start(self, *words: str, name: str = "mini") -> subprocess.Popen[str]:
         """Call the command in a process of its own, started in this place's folder."""
         code = "import sys; sys.path.insert(0, sys.argv.pop(1)); from harness.sweep import main; sys.exit(main())"
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-P", "-c", code, str(ROOT), *self.words(*words, name=name)],
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.started.append(process)
+        return process
 
     def rows(self) -> dict[str, dict[str, Any]]:
-        """Every stored row by variant, told by the leak or, where it is the same, by the learning rate."""
+        """Every stored row by id."""
         return {path.stem: read_run(path) for path in self.results.glob("*.parquet")}
 
 
@@ -115,20 +119,15 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
-def new_place(tmp_path_factory: pytest.TempPathFactory, cache: Path, _one_thread: None) -> Callable[[], Place]:
-    """Makes places to run sweeps in."""
-
-    def make() -> Place:
-        place = Place(tmp_path_factory.mktemp("place"), cache)
-        place.sweep_file("mini")
-        return place
-
-    return make
-
-
-@pytest.fixture
-def place(new_place: Callable[[], Place]) -> Place:
-    return new_place()
+def place(tmp_path_factory: pytest.TempPathFactory, cache: Path, _one_thread: None) -> Iterator[Place]:
+    """A fresh place; what was started in it ends with the test."""
+    place = Place(tmp_path_factory.mktemp("place"), cache)
+    place.sweep_file("mini")
+    yield place
+    for process in place.started:
+        if process.poll() is None:
+            for each in [*psutil.Process(process.pid).children(recursive=True), process]:
+                each.kill()
 
 
 @pytest.fixture(scope="session")
