@@ -92,7 +92,10 @@ def _plain(value: Any) -> Any:
 
 
 class Composer:
-    """Composes run configurations from the packaged sweeps/ and, before it, a folder of the user's."""
+    """Composes run configurations from the packaged sweeps/ and a folder of the user's.
+
+    A sweep file of the user's comes before a packaged one of the same name; in the groups, new names join.
+    """
 
     def __init__(self, config_dir: Path | None = None) -> None:
         if config_dir is not None and not config_dir.is_dir():

@@ -86,6 +86,8 @@ def load_sweep(composer: Composer, name: str, scale: str) -> Sweep:
         raise UserError(f"sweep/{name}.yaml: `grid` must map at least one axis to its values.")
     _check_baseline(sweep, {*sweep.grid, *(axis for other in extras.values() for axis in other.get("grid", {}))})
     sweep.grid = {**sweep.grid, **extra.get("grid", {})}
+    if "scale" in sweep.grid:
+        raise UserError(f"sweep/{name}.yaml: a sweep has one scale, given on the command line: scale=gpu.")
     if "seed" in sweep.grid:
         raise UserError(f"sweep/{name}.yaml: seeds are not an axis; list them as `seeds: [0, 1, 2]`.")
     sweep.exclude = [*sweep.exclude, *extra.get("exclude", [])]

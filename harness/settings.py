@@ -90,6 +90,7 @@ class LauncherSettings:
         _one_of("launcher", self.kind, LAUNCHERS)
         for label in ("threads", "max_parallel", "timeout_minutes", "memory_gb"):
             _at_least(label, getattr(self, label), 1)
+        _at_least("gpus", self.gpus, 0)
         if self.workers is not None:
             _at_least("workers", self.workers, 1)
 

@@ -16,7 +16,7 @@ from models.block import Block, Operations
 from models.neurons import Neuron, NeuronSettings, build_neuron
 from models.norm import NORMS
 from models.ssm import S4D
-from models.ssm.s4d import INITIALISATIONS
+from models.ssm.s4d import INITIALISATIONS, check_sizes
 
 
 @dataclass
@@ -44,6 +44,7 @@ class ModelSettings:
         for label in ("layers", "channels"):
             if getattr(self, label) < 1:
                 raise ValueError(f"{label} must be at least 1, but it is {getattr(self, label)}.")
+        check_sizes(self.state_size, self.dt_min, self.dt_max)
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), but it is {self.dropout}.")
 

@@ -14,9 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from models.neurons.base import Neuron, NeuronSettings
-from models.ops.refractory_lif import SOLVERS, check_parameter, solve
-from models.ops.refractory_lif.pmbc import RESOLUTIONS
-from models.ops.surrogate import SURROGATES
+from models.ops.refractory_lif import check_options, check_parameter, solve
 
 
 @dataclass
@@ -47,11 +45,9 @@ class RefractoryLIFSettings(NeuronSettings):
         """Raise ValueError with a sentence when a value is out of range."""
         for label in ("leak", "threshold", "refractory", "decay"):
             check_parameter(label, getattr(self, label))
-        for label, allowed in (("surrogate", SURROGATES), ("solver", SOLVERS), ("resolve", RESOLUTIONS)):
-            if getattr(self, label) not in allowed:
-                raise ValueError(
-                    f"{label} {getattr(self, label)!r} does not exist; choose one of {', '.join(allowed)}."
-                )
+        check_options(
+            self.solver, self.max_iterations, self.resolve, self.surrogate, self.surrogate_width, self.detach_reset
+        )
         if self.refractory_trainable and self.refractory == 0:
             raise ValueError(
                 "A trainable refractory magnitude must start above 0 (it is stored through a softplus); "

@@ -25,6 +25,14 @@ def initial_frequencies(name: str, pairs: int) -> Tensor:
     raise ValueError(f"S4D initialisation {name!r} does not exist; choose one of {', '.join(INITIALISATIONS)}.")
 
 
+def check_sizes(state_size: int, dt_min: float, dt_max: float) -> None:
+    """Raise ValueError unless an S4D layer can have this state size and range of step sizes."""
+    if state_size < 2 or state_size % 2:
+        raise ValueError(f"state_size must be an even number of at least 2, but it is {state_size}.")
+    if not 0 < dt_min <= dt_max:
+        raise ValueError(f"dt_min and dt_max must obey 0 < dt_min <= dt_max, but they are {dt_min} and {dt_max}.")
+
+
 def causal_convolution(x: Tensor, kernel: Tensor, reverse_kernel: Tensor | None = None) -> Tensor:
     """y_t = sum_j kernel_j x_{t-j} + sum_j reverse_kernel_j x_{t+1+j}, by FFT with zero padding.
 
@@ -65,10 +73,7 @@ class S4D(nn.Module):
         dt_max: float = 1e-1,
     ) -> None:
         super().__init__()
-        if state_size < 2 or state_size % 2:
-            raise ValueError(f"state_size must be an even number of at least 2, but it is {state_size}.")
-        if not 0 < dt_min <= dt_max:
-            raise ValueError(f"dt_min and dt_max must obey 0 < dt_min <= dt_max, but they are {dt_min} and {dt_max}.")
+        check_sizes(state_size, dt_min, dt_max)
         pairs, directions = state_size // 2, 2 if bidirectional else 1
         self.state_size = state_size
         self.bidirectional = bidirectional

@@ -201,6 +201,7 @@ BAD_FILES: dict[str, tuple[str | dict[str, Any], list[str]]] = {
         ["model.chanels is not a setting", "layers, channels, state_size"],
     ),
     "label without settings": ({"grid": {"size": {"s": None}}}, ["size.s must map settings to values"]),
+    "scale as an axis": ({"grid": {"scale": ["laptop"]}}, ["a sweep has one scale", "scale=gpu"]),
     "seed as an axis": ({"grid": {"seed": [0, 1]}}, ["seeds are not an axis", "seeds: [0, 1, 2]"]),
     "value out of range": ({"grid": {"neuron.leak": [0.5, 2]}}, ["leak must be in (0, 1)", "2.0"]),
     "misspelt top-level key": ({"sede": [0]}, ["unknown keys ['sede']", FIELDS]),

@@ -103,7 +103,8 @@ def solve(
     detach_reset: bool = True,
 ) -> Solution:
     """`refractory_lif` with everything a solver found. Arguments and errors as there."""
-    _check_options(x, solver, max_iterations, resolve, surrogate, surrogate_width, detach_reset)
+    check_options(solver, max_iterations, resolve, surrogate, surrogate_width, detach_reset)
+    _check_input(x, solver)
     name = solver
     if solver == "auto":
         name = _choose(x.device.type, max_iterations is not None, detach_reset)
@@ -158,8 +159,7 @@ def _log_choice(device: str, name: str) -> None:
     _log.info("refractory_lif on %s: solver=auto runs %s", device, name)
 
 
-def _check_options(
-    x: Tensor,
+def check_options(
     solver: str,
     max_iterations: int | None,
     resolve: str,
@@ -167,8 +167,7 @@ def _check_options(
     surrogate_width: float,
     detach_reset: bool,
 ) -> None:
-    if x.dim() != 3 or not x.is_floating_point():
-        raise TypeError(f"x must be a floating-point tensor [B, H, L], but it is {x.dtype} {list(x.shape)}.")
+    """Raise ValueError unless the options of `refractory_lif` exist, are in range and go together."""
     for label, value, allowed in (
         ("solver", solver, SOLVERS),
         ("surrogate", surrogate, tuple(SURROGATES)),
@@ -189,6 +188,11 @@ def _check_options(
             "The pmbc solver has no gradient through the reset; with detach_reset=False use solver='fused' (CPU) "
             "or solver='sequential', without max_iterations."
         )
+
+
+def _check_input(x: Tensor, solver: str) -> None:
+    if x.dim() != 3 or not x.is_floating_point():
+        raise TypeError(f"x must be a floating-point tensor [B, H, L], but it is {x.dtype} {list(x.shape)}.")
     if solver == "fused" and x.device.type != "cpu":
         raise ValueError(f"solver='fused' runs on the CPU only for now, but x is on {x.device}; use 'auto' or 'pmbc'.")
 
