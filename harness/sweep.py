@@ -68,7 +68,8 @@ def _run(command: CommandLine, composer: Composer, words: list[str]) -> int:
     kind = resolve_launcher(settings.launcher)
     results = _results_folder(settings, create=not settings.dry_run)
     workers = worker_count(settings.launcher, len(grid.runs)) if kind == "local" else 1
-    jobs = {run.plan.id: Job(run.plan.id, run.settings, results, workers > 1) for run in grid.runs}
+    shared = workers > 1 or kind == "slurm"  # a node may have other tenants
+    jobs = {run.plan.id: Job(run.plan.id, run.settings, results, shared) for run in grid.runs}
     states = {run_id: _look(job) for run_id, job in jobs.items()}
     if settings.dry_run:
         _show_plan(grid, states, settings.retry)

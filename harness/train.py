@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from harness.compose import Composer, parse_command_line
 from harness.display import Display
@@ -28,8 +29,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = parse_command_line(words)
         if command.sweep is not None:
             raise UserError("harness.train runs one configuration; use python -m harness.sweep for a sweep.")
-        from pathlib import Path
-
         settings = Composer().settings(command.overrides)
         results = prepare_folder(Path(settings.paths.results))
         job = Job(settings.run_id(), settings, results, machine_shared=False)
