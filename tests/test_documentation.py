@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from harness.compose import Composer, parse_command_line
@@ -52,6 +53,13 @@ def test_the_make_targets_of_the_readme_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"^ +make ([a-z]+)", (ROOT / "README.md").read_text(), re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+def test_the_readmes_speed_is_the_measured_one() -> None:
+    (stated,) = re.findall(r"the fused solver is (\d+) times as fast", (ROOT / "README.md").read_text())
+    frame = pd.read_parquet(ROOT / "results" / "measured" / "neuron_cpu.parquet")
+    rows = frame[(frame["length"] == 4096) & (frame["pass"] == "forward + backward") & (frame["solver"] == "fused")]
+    assert round(float(rows["times_spikingjelly"].iloc[0])) == int(stated)
 
 
 def test_the_python_example_of_the_readme_runs() -> None:
