@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -102,16 +103,16 @@ def _wait(jobs: Sequence[Job], crew: _Crew, watch: Watcher) -> None:
         time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
-class _Crew:
+class _Crew(ABC):
     """The submitit jobs that execute the runs."""
 
+    @abstractmethod
     def tend(self, finished: dict[str, RunState]) -> None:
         """Look after the workers: record the run that a dead one was at, and replace it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def cancel(self) -> None:
         """Stop all workers."""
-        raise NotImplementedError
 
 
 def _work(jobs: Sequence[Job], threads: int) -> None:
