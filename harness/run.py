@@ -58,13 +58,13 @@ def execute(job: Job, worker: str) -> bool:
 
     A run that fails leaves a result too, with its error: it neither stops the others nor runs again unasked.
     """
-    lock = FileLock(lock_path(job.results, job.run_id))
-    lock_path(job.results, job.run_id).parent.mkdir(parents=True, exist_ok=True)
+    path = lock_path(job.results, job.run_id)
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        lock.acquire(timeout=0)
+        claim = FileLock(path).acquire(timeout=0)
     except Timeout:
         return False
-    with lock:
+    with claim:
         if run_path(job.results, job.run_id).exists():
             return False
         try:
