@@ -24,7 +24,7 @@ from torch import Tensor
 from benchmarks.timing import interleaved_medians
 from harness.environment import code_version, environment
 from models.ops.agreement import assert_agreement
-from models.ops.refractory_lif import refractory_lif, solve
+from models.ops.refractory_lif import Options, refractory_lif, solve
 
 BATCH, CHANNELS, LENGTHS, THREADS = 8, 64, (1024, 4096, 8192), 2
 LEAK, THRESHOLD, REFRACTORY, DECAY = 0.5, 1.0, 0.5, 0.5
@@ -47,7 +47,7 @@ def check(length: int) -> None:
     reference: tuple[Tensor, ...] | None = None
     for solver in SOLVERS:
         leaves = [x.clone().requires_grad_(), *(p.clone().requires_grad_() for p in parameters)]
-        found = solve(leaves[0], *leaves[1:], solver=solver)
+        found = solve(leaves[0], *leaves[1:], Options(solver=solver), return_potential=True)
         assert_agreement(x, parameters, found.spikes, found.potential)  # type: ignore[arg-type]
         grads = torch.autograd.grad(found.spikes, leaves, grad)
         reference = reference or grads

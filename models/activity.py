@@ -27,6 +27,7 @@ class LayerActivity:
 
     def add(self, x: Tensor, spikes: Tensor, mask: Tensor | None, undetermined: Tensor | None) -> None:
         """Count one batch: input and spikes [B, H, L], mask [B, 1, L] or None, PMBC's undetermined fraction."""
+        spikes = spikes.detach()
         kept = torch.ones_like(x[:, :1]) if mask is None else mask.to(x.dtype)
         self.tokens += float(kept.sum())
         self._spikes += (spikes * kept).sum((0, 2)).double()

@@ -64,13 +64,14 @@ class Block(nn.Module):
         membrane_input = self.ssm(drive)
         spikes = self.neuron(membrane_input)
         if self.observer is not None:
-            undetermined = getattr(self.neuron, "undetermined", None)
-            self.observer.add(membrane_input.detach(), spikes.detach(), mask, undetermined)
+            self.observer.add(membrane_input.detach(), spikes, mask, self.neuron.undetermined)
         x = x + glu(self.mixing(self.dropout(spikes)), dim=1)
         return x if self.prenorm else self.norm(x, mask)
 
     def operations_per_step(self) -> Operations:
         """Norm, SSM, neuron, mixing (an accumulate for each spike and output) and gate, for one token."""
+        if not self.neuron.spiking:
+            return self.dense_operations_per_step()
         h = self.channels
         neuron_mac, neuron_ac = self.neuron.operations_per_step()
         return Operations(

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from models.neurons.alif import ALIF, ALIFSettings
 from models.neurons.base import Neuron, NeuronSettings
+from models.neurons.lif_hard import LIFHard, LIFHardSettings
+from models.neurons.lif_soft import LIFSoft, LIFSoftSettings
 from models.neurons.refractory_lif import RefractoryLIF, RefractoryLIFSettings
 
 NEURONS: dict[str, tuple[type[Neuron], type[NeuronSettings]]] = {
-    "refractory_lif": (RefractoryLIF, RefractoryLIFSettings)
+    "refractory_lif": (RefractoryLIF, RefractoryLIFSettings),
+    "lif_soft": (LIFSoft, LIFSoftSettings),
+    "lif_hard": (LIFHard, LIFHardSettings),
+    "alif": (ALIF, ALIFSettings),
 }
 """Neuron name -> (module, its settings)."""
 

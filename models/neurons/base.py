@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
+
+from models.neurons.parameter import LOGARITHM, ChannelParameter
+from models.ops.refractory_lif import check_parameter
+from models.ops.surrogate import SURROGATES
 
 
 @dataclass
@@ -16,8 +21,43 @@ class NeuronSettings:
     name: str = "???"
 
 
+@dataclass
+class ThresholdSettings(NeuronSettings):
+    """Settings of a neuron that fires at a threshold > 0, in units of potential.
+
+    A trainable threshold is trained per channel or, when shared, one a layer. Its gradient is the surrogate's, whose
+    half-width is in units of the threshold.
+    """
+
+    threshold: float = 1.0
+    threshold_trainable: bool = True
+    threshold_shared: bool = False
+    surrogate: str = "piecewise_quadratic"
+    surrogate_width: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError with a sentence when a value is out of range."""
+        check_parameter("threshold", self.threshold)
+        if self.surrogate not in SURROGATES:
+            raise ValueError(f"surrogate {self.surrogate!r} does not exist; choose one of {', '.join(SURROGATES)}.")
+        if not (self.surrogate_width > 0 and math.isfinite(self.surrogate_width)):
+            raise ValueError(f"surrogate_width must be a positive number, but it is {self.surrogate_width}.")
+
+
 class Neuron(nn.Module):
-    """Maps membrane input x [B, H, L] to spikes [B, H, L]; `step` gives the same spikes one time step at a time."""
+    """Maps membrane input x [B, H, L] to spikes [B, H, L]; `step` gives the same spikes one time step at a time.
+
+    A neuron without a state between steps gives any `state` back as it was.
+    """
+
+    spiking: ClassVar[bool] = True  # its output is 0 or 1, so that what follows it accumulates instead of multiplying
+
+    def __init__(self, channels: int, settings: NeuronSettings) -> None:
+        super().__init__()
+        self.channels = channels
+        self.settings = settings
+        self.threshold: ChannelParameter | None = None
+        self.undetermined: Tensor | None = None  # of the latest forward: PMBC's undetermined fraction []
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
@@ -25,7 +65,11 @@ class Neuron(nn.Module):
 
     @abstractmethod
     def step(self, x: Tensor, state: Any | None) -> tuple[Tensor, Any]:
-        """Spikes [B, H] of x [B, H] and the next state; start with `state=None`."""
+        """Spikes [B, H] of x [B, H] and the next state; start with `state=None`. ValueError if it cannot stream."""
+
+    @abstractmethod
+    def potential(self, x: Tensor) -> Tensor:
+        """What is compared with the threshold, [B, H, L], detached; a neuron without one gives its output."""
 
     @abstractmethod
     def parameter_summary(self) -> dict[str, float]:
@@ -34,3 +78,14 @@ class Neuron(nn.Module):
     @abstractmethod
     def operations_per_step(self) -> tuple[float, float]:
         """(multiply-accumulates, accumulates) of one channel and time step, spikes apart."""
+
+
+def threshold_of(channels: int, settings: ThresholdSettings) -> ChannelParameter:
+    """The threshold that `settings` describe, stored as its logarithm when trained."""
+    return ChannelParameter(
+        channels,
+        settings.threshold,
+        LOGARITHM,
+        trainable=settings.threshold_trainable,
+        shared=settings.threshold_shared,
+    )

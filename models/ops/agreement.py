@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from models.ops.refractory_lif.parameters import Parameters
+from models.ops.refractory_lif.parameters import Parameters, Rules
 from models.ops.refractory_lif.sequential import potential_given_spikes
 
 
@@ -28,7 +28,8 @@ class Agreement(NamedTuple):
 def rounding_tolerance(x: Tensor, spikes: Tensor, parameters: Parameters, dtype: torch.dtype) -> Tensor:
     """How far rounding in `dtype` may move each potential [B, H, L]; arguments in float64.
 
-    Each step rounds sums no larger than the accumulated |x| and kappa * s; the membrane passes these errors on.
+    Each step rounds sums no larger than the accumulated |x| and kappa * s; the membrane passes these errors on. No
+    rule makes the potential larger than the soft reset's sums.
     """
     leak, threshold, refractory, decay = parameters
     none, ones = torch.zeros_like(x), torch.ones_like(threshold)
@@ -39,14 +40,16 @@ def rounding_tolerance(x: Tensor, spikes: Tensor, parameters: Parameters, dtype:
     return 8 * torch.finfo(dtype).eps * errors / (1 - decay[:, None])
 
 
-def assert_agreement(x: Tensor, parameters: Parameters, spikes: Tensor, potential: Tensor) -> Agreement:
+def assert_agreement(
+    x: Tensor, parameters: Parameters, spikes: Tensor, potential: Tensor, rules: Rules = Rules()
+) -> Agreement:
     """Raise AssertionError, naming the first position, unless spikes and potentials [B, H, L] are right for x."""
     if spikes.numel() == 0:
         return Agreement(0, 0)
     leak, threshold, refractory, decay = (p.detach().double() for p in parameters)
     exact = (leak, threshold, refractory, decay)
     forced = spikes.detach().double()
-    u = potential_given_spikes(x.detach().double(), forced, *exact)
+    u = potential_given_spikes(x.detach().double(), forced, *exact, rules)
     tolerance = rounding_tolerance(x.detach().double(), forced, exact, potential.dtype)
     threshold = threshold[:, None]
     close = (u - threshold).abs() <= tolerance

@@ -12,7 +12,7 @@ from harness.compose import Composer, parse_command_line
 from harness.errors import UserError
 from harness.sweep import main
 
-NEURON_KEYS = "leak, leak_trainable, threshold, threshold_trainable, refractory"
+NEURON_KEYS = "threshold, threshold_trainable, threshold_shared"
 FIELDS = "base, baseline, exclude, grid, include, question, scales, seeds, title"
 
 

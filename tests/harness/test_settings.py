@@ -31,6 +31,7 @@ OTHER_WORDS = {
     "surrogate": "sigmoid",
     "solver": "sequential",
     "resolve": "silent",
+    "reset": "none",
     "initialisation": "inv",
     "norm": "layer",
     "kind": "debug",

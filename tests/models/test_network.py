@@ -108,7 +108,7 @@ def test_the_threshold_is_a_gauge_of_the_network() -> None:
             assert isinstance(block, Block)
             block.ssm.c *= 4
             block.ssm.d *= 4
-            block.neuron._log_threshold += torch.log(torch.tensor(4.0))  # type: ignore[operator]
+            block.neuron.threshold.scale(4.0)  # type: ignore[union-attr]
     lengths = torch.tensor([40, 25])
     with record_activity(plain) as a, record_activity(scaled) as b:
         torch.testing.assert_close(plain(tokens(2, 40), lengths), scaled(tokens(2, 40), lengths))
@@ -139,7 +139,12 @@ def test_parameter_groups_have_the_documented_rates_and_decays() -> None:
     members = {name: sorted({names[id(p)].split(".", 2)[-1] for p in g["params"]}) for name, g in groups.items()}
     assert members == {
         "ssm": ["ssm.b", "ssm.frequency", "ssm.log_decay", "ssm.log_dt"],
-        "neuron": ["neuron._decay", "neuron._leak", "neuron._log_threshold", "neuron._refractory"],
+        "neuron": [
+            "neuron._decay._stored",
+            "neuron._refractory._stored",
+            "neuron.leak._stored",
+            "neuron.threshold._stored",
+        ],
         "plain": ["bias", "mixing.bias", "norm.bias", "norm.weight", "weight"],
         "decayed": ["mixing.weight", "ssm.c", "ssm.d", "weight"],
     }

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.ops.refractory_lif import interface, refractory_lif
-from models.ops.refractory_lif.fused_cpu import solve_fused
+from models.ops.refractory_lif import Rules, options, refractory_lif
+from models.ops.refractory_lif.fused import solve_fused
 from models.ops.refractory_lif.pmbc import solve_pmbc
 
 VALUES = (0.5, 1.0, 0.5, 0.5)
@@ -105,10 +105,10 @@ def test_it_can_be_used_twice_in_one_graph(solver: str) -> None:
 
 def test_custom_operators_pass_torchs_own_check() -> None:
     x = gaussian(2, 3, 40).requires_grad_()
-    tail = ("piecewise_quadratic", 1.0)
-    torch.library.opcheck(solve_fused, (x, *columns(3), *tail, True))
-    torch.library.opcheck(solve_pmbc, (x, *columns(3), None, "midpoint", *tail))
-    torch.library.opcheck(solve_pmbc, (x, *columns(3), 3, "midpoint", *tail))
+    for keep_potential in (False, True):
+        torch.library.opcheck(solve_fused, (x, *columns(3), keep_potential, *Rules()))
+    torch.library.opcheck(solve_pmbc, (x, *columns(3), None, "midpoint", *Rules()))
+    torch.library.opcheck(solve_pmbc, (x, *columns(3), 3, "midpoint", *Rules()))
 
 
 @pytest.mark.parametrize("solver", ["pmbc", "fused"])
@@ -145,8 +145,8 @@ def test_the_fused_solver_does_not_depend_on_the_number_of_threads() -> None:
 
 
 def test_the_automatic_choice_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    interface._log_choice.cache_clear()
-    with caplog.at_level(logging.INFO, logger=interface.__name__):
+    options.log_choice.cache_clear()
+    with caplog.at_level(logging.INFO, logger=options.__name__):
         for _ in range(3):
             refractory_lif(gaussian(1, 2, 10), *VALUES)
     assert [record.message for record in caplog.records] == ["refractory_lif on cpu: solver=auto runs fused"]

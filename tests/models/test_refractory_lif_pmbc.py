@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models.ops.refractory_lif import refractory_lif, solve
+from models.ops.refractory_lif import Options, Rules, refractory_lif, solve
 from models.ops.refractory_lif.pmbc import _Chunks, _fires
 
 Values = tuple[float, float, float, float]
@@ -22,7 +22,7 @@ def gaussian(length: int, seed: int, dtype: torch.dtype = torch.float32, batch: 
 
 def bounds(x: Tensor, values: Values, iterations: int) -> list[tuple[Tensor, Tensor]]:
     """(lower, upper) after each iteration over the whole sequence, [H, B, L]."""
-    chunks = _Chunks(x, tuple(torch.full((x.shape[1],), value, dtype=x.dtype) for value in values))
+    chunks = _Chunks(x, tuple(torch.full((x.shape[1],), value, dtype=x.dtype) for value in values), Rules())
     lower = torch.zeros(x.shape[1], x.shape[0], x.shape[2], dtype=x.dtype)
     upper = torch.ones_like(lower)
     seen = []
@@ -64,20 +64,20 @@ def test_bounds_never_cross_in_float32(values: Values) -> None:
 
 def test_undetermined_fractions_are_those_measured_for_the_method_page() -> None:
     x = 0.9 * gaussian(1024, 0, batch=16, channels=8)
-    percent = [100 * float(solve(x, *DOCUMENTED, max_iterations=m).undetermined) for m in range(1, 7)]
+    percent = [100 * float(solve(x, *DOCUMENTED, Options(max_iterations=m)).undetermined) for m in range(1, 7)]
     assert percent == pytest.approx([17.0, 9.4, 3.8, 2.0, 0.9, 0.5], rel=0.1, abs=0.15)
 
 
 def test_some_parameters_hardly_settle_at_all_in_a_few_iterations() -> None:
     x = 0.5 * gaussian(1024, 0) + 0.3
-    assert solve(x, *HARD, max_iterations=3).undetermined > 0.9
+    assert solve(x, *HARD, Options(max_iterations=3)).undetermined > 0.9
 
 
 @settings(max_examples=25, deadline=None)
 @given(values=any_values, length=st.integers(1, 80), seed=st.integers(0, 2**16))
 def test_with_enough_iterations_paper_mode_is_exact(values: Values, length: int, seed: int) -> None:
     x = gaussian(length, seed, torch.float64)
-    found = solve(x, *values, solver="pmbc", max_iterations=length + 1)
+    found = solve(x, *values, Options(solver="pmbc", max_iterations=length + 1))
     assert found.undetermined == 0
     assert torch.equal(found.spikes, refractory_lif(x, *values, solver="sequential"))
 
@@ -86,7 +86,7 @@ def test_with_enough_iterations_paper_mode_is_exact(values: Values, length: int,
 def test_paper_mode_errs_only_where_it_is_undetermined(resolve: str) -> None:
     x = gaussian(500, 3, torch.float64)
     values = (0.9, 1.0, 0.5, 0.9)
-    found = solve(x, *values, max_iterations=3, resolve=resolve)
+    found = solve(x, *values, Options(max_iterations=3, resolve=resolve))
     exact = refractory_lif(x, *values, solver="sequential")
     wrong = float((found.spikes != exact).double().mean())
     assert 0 < wrong <= float(found.undetermined)
@@ -104,13 +104,13 @@ def test_resolving_to_silence_or_fire_brackets_the_exact_spikes() -> None:
 
 def test_paper_mode_returns_the_potentials_of_the_spikes_it_chose() -> None:
     x = gaussian(200, 1, torch.float64)
-    found = solve(x, *DOCUMENTED, max_iterations=2)
-    chunks = _Chunks(x, tuple(torch.full((3,), value, dtype=x.dtype) for value in DOCUMENTED))
+    found = solve(x, *DOCUMENTED, Options(max_iterations=2), return_potential=True)
+    chunks = _Chunks(x, tuple(torch.full((3,), value, dtype=x.dtype) for value in DOCUMENTED), Rules())
     expected = chunks.replay(found.spikes.transpose(0, 1)).transpose(0, 1)
     torch.testing.assert_close(found.potential, expected, rtol=0, atol=1e-12)
 
 
 def test_certified_mode_says_how_many_iterations_it_took() -> None:
-    found = solve(gaussian(300, 0), *DOCUMENTED, solver="pmbc")
+    found = solve(gaussian(300, 0), *DOCUMENTED, Options(solver="pmbc"))
     assert found.undetermined == 0
     assert 2 <= found.iterations <= 33  # a chunk of 32 steps needs 33 at the most

@@ -10,7 +10,7 @@ from spikingjelly.activation_based import functional, neuron, surrogate
 from torch import Tensor
 
 from models.ops.agreement import Agreement, assert_agreement
-from models.ops.refractory_lif import refractory_lif, solve
+from models.ops.refractory_lif import Options, refractory_lif, solve
 from models.ops.refractory_lif.pmbc import CHUNK
 
 FAST = ("pmbc", "fused")
@@ -93,7 +93,7 @@ def test_every_solver_gives_the_right_spikes_and_potentials(
 ) -> None:
     x = threshold * (gaussian(2, 3, length, dtype, seed) + drive)
     parameters = columns(3, dtype, leak, threshold, ratio * threshold, decay)
-    found = solve(x, *parameters, solver=solver)
+    found = solve(x, *parameters, Options(solver=solver), return_potential=True)
     assert_agreement(x, parameters, found.spikes, found.potential)
 
 
@@ -101,8 +101,8 @@ def test_every_solver_gives_the_right_spikes_and_potentials(
 @pytest.mark.parametrize("values", [(0.5, 1.0, 0.5, 0.5), (0.9, 1.0, 0.5, 0.9), (0.95, 1.0, 0.0, 0.2)])
 def test_in_float64_on_random_input_solvers_are_equal(values: tuple[float, ...], solver: str) -> None:
     x = gaussian(3, 5, 1000, torch.float64, seed=5)
-    reference = solve(x, *values, solver="sequential")
-    found = solve(x, *values, solver=solver)
+    reference = solve(x, *values, Options(solver="sequential"), return_potential=True)
+    found = solve(x, *values, Options(solver=solver), return_potential=True)
     assert torch.equal(found.spikes, reference.spikes)
     torch.testing.assert_close(found.potential, reference.potential, rtol=1e-10, atol=1e-10)
 
@@ -114,7 +114,7 @@ def test_in_float64_on_random_input_solvers_are_equal(values: tuple[float, ...],
 def test_solvers_agree_from_silence_to_nearly_every_step(drive: float, low: float, high: float, solver: str) -> None:
     x = gaussian(2, 4, 500, torch.float32) + drive
     parameters = columns(4, torch.float32, 0.5, 1.0, 0.1, 0.3)
-    found = solve(x, *parameters, solver=solver)
+    found = solve(x, *parameters, Options(solver=solver), return_potential=True)
     assert low <= found.spikes.mean() <= high
     assert_agreement(x, parameters, found.spikes, found.potential)
 
@@ -126,14 +126,14 @@ def test_solvers_agree_from_silence_to_nearly_every_step(drive: float, low: floa
 def test_solvers_agree_over_long_sequences(solver: str, values: tuple[float, ...], length: int) -> None:
     x = gaussian(1, 4, length, torch.float32) + 0.1
     parameters = columns(4, torch.float32, *values)
-    found = solve(x, *parameters, solver=solver)
+    found = solve(x, *parameters, Options(solver=solver), return_potential=True)
     assert_agreement(x, parameters, found.spikes, found.potential)
 
 
 def test_the_agreement_check_catches_one_wrong_spike() -> None:
     x = gaussian(2, 3, 200, torch.float32)
     parameters = columns(3, torch.float32, 0.5, 1.0, 0.5, 0.5)
-    found = solve(x, *parameters, solver="sequential")
+    found = solve(x, *parameters, Options(solver="sequential"), return_potential=True)
     wrong = found.spikes.detach().clone()
     wrong[1, 2, 100] = 1 - wrong[1, 2, 100]
     with pytest.raises(AssertionError, match="b=1, h=2, t=10"):
@@ -143,7 +143,7 @@ def test_the_agreement_check_catches_one_wrong_spike() -> None:
 def test_the_agreement_check_catches_a_potential_that_is_off() -> None:
     x = gaussian(2, 3, 200, torch.float32)
     parameters = columns(3, torch.float32, 0.5, 1.0, 0.5, 0.5)
-    found = solve(x, *parameters, solver="sequential")
+    found = solve(x, *parameters, Options(solver="sequential"), return_potential=True)
     with pytest.raises(AssertionError, match="potential"):
         assert_agreement(x, parameters, found.spikes, found.potential + 1e-3)
 
@@ -152,7 +152,7 @@ def test_the_agreement_check_forgives_a_flip_within_rounding_of_the_threshold() 
     threshold = torch.ones(1)
     x = torch.tensor([[[1.0 - 6e-8, 0.0, 0.0]]])
     parameters = (torch.tensor([0.5]), threshold, torch.zeros(1), torch.zeros(1))
-    found = solve(x, *parameters, solver="sequential")
+    found = solve(x, *parameters, Options(solver="sequential"), return_potential=True)
     assert found.spikes[0, 0, 0] == 0
     flipped = found.spikes.clone()
     flipped[0, 0, 0] = 1

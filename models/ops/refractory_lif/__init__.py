@@ -1,6 +1,17 @@
 """The refractory leaky integrate-and-fire operator and its solvers."""
 
-from models.ops.refractory_lif.interface import SOLVERS, Solution, check_options, refractory_lif, solve
-from models.ops.refractory_lif.parameters import check_parameter
+from models.ops.refractory_lif.interface import Solution, refractory_lif, solve
+from models.ops.refractory_lif.options import SOLVERS, Options, check_options
+from models.ops.refractory_lif.parameters import RESETS, Rules, check_parameter
 
-__all__ = ["SOLVERS", "Solution", "check_options", "check_parameter", "refractory_lif", "solve"]
+__all__ = [
+    "RESETS",
+    "SOLVERS",
+    "Options",
+    "Rules",
+    "Solution",
+    "check_options",
+    "check_parameter",
+    "refractory_lif",
+    "solve",
+]

@@ -1,8 +1,8 @@
-"""The fused CPU solver: one pass over time forward, one backward with the gradients of all five inputs (numba).
+"""The fused solver's CPU kernels (numba).
 
-Rows (one per example and channel) are independent, their recurrences are not short: each step waits for the one
-before. So a thread walks several rows side by side, which hides that latency, and threads share the rows out. The
-arithmetic of the forward pass is the reference's, operation for operation, so that both round alike.
+Rows (one per example and channel) are independent, their recurrences are serial. So LANES rows advance side by side,
+a SIMD lane each: a tile of TILE steps is transposed into the L1 cache, walked, and transposed back. The arithmetic of
+the forward pass is the reference's, operation for operation, so that both round alike.
 
 All kernels live in this one file because numba's on-disk cache watches no other.
 """
@@ -14,52 +14,90 @@ import torch
 from numba import njit, prange
 from torch import Tensor
 
+from models.ops.refractory_lif.fused import STEPS_PER_STATE, states_like
+from models.ops.refractory_lif.parameters import RESETS, Rules
 from models.ops.surrogate import SURROGATES
 from models.ops.threads import share_threads_with_numba
 
-_CODES = {name: code for code, name in enumerate(SURROGATES)}
+LANES, TILE = 16, STEPS_PER_STATE["cpu"]
+
 _PIECEWISE_QUADRATIC, _ARCTAN, _SIGMOID, _RECTANGULAR, _FAST_SIGMOID = range(len(SURROGATES))
+_SOFT, _NONE, _HARD = range(len(RESETS))
+_LEAK, _THRESHOLD, _REFRACTORY, _DECAY, _RESET, _MEMBRANE, _CURRENT = range(7)  # of `lanes`
+_BY_LEAK, _BY_Z, _BY_RESET, _BY_REFRACTORY, _BY_DECAY, _ADJOINT_MEMBRANE, _ADJOINT_CURRENT = range(7)  # of `adjoints`
 
 
 @njit(inline="always")
-def _of_row(parameters, row):
-    """(leak, threshold, refractory, decay) of a row, from the parameters [4, H]."""
-    channel = row % parameters.shape[1]
-    return parameters[0, channel], parameters[1, channel], parameters[2, channel], parameters[3, channel]
+def _load(source, tile, first, start, steps):
+    """tile[t, lane] of `steps` steps from `start`; lanes past the last row repeat it."""
+    last = source.shape[0] - 1
+    for lane in range(LANES):
+        row = min(first + lane, last)
+        for t in range(steps):
+            tile[t, lane] = source[row, start + t]
 
 
 @njit(inline="always")
-def _advance(x, spikes, potential, row, t, state, parameters):
-    """One step of one row; state = (membrane potential after reset, refractory current)."""
-    leak, threshold, refractory, decay = parameters
-    after_reset, refractory_current = state
-    u = leak * after_reset + x[row, t] - refractory_current
-    s = x.dtype.type(u >= threshold)  # no branch: spikes cannot be predicted
-    potential[row, t] = u
-    spikes[row, t] = s
-    return u - threshold * s, decay * refractory_current + refractory * s
+def _store(tile, target, first, start, steps):
+    for lane in range(min(LANES, target.shape[0] - first)):
+        row = first + lane
+        for t in range(steps):
+            target[row, start + t] = tile[t, lane]
+
+
+@njit(inline="always")
+def _lanes(parameters, first, rows, reset):
+    """[7, LANES]: each lane's four parameters, what a soft reset takes off, and the state at rest."""
+    lanes = np.zeros((7, LANES), parameters.dtype)
+    for lane in range(LANES):
+        channel = min(first + lane, rows - 1) % parameters.shape[1]
+        for k in range(4):
+            lanes[k, lane] = parameters[k, channel]
+        if reset == _SOFT:
+            lanes[_RESET, lane] = lanes[_THRESHOLD, lane]
+    return lanes
+
+
+@njit(inline="always")
+def _walk(x, potential, membrane, current, lanes, steps, reset, raises):
+    """Advances the state in `lanes` through inputs x [steps, LANES], which become spikes in place.
+
+    Keeps per step what is compared with the threshold, and the membrane potential and current before the step.
+    """
+    zero = x.dtype.type(0)
+    for t in range(steps):
+        for lane in range(LANES):
+            before, eta = lanes[_MEMBRANE, lane], lanes[_CURRENT, lane]
+            u = lanes[_LEAK, lane] * before + x[t, lane] - (zero if raises else eta)
+            w = u - (eta if raises else zero)
+            s = x.dtype.type(w >= lanes[_THRESHOLD, lane])  # no branch: spikes cannot be predicted
+            lanes[_MEMBRANE, lane] = u - (u if reset == _HARD else lanes[_RESET, lane]) * s
+            lanes[_CURRENT, lane] = lanes[_DECAY, lane] * eta + lanes[_REFRACTORY, lane] * s
+            potential[t, lane], membrane[t, lane], current[t, lane] = w, before, eta
+            x[t, lane] = s
 
 
 @njit
-def _forward_group(x, parameters, spikes, potential, first):
-    """Four rows from `first` on, side by side. At the end of x the last row stands in for missing ones."""
+def _forward_group(x, parameters, reset, raises, spikes, potential, states, first):
     rows, length = x.shape
-    zero = x.dtype.type(0)
-    a, b, c, d = first, min(first + 1, rows - 1), min(first + 2, rows - 1), min(first + 3, rows - 1)
-    of_a, of_b = _of_row(parameters, a), _of_row(parameters, b)
-    of_c, of_d = _of_row(parameters, c), _of_row(parameters, d)
-    state_a = state_b = state_c = state_d = (zero, zero)
-    for t in range(length):
-        state_a = _advance(x, spikes, potential, a, t, state_a, of_a)
-        state_b = _advance(x, spikes, potential, b, t, state_b, of_b)
-        state_c = _advance(x, spikes, potential, c, t, state_c, of_c)
-        state_d = _advance(x, spikes, potential, d, t, state_d, of_d)
+    lanes = _lanes(parameters, first, rows, reset)
+    tiles = np.empty((4, TILE, LANES), x.dtype)
+    for start in range(0, length, TILE):
+        steps = min(TILE, length - start)
+        _load(x, tiles[0], first, start, steps)
+        _walk(tiles[0], tiles[1], tiles[2], tiles[3], lanes, steps, reset, raises)
+        _store(tiles[0], spikes, first, start, steps)
+        if potential.size > 0:
+            _store(tiles[1], potential, first, start, steps)
+        for lane in range(min(LANES, rows - first)):
+            states[start // TILE, 0, first + lane] = lanes[_MEMBRANE, lane]
+            states[start // TILE, 1, first + lane] = lanes[_CURRENT, lane]
 
 
 @njit(parallel=True, cache=True)
-def _forward_kernel(x, parameters, spikes, potential):
-    for group in prange((x.shape[0] + 3) // 4):
-        _forward_group(x, parameters, spikes, potential, 4 * group)
+def _forward_kernel(x, parameters, reset, raises, spikes, potential, states):
+    for group in prange((x.shape[0] + LANES - 1) // LANES):
+        _forward_group(x, parameters, reset, raises, spikes, potential, states, LANES * group)
 
 
 @njit(inline="always")
@@ -80,146 +118,118 @@ def _density(z, code, one):
 
 
 @njit(inline="always")
-def _retreat(grad, spikes, potential, grad_x, row, t, adjoints, parameters, code, width, detach):
-    """One step of one row, backwards. Returns the new adjoints and what the step adds to the five sums.
-
-    adjoints = (of u_{t+1}, of eta_{t+1}, nu_t), where nu is the adjoint of eta filtered once more by `decay`: with it
-    the gradient of `decay` needs no stored refractory current.
-    """
-    leak, threshold, refractory, decay = parameters
-    one = grad.dtype.type(1)
-    per_threshold, per_width = one / threshold, one / width
-    adjoint_u, adjoint_eta, nu = adjoints
-    u, s, adjoint_s = potential[row, t], spikes[row, t], grad[row, t]
-    if not detach:
-        adjoint_s += refractory * adjoint_eta - leak * threshold * adjoint_u
-    adjoint_z = adjoint_s * _density((u * per_threshold - one) * per_width, code, one) * per_width
-    now = adjoint_z * per_threshold + leak * adjoint_u
-    grad_x[row, t] = now
-    sums = (adjoint_u * (u - threshold * s), adjoint_z * u, adjoint_u * s, adjoint_eta * s, nu * s)
-    return (now, decay * adjoint_eta - now, decay * nu + adjoint_eta), sums
+def _densities(potential, density, lanes, steps, code, width):
+    """The surrogate's density at every step, by the normalised potential z."""
+    one = width / width
+    for t in range(steps):
+        for lane in range(LANES):
+            z = potential[t, lane] / lanes[_THRESHOLD, lane] - one
+            density[t, lane] = _density(z / width, code, one) / width
 
 
 @njit(inline="always")
-def _add(totals, terms):
-    """Sums over time are kept in float64: thousands of float32 terms would lose digits."""
-    return (
-        totals[0] + terms[0],
-        totals[1] + terms[1],
-        totals[2] + terms[2],
-        totals[3] + terms[3],
-        totals[4] + terms[4],
-    )
-
-
-@njit(inline="always")
-def _store_parameter_gradients(grad_parameters, row, totals, parameters):
-    leak, threshold, refractory, _ = parameters
-    by_leak, by_z, by_reset, by_refractory, by_decay = totals
-    grad_parameters[0, row] = by_leak
-    grad_parameters[1, row] = -by_z / (threshold * threshold) - leak * by_reset
-    grad_parameters[2, row] = by_refractory
-    grad_parameters[3, row] = refractory * by_decay
+def _walk_back(grad, spikes, potential, membrane, current, density, lanes, adjoints, steps, reset, raises, detach):
+    """The adjoint of `_walk`: grad [steps, LANES], of the spikes, becomes that of x in place; `adjoints` adds up."""
+    zero = grad.dtype.type(0)
+    one = lanes.dtype.type(1)
+    for t in range(steps - 1, -1, -1):
+        for lane in range(LANES):
+            w, s, eta = potential[t, lane], spikes[t, lane], current[t, lane]
+            of_membrane, of_current = adjoints[_ADJOINT_MEMBRANE, lane], adjoints[_ADJOINT_CURRENT, lane]
+            taken_off = w + (eta if raises else zero) if reset == _HARD else lanes[_RESET, lane]
+            through_reset = lanes[_REFRACTORY, lane] * of_current - taken_off * of_membrane
+            of_z = (grad[t, lane] + (zero if detach else through_reset)) * density[t, lane]
+            of_w = of_z / lanes[_THRESHOLD, lane]
+            of_u = of_w + of_membrane * (one - s if reset == _HARD else one)
+            adjoints[_BY_LEAK, lane] += of_u * membrane[t, lane]
+            adjoints[_BY_Z, lane] += of_z * w
+            adjoints[_BY_RESET, lane] += of_membrane * s
+            adjoints[_BY_REFRACTORY, lane] += of_current * s
+            adjoints[_BY_DECAY, lane] += of_current * eta
+            adjoints[_ADJOINT_MEMBRANE, lane] = lanes[_LEAK, lane] * of_u
+            adjoints[_ADJOINT_CURRENT, lane] = lanes[_DECAY, lane] * of_current - (of_w if raises else of_u)
+            grad[t, lane] = of_u
 
 
 @njit
-def _backward_group(grad, spikes, potential, parameters, code, width, detach, grad_x, grad_parameters, first):
-    """Two rows from `first` on, side by side."""
-    rows, length = grad.shape
-    zero = grad.dtype.type(0)
-    a, b = first, min(first + 1, rows - 1)
-    of_a, of_b = _of_row(parameters, a), _of_row(parameters, b)
-    adjoints_a = adjoints_b = (zero, zero, zero)
-    totals_a = totals_b = (0.0, 0.0, 0.0, 0.0, 0.0)
-    for t in range(length - 1, -1, -1):
-        adjoints_a, terms_a = _retreat(grad, spikes, potential, grad_x, a, t, adjoints_a, of_a, code, width, detach)
-        adjoints_b, terms_b = _retreat(grad, spikes, potential, grad_x, b, t, adjoints_b, of_b, code, width, detach)
-        totals_a, totals_b = _add(totals_a, terms_a), _add(totals_b, terms_b)
-    _store_parameter_gradients(grad_parameters, a, totals_a, of_a)
-    _store_parameter_gradients(grad_parameters, b, totals_b, of_b)
+def _backward_group(grad, x, states, parameters, reset, raises, code, width, detach, grad_x, grad_parameters, first):
+    rows, length = x.shape
+    lanes = _lanes(parameters, first, rows, reset)
+    adjoints = np.zeros((7, LANES), x.dtype)
+    totals = np.zeros((5, LANES), np.float64)  # thousands of float32 terms would lose digits
+    tiles = np.empty((6, TILE, LANES), x.dtype)
+    for start in range((length - 1) // TILE * TILE, -1, -TILE):
+        steps = min(TILE, length - start)
+        for lane in range(LANES):
+            row = min(first + lane, rows - 1)
+            lanes[_MEMBRANE, lane] = states[start // TILE - 1, 0, row] if start > 0 else 0
+            lanes[_CURRENT, lane] = states[start // TILE - 1, 1, row] if start > 0 else 0
+        _load(x, tiles[0], first, start, steps)
+        _load(grad, tiles[1], first, start, steps)
+        _walk(tiles[0], tiles[2], tiles[3], tiles[4], lanes, steps, reset, raises)
+        _densities(tiles[2], tiles[5], lanes, steps, code, width)
+        _walk_back(
+            tiles[1], tiles[0], tiles[2], tiles[3], tiles[4], tiles[5], lanes, adjoints, steps, reset, raises, detach
+        )
+        _store(tiles[1], grad_x, first, start, steps)
+        for k in range(5):
+            for lane in range(LANES):
+                totals[k, lane] += adjoints[k, lane]
+                adjoints[k, lane] = 0
+    for lane in range(min(LANES, rows - first)):
+        threshold, soft = lanes[_THRESHOLD, lane], reset == _SOFT
+        by_reset = totals[_BY_RESET, lane] if soft else 0.0
+        grad_parameters[0, first + lane] = totals[_BY_LEAK, lane]
+        grad_parameters[1, first + lane] = -totals[_BY_Z, lane] / (threshold * threshold) - by_reset
+        grad_parameters[2, first + lane] = totals[_BY_REFRACTORY, lane]
+        grad_parameters[3, first + lane] = totals[_BY_DECAY, lane]
 
 
 @njit(parallel=True, cache=True)
-def _backward_kernel(grad, spikes, potential, parameters, code, width, detach, grad_x, grad_parameters):
-    for group in prange((grad.shape[0] + 1) // 2):
-        _backward_group(grad, spikes, potential, parameters, code, width, detach, grad_x, grad_parameters, 2 * group)
+def _backward_kernel(grad, x, states, parameters, reset, raises, code, width, detach, grad_x, grad_parameters):
+    for group in prange((x.shape[0] + LANES - 1) // LANES):
+        _backward_group(
+            grad, x, states, parameters, reset, raises, code, width, detach, grad_x, grad_parameters, LANES * group
+        )
 
 
 def _rows(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().contiguous().view(-1, tensor.shape[-1]).numpy()
+    return tensor.detach().view(-1, tensor.shape[-1]).numpy()
 
 
-@torch.library.custom_op("spike_ssm::refractory_lif_fused", mutates_args=(), device_types="cpu")
-def solve_fused(
-    x: Tensor,
-    leak: Tensor,
-    threshold: Tensor,
-    refractory: Tensor,
-    decay: Tensor,
-    surrogate: str,
-    surrogate_width: float,
-    detach_reset: bool,
-) -> tuple[Tensor, Tensor]:
-    """Spikes and potentials [B, H, L] of x [B, H, L], float32 or float64; the parameters are [H], of x's dtype."""
-    spikes, potential = x.new_empty(x.shape), x.new_empty(x.shape)
-    if x.numel():
-        share_threads_with_numba()
-        parameters = torch.stack((leak, threshold, refractory, decay)).numpy()
-        _forward_kernel(_rows(x), parameters, _rows(spikes), _rows(potential))
-    return spikes, potential
+def forward(x: Tensor, parameters: Tensor, rules: Rules, keep_potential: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Spikes, potentials and states; see fused.py."""
+    spikes, states = torch.empty_like(x), states_like(x)
+    potential = x.new_empty(x.shape if keep_potential else (0, *x.shape[1:]))
+    share_threads_with_numba()
+    _forward_kernel(
+        _rows(x),
+        parameters.detach().numpy(),
+        RESETS.index(rules.reset),
+        rules.raises_threshold,
+        _rows(spikes),
+        _rows(potential),
+        states.numpy(),
+    )
+    return spikes, potential, states
 
 
-@torch.library.custom_op("spike_ssm::refractory_lif_fused_backward", mutates_args=(), device_types="cpu")
-def _backward(
-    grad: Tensor,
-    spikes: Tensor,
-    potential: Tensor,
-    leak: Tensor,
-    threshold: Tensor,
-    refractory: Tensor,
-    decay: Tensor,
-    surrogate: str,
-    surrogate_width: float,
-    detach_reset: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    grad_x = potential.new_empty(potential.shape)
-    per_row = potential.new_zeros(4, *potential.shape[:2])
-    if potential.numel():
-        share_threads_with_numba()
-        parameters = torch.stack((leak, threshold, refractory, decay)).numpy()
-        _backward_kernel(
-            _rows(grad),
-            _rows(spikes),
-            _rows(potential),
-            parameters,
-            _CODES[surrogate],
-            parameters.dtype.type(surrogate_width),
-            detach_reset,
-            _rows(grad_x),
-            per_row.view(4, -1).numpy(),
-        )
-    by_leak, by_threshold, by_refractory, by_decay = (row.clone() for row in per_row.sum(1))
-    return grad_x, by_leak, by_threshold, by_refractory, by_decay
-
-
-@solve_fused.register_fake
-def _(x, leak, threshold, refractory, decay, surrogate, surrogate_width, detach_reset):
-    return x.new_empty(x.shape), x.new_empty(x.shape)
-
-
-@_backward.register_fake
-def _(grad, spikes, potential, leak, threshold, refractory, decay, surrogate, surrogate_width, detach_reset):
-    return (potential.new_empty(potential.shape), *(leak.new_empty(leak.shape) for _ in range(4)))
-
-
-def _setup_context(ctx, inputs, output):
-    ctx.save_for_backward(*output, *inputs[1:5])
-    ctx.surrogate_and_reset = inputs[5:]
-    ctx.mark_non_differentiable(output[1])
-
-
-def _run_backward(ctx, grad_spikes, _grad_potential):
-    return (*_backward(grad_spikes, *ctx.saved_tensors, *ctx.surrogate_and_reset), None, None, None)
-
-
-solve_fused.register_autograd(_run_backward, setup_context=_setup_context)
+def backward(grad: Tensor, x: Tensor, states: Tensor, parameters: Tensor, rules: Rules) -> tuple[Tensor, Tensor]:
+    """Gradients of x and, per row, of the parameters; see fused.py."""
+    grad_x, per_row = torch.empty_like(x), x.new_empty(4, x.shape[0] * x.shape[1])
+    share_threads_with_numba()
+    plain = parameters.detach().numpy()
+    _backward_kernel(
+        _rows(grad),
+        _rows(x),
+        states.numpy(),
+        plain,
+        RESETS.index(rules.reset),
+        rules.raises_threshold,
+        tuple(SURROGATES).index(rules.surrogate),
+        plain.dtype.type(rules.surrogate_width),
+        rules.detach_reset,
+        _rows(grad_x),
+        per_row.numpy(),
+    )
+    return grad_x, per_row

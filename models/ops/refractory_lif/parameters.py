@@ -1,14 +1,30 @@
-"""The operator's four parameters: their ranges, and their expansion to one value a channel."""
+"""What the operator is given besides x: four parameters with their ranges, and the rules of the neuron."""
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 Parameters = tuple[Tensor, Tensor, Tensor, Tensor]
 """leak, threshold, refractory, decay, each [H]."""
+
+RESETS = ("soft", "none", "hard")
+"""What a spike does to the potential: takes one threshold off, nothing, or sets it to 0. The order is the numbering
+that compiled kernels use."""
+
+
+class Rules(NamedTuple):
+    """Which neuron it is, and how its gradient flows."""
+
+    reset: str = "soft"
+    raises_threshold: bool = False  # the refractory current raises the threshold instead of lowering the potential
+    surrogate: str = "piecewise_quadratic"
+    surrogate_width: float = 1.0
+    detach_reset: bool = True
+
 
 RANGES = {
     "leak": ("in (0, 1)", 0.0, True, 1.0),

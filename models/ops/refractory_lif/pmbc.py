@@ -1,6 +1,7 @@
 """PMBC, parallel max-min boundary compression: spikes from bounds that tighten until they meet.
 
-The potential is u = k*x - kappa*s, with non-negative filters k and kappa and kappa_0 = 0, so spikes bounded by
+The potential that is compared with the threshold is u = k*x - kappa*s, with non-negative filters k and kappa and
+kappa_0 = 0 (for every reset but the hard one, and for a current that raises the threshold too), so spikes bounded by
 lower <= s <= upper bound it in turn: k*x - kappa*upper <= u <= k*x - kappa*lower. Each iteration applies one filter and
 replaces one bound: upper from lower, then lower from that upper, and so on. Bounds only tighten, and by causality
 each iteration settles at least one more step.
@@ -21,6 +22,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from models.ops.refractory_lif.parameters import Rules
 from models.ops.surrogate import surrogate_gradient
 
 CHUNK = 32
@@ -35,9 +37,13 @@ class _Filters(NamedTuple):
     by_spikes: Tensor  # [H, C, C] kappa_(t-j), of s on -u
     by_membrane: Tensor  # [H, C] leak^(t+1), of the carried membrane potential on u
     by_current: Tensor  # [H, C] of the carried refractory current on -u
-    to_current: Tensor  # [H, C] refractory * decay^(C-1-j), of s on the refractory current after the chunk
-    current_kept: Tensor  # [H] decay^C
+    to_current: Tensor  # [H, C] refractory * decay^(C-2-j), of s on the refractory current of the last step
+    current_kept: Tensor  # [H] decay^(C-1), of the carried refractory current on that
+    decay: Tensor  # [H]
+    refractory: Tensor  # [H]
+    reset: Tensor  # [H] what a spike takes off the membrane potential
     threshold: Tensor  # [H]
+    raises_threshold: bool
 
 
 class _State(NamedTuple):
@@ -61,23 +67,37 @@ def _triangular(response: Tensor) -> Tensor:
     return torch.where(lag >= 0, response[:, lag.clamp(min=0)], 0)
 
 
-def _filters(leak: Tensor, threshold: Tensor, refractory: Tensor, decay: Tensor, length: int) -> _Filters:
-    leak_powers, decay_powers = _powers(leak, length + 1), _powers(decay, length + 1)
-    # c_n = sum_j leak^(n-j) decay^(j-1), by its recurrence: the closed form is 0/0 at leak = decay
+def _current_response(leak: Tensor, decay: Tensor, length: int, raises_threshold: bool) -> Tensor:
+    """What a unit of refractory current takes off what is compared with the threshold, n steps on: [H, length + 1]."""
+    decay_powers = _powers(decay, length + 1)
     responses = [torch.zeros_like(leak)]
     for n in range(length):
-        responses.append(leak * responses[-1] + decay_powers[:, n])
-    current_response = torch.stack(responses, 1)
-    kappa = threshold[:, None] * leak_powers + refractory[:, None] * current_response
+        # filtered by the membrane, sum_j leak^(n-j) decay^(j-1); its closed form is 0/0 at leak = decay
+        filtered = decay_powers[:, n] if raises_threshold else leak * responses[-1] + decay_powers[:, n]
+        responses.append(filtered)
+    return torch.stack(responses, 1)
+
+
+def _filters(leak: Tensor, threshold: Tensor, refractory: Tensor, decay: Tensor, rules: Rules, length: int) -> _Filters:
+    leak_powers, decay_powers = _powers(leak, length + 1), _powers(decay, length)
+    current_response = _current_response(leak, decay, length, rules.raises_threshold)
+    reset = threshold if rules.reset == "soft" else torch.zeros_like(threshold)
+    kappa = reset[:, None] * leak_powers + refractory[:, None] * current_response
     kappa[:, 0] = 0  # a spike acts from the next step on
+    to_current = torch.zeros_like(decay_powers)
+    to_current[:, :-1] = refractory[:, None] * decay_powers[:, :-1].flip(1)
     return _Filters(
         by_input=_triangular(leak_powers[:, :length]),
         by_spikes=_triangular(kappa[:, :length]),
         by_membrane=leak_powers[:, 1:],
         by_current=current_response[:, 1:],
-        to_current=refractory[:, None] * decay_powers[:, :length].flip(1),
-        current_kept=decay_powers[:, length],
+        to_current=to_current,
+        current_kept=decay_powers[:, -1],
+        decay=decay,
+        refractory=refractory,
+        reset=reset,
         threshold=threshold,
+        raises_threshold=rules.raises_threshold,
     )
 
 
@@ -89,11 +109,12 @@ def _drive(x: Tensor, state: _State, filters: _Filters) -> Tensor:
 
 def _advance(state: _State, spikes: Tensor, potential: Tensor, filters: _Filters) -> _State:
     """The state after a chunk with these spikes and potentials [H, B, C]."""
+    s, u = spikes[..., -1], potential[..., -1]
     charge = (spikes @ filters.to_current[..., None]).squeeze(-1)
-    return _State(
-        potential[..., -1] - filters.threshold[:, None] * spikes[..., -1],
-        filters.current_kept[:, None] * state.current + charge,
-    )
+    current = filters.current_kept[:, None] * state.current + charge
+    if filters.raises_threshold:
+        u = u + current  # compared was the membrane potential less the current
+    return _State(u - filters.reset[:, None] * s, filters.decay[:, None] * current + filters.refractory[:, None] * s)
 
 
 def _fires(potential: Tensor, filters: _Filters) -> Tensor:
@@ -118,9 +139,9 @@ def _certify(drive: Tensor, filters: _Filters) -> tuple[Tensor, Tensor, int]:
 class _Chunks:
     """x [B, H, L] cut into chunks of [H, B, C] (the last may be shorter), each with its filters."""
 
-    def __init__(self, x: Tensor, parameters: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
+    def __init__(self, x: Tensor, parameters: tuple[Tensor, Tensor, Tensor, Tensor], rules: Rules) -> None:
         self.inputs = x.transpose(0, 1).split(CHUNK, -1)
-        by_length = {length: _filters(*parameters, length) for length in {c.shape[-1] for c in self.inputs}}
+        by_length = {length: _filters(*parameters, rules, length) for length in {c.shape[-1] for c in self.inputs}}
         self.filters = [by_length[chunk.shape[-1]] for chunk in self.inputs]
         self.start = _State(x.new_zeros(x.shape[1::-1]), x.new_zeros(x.shape[1::-1]))
 
@@ -173,18 +194,22 @@ def solve_pmbc(
     decay: Tensor,
     max_iterations: int | None,
     resolve: str,
+    reset: str,
+    raises_threshold: bool,
     surrogate: str,
     surrogate_width: float,
+    detach_reset: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Spikes and potentials [B, H, L] of x [B, H, L] (parameters [H], of x's dtype), and two statistics.
 
     The statistics are the fraction of undetermined positions (float64) and the number of iterations (int64), the
-    most that any chunk took when certified.
+    most that any chunk took when certified. The reset is soft or none, and detached.
     """
     undetermined, iterations = x.new_zeros((), dtype=torch.float64), x.new_zeros((), dtype=torch.int64)
     if x.numel() == 0:
         return x.new_empty(x.shape), x.new_empty(x.shape), undetermined, iterations
-    chunks = _Chunks(x, (leak, threshold, refractory, decay))
+    rules = Rules(reset, raises_threshold, surrogate, surrogate_width, detach_reset)
+    chunks = _Chunks(x, (leak, threshold, refractory, decay), rules)
     if max_iterations is None:
         spikes, potential, most = chunks.certified()
         iterations += most
@@ -228,36 +253,47 @@ def _backward(
     threshold: Tensor,
     refractory: Tensor,
     decay: Tensor,
+    reset: str,
+    raises_threshold: bool,
     surrogate: str,
     surrogate_width: float,
+    detach_reset: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of x [B, H, L] and the parameters [H] with a detached reset: linear scans, given the spikes."""
     if grad.numel() == 0:
         none = torch.zeros_like(leak)
         return grad.new_empty(grad.shape), none, none.clone(), none.clone(), none.clone()
-    grad, s, u = (tensor.transpose(0, 1) for tensor in (grad, spikes, potential))
+    grad, s, w = (tensor.transpose(0, 1) for tensor in (grad, spikes, potential))
     v = threshold[:, None, None]
-    by_z = grad * surrogate_gradient(u / v - 1, surrogate, surrogate_width)
-    by_u = _scan_back(by_z / v, leak)
+    by_z = grad * surrogate_gradient(w / v - 1, surrogate, surrogate_width)
+    by_w = by_z / v
+    by_u = _scan_back(by_w, leak)
     next_by_u = _following(by_u)
-    next_by_eta = _following(_scan_back(-by_u, decay))
-    # eta_t = refractory * sum_j decay^(t-1-j) s_j, so a further scan of its adjoint stands in for storing eta
-    filtered_by_eta = _scan_back(_following(next_by_eta), decay)
+    next_by_current = _following(_scan_back(-(by_w if raises_threshold else by_u), decay))
+    # current_t = refractory * sum_j decay^(t-1-j) s_j, so filtering an adjoint again stands in for storing it
+    filtered_by_current = _scan_back(_following(next_by_current), decay)
+    after_reset = w - v * s if reset == "soft" else w
 
     def total(terms: Tensor) -> Tensor:
         return terms.sum((1, 2))
 
+    by_leak = total(next_by_u * after_reset)
+    if raises_threshold:  # the membrane potential is w and the current
+        by_leak += refractory * total(_following(_scan_back(next_by_u, decay)) * s)
+    by_threshold = -total(by_z * w) / threshold**2
+    if reset == "soft":
+        by_threshold -= leak * total(next_by_u * s)
     return (
         by_u.transpose(0, 1).contiguous(),
-        total(next_by_u * (u - v * s)),
-        -total(by_z * u) / threshold**2 - leak * total(next_by_u * s),
-        total(next_by_eta * s),
-        refractory * total(filtered_by_eta * s),
+        by_leak,
+        by_threshold,
+        total(next_by_current * s),
+        refractory * total(filtered_by_current * s),
     )
 
 
 @solve_pmbc.register_fake
-def _(x, leak, threshold, refractory, decay, max_iterations, resolve, surrogate, surrogate_width):
+def _(x, leak, threshold, refractory, decay, max_iterations, resolve, *rules):
     return (
         x.new_empty(x.shape),
         x.new_empty(x.shape),
@@ -267,18 +303,18 @@ def _(x, leak, threshold, refractory, decay, max_iterations, resolve, surrogate,
 
 
 @_backward.register_fake
-def _(grad, spikes, potential, leak, threshold, refractory, decay, surrogate, surrogate_width):
+def _(grad, spikes, potential, leak, threshold, refractory, decay, *rules):
     return (grad.new_empty(grad.shape), *(torch.empty_like(leak) for _ in range(4)))
 
 
 def _setup_context(ctx, inputs, output):
     ctx.save_for_backward(*output[:2], *inputs[1:5])
-    ctx.surrogate = inputs[7:]
+    ctx.rules = inputs[7:]
     ctx.mark_non_differentiable(*output[1:])
 
 
 def _run_backward(ctx, grad_spikes, *_):
-    return (*_backward(grad_spikes, *ctx.saved_tensors, *ctx.surrogate), None, None, None, None)
+    return (*_backward(grad_spikes, *ctx.saved_tensors, *ctx.rules), *(None,) * 7)
 
 
 solve_pmbc.register_autograd(_run_backward, setup_context=_setup_context)

@@ -9,38 +9,44 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from models.ops.refractory_lif.parameters import Rules
 from models.ops.surrogate import spike
 
 
+def after_spike(u: Tensor, s: Tensor, threshold: Tensor, reset: str) -> Tensor:
+    """The membrane potential u once the neuron has fired (s = 1) or not (s = 0); all of one shape [..., H]."""
+    if reset == "hard":
+        return u - u * s
+    return u - threshold * s if reset == "soft" else u
+
+
 def solve_sequential(
-    x: Tensor,
-    leak: Tensor,
-    threshold: Tensor,
-    refractory: Tensor,
-    decay: Tensor,
-    surrogate: str,
-    surrogate_width: float,
-    detach_reset: bool,
+    x: Tensor, leak: Tensor, threshold: Tensor, refractory: Tensor, decay: Tensor, rules: Rules
 ) -> tuple[Tensor, Tensor]:
     """Spikes and potentials, both [B, H, L], of input x [B, H, L]; the four parameters are [H].
 
         eta_t = decay * eta_{t-1} + refractory * s_{t-1}
-        u_t   = leak * (u_{t-1} - threshold * s_{t-1}) + x_t - eta_t
+        u_t   = leak * after_spike(u_{t-1}, s_{t-1}) + x_t - eta_t
         s_t   = 1 if u_t >= threshold else 0
 
-    with u_0 = s_0 = eta_0 = 0. With `detach_reset` the spikes inside the first two lines are constants.
+    with u_0 = s_0 = eta_0 = 0. With `raises_threshold` the last two lines are u_t = leak * ... + x_t and
+    s_t = 1 if u_t - eta_t >= threshold; the potential returned is what is compared with the threshold. With
+    `detach_reset` the spikes inside the first two lines are constants.
     """
     after_reset = x.new_zeros(x.shape[:2])
     refractory_current = x.new_zeros(x.shape[:2])
     spikes, potentials = [], []
     # unbind, not x[..., t]: the backward of the latter allocates all of x once a step
     for x_t in x.unbind(-1):
-        u = leak * after_reset + x_t - refractory_current
-        s = spike(u, threshold, surrogate, surrogate_width)
+        u = leak * after_reset + x_t
+        if not rules.raises_threshold:
+            u = u - refractory_current
+        potential = u - refractory_current if rules.raises_threshold else u
+        s = spike(potential, threshold, rules.surrogate, rules.surrogate_width)
         spikes.append(s)
-        potentials.append(u)
-        past = s.detach() if detach_reset else s
-        after_reset = u - threshold * past
+        potentials.append(potential)
+        past = s.detach() if rules.detach_reset else s
+        after_reset = after_spike(u, past, threshold, rules.reset)
         refractory_current = decay * refractory_current + refractory * past
     if not spikes:
         return x.clone(), x.clone()  # no step, no spike
@@ -48,15 +54,22 @@ def solve_sequential(
 
 
 def potential_given_spikes(
-    x: Tensor, spikes: Tensor, leak: Tensor, threshold: Tensor, refractory: Tensor, decay: Tensor
+    x: Tensor,
+    spikes: Tensor,
+    leak: Tensor,
+    threshold: Tensor,
+    refractory: Tensor,
+    decay: Tensor,
+    rules: Rules = Rules(),
 ) -> Tensor:
     """The potentials [B, H, L] that these `spikes` [B, H, L] would have led to, whether or not they are right."""
     after_reset = x.new_zeros(x.shape[:2])
     refractory_current = x.new_zeros(x.shape[:2])
     potentials = []
     for x_t, s in zip(x.unbind(-1), spikes.unbind(-1), strict=True):
-        u = leak * after_reset + x_t - refractory_current
-        potentials.append(u)
-        after_reset = u - threshold * s
+        potential = leak * after_reset + x_t - refractory_current
+        potentials.append(potential)
+        u = potential + refractory_current if rules.raises_threshold else potential
+        after_reset = after_spike(u, s, threshold, rules.reset)
         refractory_current = decay * refractory_current + refractory * s
     return torch.stack(potentials, -1) if potentials else torch.empty_like(x)

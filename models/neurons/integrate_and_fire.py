@@ -1,0 +1,119 @@
+"""What the leaky integrate-and-fire neurons share: they are the operator `refractory_lif` under different rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from models.neurons.base import Neuron, ThresholdSettings, threshold_of
+from models.neurons.parameter import INVERSE_SOFTPLUS, LOGIT, ChannelParameter
+from models.ops.refractory_lif import Options, Rules, check_options, check_parameter, solve
+from models.ops.refractory_lif.sequential import after_spike
+
+
+@dataclass
+class IntegrateAndFireSettings(ThresholdSettings):
+    """Settings that all integrate-and-fire neurons have; leak, in (0, 1), is the fraction kept per step."""
+
+    leak: float = 0.5
+    leak_trainable: bool = False
+    detach_reset: bool = True
+    solver: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Raise ValueError with a sentence when a value is out of range."""
+        super().__post_init__()
+        check_parameter("leak", self.leak)
+        check_options(self.options())
+
+    def rules(self) -> Rules:
+        """The operator's rules."""
+        return Rules(surrogate=self.surrogate, surrogate_width=self.surrogate_width, detach_reset=self.detach_reset)
+
+    def options(self) -> Options:
+        """The operator's options."""
+        return Options(self.rules(), self.solver)
+
+
+class State(NamedTuple):
+    """State between steps, each [B, H]."""
+
+    after_reset: Tensor
+    refractory_current: Tensor
+
+
+class IntegrateAndFire(Neuron):
+    """A neuron with a leak and a threshold; a subclass may give it a refractory current or an adaptive threshold.
+
+    `_refractory` is in units of the threshold, so that scaling input and threshold together leaves the spikes as
+    they are.
+    """
+
+    threshold: ChannelParameter
+
+    def __init__(self, channels: int, settings: IntegrateAndFireSettings) -> None:
+        super().__init__(channels, settings)
+        self._options = settings.options()
+        self.leak = ChannelParameter(channels, settings.leak, LOGIT, trainable=settings.leak_trainable)
+        self.threshold = threshold_of(channels, settings)
+        self._refractory: ChannelParameter | None = None
+        self._decay: ChannelParameter | None = None
+
+    def _add_refractory(
+        self, channels: int, magnitude: float, magnitude_trainable: bool, decay: float, decay_trainable: bool
+    ) -> None:
+        self._refractory = ChannelParameter(channels, magnitude, INVERSE_SOFTPLUS, trainable=magnitude_trainable)
+        self._decay = ChannelParameter(channels, decay, LOGIT, trainable=decay_trainable)
+
+    def parameters_now(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """leak, threshold, refractory magnitude (in units of potential) and decay, each [H]."""
+        threshold = self.threshold()
+        if self._refractory is None or self._decay is None:
+            return self.leak(), threshold, torch.zeros_like(threshold), torch.zeros_like(threshold)
+        return self.leak(), threshold, threshold * self._refractory(), self._decay()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Spikes [B, H, L] of x [B, H, L]."""
+        found = solve(x, *self.parameters_now(), self._options)
+        self.undetermined = found.undetermined
+        return found.spikes
+
+    @torch.no_grad()
+    def potential(self, x: Tensor) -> Tensor:
+        """Potentials [B, H, L]; where the current raises the threshold, less that current."""
+        found = solve(x, *self.parameters_now(), self._options, return_potential=True).potential
+        assert found is not None
+        return found
+
+    def step(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """Spikes [B, H] of one time step x [B, H]; the same as `forward` gives for the sequence."""
+        leak, threshold, refractory, decay = self.parameters_now()
+        if state is None:
+            state = State(torch.zeros_like(x), torch.zeros_like(x))
+        raises = self._options.rules.raises_threshold
+        u = leak * state.after_reset + x
+        u = u if raises else u - state.refractory_current
+        spikes = ((u - state.refractory_current if raises else u) >= threshold).to(x.dtype)
+        return spikes, State(
+            after_spike(u, spikes, threshold, self._options.rules.reset),
+            decay * state.refractory_current + refractory * spikes,
+        )
+
+    @torch.no_grad()
+    def parameter_summary(self) -> dict[str, float]:
+        """Means over channels; refractory in units of the threshold."""
+        leak, threshold, refractory, decay = self.parameters_now()
+        return {
+            "leak": float(leak.mean()),
+            "threshold": float(threshold.mean()),
+            "refractory": float((refractory / threshold).mean()),
+            "decay": float(decay.mean()),
+        }
+
+    def operations_per_step(self) -> tuple[float, float]:
+        """Leak 1 MAC; refractory current 1 MAC and its subtraction 1 AC, where there is one."""
+        refractory = self._refractory is not None and bool((self._refractory() > 0).any())
+        return (2.0, 1.0) if refractory else (1.0, 0.0)

@@ -1,0 +1,71 @@
+"""How the operator is to be solved: the options, which of them go together, and what `auto` picks."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import math
+from typing import NamedTuple
+
+from torch import Tensor
+
+from models.ops.refractory_lif.parameters import RESETS, Rules
+from models.ops.refractory_lif.pmbc import RESOLUTIONS
+from models.ops.surrogate import SURROGATES
+
+SOLVERS = ("auto", "sequential", "pmbc", "fused")
+
+_log = logging.getLogger(__name__)
+
+
+class Options(NamedTuple):
+    """The operator's keywords; see `refractory_lif`."""
+
+    rules: Rules = Rules()
+    solver: str = "auto"
+    max_iterations: int | None = None
+    resolve: str = "midpoint"
+
+
+def check_options(options: Options) -> None:
+    """Raise ValueError unless the options exist, are in range and go together."""
+    rules, solver, max_iterations, resolve = options
+    for label, value, allowed in (
+        ("solver", solver, SOLVERS),
+        ("reset", rules.reset, RESETS),
+        ("surrogate", rules.surrogate, tuple(SURROGATES)),
+        ("resolve", resolve, RESOLUTIONS),
+    ):
+        if value not in allowed:
+            raise ValueError(f"{label} {value!r} does not exist; choose one of {', '.join(allowed)}.")
+    if not (rules.surrogate_width > 0 and math.isfinite(rules.surrogate_width)):
+        raise ValueError(f"surrogate_width must be a positive number, but it is {rules.surrogate_width}.")
+    if max_iterations is not None and max_iterations < 1:
+        raise ValueError(f"max_iterations must be at least 1, but it is {max_iterations}; None means exact spikes.")
+    if max_iterations is not None and solver not in ("auto", "pmbc"):
+        raise ValueError(
+            f"max_iterations is an option of solver='pmbc'; solver {solver!r} is exact. Leave one of them out."
+        )
+    if solver == "pmbc" or max_iterations is not None:
+        _check_pmbc(rules)
+
+
+def _check_pmbc(rules: Rules) -> None:
+    others = "use solver='fused', 'sequential' or 'auto', without max_iterations."
+    if rules.reset == "hard":
+        raise ValueError(f"PMBC needs a reset that is linear in the spikes; for reset='hard' {others}")
+    if not rules.detach_reset:
+        raise ValueError(f"PMBC has no gradient through the reset; with detach_reset=False {others}")
+
+
+def choose_solver(options: Options, x: Tensor) -> str:
+    """`options.solver`, or for `auto` the fastest that can do what is asked (python -m benchmarks.neuron)."""
+    if options.solver != "auto":
+        return options.solver
+    return "fused" if options.max_iterations is None else "pmbc"
+
+
+@functools.cache
+def log_choice(device: str, name: str) -> None:
+    """Say which solver `auto` runs on a kind of device; cached, so each choice is logged once."""
+    _log.info("refractory_lif on %s: solver=auto runs %s", device, name)
