@@ -9,6 +9,8 @@ All kernels live in this one file because numba's on-disk cache watches no other
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from numba import njit, prange
@@ -19,177 +21,225 @@ from models.ops.refractory_lif.parameters import RESETS, Rules
 from models.ops.surrogate import SURROGATES
 from models.ops.threads import share_threads_with_numba
 
-LANES, TILE = 16, STEPS_PER_STATE["cpu"]
-
 _PIECEWISE_QUADRATIC, _ARCTAN, _SIGMOID, _RECTANGULAR, _FAST_SIGMOID = range(len(SURROGATES))
 _SOFT, _NONE, _HARD = range(len(RESETS))
-_LEAK, _THRESHOLD, _REFRACTORY, _DECAY, _RESET, _MEMBRANE, _CURRENT = range(7)  # of `lanes`
-_BY_LEAK, _BY_Z, _BY_RESET, _BY_REFRACTORY, _BY_DECAY, _ADJOINT_MEMBRANE, _ADJOINT_CURRENT = range(7)  # of `adjoints`
+
+# What vectorises and what does not was found by looking at the machine code. Indices are unsigned (a negative one
+# would count from the end, which costs a branch), scratch arrays are flat with constant distances (else LLVM cannot
+# tell that they do not overlap), rules are numbers 0 or 1, and one step for all lanes is one function.
+_U = np.uintp
+LANES, TILE = _U(16), _U(STEPS_PER_STATE["cpu"])
+_PLANE = (TILE + _U(1)) * LANES
+
+# `tape[plane + t * LANES + lane]` holds step t of a tile. The state's planes have one step more, the one after.
+_X, _POTENTIAL, _MEMBRANE, _CURRENT = (_U(k) * _PLANE for k in range(4))  # x becomes the spike
+_GRAD, _DENSITY, _BY_Z, _BY_MEMBRANE, _BY_CURRENT = (_U(k) * _PLANE for k in range(4, 9))  # backward only
+
+# `lanes[what + lane]` holds the four parameters, then the rules.
+_LEAK, _THRESHOLD, _REFRACTORY, _DECAY = (_U(k) * LANES for k in range(4))
+_SOFT_RESET, _HARD_RESET, _LOWERS, _RAISES, _THROUGH_RESET, _PER_THRESHOLD = (_U(k) * LANES for k in range(4, 10))
+
+_kernel = partial(njit, error_model="numpy")  # Python's would check every division
 
 
-@njit(inline="always")
-def _load(source, tile, first, start, steps):
-    """tile[t, lane] of `steps` steps from `start`; lanes past the last row repeat it."""
+@_kernel(inline="always")
+def _load(source, tape, plane, first, start, steps):
+    """`steps` steps from `start` of LANES rows from `first`; lanes past the last row repeat it."""
     last = source.shape[0] - 1
     for lane in range(LANES):
-        row = min(first + lane, last)
+        row = min(first + np.int64(lane), last)
         for t in range(steps):
-            tile[t, lane] = source[row, start + t]
+            tape[plane + _U(t) * LANES + lane] = source[row, start + t]
 
 
-@njit(inline="always")
-def _store(tile, target, first, start, steps):
-    for lane in range(min(LANES, target.shape[0] - first)):
+@_kernel(inline="always")
+def _store(tape, plane, target, first, start, steps):
+    for lane in range(min(np.int64(LANES), target.shape[0] - first)):
         row = first + lane
         for t in range(steps):
-            target[row, start + t] = tile[t, lane]
+            target[row, start + t] = tape[plane + _U(t) * LANES + _U(lane)]
 
 
-@njit(inline="always")
-def _lanes(parameters, first, rows, reset):
-    """[7, LANES]: each lane's four parameters, what a soft reset takes off, and the state at rest."""
-    lanes = np.zeros((7, LANES), parameters.dtype)
+@_kernel
+def _prepare(parameters, first, rows, reset, raises, detach):
+    """Parameters and rules of each lane, flat [10 * LANES]."""
+    lanes = np.zeros(10 * int(LANES), parameters.dtype)
+    one = parameters.dtype.type(1)
     for lane in range(LANES):
-        channel = min(first + lane, rows - 1) % parameters.shape[1]
+        channel = min(first + np.int64(lane), rows - 1) % parameters.shape[1]
         for k in range(4):
-            lanes[k, lane] = parameters[k, channel]
-        if reset == _SOFT:
-            lanes[_RESET, lane] = lanes[_THRESHOLD, lane]
+            lanes[_U(k) * LANES + lane] = parameters[k, channel]
+        lanes[_SOFT_RESET + lane] = lanes[_THRESHOLD + lane] if reset == _SOFT else 0
+        lanes[_HARD_RESET + lane] = reset == _HARD
+        lanes[_LOWERS + lane] = not raises
+        lanes[_RAISES + lane] = raises
+        lanes[_THROUGH_RESET + lane] = not detach
+        lanes[_PER_THRESHOLD + lane] = one / lanes[_THRESHOLD + lane]
     return lanes
 
 
-@njit(inline="always")
-def _walk(x, potential, membrane, current, lanes, steps, reset, raises):
-    """Advances the state in `lanes` through inputs x [steps, LANES], which become spikes in place.
+@_kernel
+def _step(tape, lanes, now):
+    """One step of all lanes; `now` is t * LANES."""
+    after = now + LANES
+    for lane in range(LANES):
+        before, eta = tape[_MEMBRANE + now + lane], tape[_CURRENT + now + lane]
+        u = lanes[_LEAK + lane] * before + tape[_X + now + lane] - lanes[_LOWERS + lane] * eta
+        w = u - lanes[_RAISES + lane] * eta
+        s = tape.dtype.type(w >= lanes[_THRESHOLD + lane])
+        tape[_POTENTIAL + now + lane] = w
+        tape[_X + now + lane] = s
+        tape[_MEMBRANE + after + lane] = u - (lanes[_SOFT_RESET + lane] + lanes[_HARD_RESET + lane] * u) * s
+        tape[_CURRENT + after + lane] = lanes[_DECAY + lane] * eta + lanes[_REFRACTORY + lane] * s
 
-    Keeps per step what is compared with the threshold, and the membrane potential and current before the step.
-    """
-    zero = x.dtype.type(0)
+
+@_kernel(inline="always")
+def _walk(tape, lanes, steps):
     for t in range(steps):
-        for lane in range(LANES):
-            before, eta = lanes[_MEMBRANE, lane], lanes[_CURRENT, lane]
-            u = lanes[_LEAK, lane] * before + x[t, lane] - (zero if raises else eta)
-            w = u - (eta if raises else zero)
-            s = x.dtype.type(w >= lanes[_THRESHOLD, lane])  # no branch: spikes cannot be predicted
-            lanes[_MEMBRANE, lane] = u - (u if reset == _HARD else lanes[_RESET, lane]) * s
-            lanes[_CURRENT, lane] = lanes[_DECAY, lane] * eta + lanes[_REFRACTORY, lane] * s
-            potential[t, lane], membrane[t, lane], current[t, lane] = w, before, eta
-            x[t, lane] = s
+        _step(tape, lanes, _U(t) * LANES)
 
 
-@njit
+@_kernel
 def _forward_group(x, parameters, reset, raises, spikes, potential, states, first):
     rows, length = x.shape
-    lanes = _lanes(parameters, first, rows, reset)
-    tiles = np.empty((4, TILE, LANES), x.dtype)
-    for start in range(0, length, TILE):
-        steps = min(TILE, length - start)
-        _load(x, tiles[0], first, start, steps)
-        _walk(tiles[0], tiles[1], tiles[2], tiles[3], lanes, steps, reset, raises)
-        _store(tiles[0], spikes, first, start, steps)
+    lanes = _prepare(parameters, first, rows, reset, raises, True)
+    tape = np.zeros(4 * int(_PLANE), x.dtype)
+    for start in range(0, length, int(TILE)):
+        steps = min(int(TILE), length - start)
+        _load(x, tape, _X, first, start, steps)
+        _walk(tape, lanes, steps)
+        _store(tape, _X, spikes, first, start, steps)
         if potential.size > 0:
-            _store(tiles[1], potential, first, start, steps)
-        for lane in range(min(LANES, rows - first)):
-            states[start // TILE, 0, first + lane] = lanes[_MEMBRANE, lane]
-            states[start // TILE, 1, first + lane] = lanes[_CURRENT, lane]
+            _store(tape, _POTENTIAL, potential, first, start, steps)
+        end = _U(steps) * LANES
+        for lane in range(LANES):
+            tape[_MEMBRANE + lane] = tape[_MEMBRANE + end + lane]
+            tape[_CURRENT + lane] = tape[_CURRENT + end + lane]
+        for lane in range(min(np.int64(LANES), rows - first)):
+            states[start // int(TILE), 0, first + lane] = tape[_MEMBRANE + _U(lane)]
+            states[start // int(TILE), 1, first + lane] = tape[_CURRENT + _U(lane)]
 
 
-@njit(parallel=True, cache=True)
+@_kernel(parallel=True, cache=True)
 def _forward_kernel(x, parameters, reset, raises, spikes, potential, states):
-    for group in prange((x.shape[0] + LANES - 1) // LANES):
-        _forward_group(x, parameters, reset, raises, spikes, potential, states, LANES * group)
+    for group in prange((x.shape[0] + int(LANES) - 1) // int(LANES)):
+        _forward_group(x, parameters, reset, raises, spikes, potential, states, int(LANES) * group)
 
 
-@njit(inline="always")
-def _density(z, code, one):
-    """models.ops.surrogate.SURROGATES[...].density, for one number."""
+@_kernel
+def _normalise(tape, lanes, now, per_width):
+    """z / width of one step, into the plane of the density."""
+    one = per_width / per_width
+    for lane in range(LANES):
+        z = tape[_POTENTIAL + now + lane] * lanes[_PER_THRESHOLD + lane] - one
+        tape[_DENSITY + now + lane] = z * per_width
+
+
+@_kernel
+def _densities(z, code, per_width):
+    """models.ops.surrogate.SURROGATES[...].density over the width, of z / width, in place."""
+    one, pi = per_width / per_width, z.dtype.type(np.pi)
     half = one / (one + one)
     if code == _PIECEWISE_QUADRATIC:
-        return max(one - abs(z), one - one)
-    if code == _RECTANGULAR:
-        return half if abs(z) < one else one - one
-    if code == _ARCTAN:
-        scaled = z * type(z)(np.pi)
-        return one / (one + scaled * scaled)
-    if code == _SIGMOID:
-        e = np.exp(-abs(z))
-        return e / ((one + e) * (one + e))
-    return half / ((one + abs(z)) * (one + abs(z)))
+        for i in range(z.size):
+            z[i] = (one - abs(z[i])) * per_width if abs(z[i]) < one else one - one
+    elif code == _ARCTAN:
+        for i in range(z.size):
+            z[i] = per_width / (one + pi * z[i] * pi * z[i])
+    elif code == _SIGMOID:
+        for i in range(z.size):
+            e = np.exp(-abs(z[i]))
+            z[i] = e * per_width / ((one + e) * (one + e))
+    elif code == _RECTANGULAR:
+        for i in range(z.size):
+            z[i] = half * per_width if abs(z[i]) < one else one - one
+    else:
+        for i in range(z.size):
+            z[i] = half * per_width / ((one + abs(z[i])) * (one + abs(z[i])))
 
 
-@njit(inline="always")
-def _densities(potential, density, lanes, steps, code, width):
-    """The surrogate's density at every step, by the normalised potential z."""
-    one = width / width
+@_kernel
+def _step_back(tape, lanes, now):
+    """The adjoint of `_step`: the spike's gradient becomes that of x."""
+    after = now + LANES
+    for lane in range(LANES):
+        w, s, eta = tape[_POTENTIAL + now + lane], tape[_X + now + lane], tape[_CURRENT + now + lane]
+        by_membrane, by_current = tape[_BY_MEMBRANE + after + lane], tape[_BY_CURRENT + after + lane]
+        hard, raises = lanes[_HARD_RESET + lane], lanes[_RAISES + lane]
+        taken_off = lanes[_SOFT_RESET + lane] + hard * (w + raises * eta)
+        through_reset = lanes[_REFRACTORY + lane] * by_current - taken_off * by_membrane
+        by_s = tape[_GRAD + now + lane] + lanes[_THROUGH_RESET + lane] * through_reset
+        by_z = by_s * tape[_DENSITY + now + lane]
+        by_w = by_z * lanes[_PER_THRESHOLD + lane]
+        by_u = by_w + by_membrane - hard * s * by_membrane
+        tape[_GRAD + now + lane] = by_u
+        tape[_BY_Z + now + lane] = by_z
+        tape[_BY_MEMBRANE + now + lane] = lanes[_LEAK + lane] * by_u
+        lowered = raises * by_w + lanes[_LOWERS + lane] * by_u
+        tape[_BY_CURRENT + now + lane] = lanes[_DECAY + lane] * by_current - lowered
+
+
+@_kernel
+def _add_up(tape, sums, now):
+    """What one step contributes to the parameters' gradients, [5 * LANES]."""
+    after = now + LANES
+    for lane in range(LANES):
+        s, by_current = tape[_X + now + lane], tape[_BY_CURRENT + after + lane]
+        sums[lane] += tape[_GRAD + now + lane] * tape[_MEMBRANE + now + lane]
+        sums[LANES + lane] += tape[_BY_Z + now + lane] * tape[_POTENTIAL + now + lane]
+        sums[_U(2) * LANES + lane] += tape[_BY_MEMBRANE + after + lane] * s
+        sums[_U(3) * LANES + lane] += by_current * s
+        sums[_U(4) * LANES + lane] += by_current * tape[_CURRENT + now + lane]
+
+
+@_kernel(inline="always")
+def _walk_back(tape, lanes, sums, steps, code, per_width):
     for t in range(steps):
-        for lane in range(LANES):
-            z = potential[t, lane] / lanes[_THRESHOLD, lane] - one
-            density[t, lane] = _density(z / width, code, one) / width
-
-
-@njit(inline="always")
-def _walk_back(grad, spikes, potential, membrane, current, density, lanes, adjoints, steps, reset, raises, detach):
-    """The adjoint of `_walk`: grad [steps, LANES], of the spikes, becomes that of x in place; `adjoints` adds up."""
-    zero = grad.dtype.type(0)
-    one = lanes.dtype.type(1)
+        _normalise(tape, lanes, _U(t) * LANES, per_width)
+    _densities(tape[_DENSITY : _DENSITY + _U(steps) * LANES], code, per_width)
     for t in range(steps - 1, -1, -1):
-        for lane in range(LANES):
-            w, s, eta = potential[t, lane], spikes[t, lane], current[t, lane]
-            of_membrane, of_current = adjoints[_ADJOINT_MEMBRANE, lane], adjoints[_ADJOINT_CURRENT, lane]
-            taken_off = w + (eta if raises else zero) if reset == _HARD else lanes[_RESET, lane]
-            through_reset = lanes[_REFRACTORY, lane] * of_current - taken_off * of_membrane
-            of_z = (grad[t, lane] + (zero if detach else through_reset)) * density[t, lane]
-            of_w = of_z / lanes[_THRESHOLD, lane]
-            of_u = of_w + of_membrane * (one - s if reset == _HARD else one)
-            adjoints[_BY_LEAK, lane] += of_u * membrane[t, lane]
-            adjoints[_BY_Z, lane] += of_z * w
-            adjoints[_BY_RESET, lane] += of_membrane * s
-            adjoints[_BY_REFRACTORY, lane] += of_current * s
-            adjoints[_BY_DECAY, lane] += of_current * eta
-            adjoints[_ADJOINT_MEMBRANE, lane] = lanes[_LEAK, lane] * of_u
-            adjoints[_ADJOINT_CURRENT, lane] = lanes[_DECAY, lane] * of_current - (of_w if raises else of_u)
-            grad[t, lane] = of_u
+        _step_back(tape, lanes, _U(t) * LANES)
+    for t in range(steps):
+        _add_up(tape, sums, _U(t) * LANES)
 
 
-@njit
+@_kernel
 def _backward_group(grad, x, states, parameters, reset, raises, code, width, detach, grad_x, grad_parameters, first):
     rows, length = x.shape
-    lanes = _lanes(parameters, first, rows, reset)
-    adjoints = np.zeros((7, LANES), x.dtype)
-    totals = np.zeros((5, LANES), np.float64)  # thousands of float32 terms would lose digits
-    tiles = np.empty((6, TILE, LANES), x.dtype)
-    for start in range((length - 1) // TILE * TILE, -1, -TILE):
-        steps = min(TILE, length - start)
+    lanes = _prepare(parameters, first, rows, reset, raises, detach)
+    tape, sums = np.zeros(9 * int(_PLANE), x.dtype), np.zeros(5 * int(LANES), x.dtype)
+    totals = np.zeros(5 * int(LANES), np.float64)  # thousands of float32 terms would lose digits
+    for start in range((length - 1) // int(TILE) * int(TILE), -1, -int(TILE)):
+        steps = min(int(TILE), length - start)
+        end = _U(steps) * LANES
         for lane in range(LANES):
-            row = min(first + lane, rows - 1)
-            lanes[_MEMBRANE, lane] = states[start // TILE - 1, 0, row] if start > 0 else 0
-            lanes[_CURRENT, lane] = states[start // TILE - 1, 1, row] if start > 0 else 0
-        _load(x, tiles[0], first, start, steps)
-        _load(grad, tiles[1], first, start, steps)
-        _walk(tiles[0], tiles[2], tiles[3], tiles[4], lanes, steps, reset, raises)
-        _densities(tiles[2], tiles[5], lanes, steps, code, width)
-        _walk_back(
-            tiles[1], tiles[0], tiles[2], tiles[3], tiles[4], tiles[5], lanes, adjoints, steps, reset, raises, detach
-        )
-        _store(tiles[1], grad_x, first, start, steps)
-        for k in range(5):
-            for lane in range(LANES):
-                totals[k, lane] += adjoints[k, lane]
-                adjoints[k, lane] = 0
-    for lane in range(min(LANES, rows - first)):
-        threshold, soft = lanes[_THRESHOLD, lane], reset == _SOFT
-        by_reset = totals[_BY_RESET, lane] if soft else 0.0
-        grad_parameters[0, first + lane] = totals[_BY_LEAK, lane]
-        grad_parameters[1, first + lane] = -totals[_BY_Z, lane] / (threshold * threshold) - by_reset
-        grad_parameters[2, first + lane] = totals[_BY_REFRACTORY, lane]
-        grad_parameters[3, first + lane] = totals[_BY_DECAY, lane]
+            row = min(first + np.int64(lane), rows - 1)
+            tape[_MEMBRANE + lane] = states[start // int(TILE) - 1, 0, row] if start > 0 else 0
+            tape[_CURRENT + lane] = states[start // int(TILE) - 1, 1, row] if start > 0 else 0
+            tape[_BY_MEMBRANE + end + lane] = tape[_BY_MEMBRANE + lane]
+            tape[_BY_CURRENT + end + lane] = tape[_BY_CURRENT + lane]
+        _load(x, tape, _X, first, start, steps)
+        _load(grad, tape, _GRAD, first, start, steps)
+        _walk(tape, lanes, steps)
+        _walk_back(tape, lanes, sums, steps, code, width / width / width)
+        _store(tape, _GRAD, grad_x, first, start, steps)
+        totals += sums
+        sums[:] = 0
+    by_leak, by_z, by_reset, by_refractory, by_decay = totals.reshape(5, int(LANES))
+    for lane in range(min(np.int64(LANES), rows - first)):
+        threshold = lanes[_THRESHOLD + _U(lane)]
+        through_reset = by_reset[lane] if reset == _SOFT else 0.0
+        grad_parameters[0, first + lane] = by_leak[lane]
+        grad_parameters[1, first + lane] = -by_z[lane] / (threshold * threshold) - through_reset
+        grad_parameters[2, first + lane] = by_refractory[lane]
+        grad_parameters[3, first + lane] = by_decay[lane]
 
 
-@njit(parallel=True, cache=True)
+@_kernel(parallel=True, cache=True)
 def _backward_kernel(grad, x, states, parameters, reset, raises, code, width, detach, grad_x, grad_parameters):
-    for group in prange((x.shape[0] + LANES - 1) // LANES):
+    for group in prange((x.shape[0] + int(LANES) - 1) // int(LANES)):
         _backward_group(
-            grad, x, states, parameters, reset, raises, code, width, detach, grad_x, grad_parameters, LANES * group
+            grad, x, states, parameters, reset, raises, code, width, detach, grad_x, grad_parameters, int(LANES) * group
         )
 
 
