@@ -13,13 +13,20 @@ from functools import partial
 
 import numpy as np
 import torch
-from numba import njit, prange
+from llvmlite import ir
+from numba import njit, prange, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
 from torch import Tensor
 
 from models.ops.refractory_lif.fused import STEPS_PER_STATE, states_like
 from models.ops.refractory_lif.parameters import RESETS, Rules
 from models.ops.surrogate import SURROGATES
 from models.ops.threads import share_threads_with_numba
+
+LANES, TILE = 16, 64
+assert TILE == STEPS_PER_STATE["cpu"]  # written out here, because numba's cache would not notice a change there
 
 _PIECEWISE_QUADRATIC, _ARCTAN, _SIGMOID, _RECTANGULAR, _FAST_SIGMOID = range(len(SURROGATES))
 _SOFT, _NONE, _HARD = range(len(RESETS))
@@ -28,47 +35,72 @@ _SOFT, _NONE, _HARD = range(len(RESETS))
 # would count from the end, which costs a branch), scratch arrays are flat with constant distances (else LLVM cannot
 # tell that they do not overlap), rules are numbers 0 or 1, and one step for all lanes is one function.
 _U = np.uintp
-LANES, TILE = _U(16), _U(STEPS_PER_STATE["cpu"])
-_PLANE = (TILE + _U(1)) * LANES
+_WIDTH = _U(LANES)
+_PLANE = _U((TILE + 1) * LANES)
 
-# `tape[plane + t * LANES + lane]` holds step t of a tile. The state's planes have one step more, the one after.
+# `tape[plane + t * _WIDTH + lane]` holds step t of a tile. The state's planes have one step more, the one after.
 _X, _POTENTIAL, _MEMBRANE, _CURRENT = (_U(k) * _PLANE for k in range(4))  # x becomes the spike
 _GRAD, _DENSITY, _BY_Z, _BY_MEMBRANE, _BY_CURRENT = (_U(k) * _PLANE for k in range(4, 9))  # backward only
 
 # `lanes[what + lane]` holds the four parameters, then the rules.
-_LEAK, _THRESHOLD, _REFRACTORY, _DECAY = (_U(k) * LANES for k in range(4))
-_SOFT_RESET, _HARD_RESET, _LOWERS, _RAISES, _THROUGH_RESET, _PER_THRESHOLD = (_U(k) * LANES for k in range(4, 10))
+_LEAK, _THRESHOLD, _REFRACTORY, _DECAY = (_U(k) * _WIDTH for k in range(4))
+_SOFT_RESET, _HARD_RESET, _LOWERS, _RAISES, _THROUGH_RESET, _PER_THRESHOLD = (_U(k) * _WIDTH for k in range(4, 10))
 
 _kernel = partial(njit, error_model="numpy")  # Python's would check every division
+
+
+@intrinsic
+def _prefetch(_typing, array, row, column):
+    """Ask for the cache line of array[row, column]; nothing waits for it."""
+
+    def generate(context, builder, _signature, arguments):
+        view = make_array(array)(context, builder, arguments[0])
+        place = cgutils.get_item_pointer(context, builder, array, view, arguments[1:])
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        call = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(call, [builder.bitcast(place, byte), word(0), word(3), word(1)])  # read, keep, data
+        return context.get_dummy_value()
+
+    return types.void(array, row, column), generate
+
+
+@_kernel
+def _prefetch_tile(array, first, start):
+    """The next tile, while this one is walked: its rows are too many streams for the hardware to foresee."""
+    rows, length = array.shape
+    for row in range(first, min(first + LANES, rows)):
+        for t in range(max(start, 0), min(start + TILE, length), 64 // array.itemsize):
+            _prefetch(array, row, t)
 
 
 @_kernel(inline="always")
 def _load(source, tape, plane, first, start, steps):
     """`steps` steps from `start` of LANES rows from `first`; lanes past the last row repeat it."""
     last = source.shape[0] - 1
-    for lane in range(LANES):
+    for lane in range(_WIDTH):
         row = min(first + np.int64(lane), last)
         for t in range(steps):
-            tape[plane + _U(t) * LANES + lane] = source[row, start + t]
+            tape[plane + _U(t) * _WIDTH + lane] = source[row, start + t]
 
 
 @_kernel(inline="always")
 def _store(tape, plane, target, first, start, steps):
-    for lane in range(min(np.int64(LANES), target.shape[0] - first)):
+    for lane in range(min(LANES, target.shape[0] - first)):
         row = first + lane
         for t in range(steps):
-            target[row, start + t] = tape[plane + _U(t) * LANES + _U(lane)]
+            target[row, start + t] = tape[plane + _U(t) * _WIDTH + _U(lane)]
 
 
 @_kernel
 def _prepare(parameters, first, rows, reset, raises, detach):
     """Parameters and rules of each lane, flat [10 * LANES]."""
-    lanes = np.zeros(10 * int(LANES), parameters.dtype)
+    lanes = np.zeros(10 * LANES, parameters.dtype)
     one = parameters.dtype.type(1)
-    for lane in range(LANES):
+    for lane in range(_WIDTH):
         channel = min(first + np.int64(lane), rows - 1) % parameters.shape[1]
         for k in range(4):
-            lanes[_U(k) * LANES + lane] = parameters[k, channel]
+            lanes[_U(k) * _WIDTH + lane] = parameters[k, channel]
         lanes[_SOFT_RESET + lane] = lanes[_THRESHOLD + lane] if reset == _SOFT else 0
         lanes[_HARD_RESET + lane] = reset == _HARD
         lanes[_LOWERS + lane] = not raises
@@ -80,9 +112,9 @@ def _prepare(parameters, first, rows, reset, raises, detach):
 
 @_kernel
 def _step(tape, lanes, now):
-    """One step of all lanes; `now` is t * LANES."""
-    after = now + LANES
-    for lane in range(LANES):
+    """One step of all lanes; `now` is t * _WIDTH."""
+    after = now + _WIDTH
+    for lane in range(_WIDTH):
         before, eta = tape[_MEMBRANE + now + lane], tape[_CURRENT + now + lane]
         u = lanes[_LEAK + lane] * before + tape[_X + now + lane] - lanes[_LOWERS + lane] * eta
         w = u - lanes[_RAISES + lane] * eta
@@ -96,7 +128,7 @@ def _step(tape, lanes, now):
 @_kernel(inline="always")
 def _walk(tape, lanes, steps):
     for t in range(steps):
-        _step(tape, lanes, _U(t) * LANES)
+        _step(tape, lanes, _U(t) * _WIDTH)
 
 
 @_kernel
@@ -104,33 +136,35 @@ def _forward_group(x, parameters, reset, raises, spikes, potential, states, firs
     rows, length = x.shape
     lanes = _prepare(parameters, first, rows, reset, raises, True)
     tape = np.zeros(4 * int(_PLANE), x.dtype)
-    for start in range(0, length, int(TILE)):
-        steps = min(int(TILE), length - start)
+    for start in range(0, length, TILE):
+        steps = min(TILE, length - start)
         _load(x, tape, _X, first, start, steps)
+        _prefetch_tile(x, first, start + TILE)
+        _prefetch_tile(spikes, first, start + TILE)
         _walk(tape, lanes, steps)
         _store(tape, _X, spikes, first, start, steps)
         if potential.size > 0:
             _store(tape, _POTENTIAL, potential, first, start, steps)
-        end = _U(steps) * LANES
-        for lane in range(LANES):
+        end = _U(steps) * _WIDTH
+        for lane in range(_WIDTH):
             tape[_MEMBRANE + lane] = tape[_MEMBRANE + end + lane]
             tape[_CURRENT + lane] = tape[_CURRENT + end + lane]
-        for lane in range(min(np.int64(LANES), rows - first)):
-            states[start // int(TILE), 0, first + lane] = tape[_MEMBRANE + _U(lane)]
-            states[start // int(TILE), 1, first + lane] = tape[_CURRENT + _U(lane)]
+        for lane in range(min(LANES, rows - first)):
+            states[start // TILE, 0, first + lane] = tape[_MEMBRANE + _U(lane)]
+            states[start // TILE, 1, first + lane] = tape[_CURRENT + _U(lane)]
 
 
 @_kernel(parallel=True, cache=True)
 def _forward_kernel(x, parameters, reset, raises, spikes, potential, states):
-    for group in prange((x.shape[0] + int(LANES) - 1) // int(LANES)):
-        _forward_group(x, parameters, reset, raises, spikes, potential, states, int(LANES) * group)
+    for group in prange((x.shape[0] + LANES - 1) // LANES):
+        _forward_group(x, parameters, reset, raises, spikes, potential, states, LANES * group)
 
 
 @_kernel
 def _normalise(tape, lanes, now, per_width):
     """z / width of one step, into the plane of the density."""
     one = per_width / per_width
-    for lane in range(LANES):
+    for lane in range(_WIDTH):
         z = tape[_POTENTIAL + now + lane] * lanes[_PER_THRESHOLD + lane] - one
         tape[_DENSITY + now + lane] = z * per_width
 
@@ -161,8 +195,8 @@ def _densities(z, code, per_width):
 @_kernel
 def _step_back(tape, lanes, now):
     """The adjoint of `_step`: the spike's gradient becomes that of x."""
-    after = now + LANES
-    for lane in range(LANES):
+    after = now + _WIDTH
+    for lane in range(_WIDTH):
         w, s, eta = tape[_POTENTIAL + now + lane], tape[_X + now + lane], tape[_CURRENT + now + lane]
         by_membrane, by_current = tape[_BY_MEMBRANE + after + lane], tape[_BY_CURRENT + after + lane]
         hard, raises = lanes[_HARD_RESET + lane], lanes[_RAISES + lane]
@@ -182,51 +216,53 @@ def _step_back(tape, lanes, now):
 @_kernel
 def _add_up(tape, sums, now):
     """What one step contributes to the parameters' gradients, [5 * LANES]."""
-    after = now + LANES
-    for lane in range(LANES):
+    after = now + _WIDTH
+    for lane in range(_WIDTH):
         s, by_current = tape[_X + now + lane], tape[_BY_CURRENT + after + lane]
         sums[lane] += tape[_GRAD + now + lane] * tape[_MEMBRANE + now + lane]
-        sums[LANES + lane] += tape[_BY_Z + now + lane] * tape[_POTENTIAL + now + lane]
-        sums[_U(2) * LANES + lane] += tape[_BY_MEMBRANE + after + lane] * s
-        sums[_U(3) * LANES + lane] += by_current * s
-        sums[_U(4) * LANES + lane] += by_current * tape[_CURRENT + now + lane]
+        sums[_WIDTH + lane] += tape[_BY_Z + now + lane] * tape[_POTENTIAL + now + lane]
+        sums[_U(2) * _WIDTH + lane] += tape[_BY_MEMBRANE + after + lane] * s
+        sums[_U(3) * _WIDTH + lane] += by_current * s
+        sums[_U(4) * _WIDTH + lane] += by_current * tape[_CURRENT + now + lane]
 
 
 @_kernel(inline="always")
 def _walk_back(tape, lanes, sums, steps, code, per_width):
     for t in range(steps):
-        _normalise(tape, lanes, _U(t) * LANES, per_width)
-    _densities(tape[_DENSITY : _DENSITY + _U(steps) * LANES], code, per_width)
+        _normalise(tape, lanes, _U(t) * _WIDTH, per_width)
+    _densities(tape[_DENSITY : _DENSITY + _U(steps) * _WIDTH], code, per_width)
     for t in range(steps - 1, -1, -1):
-        _step_back(tape, lanes, _U(t) * LANES)
+        _step_back(tape, lanes, _U(t) * _WIDTH)
     for t in range(steps):
-        _add_up(tape, sums, _U(t) * LANES)
+        _add_up(tape, sums, _U(t) * _WIDTH)
 
 
 @_kernel
 def _backward_group(grad, x, states, parameters, reset, raises, code, width, detach, grad_x, grad_parameters, first):
     rows, length = x.shape
     lanes = _prepare(parameters, first, rows, reset, raises, detach)
-    tape, sums = np.zeros(9 * int(_PLANE), x.dtype), np.zeros(5 * int(LANES), x.dtype)
-    totals = np.zeros(5 * int(LANES), np.float64)  # thousands of float32 terms would lose digits
-    for start in range((length - 1) // int(TILE) * int(TILE), -1, -int(TILE)):
-        steps = min(int(TILE), length - start)
-        end = _U(steps) * LANES
-        for lane in range(LANES):
+    tape, sums = np.zeros(9 * int(_PLANE), x.dtype), np.zeros(5 * LANES, x.dtype)
+    totals = np.zeros(5 * LANES, np.float64)  # thousands of float32 terms would lose digits
+    for start in range((length - 1) // TILE * TILE, -1, -TILE):
+        steps = min(TILE, length - start)
+        end = _U(steps) * _WIDTH
+        for lane in range(_WIDTH):
             row = min(first + np.int64(lane), rows - 1)
-            tape[_MEMBRANE + lane] = states[start // int(TILE) - 1, 0, row] if start > 0 else 0
-            tape[_CURRENT + lane] = states[start // int(TILE) - 1, 1, row] if start > 0 else 0
+            tape[_MEMBRANE + lane] = states[start // TILE - 1, 0, row] if start > 0 else 0
+            tape[_CURRENT + lane] = states[start // TILE - 1, 1, row] if start > 0 else 0
             tape[_BY_MEMBRANE + end + lane] = tape[_BY_MEMBRANE + lane]
             tape[_BY_CURRENT + end + lane] = tape[_BY_CURRENT + lane]
         _load(x, tape, _X, first, start, steps)
         _load(grad, tape, _GRAD, first, start, steps)
+        for array in (x, grad, grad_x):
+            _prefetch_tile(array, first, start - TILE)
         _walk(tape, lanes, steps)
         _walk_back(tape, lanes, sums, steps, code, width / width / width)
         _store(tape, _GRAD, grad_x, first, start, steps)
         totals += sums
         sums[:] = 0
-    by_leak, by_z, by_reset, by_refractory, by_decay = totals.reshape(5, int(LANES))
-    for lane in range(min(np.int64(LANES), rows - first)):
+    by_leak, by_z, by_reset, by_refractory, by_decay = totals.reshape(5, LANES)
+    for lane in range(min(LANES, rows - first)):
         threshold = lanes[_THRESHOLD + _U(lane)]
         through_reset = by_reset[lane] if reset == _SOFT else 0.0
         grad_parameters[0, first + lane] = by_leak[lane]
@@ -237,9 +273,9 @@ def _backward_group(grad, x, states, parameters, reset, raises, code, width, det
 
 @_kernel(parallel=True, cache=True)
 def _backward_kernel(grad, x, states, parameters, reset, raises, code, width, detach, grad_x, grad_parameters):
-    for group in prange((x.shape[0] + int(LANES) - 1) // int(LANES)):
+    for group in prange((x.shape[0] + LANES - 1) // LANES):
         _backward_group(
-            grad, x, states, parameters, reset, raises, code, width, detach, grad_x, grad_parameters, int(LANES) * group
+            grad, x, states, parameters, reset, raises, code, width, detach, grad_x, grad_parameters, LANES * group
         )
 
 
