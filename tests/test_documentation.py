@@ -6,12 +6,17 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pandas as pd
 import pytest
+import torch
 
 from harness.compose import Composer, parse_command_line
 from harness.sweep import main
+from models.network import Classifier, ModelSettings
+from models.neurons import NEURONS
+from models.neurons.sdn import SDN
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -55,11 +60,48 @@ def test_the_make_targets_of_the_readme_exist() -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
 
 
+def test_every_neuron_has_its_section_and_its_picture() -> None:
+    text = (ROOT / "docs" / "neurons.md").read_text()
+    for name in NEURONS:
+        assert f"\n## {name}\n" in text
+        assert f"](neurons/{name}.svg)" in text
+
+
+def test_the_spike_error_that_the_documentation_states_is_that_of_the_file() -> None:
+    (stated,) = re.findall(r"errs on such input, ([0-9.]+) %", (ROOT / "docs" / "neurons.md").read_text())
+    assert stated == f"{100 * SDN.stated_spike_error():.3f}"
+
+
+def test_the_neuron_of_the_documentation_takes_under_25_lines_and_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (ROOT / "docs" / "neurons.md").read_text()
+    (code,), (yaml,) = (re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL) for kind in ("python", "yaml"))
+    assert len([line for line in (code + yaml).splitlines() if line.strip()]) + 1 < 25  # 1: its line in NEURONS
+    module = ModuleType("delta")
+    monkeypatch.setitem(sys.modules, "delta", module)
+    exec(compile(code, "delta.py", "exec"), module.__dict__)
+    monkeypatch.setitem(NEURONS, "delta", (module.__dict__["Delta"], module.__dict__["DeltaSettings"]))
+    (tmp_path / "neuron").mkdir()
+    (tmp_path / "neuron" / "delta.yaml").write_text(yaml)
+    chosen = Composer(tmp_path).settings({"neuron": "delta"})
+    assert chosen.neuron.threshold == 0.5
+    network = Classifier(20, 3, ModelSettings(layers=2, channels=8), chosen.neuron)
+    network(torch.randint(3, 20, (2, 40)), torch.tensor([40, 25])).sum().backward()
+    assert all(neuron.threshold._stored.grad is not None for neuron in network.neurons)
+    x, state, spikes = torch.randn(2, 8, 50), None, []
+    for x_t in x.unbind(-1):
+        spike, state = network.neurons[0].step(x_t, state)
+        spikes.append(spike)
+    assert torch.equal(torch.stack(spikes, -1), network.neurons[0](x))
+
+
 def test_the_readmes_speed_is_the_measured_one() -> None:
     (stated,) = re.findall(r"the fused solver is (\d+) times as fast", (ROOT / "README.md").read_text())
     frame = pd.read_parquet(ROOT / "results" / "measured" / "neuron_cpu.parquet")
-    rows = frame[(frame["length"] == 4096) & (frame["pass"] == "forward + backward") & (frame["solver"] == "fused")]
-    assert round(float(rows["times_spikingjelly"].iloc[0])) == int(stated)
+    rows = frame[(frame["section"] == "against SpikingJelly") & (frame["candidate"] == "fused")]
+    rows = rows[(rows["length"] == 4096) & (rows["pass"] == "forward + backward")]
+    assert round(float(rows["ratio"].iloc[0])) == int(stated)
 
 
 def test_the_python_example_of_the_readme_runs() -> None:

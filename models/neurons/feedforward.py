@@ -1,0 +1,67 @@
+"""What the neurons without a reset share: the membrane potential depends on the input alone, not on past spikes.
+
+    s_t = 1 if potential_t >= threshold else 0
+
+So all steps can be computed at once. A subclass says what the potential is, for a sequence and for one step.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.neurons.base import Neuron, ThresholdSettings, threshold_of
+from models.neurons.parameter import ChannelParameter
+from models.ops.surrogate import spike
+
+
+class FeedForward(Neuron):
+    """A neuron with a threshold and no reset. Half precision is computed in float32, under autocast too."""
+
+    threshold: ChannelParameter
+
+    def __init__(self, channels: int, settings: ThresholdSettings) -> None:
+        super().__init__(channels, settings)
+        self._surrogate = (settings.surrogate, settings.surrogate_width)
+        self.threshold = threshold_of(channels, settings)
+
+    @abstractmethod
+    def _integrate(self, x: Tensor) -> Tensor:
+        """Potentials [B, H, L] of x [B, H, L], float32 or float64, differentiable."""
+
+    @abstractmethod
+    def _integrate_step(self, x: Tensor, state: Any | None) -> tuple[Tensor, Any]:
+        """Potentials [B, H] of one time step x [B, H], and the next state."""
+
+    def _fire(self, potential: Tensor) -> Tensor:
+        """Spikes [B, H, L] of potentials [B, H, L]."""
+        return spike(potential, self.threshold()[:, None], *self._surrogate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Spikes [B, H, L] of x [B, H, L]."""
+        with torch.autocast(x.device.type, enabled=False):
+            return self._fire(self._integrate(_at_least_single(x))).to(x.dtype)
+
+    def step(self, x: Tensor, state: Any | None) -> tuple[Tensor, Any]:
+        """Spikes [B, H] of one time step x [B, H]; what `forward` gives, but for rounding at the threshold."""
+        with torch.autocast(x.device.type, enabled=False):
+            potential, state = self._integrate_step(_at_least_single(x), state)
+            return self._fire(potential[..., None])[..., 0].to(x.dtype), state
+
+    @torch.no_grad()
+    def potential(self, x: Tensor) -> Tensor:
+        """Potentials [B, H, L] of x [B, H, L]."""
+        with torch.autocast(x.device.type, enabled=False):
+            return self._integrate(_at_least_single(x)).detach()  # it may be x itself
+
+    @torch.no_grad()
+    def parameter_summary(self) -> dict[str, float]:
+        """The threshold's mean over channels."""
+        return {"threshold": float(self.threshold().mean())}
+
+
+def _at_least_single(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
