@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,8 @@ from harness.metrics import Stopwatch, memory_mib, network_measures
 from harness.settings import OptimSettings, Settings
 from harness.streams import epoch_order, seed_torch
 from harness.tasks import Batch, Dataset, Split, batches
-from models.activity import record_activity
+from models.activity import collect_firing_rates, record_activity
+from models.calibration import calibrate_thresholds
 from models.network import Classifier, parameter_groups
 
 
@@ -61,13 +62,25 @@ def learning_rate_factor(step: int, warmup: int, total: int) -> float:
 
 @torch.no_grad()
 def evaluate(
-    network: Classifier, split: Split, batch_size: int, device: torch.device, watch: Stopwatch | None = None
+    network: Classifier,
+    split: Split,
+    batch_size: int,
+    device: torch.device,
+    watch: Stopwatch | None = None,
+    *,
+    noise: tuple[int, int] = (0, 0),
 ) -> Evaluation:
-    """Every example of `split` once, in evaluation mode; the last batch may be smaller."""
+    """Every example of `split` once, in evaluation mode; the last batch may be smaller.
+
+    noise: seed and position of what stochastic neurons draw, so that an evaluation repeats; the position is the
+    epoch, 0 for the test.
+    """
     network.eval()
     watch = watch or Stopwatch(device)
     loss, scores, predictions, labels = 0.0, [], [], []
-    for batch in batches(split, batch_size):
+    seed, epoch = noise
+    for step, batch in enumerate(batches(split, batch_size)):
+        seed_torch(seed, "evaluation", epoch, step)
         here = batch.to(device)
         watch.start()
         logits = network(here.tokens, here.lengths)
@@ -80,6 +93,11 @@ def evaluate(
     label, prediction = torch.cat(labels), torch.cat(predictions)
     accuracy = float((label == prediction).double().mean())
     return Evaluation(loss / len(split), accuracy, label, prediction, torch.cat(scores))
+
+
+def firing_rate_penalty(rates: Sequence[Tensor], target: float) -> Tensor | float:
+    """Mean of (firing rate - target)^2 over the layers' rates, each []; 0 where no layer spikes."""
+    return sum((rate - target).square() for rate in rates) / max(len(rates), 1)
 
 
 class Trainer:
@@ -98,22 +116,35 @@ class Trainer:
         self.schedule = _schedule(self.optimiser, optim, self.steps_per_epoch)
         self.watch = Stopwatch(self.device, warmup=min(10, self.steps_per_epoch // 2))
         self.validation_accuracy: float | None = None
+        if settings.model.initial_firing_rate is not None:
+            self._calibrate(settings.model.initial_firing_rate)
+
+    def _calibrate(self, firing_rate: float) -> None:
+        """Set the initial thresholds on the first training batch, in training mode: as the first step will see it."""
+        seed_torch(self.settings.seed, "noise", 0)
+        here = next(self._batches(1)).to(self.device)
+        self.network.train()
+        calibrate_thresholds(self.network, here.tokens, here.lengths, firing_rate)
+
+    def _batches(self, epoch: int) -> Iterator[Batch]:
+        optim, train = self.settings.optim, self.data.train
+        order = epoch_order(self.settings.seed, epoch, len(train))
+        return batches(train, optim.batch_size, order, optim.length_pool)
 
     def epoch(self, epoch: int) -> dict[str, float]:
         """Train one epoch (counted from 1) and validate; returns its row of `results.schema.EPOCHS`."""
         started = time.perf_counter()
         optim, seed = self.settings.optim, self.settings.seed
-        order = epoch_order(seed, epoch, len(self.data.train))
         self.network.train()
         loss_sum, correct, seen = 0.0, 0, 0
-        for step, batch in enumerate(batches(self.data.train, optim.batch_size, order, optim.length_pool)):
+        for step, batch in enumerate(self._batches(epoch)):
             seed_torch(seed, "noise", epoch, step)
             loss, hits = self._step(batch)
             seen += len(batch.labels)
             loss_sum += loss * len(batch.labels)
             correct += hits
             self._report(epoch, step, loss_sum / seen)
-        validation = evaluate(self.network, self.data.validation, optim.batch_size, self.device)
+        validation = evaluate(self.network, self.data.validation, optim.batch_size, self.device, noise=(seed, epoch))
         self.validation_accuracy = validation.accuracy
         return {
             "epoch": epoch,
@@ -126,17 +157,26 @@ class Trainer:
         }
 
     def _step(self, batch: Batch) -> tuple[float, int]:
-        """One update; mean loss and number of correct answers of the batch."""
+        """One update; mean cross entropy and number of correct answers of the batch."""
         here = batch.to(self.device)
         self.watch.start()
-        logits = self.network(here.tokens, here.lengths)
+        logits, penalty = self._forward(here)
         loss = cross_entropy(logits, here.labels)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        (loss + penalty).backward()
         self.optimiser.step()
         self.schedule.step()
         self.watch.stop(len(batch.labels), int(batch.lengths.sum()))
         return float(loss.detach()), int((logits.detach().argmax(-1) == here.labels).sum())
+
+    def _forward(self, here: Batch) -> tuple[Tensor, Tensor | float]:
+        """Scores, and the weighted penalty on firing rates, 0 where none is asked for."""
+        optim = self.settings.optim
+        if optim.firing_rate_target is None:
+            return self.network(here.tokens, here.lengths), 0.0
+        with collect_firing_rates(self.network) as rates:
+            logits = self.network(here.tokens, here.lengths)
+        return logits, optim.firing_rate_weight * firing_rate_penalty(rates, optim.firing_rate_target)
 
     def _report(self, epoch: int, step: int, loss: float) -> None:
         epochs = self.settings.optim.epochs
@@ -171,7 +211,7 @@ def run_training(settings: Settings, data: Dataset, report: Callable[[Progress],
     network.load_state_dict(best_weights)
     watch = Stopwatch(device, warmup=1)
     with record_activity(network) as activity:
-        test = evaluate(network, data.test, settings.optim.batch_size, device, watch)
+        test = evaluate(network, data.test, settings.optim.batch_size, device, watch, noise=(settings.seed, 0))
     return {
         "test_accuracy": test.accuracy,
         "validation_accuracy": best["validation_accuracy"],

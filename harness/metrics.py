@@ -18,8 +18,12 @@ E_AC_NJ = 0.9e-3
 """Energy of a 32-bit floating-point multiply-accumulate and accumulate at 45 nm, nJ (Horowitz 2014)."""
 
 
+FIRING = ("firing_rate", "silent", "saturated")
+"""Columns of a layer and a run that only spiking neurons have."""
+
+
 def energy_per_token(operations: Sequence[Operations], firing_rates: Sequence[float]) -> float:
-    """nJ per token of all blocks, executed recurrently, given each block's firing rate in [0, 1].
+    """nJ per token of all blocks, executed recurrently, given each block's firing rate in [0, 1]; 0 for a dense one.
 
     A complex multiply-accumulate counts as four real ones; memory traffic, encoder and head do not count.
     """
@@ -28,6 +32,11 @@ def energy_per_token(operations: Sequence[Operations], firing_rates: Sequence[fl
         accumulates = block.accumulates + rate * block.accumulates_per_rate
         total += block.multiply_accumulates * E_MAC_NJ + accumulates * E_AC_NJ
     return total
+
+
+def _mean_or_none(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 class Stopwatch:
@@ -81,25 +90,25 @@ def memory_mib(device: torch.device) -> float:
 def network_measures(
     network: Classifier, activity: Sequence[LayerActivity], before: Sequence[dict[str, float]]
 ) -> dict[str, Any]:
-    """Result columns that follow from the activity on the test set; `before` are the neurons' initial parameters."""
+    """Result columns that follow from the activity on the test set; `before` are the neurons' initial parameters.
+
+    Neurons that do not spike have no firing rate, silent or saturated share: None, for them and for their run.
+    """
     layers: list[dict[str, Any]] = []
     for index, (seen, initial, neuron) in enumerate(zip(activity, before, network.neurons, strict=True)):
         final = neuron.parameter_summary()
         layers.append(
             {
                 "layer": index,
-                "firing_rate": seen.firing_rate,
-                "silent": seen.silent,
-                "saturated": seen.saturated,
+                **{name: getattr(seen, name) if neuron.spiking else None for name in FIRING},
                 "input_std": seen.input_std,
                 **{f"{name}_before": value for name, value in initial.items()},
                 **{f"{name}_after": value for name, value in final.items()},
             }
         )
-    rates = [seen.firing_rate for seen in activity]
-    mean = {name: sum(layer[name] for layer in layers) / len(layers) for name in ("firing_rate", "silent", "saturated")}
+    rates = [layer["firing_rate"] or 0.0 for layer in layers]
     return {
-        **mean,
+        **{name: _mean_or_none([layer[name] for layer in layers]) for name in FIRING},
         "layers": layers,
         "undetermined": sum(seen.undetermined for seen in activity) / len(activity),
         "energy_nj_per_token": energy_per_token(network.operations_per_step(), rates),

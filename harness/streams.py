@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-STREAMS = {"initialisation": 0, "order": 1, "noise": 2}
+STREAMS = {"initialisation": 0, "order": 1, "noise": 2, "evaluation": 3}
 """Stream name -> its number. Data has a seed of its own, in the task's settings: the same for every run."""
 
 

@@ -1,21 +1,29 @@
-"""What neurons did during a stretch of evaluation: firing rates, silent and saturated channels, input spread."""
+"""What neurons do: counts over a stretch of evaluation, and a batch's firing rates for the training loss."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from models.block import Block
+from models.block import Block, Observer
 
 SILENT_BELOW = 0.001
 SATURATED_ABOVE = 0.9
 
 
+def firing_rate(spikes: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean over channels and real tokens, [], of spikes [B, H, L]; mask [B, 1, L] or None. Differentiable."""
+    return spikes.mean() if mask is None else (spikes * mask).sum() / (mask.sum() * spikes.shape[1])
+
+
 class LayerActivity:
-    """Sums over all real tokens that one layer's neurons have seen; firing rates are in [0, 1]."""
+    """Sums over all real tokens that one layer's neurons have seen; firing rates are in [0, 1].
+
+    Where the neurons do not spike, only the spread of their input has a meaning.
+    """
 
     def __init__(self) -> None:
         self.tokens = 0.0
@@ -70,13 +78,44 @@ class LayerActivity:
 
 
 @contextmanager
-def record_activity(network: torch.nn.Module) -> Iterator[list[LayerActivity]]:
+def record_activity(network: nn.Module) -> Iterator[list[LayerActivity]]:
     """Every block of `network`, in order, counts its activity while the context is open."""
-    blocks = [module for module in network.modules() if isinstance(module, Block)]
-    for block in blocks:
-        block.observer = LayerActivity()
+    blocks = _blocks(network)
+    activity = [LayerActivity() for _ in blocks]
+    with _observed(blocks, activity):
+        yield activity
+
+
+class _RateCollector:
+    def __init__(self) -> None:
+        self.rates: list[Tensor] = []
+
+    def add(self, x: Tensor, spikes: Tensor, mask: Tensor | None, undetermined: Tensor | None) -> None:  # noqa: ARG002
+        self.rates.append(firing_rate(spikes, mask))
+
+
+@contextmanager
+def collect_firing_rates(network: nn.Module) -> Iterator[list[Tensor]]:
+    """The list that each forward of `network` extends by the firing rate [] of every layer that spikes, in order.
+
+    Gradients flow from a rate through the spikes' surrogate.
+    """
+    blocks = [block for block in _blocks(network) if block.neuron.spiking]
+    collector = _RateCollector()
+    with _observed(blocks, [collector] * len(blocks)):
+        yield collector.rates
+
+
+def _blocks(network: nn.Module) -> list[Block]:
+    return [module for module in network.modules() if isinstance(module, Block)]
+
+
+@contextmanager
+def _observed(blocks: Sequence[Block], observers: Sequence[Observer]) -> Iterator[None]:
+    for block, observer in zip(blocks, observers, strict=True):
+        block.observer = observer
     try:
-        yield [block.observer for block in blocks if isinstance(block.observer, LayerActivity)]
+        yield
     finally:
         for block in blocks:
             block.observer = None

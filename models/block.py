@@ -24,7 +24,7 @@ class Operations(NamedTuple):
 
 
 class Observer(Protocol):
-    """Is shown what the neuron of a block receives and sends."""
+    """Is shown what the neuron of a block receives, detached, and sends, differentiable."""
 
     def add(self, x: Tensor, spikes: Tensor, mask: Tensor | None, undetermined: Tensor | None) -> None:
         """See `models.activity.LayerActivity.add`."""
@@ -34,6 +34,7 @@ class Block(nn.Module):
     """[B, H, L] -> [B, H, L]. No norm stands between SSM and neuron: the threshold would cease to be a gauge.
 
     prenorm: the norm acts on the block's input; else on the sum of residual and output.
+    spikes_per_direction: the neuron, over 2H channels, sees the two directions of the SSM apart instead of their sum.
     """
 
     def __init__(
@@ -45,15 +46,17 @@ class Block(nn.Module):
         channels: int,
         prenorm: bool,
         dropout: float,
+        spikes_per_direction: bool = False,
     ) -> None:
         super().__init__()
         self.channels = channels
         self.prenorm = prenorm
+        self.spikes_per_direction = spikes_per_direction
         self.norm = norm
         self.ssm = ssm
         self.neuron = neuron
         self.dropout = nn.Dropout(dropout)
-        self.mixing = nn.Conv1d(channels, 2 * channels, kernel_size=1)
+        self.mixing = nn.Conv1d(neuron.channels, 2 * channels, kernel_size=1)
         self.observer: Observer | None = None
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
@@ -61,7 +64,7 @@ class Block(nn.Module):
         drive = self.norm(x, mask) if self.prenorm else x
         if mask is not None:
             drive = drive * mask  # the convolution reaches across padding
-        membrane_input = self.ssm(drive)
+        membrane_input = self.ssm.by_direction(drive) if self.spikes_per_direction else self.ssm(drive)
         spikes = self.neuron(membrane_input)
         if self.observer is not None:
             self.observer.add(membrane_input.detach(), spikes, mask, self.neuron.undetermined)
@@ -72,15 +75,15 @@ class Block(nn.Module):
         """Norm, SSM, neuron, mixing (an accumulate for each spike and output) and gate, for one token."""
         if not self.neuron.spiking:
             return self.dense_operations_per_step()
-        h = self.channels
+        h, neurons = self.channels, self.neuron.channels
         neuron_mac, neuron_ac = self.neuron.operations_per_step()
         return Operations(
-            multiply_accumulates=self.ssm.multiplications_per_step() + h * (neuron_mac + 2),  # 2: norm and gate
-            accumulates=h * (neuron_ac + 2),  # 2: the biases of the mixing
-            accumulates_per_rate=h * (2 * h + 1),  # 1: the reset
+            multiply_accumulates=self.ssm.multiplications_per_step() + neurons * neuron_mac + 2 * h,  # norm and gate
+            accumulates=neurons * neuron_ac + 2 * h,  # the biases of the mixing
+            accumulates_per_rate=neurons * (2 * h + 1),  # 1: the reset
         )
 
     def dense_operations_per_step(self) -> Operations:
         """The same block with a dense activation: the mixing multiplies, and there is no neuron to update."""
-        h = self.channels
-        return Operations(self.ssm.multiplications_per_step() + h * (2 * h + 2), 2 * h, 0)
+        h, inputs = self.channels, self.neuron.channels
+        return Operations(self.ssm.multiplications_per_step() + 2 * h * inputs + 2 * h, 2 * h, 0)

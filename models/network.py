@@ -21,18 +21,24 @@ from models.ssm.s4d import INITIALISATIONS, check_sizes
 
 @dataclass
 class ModelSettings:
-    """The network around the neurons. `channels` is d_model (H), `state_size` d_state (N)."""
+    """The network around the neurons. `channels` is d_model (H), `state_size` d_state (N).
+
+    spikes_per_direction: a bidirectional SSM's directions go through 2H neurons a layer instead of being summed first.
+    initial_firing_rate: training starts from thresholds scaled to it, see `models.calibration`; null: as given.
+    """
 
     layers: int = 6
     channels: int = 256
     state_size: int = 4
     bidirectional: bool = True
+    spikes_per_direction: bool = False
     initialisation: str = "lin"
     dt_min: float = 1e-3
     dt_max: float = 1e-1
     norm: str = "batch"
     prenorm: bool = False
     dropout: float = 0.0
+    initial_firing_rate: float | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError with a sentence when a value is out of range."""
@@ -47,6 +53,22 @@ class ModelSettings:
         check_sizes(self.state_size, self.dt_min, self.dt_max)
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), but it is {self.dropout}.")
+        if self.spikes_per_direction and not self.bidirectional:
+            raise ValueError("spikes_per_direction=true must have two directions: set bidirectional=true as well.")
+        if self.initial_firing_rate is not None:
+            check_firing_rate("initial_firing_rate", self.initial_firing_rate)
+
+
+def check_firing_rate(label: str, value: float) -> None:
+    """Raise ValueError with a sentence unless neurons can be asked to fire at this rate."""
+    if not 0 < value < 1:
+        raise ValueError(f"{label} must be a fraction of the time steps in (0, 1), but it is {value}.")
+
+
+def real_tokens(tokens: Tensor, lengths: Tensor) -> Tensor:
+    """The mask [B, 1, L] of tokens [B, L] padded on the right: True below each sequence's length, lengths [B]."""
+    steps = torch.arange(tokens.shape[1], device=tokens.device)
+    return (steps < lengths[:, None])[:, None]
 
 
 class Classifier(nn.Module):
@@ -55,6 +77,7 @@ class Classifier(nn.Module):
     def __init__(self, vocabulary: int, classes: int, model: ModelSettings, neuron: NeuronSettings) -> None:
         super().__init__()
         norm = NORMS[model.norm]
+        neurons = (2 if model.spikes_per_direction else 1) * model.channels
         self.encoder = nn.Embedding(vocabulary, model.channels)
         self.blocks = nn.ModuleList(
             Block(
@@ -66,11 +89,12 @@ class Classifier(nn.Module):
                     dt_min=model.dt_min,
                     dt_max=model.dt_max,
                 ),
-                build_neuron(model.channels, neuron),
+                build_neuron(neurons, neuron),
                 norm(model.channels),
                 channels=model.channels,
                 prenorm=model.prenorm,
                 dropout=model.dropout,
+                spikes_per_direction=model.spikes_per_direction,
             )
             for _ in range(model.layers)
         )
@@ -79,8 +103,7 @@ class Classifier(nn.Module):
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """tokens [B, L] integer, padded on the right; lengths [B]. Returns scores [B, classes]."""
-        steps = torch.arange(tokens.shape[1], device=tokens.device)
-        mask = (steps < lengths[:, None])[:, None]
+        mask = real_tokens(tokens, lengths)
         x = self.encoder(tokens).transpose(1, 2)
         for block in self.blocks:
             x = block(x, mask)

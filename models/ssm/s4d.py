@@ -36,8 +36,8 @@ def check_sizes(state_size: int, dt_min: float, dt_max: float) -> None:
 def causal_convolution(x: Tensor, kernel: Tensor, reverse_kernel: Tensor | None = None) -> Tensor:
     """y_t = sum_j kernel_j x_{t-j} + sum_j reverse_kernel_j x_{t+1+j}, by FFT with zero padding.
 
-    x [B, H, L], kernels [H, L]. The reverse kernel starts at lag -1 (as in the S4 code base): lag 0 belongs to the
-    causal kernel alone, so that no step is counted twice.
+    x [..., H, L] and kernels [..., H, L] broadcast. The reverse kernel starts at lag -1 (as in the S4 code base): lag 0
+    belongs to the causal kernel alone, so that no step is counted twice.
     """
     length = x.shape[-1]
     size = 2 * length
@@ -104,6 +104,16 @@ class S4D(nn.Module):
         kernels = self.kernels(x.shape[-1])
         y = causal_convolution(x, kernels[0], kernels[1] if self.bidirectional else None)
         return y + self.d[:, None] * x
+
+    def by_direction(self, x: Tensor) -> Tensor:
+        """[B, H, L] -> [B, 2H, L]: the two parts whose sum is `forward`, the causal one first; the skip is in that one.
+
+        Only for a bidirectional layer.
+        """
+        causal, ahead = self.kernels(x.shape[-1])
+        none = torch.zeros_like(causal)
+        past, future = causal_convolution(x[:, None], torch.stack((causal, none)), torch.stack((none, ahead))).unbind(1)
+        return torch.cat((past + self.d[:, None] * x, future), 1)
 
     def multiplications_per_step(self) -> int:
         """Real multiply-accumulates of one time step in recurrent form.

@@ -13,14 +13,25 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from harness.errors import UserError
-from harness.loop import Progress, Trainer, evaluate, learning_rate_factor, pick_device, run_training
+from harness.loop import (
+    Progress,
+    Trainer,
+    evaluate,
+    firing_rate_penalty,
+    learning_rate_factor,
+    pick_device,
+    run_training,
+)
 from harness.metrics import Stopwatch, energy_per_token
 from harness.settings import Settings
 from harness.streams import epoch_order, seed_torch
 from harness.tasks import Dataset
+from models.activity import record_activity
 from models.block import Operations
+from models.calibration import TOLERANCE
 from results.schema import RUN
 from results.store import read_run, write_run
 
@@ -75,8 +86,15 @@ def test_a_trained_run_goes_through_the_whole_schedule(tiny: SettingsOf, data: D
 # --- randomness
 
 
-def test_the_same_settings_give_the_same_numbers_bit_for_bit(tiny: SettingsOf, data: Dataset) -> None:
-    settings = tiny("optim.epochs=2", "model.dropout=0.2")
+@pytest.mark.parametrize(
+    "words",
+    [(), ("model.initial_firing_rate=0.1", "optim.firing_rate_target=0.1", "optim.firing_rate_weight=1")],
+    ids=["plain", "calibrated and regularised"],
+)
+def test_the_same_settings_give_the_same_numbers_bit_for_bit(
+    tiny: SettingsOf, data: Dataset, words: tuple[str, ...]
+) -> None:
+    settings = tiny("optim.epochs=2", "model.dropout=0.2", *words)
     first = train(settings, data)
     torch.manual_seed(12345)  # what happened before must not matter
     second = train(settings, data)
@@ -159,6 +177,7 @@ def test_streams_and_positions_are_independent() -> None:
         (0, "noise", 1),
         (0, "noise", 1, 2),
         (0, "noise", 2, 1),
+        (0, "evaluation", 1, 2),
     ]
     assert len({drawn(*place) for place in places}) == len(places)
     assert drawn(0, "noise", 1, 2) == drawn(0, "noise", 1, 2)
@@ -210,6 +229,93 @@ def test_an_evaluation_changes_nothing_in_the_network(tiny: SettingsOf, data: Da
     evaluations = [evaluate(network, data.test, 16, CPU) for _ in range(2)]
     assert torch.equal(evaluations[0].scores, evaluations[1].scores), "no dropout, no running statistics"
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+def test_stochastic_neurons_draw_the_same_noise_in_every_evaluation_of_a_seed_and_epoch(
+    tiny: SettingsOf, data: Dataset
+) -> None:
+    network = trainer_of(tiny("neuron=pspike"), data).network
+
+    def scores(*noise: int) -> Tensor:
+        torch.rand(1)  # what was drawn before must not matter
+        return evaluate(network, data.test, 16, CPU, noise=noise).scores  # type: ignore[arg-type]
+
+    assert torch.equal(scores(0, 1), scores(0, 1))
+    assert not torch.equal(scores(0, 1), scores(0, 2))
+    assert not torch.equal(scores(0, 1), scores(1, 1))
+
+
+def test_evaluations_do_not_disturb_the_noise_of_training(tiny: SettingsOf, data: Dataset) -> None:
+    plain, evaluated = (trainer_of(tiny("neuron=pspike", "optim.epochs=2"), data) for _ in range(2))
+    for epoch in (1, 2):
+        plain.epoch(epoch)
+        evaluate(evaluated.network, data.test, 7, CPU)
+        evaluated.epoch(epoch)
+    weights = zip(plain.network.parameters(), evaluated.network.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in weights)
+
+
+# --- firing rates in training
+
+
+def test_training_starts_with_the_firing_rate_asked_for_on_its_first_batch(tiny: SettingsOf, data: Dataset) -> None:
+    words = ("model.layers=2", "model.channels=32", "optim.length_pool=2")
+
+    def at_the_first_step(*more: str) -> list[float]:
+        rates: list[list[float]] = []
+        trainer = trainer_of(tiny(*words, *more), data)
+        with record_activity(trainer.network) as layers:
+            trainer.network.register_forward_hook(lambda *_: rates.append([layer.firing_rate for layer in layers]))
+            trainer.epoch(1)
+        return rates[0]
+
+    assert at_the_first_step("model.initial_firing_rate=0.25") == pytest.approx([0.25, 0.25], rel=TOLERANCE)
+    assert max(at_the_first_step()) < 0.2
+
+
+def test_the_thresholds_before_training_are_the_calibrated_ones(tiny: SettingsOf, data: Dataset) -> None:
+    settings = tiny("model.layers=2", "model.initial_firing_rate=0.1")
+    expected = [neuron.parameter_summary()["threshold"] for neuron in trainer_of(settings, data).network.neurons]
+    assert [layer["threshold_before"] for layer in train(settings, data)["layers"]] == expected
+    assert 1.0 not in expected
+
+
+def test_the_penalty_is_the_mean_squared_distance_of_the_layers_rates_from_the_target() -> None:
+    assert firing_rate_penalty([torch.tensor(0.5), torch.tensor(0.2)], 0.3) == pytest.approx((0.04 + 0.01) / 2)
+    assert firing_rate_penalty([], 0.3) == 0
+
+
+def test_a_penalty_pulls_firing_rates_to_the_target(tiny: SettingsOf, data: Dataset) -> None:
+    words = ("model.layers=2", "optim.epochs=6", "optim.lr=0.02")
+
+    def trained(*more: str) -> float:
+        return float(train(tiny(*words, *more), data)["firing_rate"])
+
+    low, high = (
+        trained(f"optim.firing_rate_target={target}", "optim.firing_rate_weight=100") for target in (0.02, 0.3)
+    )
+    assert low < 0.6 * trained()
+    assert high > 1.3 * trained()
+
+
+def test_the_training_loss_of_a_row_is_the_cross_entropy_alone(tiny: SettingsOf, data: Dataset) -> None:
+    still = ("optim.lr=0", "optim.ssm_lr=0", "optim.weight_decay=0")
+    penalty = ("optim.firing_rate_target=0.9", "optim.firing_rate_weight=100")
+    plain, penalised = (trainer_of(tiny(*still, *words), data).epoch(1) for words in ((), penalty))
+    assert penalised["train_loss"] == plain["train_loss"]
+
+
+def test_a_run_of_neurons_that_do_not_spike_has_no_firing_rates_and_the_energy_of_a_dense_network(
+    tiny: SettingsOf, data: Dataset, tmp_path: Path
+) -> None:
+    penalty = ("optim.firing_rate_target=0.1", "optim.firing_rate_weight=1")
+    settings = tiny("neuron=gelu", "model.layers=2", "model.initial_firing_rate=0.1", *penalty)
+    row = read_run(write_run(tmp_path, {"id": "x", **train(settings, data)}))
+    for place in (row, *row["layers"]):
+        assert [place[name] for name in ("firing_rate", "silent", "saturated")] == [None] * 3
+    assert [layer["threshold_before"] for layer in row["layers"]] == [None] * 2
+    assert all(layer["input_std"] > 0 for layer in row["layers"])
+    assert row["energy_nj_per_token"] == row["dense_energy_nj_per_token"] > 0
 
 
 # --- a whole run

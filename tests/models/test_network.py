@@ -1,4 +1,7 @@
-"""The classifier: padding changes nothing, norms act, the threshold is a gauge, groups are decayed as documented."""
+"""The classifier: padding changes nothing, norms act, the threshold is a gauge, groups are decayed as documented.
+
+Also: spikes of each direction, firing rates that a loss may use, and blocks whose neurons do not spike.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,18 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from models.activity import record_activity
+from models.activity import collect_firing_rates, record_activity
 from models.block import Block
 from models.network import Classifier, ModelSettings, parameter_groups
 from models.neurons import RefractoryLIFSettings
+from models.neurons.gelu import GELUSettings
 from models.norm import MaskedBatchNorm
 
 MODEL = ModelSettings(layers=2, channels=12, state_size=4)
+CAUSAL = replace(MODEL, bidirectional=False)
+APART = replace(MODEL, spikes_per_direction=True)
 
 
 def network(model: ModelSettings = MODEL, **neuron: object) -> Classifier:
@@ -27,13 +33,13 @@ def tokens(batch: int, length: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("model", [CAUSAL, MODEL, APART], ids=["causal", "bidirectional", "spikes_per_direction"])
 @pytest.mark.parametrize("norm", ["batch", "layer"])
 @pytest.mark.parametrize("prenorm", [False, True])
 def test_padding_changes_no_score_no_gradient_and_no_running_statistic(
-    prenorm: bool, norm: str, bidirectional: bool, training: bool
+    prenorm: bool, norm: str, model: ModelSettings, training: bool
 ) -> None:
-    model = replace(MODEL, prenorm=prenorm, norm=norm, bidirectional=bidirectional)
+    model = replace(model, prenorm=prenorm, norm=norm)
     lengths = torch.tensor([20, 13, 7])
     short = tokens(3, 20)
     for row, length in enumerate(lengths):
@@ -132,8 +138,40 @@ def test_a_causal_network_does_not_look_ahead_and_a_bidirectional_one_does() -> 
     assert seen == {False: True, True: False}
 
 
-def test_parameter_groups_have_the_documented_rates_and_decays() -> None:
-    net = network(decay_trainable=True, leak_trainable=True)
+def test_the_two_directions_apart_add_up_to_the_summed_form() -> None:
+    ssm = network().blocks[0].ssm
+    x = torch.randn(3, 12, 40)
+    apart = ssm.by_direction(x)  # type: ignore[operator]
+    assert apart.shape == (3, 24, 40)
+    torch.testing.assert_close(apart[:, :12] + apart[:, 12:], ssm(x), rtol=1e-4, atol=1e-5)  # type: ignore[operator]
+
+
+def test_the_first_half_of_the_neurons_sees_the_present_and_past_the_second_half_the_future() -> None:
+    block = network(APART).blocks[0]
+    seen: list[Tensor] = []
+    block.neuron.register_forward_pre_hook(lambda _, args: seen.append(args[0]))  # type: ignore[union-attr]
+    x = torch.randn(1, 12, 30)
+    changed = x.clone()
+    changed[..., 20] += 1
+    for each in (x, changed):
+        block(each, None)
+    moved = (seen[1] - seen[0]).abs() > 1e-4
+    past, future = moved[0, :12].any(0), moved[0, 12:].any(0)
+    assert past.nonzero().min() == 20
+    assert future.nonzero().max() == 19
+
+
+def test_each_direction_has_neurons_of_its_own_and_mixing_takes_both() -> None:
+    net = network(APART)
+    assert [neuron.channels for neuron in net.neurons] == [24, 24]
+    with record_activity(net) as layers:
+        assert net(tokens(2, 30), torch.tensor([30, 30])).shape == (2, 10)
+    assert [layer.rates.shape for layer in layers] == [(24,), (24,)]
+
+
+@pytest.mark.parametrize("model", [MODEL, APART], ids=["summed", "spikes_per_direction"])
+def test_parameter_groups_have_the_documented_rates_and_decays(model: ModelSettings) -> None:
+    net = network(model, decay_trainable=True, leak_trainable=True)
     groups = {group["name"]: group for group in parameter_groups(net, lr=0.01, ssm_lr=0.001, weight_decay=0.05)}
     names = {id(p): name for name, p in net.named_parameters()}
     members = {name: sorted({names[id(p)].split(".", 2)[-1] for p in g["params"]}) for name, g in groups.items()}
@@ -168,6 +206,52 @@ def test_a_refractory_current_costs_one_mac_and_one_ac_a_channel_more() -> None:
         assert with_current.accumulates - without.accumulates == 12
 
 
+def test_spikes_of_each_direction_cost_twice_the_neurons_and_their_accumulates_and_no_more() -> None:
+    """H = 12: per rate 2H or H neurons of 2H outputs and a reset; a refractory neuron takes 2 MACs and 1 AC."""
+    (summed, _), (apart, _) = network().operations_per_step(), network(APART).operations_per_step()
+    assert apart.accumulates_per_rate == 2 * summed.accumulates_per_rate == 24 * 25
+    assert apart.multiply_accumulates - summed.multiply_accumulates == 12 * 2
+    assert apart.accumulates - summed.accumulates == 12
+    (summed, _), (apart, _) = network().dense_operations_per_step(), network(APART).dense_operations_per_step()
+    assert apart.multiply_accumulates - summed.multiply_accumulates == 12 * 24, "the mixing of 12 inputs more"
+    assert apart.accumulates == summed.accumulates
+
+
+def dense() -> Classifier:
+    torch.manual_seed(0)
+    return Classifier(18, 10, MODEL, GELUSettings())
+
+
+def test_a_block_whose_neurons_do_not_spike_counts_as_dense() -> None:
+    net = dense()
+    assert net.operations_per_step() == net.dense_operations_per_step()
+
+
+def test_collected_firing_rates_are_those_of_the_layers_and_pull_at_what_comes_before_the_spikes() -> None:
+    net, lengths = network(), torch.tensor([20, 13, 7])
+    with record_activity(net) as layers:
+        net(tokens(3, 20), lengths)
+    with collect_firing_rates(net) as rates:
+        net(tokens(3, 20), lengths)
+    assert [float(rate.detach()) for rate in rates] == pytest.approx([layer.firing_rate for layer in layers])
+    rates[1].backward()
+    for block in net.blocks:
+        assert isinstance(block, Block)
+        (threshold,) = block.neuron.threshold.parameters()  # type: ignore[union-attr]
+        assert threshold.grad is not None
+        assert threshold.grad.abs().sum() > 0
+    assert net.head.weight.grad is None
+    net(tokens(3, 20), lengths)
+    assert len(rates) == 2, "nothing is collected once the context is closed"
+
+
+def test_neurons_that_do_not_spike_have_no_rate_to_collect() -> None:
+    net = dense()
+    with collect_firing_rates(net) as rates:
+        net(tokens(2, 10), torch.tensor([10, 10]))
+    assert rates == []
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -178,6 +262,9 @@ def test_a_refractory_current_costs_one_mac_and_one_ac_a_channel_more() -> None:
         {"dropout": 1.0},
         {"state_size": 3},
         {"dt_min": 0.0},
+        {"initial_firing_rate": 0.0},
+        {"initial_firing_rate": 1.0},
+        {"spikes_per_direction": True, "bidirectional": False},
     ],
 )
 def test_model_settings_that_make_no_sense_get_a_sentence(changes: dict[str, object]) -> None:
