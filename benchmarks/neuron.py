@@ -1,174 +1,153 @@
-"""`python -m benchmarks.neuron`: the refractory LIF's solvers against each other and against SpikingJelly, on the CPU.
+"""`python -m benchmarks.neuron`: the refractory LIF's solvers against each other, SpikingJelly and a plain loop.
 
-Forward, and forward with backward, at B = 8, H = 64, float32, two threads. The solvers run the refractory neuron with
-the gradients of all five inputs; SpikingJelly's LIFNode, which has no refractory current, runs the plain soft-reset
-LIF with the gradient of x. Before anything is timed, spikes and gradients must agree (models/ops/agreement.py).
-Rows with their environment go to results/measured/neuron_cpu.parquet with --save.
+Float32, on the CPU with two threads, and on a GPU where there is one. Ours computes the gradients of x and of all four
+parameters. Before anything is timed, spikes and gradients must agree (benchmarks/gate.py). With --save, rows and their
+environment go to results/measured/neuron_cpu.parquet and neuron_gpu.parquet.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 import torch
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
-from spikingjelly.activation_based import functional, neuron, surrogate
-from torch import Tensor
 
-from benchmarks.timing import interleaved_medians
+from benchmarks import sections
+from benchmarks.cases import Case
+from benchmarks.sections import BOTH, FORWARD, PEER, Row
 from harness.environment import code_version, environment
-from models.ops.agreement import assert_agreement
-from models.ops.refractory_lif import Options, refractory_lif, solve
 
-BATCH, CHANNELS, LENGTHS, THREADS = 8, 64, (1024, 4096, 8192), 2
-LEAK, THRESHOLD, REFRACTORY, DECAY = 0.5, 1.0, 0.5, 0.5
+MEASURED = Path(__file__).resolve().parent.parent / "results" / "measured"
+THREADS = 2
 SOLVERS = ("sequential", "pmbc", "fused")
-PEER = "spikingjelly"
-TARGET = 30.0
-"""Fused, all gradients, must be this many times as fast as SpikingJelly, forward and backward, at L = 4,096."""
 
 
-def _inputs(length: int) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
-    generator = torch.Generator().manual_seed(length)
-    x = 0.9 * torch.randn(BATCH, CHANNELS, length, generator=generator)
-    parameters = tuple(torch.full((CHANNELS,), p) for p in (LEAK, THRESHOLD, REFRACTORY, DECAY))
-    return x, parameters, torch.randn(x.shape, generator=generator)
+class Target(NamedTuple):
+    """What `ratio` should be at least (at most, for memory) in the rows of a section that match."""
+
+    section: str
+    phase: str
+    candidate: str
+    lengths: tuple[int, ...]  # none: all
+    bound: float
+    rows: tuple[int, int] = (1, 10**9)  # B * H from, to
 
 
-def check(length: int) -> None:
-    """The gate: raise AssertionError unless all solvers and SpikingJelly agree at this length."""
-    x, parameters, grad = _inputs(length)
-    reference: tuple[Tensor, ...] | None = None
-    for solver in SOLVERS:
-        leaves = [x.clone().requires_grad_(), *(p.clone().requires_grad_() for p in parameters)]
-        found = solve(leaves[0], *leaves[1:], Options(solver=solver), return_potential=True)
-        assert_agreement(x, parameters, found.spikes, found.potential)  # type: ignore[arg-type]
-        grads = torch.autograd.grad(found.spikes, leaves, grad)
-        reference = reference or grads
-        for name, expected, got in zip(
-            ("x", "leak", "threshold", "refractory", "decay"), reference, grads, strict=True
-        ):
-            torch.testing.assert_close(
-                got,
-                expected,
-                rtol=1e-3,
-                atol=1e-4 * float(expected.abs().max()),
-                msg=f"{solver}: gradient of {name}",
-            )
-    ours = refractory_lif(x, LEAK, THRESHOLD, 0.0, 0.0, solver="fused")
-    if not torch.equal(ours, _peer_spikes(x.movedim(-1, 0).contiguous(), _peer()).movedim(0, -1)):  # type: ignore[arg-type]
-        raise AssertionError("The plain LIF's spikes differ from SpikingJelly's.")
+CPU_TARGETS = (
+    Target("against SpikingJelly", BOTH, "fused", (1024,), 50),
+    Target("against SpikingJelly", BOTH, "fused", (4096, 8192), 60),
+    Target("against SpikingJelly", FORWARD, "fused", (), 80),
+    Target("memory", BOTH, "fused", (), 1.0),
+    Target("length", BOTH, "fused", (), 1 / 1.3),
+    Target("choice", BOTH, "auto", (), 0.9),
+)
+GPU_TARGETS = (
+    Target("against SpikingJelly", BOTH, "fused", (), 2, (1, 4096)),
+    Target("against SpikingJelly", BOTH, "fused", (), 1.5, (65_536, 10**9)),
+    Target("against a loop", BOTH, "fused", (1024,), 100),
+    Target("against a loop", BOTH, "fused", (8192,), 500),
+    Target("bandwidth", BOTH, "fused", (), 0.7),
+    Target("choice", BOTH, "auto", (), 0.9),
+)
 
 
-def _peer() -> torch.nn.Module:
-    return neuron.LIFNode(  # type: ignore[no-any-return]
-        tau=1 / (1 - LEAK),
-        decay_input=False,
-        v_reset=None,
-        step_mode="m",
-        surrogate_function=surrogate.ATan(),
+def measure_cpu(rounds: int) -> Iterator[Row]:
+    """All sections on the CPU, about two minutes."""
+    lengths = [Case(8, 2**18 // length, length) for length in (1024, 2048, 4096, 8192, 16_384, 32_768, 65_536)]
+    few = [Case(batch, channels, length) for batch, channels in ((1, 1), (1, 16), (8, 64)) for length in (64, 1024)]
+    return chain(
+        sections.against_spikingjelly([Case(8, 64, length) for length in (1024, 4096, 8192)], SOLVERS, rounds),
+        sections.memory(Case(8, 64, 16_384), (*SOLVERS, PEER)),
+        sections.length_scaling(lengths, rounds),
+        sections.choices(few, rounds),
     )
 
 
-def _peer_spikes(x: Tensor, node: torch.nn.Module) -> Tensor:
-    functional.reset_net(node)
-    return node(x)  # type: ignore[no-any-return]
+def measure_gpu(rounds: int) -> Iterator[Row]:
+    """All sections on the current CUDA device."""
 
+    def case(batch: int, channels: int, length: int) -> Case:
+        return Case(batch, channels, length, "cuda")
 
-def _candidates(length: int) -> dict[str, dict[str, Callable[[], None]]]:
-    """Pass -> candidate -> what to time."""
-    x, parameters, grad = _inputs(length)
-    leaves = [x.clone().requires_grad_(), *(p.clone().requires_grad_() for p in parameters)]
-    # SpikingJelly takes [T, B, H]; the transposition is done beforehand and not timed
-    peer_x, peer_grad = (tensor.movedim(-1, 0).contiguous() for tensor in (x, grad))
-    peer_leaf, node = peer_x.clone().requires_grad_(), _peer()
-
-    def forward(solver: str) -> None:
-        with torch.no_grad():
-            refractory_lif(x, *parameters, solver=solver)
-
-    def both(solver: str) -> None:
-        spikes = refractory_lif(leaves[0], *leaves[1:], solver=solver)
-        torch.autograd.grad(spikes, leaves, grad)
-
-    def peer_forward() -> None:
-        with torch.no_grad():
-            _peer_spikes(peer_x, node)
-
-    def peer_both() -> None:
-        torch.autograd.grad(_peer_spikes(peer_leaf, node), [peer_leaf], peer_grad)
-
-    return {
-        "forward": {**{s: partial(forward, s) for s in SOLVERS}, PEER: peer_forward},
-        "forward + backward": {**{s: partial(both, s) for s in SOLVERS}, PEER: peer_both},
-    }
-
-
-def measure(rounds: int) -> pd.DataFrame:
-    """One row per length, pass and candidate: median ms and the speed-up over SpikingJelly in the same run."""
-    rows = []
-    for length in LENGTHS:
-        check(length)
-        for phase, candidates in _candidates(length).items():
-            medians = interleaved_medians(candidates, rounds)
-            for name, ms in medians.items():
-                rows.append(
-                    {
-                        "batch": BATCH,
-                        "channels": CHANNELS,
-                        "length": length,
-                        "pass": phase,
-                        "solver": name,
-                        "ms": ms,
-                        "times_spikingjelly": medians[PEER] / ms,
-                        "rounds": rounds,
-                    }
-                )
-    return pd.DataFrame(rows)
-
-
-def _show(frame: pd.DataFrame) -> None:
-    table = Table(
-        "L", "pass", "solver", "ms (median)", "x SpikingJelly", title=f"B={BATCH}, H={CHANNELS}, float32, CPU"
+    peer = [case(8, rows // 8, length) for rows in (512, 4096, 65_536) for length in (1024, 4096, 16_384)]
+    few = [case(1, rows, length) for rows in (1, 16, 64, 256) for length in (16_384, 65_536)]
+    return chain(
+        sections.against_spikingjelly(peer, ("fused",), rounds),
+        sections.against_loop([case(64, 64, 1024), case(64, 64, 8192)], 2),
+        sections.bandwidth(case(256, 256, 4096), rounds),
+        sections.choices(few, rounds),
     )
-    for row in frame.to_dict("records"):
-        table.add_row(
-            str(row["length"]),
-            row["pass"],
-            row["solver"],
-            f"{row['ms']:.1f}",
-            f"{row['times_spikingjelly']:.1f}",
+
+
+def verdicts(rows: list[Row], targets: tuple[Target, ...]) -> list[str]:
+    """One sentence a target: the worst matching ratio, and whether it is met."""
+    sentences = []
+    for target in targets:
+        least, most = target.rows
+        ratios = [
+            row["ratio"]
+            for row in rows
+            if (row["section"], row["pass"], row["candidate"]) == (target.section, target.phase, target.candidate)
+            and (not target.lengths or row["length"] in target.lengths)
+            and least <= row["batch"] * row["channels"] <= most
+        ]
+        if not ratios:
+            continue
+        at_most = target.section == "memory"
+        worst = max(ratios) if at_most else min(ratios)
+        met = worst <= target.bound if at_most else worst >= target.bound
+        where = f" at L = {', '.join(f'{length:,}' for length in target.lengths)}" if target.lengths else ""
+        sentences.append(
+            f"{target.section}, {target.phase}, {target.candidate}{where}: {worst:.2f} "
+            f"(target {'at most' if at_most else 'at least'} {target.bound:.2f}: {'met' if met else 'missed'})"
         )
-    Console().print(table)
+    return sentences
+
+
+def _show(rows: list[Row], title: str) -> None:
+    table = Table("section", "B", "H", "L", "pass", "candidate", "ms (median)", "ratio", title=title)
+    for row in rows:
+        ms = "" if row["ms"] is None else f"{row['ms']:.2f}"
+        sizes = (str(row[name]) for name in ("batch", "channels", "length"))
+        table.add_row(row["section"], *sizes, row["pass"], row["candidate"], ms, f"{row['ratio']:.2f}")
+    Console(width=None if Console().is_terminal else 120).print(table)
+
+
+def run(device: torch.device, rounds: int, save: bool) -> None:
+    """Gate, measure, print, and save where asked to."""
+    rows, targets = (measure_cpu(rounds), CPU_TARGETS) if device.type == "cpu" else (measure_gpu(rounds), GPU_TARGETS)
+    measured = list(track(rows, f"measuring on {device.type}", transient=True))
+    where = environment(device)
+    _show(measured, f"{where['device'] if device.type == 'cuda' else where['processor']}, float32")
+    for sentence in verdicts(measured, targets):
+        Console().print(sentence, highlight=False)
+    if save:
+        frame = pd.DataFrame(measured).assign(
+            rounds=rounds, environment=json.dumps(where, sort_keys=True), code_version=code_version()
+        )
+        frame.to_parquet(MEASURED / f"neuron_{'cpu' if device.type == 'cpu' else 'gpu'}.parquet")
 
 
 def main() -> None:
-    """Gate, measure, print, and save where asked to."""
+    """The CPU's part, then the GPU's where there is one."""
     parser = argparse.ArgumentParser("benchmarks.neuron", description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--save", action="store_true", help="write results/measured/neuron_cpu.parquet")
+    parser.add_argument("--save", action="store_true", help=f"write {MEASURED.parent.name}/{MEASURED.name}/")
     options = parser.parse_args()
     torch.set_num_threads(THREADS)
-    frame = measure(options.rounds)
-    _show(frame)
-    at_target = frame[
-        (frame["length"] == 4096) & (frame["pass"] == "forward + backward") & (frame["solver"] == "fused")
-    ]
-    ratio = float(at_target["times_spikingjelly"].iloc[0])
-    Console().print(
-        f"fused, forward + backward with all gradients, L = 4,096: {ratio:.0f} times as fast as SpikingJelly "
-        f"(target {TARGET:.0f}: {'met' if ratio >= TARGET else 'missed'})"
-    )
-    if options.save:
-        frame["environment"] = json.dumps(environment(torch.device("cpu")), sort_keys=True)
-        frame["code_version"] = code_version()
-        frame.to_parquet(Path(__file__).resolve().parent.parent / "results" / "measured" / "neuron_cpu.parquet")
+    run(torch.device("cpu"), options.rounds, options.save)
+    if torch.cuda.is_available():
+        run(torch.device("cuda"), options.rounds, options.save)
+    else:
+        Console().print("There is no CUDA device here: the GPU rows are not measured.")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks import neuron
-from benchmarks.timing import interleaved_medians
+from harness.timing import interleaved_medians
 from models.ops.refractory_lif import Solution
 
 

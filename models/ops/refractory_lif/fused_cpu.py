@@ -10,6 +10,7 @@ All kernels live in this one file because numba's on-disk cache watches no other
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ from models.ops.surrogate import SURROGATES
 from models.ops.threads import share_threads_with_numba
 
 LANES, TILE = 16, 64
-assert TILE == STEPS_PER_STATE["cpu"]  # written out here, because numba's cache would not notice a change there
+assert STEPS_PER_STATE["cpu"] == TILE  # written out here, because numba's cache would not notice a change there
 
 _PIECEWISE_QUADRATIC, _ARCTAN, _SIGMOID, _RECTANGULAR, _FAST_SIGMOID = range(len(SURROGATES))
 _SOFT, _NONE, _HARD = range(len(RESETS))
@@ -46,7 +47,7 @@ _GRAD, _DENSITY, _BY_Z, _BY_MEMBRANE, _BY_CURRENT = (_U(k) * _PLANE for k in ran
 _LEAK, _THRESHOLD, _REFRACTORY, _DECAY = (_U(k) * _WIDTH for k in range(4))
 _SOFT_RESET, _HARD_RESET, _LOWERS, _RAISES, _THROUGH_RESET, _PER_THRESHOLD = (_U(k) * _WIDTH for k in range(4, 10))
 
-_kernel = partial(njit, error_model="numpy")  # Python's would check every division
+_kernel: Any = partial(njit, error_model="numpy")  # Python's would check every division
 
 
 @intrinsic
@@ -71,7 +72,7 @@ def _prefetch_tile(array, first, start):
     rows, length = array.shape
     for row in range(first, min(first + LANES, rows)):
         for t in range(max(start, 0), min(start + TILE, length), 64 // array.itemsize):
-            _prefetch(array, row, t)
+            _prefetch(array, row, t)  # type: ignore[call-arg]  # numba itself passes the first
 
 
 @_kernel(inline="always")
