@@ -62,7 +62,8 @@ class Display:
         finished = sum(other.status in ("done", "failed") for other in states.values())
         head = f"[{finished}/{len(states)}] {self._labels[run_id]}"
         if state.status == "done":
-            return Text(f"{head}: done, test accuracy {state.accuracy:.1%}, {self._time_left(states)}", "green")
+            accuracy = "" if state.accuracy is None else f" test accuracy {state.accuracy:.1%},"
+            return Text(f"{head}: done,{accuracy} {self._time_left(states)}", "green")
         if state.status == "failed":
             return Text(f"{head}: failed. {state.error}", "red")
         return Text(f"{head}: {state.status}", "dim")
@@ -88,8 +89,9 @@ class Display:
                 p = state.progress
                 accuracy = "" if p["validation_accuracy"] is None else f"{p['validation_accuracy']:.1%}"
                 loss = f"{p['loss']:.3f}" if p["epoch"] else ""
+                epoch = f"{p['epoch']}/{p['epochs']}" if p["epochs"] else ""  # a measurement has none
                 bar = ProgressBar(total=1.0, completed=p["done"], width=24)
-                table.add_row(self._labels[run_id], f"{p['epoch']}/{p['epochs']}", loss, accuracy, bar)
+                table.add_row(self._labels[run_id], epoch, loss, accuracy, bar)
         summary = (
             f"{count['done']} done, {count['running']} running, {count['waiting']} waiting, "
             f"{count['failed']} failed; {self._time_left(states)}"

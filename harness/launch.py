@@ -36,7 +36,7 @@ class RunState:
     status: Literal["waiting", "running", "done", "failed"]
     worker: str | None = None
     progress: dict[str, Any] | None = None  # fields of harness.loop.Progress, while running
-    accuracy: float | None = None  # on the test set, when done
+    accuracy: float | None = None  # on the test set, when done; None of a measurement
     error: str | None = None  # when failed
 
 

@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,14 @@ from filelock import FileLock, Timeout
 from harness.environment import code_version, environment
 from harness.errors import UserError
 from harness.loop import Progress, pick_device, run_training
+from harness.measurements import MEASUREMENTS
 from harness.settings import Settings
 from harness.tasks import TASKS
 from results.store import run_path, write_json, write_run
 
 SECONDS_BETWEEN_REPORTS = 0.5
+
+_START = Progress(epoch=0, epochs=0, done=0.0, loss=float("nan"), validation_accuracy=None)
 
 
 @dataclass(frozen=True)
@@ -116,14 +119,32 @@ def _outcome(job: Job, worker: str) -> dict[str, Any]:
 
 def _measure(job: Job, report: Callable[[Progress], None]) -> dict[str, Any]:
     settings = job.settings
+    run = _measure_neuron if settings.task.name in MEASUREMENTS else _train_network
+    return {
+        **run(settings, report),
+        "environment": json.dumps(environment(pick_device(settings.device)), sort_keys=True),
+    }
+
+
+def _train_network(settings: Settings, report: Callable[[Progress], None]) -> dict[str, Any]:
     task, _ = TASKS[settings.task.name]
     data = task(settings.task).prepare(cache_folder(settings))  # type: ignore[call-arg]
     return {
         **run_training(settings, data, report),
-        "environment": json.dumps(environment(pick_device(settings.device)), sort_keys=True),
         "shortcut_accuracy": data.shortcut_accuracy,
         "majority_accuracy": data.majority_accuracy,
     }
+
+
+def _measure_neuron(settings: Settings, report: Callable[[Progress], None]) -> dict[str, Any]:
+    measure, _ = MEASUREMENTS[settings.task.name]
+    return measure(
+        settings.task,
+        settings.neuron,
+        seed=settings.seed,
+        device=pick_device(settings.device),
+        report=lambda done: report(replace(_START, done=done)),
+    )
 
 
 def _sentence(error: Exception) -> str:
@@ -142,5 +163,6 @@ def _reporter(job: Job, worker: str) -> Callable[[Progress], None]:
             last = now
             write_json(path, {"worker": worker, **asdict(progress)})
 
-    write_json(path, {"worker": worker, **asdict(Progress(0, job.settings.optim.epochs, 0.0, float("nan"), None))})
+    epochs = 0 if job.settings.task.name in MEASUREMENTS else job.settings.optim.epochs
+    write_json(path, {"worker": worker, **asdict(replace(_START, epochs=epochs))})
     return report

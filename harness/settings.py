@@ -1,7 +1,8 @@
 """The typed schema of a run's configuration, and what of it makes up the run's identity.
 
 Every YAML value under sweeps/ lands in one of these dataclasses: an unknown key or a value of the wrong type is an
-error. Neurons and tasks bring their own dataclasses (`models.neurons.NEURONS`, `harness.tasks.TASKS`).
+error. Neurons, tasks and measurements bring their own dataclasses (`models.neurons.NEURONS`, `harness.tasks.TASKS`,
+`harness.measurements.MEASUREMENTS`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
+from harness.measurements import MEASUREMENTS
 from harness.tasks import TASKS
 from models.network import ModelSettings
 from models.neurons import NEURONS
@@ -22,6 +24,8 @@ from models.neurons import NEURONS
 SCALES = ("laptop", "gpu", "paper")
 LAUNCHERS = ("auto", "local", "slurm", "debug")
 DEVICES = ("auto", "cpu", "cuda")
+TASK_SETTINGS: dict[str, type] = {name: each for name, (_, each) in (*TASKS.items(), *MEASUREMENTS.items())}
+"""What `task=NAME` may name -> its settings: a task to train on, or a measurement."""
 
 
 def _one_of(label: str, value: object, allowed: tuple[str, ...]) -> None:
@@ -51,6 +55,7 @@ class OptimSettings:
     """AdamW, linear warm-up over `warmup_epochs`, cosine decay to 0 over the rest; both per step.
 
     Batches are cut from stretches of `length_pool` batches sorted by length (1: no sorting), which saves padding.
+    `firing_rate_weight` times the mean over layers of (firing rate - `firing_rate_target`)^2 joins the training loss.
     """
 
     lr: float = 0.01
@@ -60,15 +65,24 @@ class OptimSettings:
     epochs: int = 40
     warmup_epochs: float = 1.0
     length_pool: int = 1
+    firing_rate_target: float | None = None
+    firing_rate_weight: float = 0.0
 
     def __post_init__(self) -> None:
         """Raise ValueError when a value is out of range."""
-        for label in ("lr", "ssm_lr", "weight_decay", "warmup_epochs"):
+        for label in ("lr", "ssm_lr", "weight_decay", "warmup_epochs", "firing_rate_weight"):
             _at_least(label, getattr(self, label), 0)
         for label in ("batch_size", "epochs", "length_pool"):
             _at_least(label, getattr(self, label), 1)
         if self.warmup_epochs > self.epochs:
             raise ValueError(f"warmup_epochs ({self.warmup_epochs}) must not exceed epochs ({self.epochs}).")
+        if self.firing_rate_target is not None and not 0 <= self.firing_rate_target <= 1:
+            raise ValueError(f"firing_rate_target must be in [0, 1] or null, but it is {self.firing_rate_target}.")
+        if (self.firing_rate_target is None) != (self.firing_rate_weight == 0):
+            raise ValueError(
+                "firing_rate_target and firing_rate_weight must be set together, a target and a weight above 0, or be "
+                f"left at null and 0, but they are {self.firing_rate_target} and {self.firing_rate_weight}."
+            )
 
 
 @dataclass
@@ -142,7 +156,7 @@ def register_schemas() -> None:
     """Make the dataclasses known to Hydra, under the names that the YAML files' defaults lists use."""
     store = ConfigStore.instance()
     store.store(name="settings", node=Settings)
-    for name, (_, task_settings) in TASKS.items():
+    for name, task_settings in TASK_SETTINGS.items():
         store.store(group="task", name=f"{name}_settings", node=task_settings)
     for name, (_, neuron_settings) in NEURONS.items():
         store.store(group="neuron", name=f"{name}_settings", node=neuron_settings)
@@ -157,7 +171,7 @@ def settings_from_json(text: str) -> Settings:
     """The inverse of `settings_to_json`."""
     content = json.loads(text)
     schema = OmegaConf.structured(Settings)
-    schema.task = TASKS[content["task"]["name"]][1]
+    schema.task = TASK_SETTINGS[content["task"]["name"]]
     schema.neuron = NEURONS[content["neuron"]["name"]][1]
     settings: Settings = OmegaConf.to_object(OmegaConf.merge(schema, content))  # type: ignore[assignment]
     return settings

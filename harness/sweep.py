@@ -141,7 +141,7 @@ def _manifest(sweep: Sweep, grid: Grid, words: list[str]) -> Manifest:
         command=shlex.join(["python", "-m", "harness.sweep", *words]),
         runs=[run.plan for run in grid.runs],
         variant_notes=grid.variant_notes,
-        task_notes={name: TASKS[name][0].shortcut for name in sorted(tasks)},
+        task_notes={name: TASKS[name][0].shortcut for name in sorted(tasks & set(TASKS))},
     )
 
 

@@ -1,6 +1,7 @@
 """`python -m harness.train key=value ...`: one run, in this process, without a sweep.
 
 python -m harness.train task=listops neuron.leak=0.9 seed=1
+python -m harness.train task=speed neuron.solver=pmbc        a measurement, which trains nothing
 
 The result is stored like any other; a run with the same id is not run again unless retry=true.
 """

@@ -14,10 +14,14 @@ from reports import palette, tables
 from reports.data import Sweep, correctness, load
 from reports.figures import Drawn, task_figures
 from reports.findings import Findings, caveat, compare_with_baseline, task_findings
+from reports.measured import MeasuredSection, methods
 from reports.palette import Look
+from reports.pmbc_map import map_section
 from reports.provenance import provenance
+from reports.speed import LOOP, speed_section
 from reports.statistics import disagreement
 from reports.tables import Table
+from results.schema import MEASUREMENTS
 from results.store import ResultError
 
 
@@ -41,20 +45,22 @@ def build_report(sweep: str, results: Path, out: Path) -> Path:
     Raises `ResultError` with a sentence when the sweep has no manifest or `out` cannot be written to.
     """
     loaded = load(results, sweep)
-    looks = palette.looks(loaded.variants, loaded.manifest.baseline)
+    looks = _looks(loaded)
     numbers, sections = [], []
-    for place, task in enumerate(loaded.tasks):
+    for place, task in enumerate(task for task in loaded.tasks if task not in MEASUREMENTS):
         runs = loaded.done[loaded.done["task"] == task]
         if not runs.empty:
             measured, section = _section(loaded, task, runs, looks, f"t{place}")
             numbers.append(measured)
             sections.append(section)
     measurements = pd.concat(numbers, ignore_index=True) if numbers else pd.DataFrame()
-    page = _page(loaded, sections, measurements, looks)
+    alone = [found for found in (speed_section(loaded, looks, "s"), map_section(loaded, "p")) if found]
+    page = _page(loaded, sections, alone, measurements, looks)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        _replace(out / f"{sweep}.csv", measurements.to_csv(index=False))
-        _replace(out / f"{sweep}.md", _markdown(loaded, sections))
+        table = pd.concat([measurements, *(found.numbers for found in alone)], ignore_index=True)
+        _replace(out / f"{sweep}.csv", table.to_csv(index=False))
+        _replace(out / f"{sweep}.md", _markdown(loaded, sections, alone))
         return _replace(out / f"{sweep}.html", page)
     except OSError as error:
         raise ResultError(
@@ -87,7 +93,21 @@ def _section(
     )
 
 
-def _page(sweep: Sweep, sections: list[Section], measurements: pd.DataFrame, looks: Mapping[str, Look]) -> str:
+def _looks(sweep: Sweep) -> dict[str, Look]:
+    """A look a variant; the variants of one measured method share the method's, which is there by its name too."""
+    method = methods(sweep)
+    names = list(dict.fromkeys(method.get(variant, variant) for variant in sweep.variants))
+    looks = palette.looks(names, sweep.manifest.baseline or LOOP)
+    return looks | {variant: looks[name] for variant, name in method.items()}
+
+
+def _page(
+    sweep: Sweep,
+    sections: list[Section],
+    measured: list[MeasuredSection],
+    measurements: pd.DataFrame,
+    looks: Mapping[str, Look],
+) -> str:
     environment = Environment(
         loader=PackageLoader("reports"),
         autoescape=True,
@@ -96,9 +116,12 @@ def _page(sweep: Sweep, sections: list[Section], measurements: pd.DataFrame, loo
         lstrip_blocks=True,
     )
     problems = sweep.runs[sweep.runs["state"] != "done"]
+    trained = sweep.runs[~sweep.runs["task"].isin(MEASUREMENTS)]
     return environment.get_template("page.html.j2").render(
         manifest=sweep.manifest,
         sections=sections,
+        measured=measured,
+        variants={variant: looks[variant] for variant in trained["variant"]},
         overview=None if measurements.empty else tables.overview(measurements, looks),
         looks=looks,
         states=sweep.runs["state"].value_counts().to_dict(),
@@ -109,11 +132,12 @@ def _page(sweep: Sweep, sections: list[Section], measurements: pd.DataFrame, loo
     )
 
 
-def _markdown(sweep: Sweep, sections: list[Section]) -> str:
+def _markdown(sweep: Sweep, sections: list[Section], measured: list[MeasuredSection]) -> str:
     manifest = sweep.manifest
     parts = [f"# {manifest.title}\n\n{manifest.question}\n\nScale: {manifest.scale}. {manifest.scale_note}\n"]
     parts += [f"## {section.task}\n\n{section.main.markdown()}" for section in sections]
-    return "\n".join(parts if sections else [*parts, "No run of this sweep has finished.\n"])
+    parts += [section.markdown() for section in measured]
+    return "\n".join(parts if sections or measured else [*parts, "No run of this sweep has finished.\n"])
 
 
 def _replace(path: Path, content: str) -> Path:

@@ -100,13 +100,12 @@ def accuracy_and_rate(runs: pd.DataFrame, looks: Mapping[str, Look], names: Iter
             points(x.mean, y.mean, s=42, edgecolors=svg.PAGE, linewidths=0.7, zorder=3)
             sentences.append(f"{variant} {number(y.mean)} % at {number(x.mean)} %")
         _reference_lines(axes, runs)
-        absent = [variant for variant in dict.fromkeys(runs["variant"]) if variant not in accuracy]
         caption = (
             f"Small: single seeds. Large: mean over seeds, with 95 % t-intervals from {VERDICT_SEEDS} seeds "
             "on. Up is more accurate, left is sparser. Variants share seeds, so paired differences can be "
             "clearer than these intervals."
         )
-        caption += f" Not shown, without a firing rate: {', '.join(absent)}." if absent else ""
+        caption += _without_rate(runs, shown)
         label = f"Accuracy against firing rate: {'; '.join(sentences)}."
         return _finish(axes, next(names), "Accuracy against firing rate", caption, label)
 
@@ -130,16 +129,18 @@ def learning_curves(runs: pd.DataFrame, looks: Mapping[str, Look], names: Iterat
 
 
 def rate_by_layer(layers: pd.DataFrame, looks: Mapping[str, Look], names: Iterator[str]) -> Drawn | None:
-    """Firing rate in % of every layer: mean and range over seeds."""
+    """Firing rate in % of every layer: mean and range over seeds; variants that do not spike are left out."""
     if layers.empty or layers["firing_rate"].isna().all():
         return None
-    layers = layers.assign(rate=layers["firing_rate"] * 100)
+    shown = layers.dropna(subset=["firing_rate"])
+    shown = shown.assign(rate=shown["firing_rate"] * 100)
     with svg.drawing():
         axes = _axes("layer (0 is next to the encoder)", "firing rate, %")
-        _lines(axes, layers, "layer", "rate", looks, markers=True)
+        _lines(axes, shown, "layer", "rate", looks, markers=True)
         axes.set_ylim(bottom=0)
-        label = "Firing rate by layer: " + _by_layer(layers, "rate")
+        label = "Firing rate by layer: " + _by_layer(shown, "rate")
         caption = "Mean over seeds; band: lowest to highest seed. Test set, evaluation mode, padding not counted."
+        caption += _without_rate(layers, shown)
         return _finish(axes, next(names), "Firing rate by layer", caption, label)
 
 
@@ -171,6 +172,12 @@ def parameter_by_layer(
         label = f"{parameter.title} by layer after training: " + _by_layer(shown, "after")
         caption = f"{parameter.caption} Hollow: before training; filled: after. Mean over channels and seeds."
         return _finish(axes, next(names), f"{parameter.title} by layer", caption, label)
+
+
+def _without_rate(frame: pd.DataFrame, shown: pd.DataFrame) -> str:
+    """The end of a caption that names the variants of `frame` that are not among the `shown`."""
+    absent = [variant for variant in dict.fromkeys(frame["variant"]) if variant not in set(shown["variant"])]
+    return f" Not shown, without a firing rate: {', '.join(absent)}." if absent else ""
 
 
 def _axes(x: str, y: str) -> Axes:

@@ -183,10 +183,12 @@ def main_table(numbers: pd.DataFrame, looks: Mapping[str, Look], comparisons: Co
     blank = ("",) * (len(headings) - 1)
     for label, column in (("Shortcut", "shortcut_percent"), ("Majority class", "majority_percent")):
         rows.append(Row(label, (number(numbers[column].mean()), *blank), reference=True))
-    return Table("Test accuracy, spikes and cost", "Variant", tuple(headings), tuple(rows), _notes(shared, shortcut))
+    return Table(
+        "Test accuracy, spikes and cost", "Variant", tuple(headings), tuple(rows), _notes(numbers, shared, shortcut)
+    )
 
 
-def _notes(shared: bool, shortcut: str) -> tuple[str, ...]:
+def _notes(numbers: pd.DataFrame, shared: bool, shortcut: str) -> tuple[str, ...]:
     notes = [
         "Means over seeds; ± is the half width of the 95 % t-interval over seeds. Accuracy is of the "
         "weights with the best validation accuracy.",
@@ -197,6 +199,8 @@ def _notes(shared: bool, shortcut: str) -> tuple[str, ...]:
     ]
     if shortcut:
         notes.insert(1, f"Shortcut: {shortcut}")
+    if numbers["firing_rate_percent"].isna().any():
+        notes.append(f"Firing: {ABSENT} where the neurons do not spike; their energy is that of the dense network.")
     if shared:
         notes.append("† Timings taken while other runs shared the machine: do not compare them.")
     return tuple(notes)

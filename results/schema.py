@@ -13,13 +13,16 @@ import pyarrow as pa
 
 SCHEMA_VERSION = 1
 
+MEASUREMENTS = ("speed", "pmbc_map")
+"""Tasks that train nothing: their runs have no accuracy, and a section of their own in the report."""
+
 Status = Literal["done", "failed"]
 
 EPOCHS = pa.list_(
     pa.struct(
         [
             ("epoch", pa.int32()),  # counted from 1
-            ("train_loss", pa.float64()),  # mean cross entropy, nats per example
+            ("train_loss", pa.float64()),  # mean cross entropy, nats per example; no penalty on firing rates in it
             ("train_accuracy", pa.float64()),
             ("validation_loss", pa.float64()),
             ("validation_accuracy", pa.float64()),
@@ -33,11 +36,13 @@ LAYERS = pa.list_(
     pa.struct(
         [
             ("layer", pa.int32()),  # counted from 0, the layer next to the encoder
+            # Firing: nulls where the neurons do not spike.
             ("firing_rate", pa.float64()),  # spikes / (channels * real tokens), test set, evaluation mode
             ("silent", pa.float64()),  # share of channels that fire at less than 0.1 % of the steps
             ("saturated", pa.float64()),  # share of channels that fire at more than 90 % of the steps
             ("input_std", pa.float64()),  # standard deviation of the neuron's input, mean over channels
-            ("leak_before", pa.float64()),  # neuron parameters, mean over channels, before and after training
+            # Neuron parameters, mean over channels, before training (calibrated) and after; nulls where there are none.
+            ("leak_before", pa.float64()),
             ("leak_after", pa.float64()),
             ("threshold_before", pa.float64()),
             ("threshold_after", pa.float64()),
@@ -45,6 +50,21 @@ LAYERS = pa.list_(
             ("refractory_after", pa.float64()),
             ("decay_before", pa.float64()),
             ("decay_after", pa.float64()),
+        ]
+    )
+)
+
+PMBC_MAP = pa.list_(
+    pa.struct(
+        [
+            ("leak", pa.float64()),
+            ("decay", pa.float64()),
+            ("refractory", pa.float64()),  # in units of the threshold
+            ("input_mean", pa.float64()),  # of the normally distributed input, in units of the threshold
+            ("input_scale", pa.float64()),  # its standard deviation
+            ("firing_rate", pa.float64()),  # of the exact spikes
+            ("undetermined", pa.list_(pa.float64())),  # fraction of positions after 1, 2, ... iterations (paper mode)
+            ("iterations", pa.int32()),  # until all is determined, the most of any chunk of steps (certified mode)
         ]
     )
 )
@@ -82,7 +102,7 @@ RUN = pa.schema(
         ("best_epoch", pa.int32()),
         ("shortcut_accuracy", pa.float64()),  # test accuracy of the task's shortcut, see the task's docstring
         ("majority_accuracy", pa.float64()),  # test accuracy of always answering train's commonest label
-        ("firing_rate", pa.float64()),  # mean over layers
+        ("firing_rate", pa.float64()),  # mean over layers, as the next two; nulls where the neurons do not spike
         ("silent", pa.float64()),
         ("saturated", pa.float64()),
         ("train_samples_per_s", pa.float64()),
@@ -90,14 +110,26 @@ RUN = pa.schema(
         ("train_ms_per_step", pa.float64()),
         ("test_samples_per_s", pa.float64()),
         ("test_tokens_per_s", pa.float64()),
-        ("machine_shared", pa.bool_()),  # other runs used the machine while this one was timed
-        ("peak_memory_mib", pa.float64()),  # CPU: resident set sampled each epoch; GPU: allocator peak
-        ("energy_nj_per_token", pa.float64()),  # recurrent execution, 45 nm, see harness/metrics.py
+        ("machine_shared", pa.bool_()),  # others used the machine while this run was timed
+        # CPU: resident set sampled each epoch, null for a measurement; GPU: allocator peak
+        ("peak_memory_mib", pa.float64()),
+        (
+            "energy_nj_per_token",
+            pa.float64(),
+        ),  # recurrent execution, 45 nm, see harness/metrics.py; as dense without spikes
         (
             "dense_energy_nj_per_token",
             pa.float64(),
         ),  # the same network with a dense (MAC) mixing layer, no neuron
         ("undetermined", pa.float64()),  # PMBC's undetermined fraction; 0 for exact solvers
+        # measurements of the neuron alone (harness/measurements); null for a trained network
+        ("forward_ms", pa.float64()),  # forward alone; `train_ms_per_step` is forward and backward
+        ("loop_ms_per_step", pa.float64()),  # forward and backward of the plain loop, interleaved in the same process
+        ("times_loop", pa.float64()),  # loop_ms_per_step / train_ms_per_step: above 1 is faster than the loop
+        ("spike_mismatch", pa.float64()),  # fraction of positions whose spike is not the loop's
+        ("iterations", pa.int32()),  # of PMBC, the most of any chunk when certified; null for other solvers
+        ("saved_mib", pa.float64()),  # what one forward keeps for its backward
+        ("pmbc_map", PMBC_MAP),  # one entry a point of the grid
         ("epochs", EPOCHS),
         ("layers", LAYERS),
         ("predictions", PREDICTIONS),

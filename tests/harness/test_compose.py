@@ -273,3 +273,9 @@ def test_a_results_folder_that_cannot_be_written_to_is_one_sentence(place: Any, 
 def test_the_typed_settings_of_one_run_refuse_an_unknown_key_too(composer: Composer) -> None:
     with pytest.raises(UserError, match=r"optim\.rate is not a setting; optim has lr, ssm_lr"):
         composer.settings({"optim.rate": 1})
+
+
+def test_a_measurement_has_settings_of_its_own(composer: Composer) -> None:
+    assert composer.settings({"task": "speed", "task.rounds": 2}).task.rounds == 2
+    with pytest.raises(UserError, match=r"task\.train is not a setting; task has name, batch, length"):
+        composer.settings({"task": "speed", "task.train": 10})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def test_a_run_knows_its_point_its_variant_its_seed_and_its_id(grid: GridOf) -> 
 
 def test_all_tasks_are_an_axis_by_themselves(grid: GridOf) -> None:
     found = grid(grid={"task": "all"})
-    assert [run.settings.task.name for run in found.runs] == list(TASKS)
+    assert [run.settings.task.name for run in found.runs] == list(TASKS), "measurements are none"
     assert set(variants(found)) == {"default"}
 
 
@@ -220,6 +221,34 @@ def test_the_variants_of_the_refractory_ablation_differ_in_nothing_else(ablation
         identity["neuron"] = {key: value for key, value in identity["neuron"].items() if key not in varied}
         rest.append(identity)
     assert all(identity == rest[0] for identity in rest)
+
+
+def test_the_speed_sweep_is_six_methods_at_four_lengths_and_one_map(composer: Composer) -> None:
+    found = grid_of(composer, "speed")
+    axes = [run.plan.axes for run in found.runs]
+    assert Counter(each["task"] for each in axes) == {"speed": 24, "pmbc_map": 1}
+    assert {each["method"] for each in axes} == {"bptt", "sltt", "sdn", "pmbc", "pmbc_m3", "fused"}
+    assert [run.plan.variant for run in found.runs if run.settings.task.name == "pmbc_map"] == ["pmbc / 1024"]
+    assert all(run.settings.task.length == int(run.plan.axes["task.length"]) for run in found.runs)
+    assert set(variants(found)) == set(found.variant_notes), "each says what it is"
+
+
+def test_the_methods_of_the_speed_sweep_are_what_they_are_called(composer: Composer) -> None:
+    runs = grid_of(composer, "speed", "task=speed", "task.length=64").runs
+    settings = {run.plan.axes["method"]: run.settings for run in runs}
+    assert settings.pop("sdn").neuron.name == "sdn"
+    assert {name: each.task.through_time for name, each in settings.items()} == {
+        **dict.fromkeys(settings, True),
+        "sltt": False,
+    }
+    neurons = {name: each.neuron for name, each in settings.items()}
+    assert {name: (n.solver, n.max_iterations, n.detach_reset) for name, n in neurons.items()} == {
+        "bptt": ("sequential", None, False),
+        "sltt": ("sequential", None, True),
+        "pmbc": ("pmbc", None, True),
+        "pmbc_m3": ("pmbc", 3, True),
+        "fused": ("fused", None, True),
+    }
 
 
 @pytest.mark.parametrize("scale", ["laptop", "gpu", "paper"])

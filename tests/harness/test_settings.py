@@ -73,7 +73,9 @@ def changed(run: Settings, key: str) -> Settings:
 
 @pytest.fixture
 def run(tiny: Callable[..., Settings]) -> Settings:
-    return tiny("model.dropout=0.1", "neuron.decay=0.4", "launcher.gpus=1")
+    """Where a default allows no other value by itself, another one."""
+    firing = ("optim.firing_rate_target=0.1", "optim.firing_rate_weight=2", "model.initial_firing_rate=0.2")
+    return tiny("model.dropout=0.1", "neuron.decay=0.4", "launcher.gpus=1", *firing)
 
 
 # --- identity
@@ -115,6 +117,20 @@ def test_an_id_is_12_hexadecimal_digits_and_does_not_depend_on_order_or_spelling
     assert one.run_id() == other.run_id()
     assert len(one.run_id()) == 12
     assert int(one.run_id(), 16) >= 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"firing_rate_weight": 1.0}, "must be set together"),
+        ({"firing_rate_target": 0.1}, "must be set together"),
+        ({"firing_rate_target": 1.1, "firing_rate_weight": 1.0}, r"must be in \[0, 1\] or null, but it is 1\.1"),
+        ({"firing_rate_target": 0.1, "firing_rate_weight": -1.0}, "firing_rate_weight must be a number of at least 0"),
+    ],
+)
+def test_a_firing_rate_penalty_that_makes_no_sense_gets_a_sentence(changes: dict[str, float], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        OptimSettings(**changes)  # type: ignore[arg-type]
 
 
 # --- the way to a worker and back

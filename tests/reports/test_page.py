@@ -77,6 +77,7 @@ def page_of(sweep):
 
 
 MAIN = "Test accuracy, spikes and cost"
+WHEN = ("before", "after")
 FIGURES = (
     "Accuracy against firing rate",
     "Learning curves",
@@ -313,6 +314,51 @@ def test_a_variant_without_firing_rates_is_shown_without_them(page_of):
     (row,) = [row for row in shown.table(MAIN) if row["Variant"] == "fixed"]
     assert row["rate, %"] == "–"  # noqa: RUF001
     assert "Not shown, without a firing rate: fixed." in shown.text
+
+
+NO_SPIKES = {"firing_rate": None, "silent": None, "saturated": None}
+NO_PARAMETERS = {f"{name}_{when}": None for name in ("leak", "threshold", "refractory", "decay") for when in WHEN}
+
+
+def not_spiking(row):
+    """The row of a run whose neurons do not spike and have no parameters."""
+    return row | NO_SPIKES | {"layers": [layer | NO_SPIKES | NO_PARAMETERS for layer in row["layers"]]}
+
+
+def test_neurons_that_do_not_spike_are_left_out_of_firing_rates_and_of_nothing_else(page_of):
+    shown = page_of(
+        details=True, seeds=(0, 1, 2), change=lambda row: not_spiking(row) if "-fixed-" in row["id"] else row
+    )
+    (row,) = [row for row in shown.table(MAIN) if row["Variant"] == "fixed"]
+    assert row["rate, %"] == row["silent, %"] == row["saturated, %"] == "–"  # noqa: RUF001
+    assert "Firing: – where the neurons do not spike" in shown.text  # noqa: RUF001
+    assert shown.text.count("Not shown, without a firing rate: fixed.") == 2
+    labels = {label.split(":")[0]: label for label in shown.attributes("aria-label") if label}
+    assert "fixed" not in labels["Firing rate by layer"]
+    assert "fixed" in labels["Validation accuracy by epoch; at the last epoch"]
+    found = shown.text[shown.text.index("Firing rate compared with none") :]
+    assert not re.search(r"\bfixed", found[: found.index("Accuracy compared with the shortcut")])
+    (row,) = [row for row in shown.table("Paired differences to none") if row["Variant"] == "fixed"]
+    assert list(row.values()).count("–") >= 2  # noqa: RUF001
+    assert "nan" not in shown.text.lower().split()
+
+
+def test_a_baseline_that_does_not_spike_is_compared_in_accuracy_alone(page_of):
+    shown = page_of(details=True, change=lambda row: not_spiking(row) if "-none-" in row["id"] else row)
+    assert "Accuracy compared with none" in shown.text
+    assert "Firing rate compared with" not in shown.text
+    assert "<strong>Firing rate by layer</strong>" in shown.html
+
+
+def test_a_sweep_in_which_no_neuron_spikes_has_no_figure_of_spikes(page_of):
+    shown = page_of(details=True, change=not_spiking)
+    drawn = [figure for figure in FIGURES if f"<strong>{figure}</strong>" in shown.html]
+    assert drawn == ["Learning curves"]
+    assert {row["rate, %"] for row in shown.table(MAIN)} <= {"–", ""}  # noqa: RUF001
+
+
+def test_spiking_neurons_have_no_note_on_neurons_that_do_not(page):
+    assert "do not spike" not in page.text
 
 
 def test_runs_without_epochs_layers_and_predictions_have_a_page(page_of):

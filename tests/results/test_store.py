@@ -69,6 +69,16 @@ def test_columns_that_were_not_measured_are_null_and_the_version_is_written(tmp_
     assert read["test_accuracy"] is None
 
 
+def test_a_measurement_is_read_as_it_was_written(tmp_path):
+    point = {"leak": 0.5, "decay": 0.0, "refractory": 1.0, "input_mean": 0.0, "input_scale": 0.9}
+    found = {"firing_rate": 0.1, "undetermined": [0.3, 0.05], "iterations": 7}
+    write_run(tmp_path, {"id": "a", "status": "done", "task": "pmbc_map", "pmbc_map": [point | found]})
+    write_run(tmp_path, {"id": "b", "status": "done", "task": "speed", "times_loop": 12.5, "iterations": 9})
+    assert read_run(run_path(tmp_path, "a"))["pmbc_map"] == [point | found]
+    speed = read_run(run_path(tmp_path, "b"))
+    assert (speed["times_loop"], speed["iterations"], speed["pmbc_map"]) == (12.5, 9, None)
+
+
 def test_an_unknown_column_is_refused(tmp_path):
     with pytest.raises(KeyError, match="test_acuracy"):
         write_run(tmp_path, row(test_acuracy=0.2))
