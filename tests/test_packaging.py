@@ -25,7 +25,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_the_wheel_carries_configuration_templates_types_and_commands(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    for source in [*ROOT.glob("sweeps/**/*.yaml"), *ROOT.glob("reports/templates/*"), *ROOT.glob("*/py.typed")]:
+    for source in [
+        *ROOT.glob("sweeps/**/*.yaml"),
+        *ROOT.glob("reports/templates/*"),
+        *ROOT.glob("*/py.typed"),
+        *ROOT.glob("models/**/*.safetensors"),
+    ]:
         assert source.relative_to(ROOT).as_posix() in names
     (entry_points,) = (name for name in names if name.endswith("entry_points.txt"))
     text = zipfile.ZipFile(wheel).read(entry_points).decode()

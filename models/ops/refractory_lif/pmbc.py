@@ -17,6 +17,7 @@ chunks, the carried state and the certificate are ours.
 
 from __future__ import annotations
 
+import importlib
 from typing import NamedTuple
 
 import torch
@@ -290,6 +291,25 @@ def _backward(
         total(next_by_current * s),
         refractory * total(filtered_by_current * s),
     )
+
+
+@solve_pmbc.register_kernel("cuda")
+def _(x, leak, threshold, refractory, decay, max_iterations, resolve, *rules):
+    if max_iterations is not None or x.numel() == 0:
+        return solve_pmbc._init_fn(x, leak, threshold, refractory, decay, max_iterations, resolve, *rules)
+    kernels = importlib.import_module("models.ops.refractory_lif.pmbc_triton")
+    parameters = torch.stack((leak, threshold, refractory, decay))
+    spikes, potential, iterations = kernels.solve(x.contiguous(), parameters, Rules(*rules))
+    return spikes, potential, x.new_zeros((), dtype=torch.float64), iterations
+
+
+@_backward.register_kernel("cuda")
+def _(grad, spikes, potential, leak, threshold, refractory, decay, *rules):
+    if grad.numel() == 0:
+        return _backward._init_fn(grad, spikes, potential, leak, threshold, refractory, decay, *rules)
+    kernels = importlib.import_module("models.ops.refractory_lif.pmbc_triton")
+    parameters = torch.stack((leak, threshold, refractory, decay))
+    return kernels.backward(grad.contiguous(), spikes, potential, parameters, Rules(*rules))
 
 
 @solve_pmbc.register_fake
