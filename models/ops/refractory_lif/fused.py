@@ -20,7 +20,7 @@ from torch import Tensor
 
 from models.ops.refractory_lif.parameters import Rules
 
-STEPS_PER_STATE = {"cpu": 64, "cuda": 16}
+STEPS_PER_STATE = {"cpu": 128, "cuda": 16}
 """Device type -> steps between two kept states."""
 
 

@@ -14,19 +14,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from llvmlite import ir
-from numba import njit, prange, types
-from numba.core import cgutils
-from numba.extending import intrinsic
-from numba.np.arrayobj import make_array
+from numba import njit, prange
 from torch import Tensor
 
 from models.ops.refractory_lif.fused import STEPS_PER_STATE, states_like
 from models.ops.refractory_lif.parameters import RESETS, Rules
+from models.ops.simd import BLOCK, load_transposed, prefetch, store_transposed
 from models.ops.surrogate import SURROGATES
 from models.ops.threads import share_threads_with_numba
 
-LANES, TILE = 16, 64
+LANES, TILE = 16, 128
 assert STEPS_PER_STATE["cpu"] == TILE  # written out here, because numba's cache would not notice a change there
 
 _PIECEWISE_QUADRATIC, _ARCTAN, _SIGMOID, _RECTANGULAR, _FAST_SIGMOID = range(len(SURROGATES))
@@ -50,47 +47,43 @@ _SOFT_RESET, _HARD_RESET, _LOWERS, _RAISES, _THROUGH_RESET, _PER_THRESHOLD = (_U
 _kernel: Any = partial(njit, error_model="numpy")  # Python's would check every division
 
 
-@intrinsic
-def _prefetch(_typing, array, row, column):
-    """Ask for the cache line of array[row, column]; nothing waits for it."""
-
-    def generate(context, builder, _signature, arguments):
-        view = make_array(array)(context, builder, arguments[0])
-        place = cgutils.get_item_pointer(context, builder, array, view, arguments[1:])
-        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
-        call = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        builder.call(call, [builder.bitcast(place, byte), word(0), word(3), word(1)])  # read, keep, data
-        return context.get_dummy_value()
-
-    return types.void(array, row, column), generate
-
-
 @_kernel
 def _prefetch_tile(array, first, start):
     """The next tile, while this one is walked: its rows are too many streams for the hardware to foresee."""
     rows, length = array.shape
     for row in range(first, min(first + LANES, rows)):
         for t in range(max(start, 0), min(start + TILE, length), 64 // array.itemsize):
-            _prefetch(array, row, t)  # type: ignore[call-arg]  # numba itself passes the first
+            prefetch(array, row, t)  # type: ignore[call-arg]  # numba itself passes the first
 
 
 @_kernel(inline="always")
+def _in_blocks(array, first, steps):
+    """How many of the steps can be moved in blocks: none where rows are missing."""
+    return steps - steps % BLOCK if first + LANES <= array.shape[0] else 0
+
+
+@_kernel
 def _load(source, tape, plane, first, start, steps):
     """`steps` steps from `start` of LANES rows from `first`; lanes past the last row repeat it."""
-    last = source.shape[0] - 1
-    for lane in range(_WIDTH):
-        row = min(first + np.int64(lane), last)
-        for t in range(steps):
-            tape[plane + _U(t) * _WIDTH + lane] = source[row, start + t]
+    whole = _in_blocks(source, first, steps)
+    for t in range(0, whole, BLOCK):
+        for lane in range(0, LANES, BLOCK):
+            load_transposed(source, first + lane, start + t, tape, plane + _U(t * LANES + lane), _WIDTH)  # type: ignore[call-arg]
+    for lane in range(LANES):
+        row = min(first + lane, source.shape[0] - 1)
+        for t in range(whole, steps):
+            tape[plane + _U(t * LANES + lane)] = source[row, start + t]
 
 
-@_kernel(inline="always")
+@_kernel
 def _store(tape, plane, target, first, start, steps):
+    whole = _in_blocks(target, first, steps)
+    for t in range(0, whole, BLOCK):
+        for lane in range(0, LANES, BLOCK):
+            store_transposed(tape, plane + _U(t * LANES + lane), _WIDTH, target, first + lane, start + t)  # type: ignore[call-arg]
     for lane in range(min(LANES, target.shape[0] - first)):
-        row = first + lane
-        for t in range(steps):
-            target[row, start + t] = tape[plane + _U(t) * _WIDTH + _U(lane)]
+        for t in range(whole, steps):
+            target[first + lane, start + t] = tape[plane + _U(t * LANES + lane)]
 
 
 @_kernel
