@@ -1,7 +1,8 @@
 """`python -m benchmarks.neuron`: the refractory LIF's solvers against each other, SpikingJelly and a plain loop.
 
 Float32, on the CPU with two threads, and on a GPU where there is one. Ours computes the gradients of x and of all four
-parameters. Before anything is timed, spikes and gradients must agree (benchmarks/gate.py). With --save, rows and their
+parameters. Before anything is timed, spikes and gradients must agree (benchmarks/gate.py). The process keeps its memory
+as the harness's workers do. With --save, rows and their
 environment go to results/measured/neuron_cpu.parquet and neuron_gpu.parquet.
 """
 
@@ -9,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -23,7 +26,7 @@ from rich.table import Table
 from benchmarks import sections
 from benchmarks.cases import Case
 from benchmarks.sections import BOTH, FORWARD, PEER, Row
-from harness.environment import code_version, environment
+from harness.environment import KEEP_MEMORY, code_version, environment
 
 MEASURED = Path(__file__).resolve().parent.parent / "results" / "measured"
 THREADS = 2
@@ -142,6 +145,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--save", action="store_true", help=f"write {MEASURED.parent.name}/{MEASURED.name}/")
     options = parser.parse_args()
+    if not KEEP_MEMORY.keys() <= os.environ.keys():  # glibc reads them when a process starts
+        os.execve(sys.executable, sys.orig_argv, {**os.environ, **KEEP_MEMORY})
     torch.set_num_threads(THREADS)
     run(torch.device("cpu"), options.rounds, options.save)
     if torch.cuda.is_available():

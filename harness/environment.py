@@ -13,6 +13,14 @@ import torch
 
 from harness.streams import STREAMS
 
+KEEP_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
+    "MALLOC_TRIM_THRESHOLD_": str(4 * 2**30),
+    "MALLOC_TOP_PAD_": str(64 * 2**20),
+}
+"""Environment variables for processes that train: without them glibc gives each step's tensors back to the system and
+faults them in again at the next step."""
+
 LIBRARIES = ("torch", "numpy", "numba", "hydra-core", "submitit", "pyarrow")
 
 

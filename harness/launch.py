@@ -20,6 +20,7 @@ from typing import Any, Literal
 import submitit
 import torch
 
+from harness.environment import KEEP_MEMORY
 from harness.errors import UserError
 from harness.run import Job, execute, forget_if_abandoned, progress_path, record_failure
 from harness.settings import LauncherSettings
@@ -135,10 +136,7 @@ def _worker_environment() -> Iterator[None]:
         # workers import this very code, whatever folder they start in (it may have a models/ of its own)
         "PYTHONSAFEPATH": "1",
         "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH")))),
-        # glibc would give each step's tensors back to the system and fault them in again at the next step
-        "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
-        "MALLOC_TRIM_THRESHOLD_": str(4 * 2**30),
-        "MALLOC_TOP_PAD_": str(64 * 2**20),
+        **KEEP_MEMORY,
     }
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)

@@ -10,27 +10,34 @@ import psutil
 import torch
 
 CPU = torch.device("cpu")
+COLD_MATTERS_BELOW_MS = 100.0
 CLOCK_S = 0.05  # processor time is counted in hundredths of a second, by clocks that are read one after the other
 
 
 def interleaved_medians(
     candidates: Mapping[str, Callable[[], object]], rounds: int, device: torch.device = CPU
 ) -> dict[str, float]:
-    """Median milliseconds of each candidate over `rounds` rounds in which each runs once, after one warm-up.
+    """Median milliseconds of each candidate over `rounds` rounds in which each has one timed call.
 
-    A GPU is waited for before the clock is read.
+    An untimed round comes first, and an untimed call before every timed one that is short: after another candidate's
+    turn caches and threads are cold, which a training step's neuron does not find.
     """
-    times: dict[str, list[float]] = {name: [] for name in candidates}
-    for candidate in candidates.values():
-        candidate()
+    times = {name: [_milliseconds(candidate, device)] for name, candidate in candidates.items()}
     for _ in range(rounds):
         for name, candidate in candidates.items():
-            wait_for(device)
-            started = time.perf_counter()
-            candidate()
-            wait_for(device)
-            times[name].append(1e3 * (time.perf_counter() - started))
-    return {name: statistics.median(values) for name, values in times.items()}
+            if times[name][-1] < COLD_MATTERS_BELOW_MS:
+                candidate()
+            times[name].append(_milliseconds(candidate, device))
+    return {name: statistics.median(values[1:]) for name, values in times.items()}
+
+
+def _milliseconds(candidate: Callable[[], object], device: torch.device) -> float:
+    """Of one call; a GPU is waited for before the clock is read."""
+    wait_for(device)
+    started = time.perf_counter()
+    candidate()
+    wait_for(device)
+    return 1e3 * (time.perf_counter() - started)
 
 
 class Contention:
