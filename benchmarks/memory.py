@@ -2,11 +2,12 @@
 
 `python -m benchmarks.memory SOLVER BATCH CHANNELS LENGTH` prints, in sizes of the input, the peak of the resident set
 less input, incoming gradient, output and returned gradients. It runs in a process of its own, because a peak cannot
-be measured twice.
+be measured twice, and without the settings that make a process keep freed memory.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,14 +16,15 @@ import psutil
 import torch
 
 from benchmarks.cases import Case, Pass, both, spikingjelly_both
+from harness.environment import KEEP_MEMORY
 
 
 def beyond_input_and_output(candidate: str, case: Case) -> float:
     """Measured in a new process, in sizes of the input; `candidate` is a solver or `spikingjelly`."""
     words = [candidate, *(str(size) for size in (case.batch, case.channels, case.length))]
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.memory", *words], check=True, capture_output=True, text=True
-    )
+    environment = {name: value for name, value in os.environ.items() if name not in KEEP_MEMORY}
+    command = [sys.executable, "-m", "benchmarks.memory", *words]
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     return float(done.stdout)
 
 

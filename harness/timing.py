@@ -10,25 +10,32 @@ import psutil
 import torch
 
 CPU = torch.device("cpu")
-COLD_MATTERS_BELOW_MS = 100.0
+TURN_MS = 30.0
 CLOCK_S = 0.05  # processor time is counted in hundredths of a second, by clocks that are read one after the other
 
 
 def interleaved_medians(
     candidates: Mapping[str, Callable[[], object]], rounds: int, device: torch.device = CPU
 ) -> dict[str, float]:
-    """Median milliseconds of each candidate over `rounds` rounds in which each has one timed call.
+    """Median milliseconds of one call of each candidate, over `rounds` rounds in which each has one turn.
 
-    An untimed round comes first, and an untimed call before every timed one that is short: after another candidate's
-    turn caches and threads are cold, which a training step's neuron does not find.
+    A turn is as many calls as fill `TURN_MS`, at least one, and counts with the median of the later half of them:
+    after another candidate's turn, caches and threads are cold at first. An untimed round comes before.
     """
-    times = {name: [_milliseconds(candidate, device)] for name, candidate in candidates.items()}
+    for candidate in candidates.values():
+        candidate()
+    turns: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(rounds):
         for name, candidate in candidates.items():
-            if times[name][-1] < COLD_MATTERS_BELOW_MS:
-                candidate()
-            times[name].append(_milliseconds(candidate, device))
-    return {name: statistics.median(values[1:]) for name, values in times.items()}
+            turns[name].append(_turn(candidate, device))
+    return {name: statistics.median(values) for name, values in turns.items()}
+
+
+def _turn(candidate: Callable[[], object], device: torch.device) -> float:
+    calls = [_milliseconds(candidate, device)]
+    while sum(calls) < TURN_MS:
+        calls.append(_milliseconds(candidate, device))
+    return statistics.median(calls[len(calls) // 2 :])
 
 
 def _milliseconds(candidate: Callable[[], object], device: torch.device) -> float:

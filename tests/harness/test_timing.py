@@ -1,21 +1,23 @@
-"""What is compared takes turns, and short calls are timed warm."""
+"""What is compared takes turns, and short calls fill theirs."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import groupby
 
-from harness.timing import COLD_MATTERS_BELOW_MS, interleaved_medians
+from harness.timing import TURN_MS, interleaved_medians
 
 
-def test_candidates_take_turns_and_short_ones_are_warmed_each_time() -> None:
+def test_candidates_take_turns_and_short_ones_are_called_until_theirs_is_full() -> None:
     calls: list[str] = []
 
-    def candidate(name: str, seconds: float) -> Callable[[], None]:
-        return lambda: (calls.append(name), time.sleep(seconds))[1]
+    def candidate(name: str, ms: float) -> Callable[[], None]:
+        return lambda: (calls.append(name), time.sleep(1e-3 * ms))[1]
 
-    long = 1.2e-3 * COLD_MATTERS_BELOW_MS
-    medians = interleaved_medians({"short": candidate("short", 0.001), "long": candidate("long", long)}, rounds=2)
-    assert calls == ["short", "long", *["short", "short", "long"] * 2]
-    assert 1 <= medians["short"] < medians["long"]
-    assert medians["long"] >= 1e3 * long
+    medians = interleaved_medians({"short": candidate("short", 1), "long": candidate("long", 1.2 * TURN_MS)}, rounds=2)
+    turns = [(name, len(list(group))) for name, group in groupby(calls)]
+    assert [name for name, _ in turns] == ["short", "long"] * 3  # the first round is not timed
+    assert [count for name, count in turns if name == "long"] == [1, 1, 1]
+    assert all(count > 1 for name, count in turns[2:] if name == "short")
+    assert 1 <= medians["short"] < TURN_MS < medians["long"]
