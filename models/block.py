@@ -5,7 +5,7 @@ Source: arXiv 2410.17268 and its sister arXiv 2408.14909; the placement of the n
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor, nn
 from torch.nn.functional import glu
@@ -70,6 +70,15 @@ class Block(nn.Module):
             self.observer.add(membrane_input.detach(), spikes, mask, self.neuron.undetermined)
         x = x + glu(self.mixing(self.dropout(spikes)), dim=1)
         return x if self.prenorm else self.norm(x, mask)
+
+    def step(self, x: Tensor, state: tuple[Any, Any] | None) -> tuple[Tensor, tuple[Any, Any]]:
+        """One time step of `forward` in evaluation mode: x [B, H] -> [B, H]; state of SSM and neuron, None at first."""
+        ssm_state, neuron_state = (None, None) if state is None else state
+        drive = self.norm(x[..., None], None)[..., 0] if self.prenorm else x
+        membrane_input, ssm_state = self.ssm.step(drive, ssm_state)
+        spikes, neuron_state = self.neuron.step(membrane_input, neuron_state)
+        x = x + glu(self.mixing(spikes[..., None]), dim=1)[..., 0]
+        return x if self.prenorm else self.norm(x[..., None], None)[..., 0], (ssm_state, neuron_state)
 
     def operations_per_step(self) -> Operations:
         """Norm, SSM, neuron, mixing (an accumulate for each spike and output) and gate, for one token."""

@@ -7,7 +7,7 @@ Encoder, blocks, mean over the real tokens, linear head. Source: arXiv 2410.1726
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -71,6 +71,14 @@ def real_tokens(tokens: Tensor, lengths: Tensor) -> Tensor:
     return (steps < lengths[:, None])[:, None]
 
 
+class StreamState(NamedTuple):
+    """What a classifier carries from one time step to the next."""
+
+    blocks: list[Any]
+    total: Tensor | float  # sum over steps of what the head averages, [B, H]
+    steps: int
+
+
 class Classifier(nn.Module):
     """Token sequences [B, L] -> class scores [B, classes]."""
 
@@ -110,6 +118,26 @@ class Classifier(nn.Module):
         if self.final_norm is not None:
             x = self.final_norm(x, mask)
         return self.head((x * mask).sum(-1) / lengths[:, None])  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def step(self, tokens: Tensor, state: StreamState | None) -> tuple[Tensor, StreamState]:
+        """One time step: tokens [B] -> the scores [B, classes] of the sequence up to here; start with `state=None`.
+
+        What `forward` gives in evaluation mode, up to rounding (which may flip a spike at its threshold). Raises
+        ValueError for a network in training mode, a bidirectional one, or a neuron that cannot be streamed.
+        """
+        if self.training:
+            raise ValueError("Only a network in evaluation mode can be streamed; call its .eval() first.")
+        state = state or StreamState([None] * len(self.blocks), 0.0, 0)
+        x = self.encoder(tokens)
+        states = []
+        for block, before in zip(self.blocks, state.blocks, strict=True):
+            x, after = block.step(x, before)  # type: ignore[operator]
+            states.append(after)
+        if self.final_norm is not None:
+            x = self.final_norm(x[..., None])[..., 0]
+        state = StreamState(states, state.total + x, state.steps + 1)
+        return self.head(state.total / state.steps), state
 
     @property
     def neurons(self) -> list[Neuron]:

@@ -9,6 +9,7 @@ loss and the optimiser's settings (Adam, one warm-up and cosine cycle) are ours.
 
 from __future__ import annotations
 
+import argparse
 import math
 import uuid
 from pathlib import Path
@@ -105,8 +106,13 @@ def _other_inputs(white: Tensor) -> dict[str, Tensor]:
     }
 
 
-def main(seeds: int = 4) -> None:
+def main() -> None:
     """Train, choose, measure, print, and write the network's file."""
+    parser = argparse.ArgumentParser("models.neurons.train_sdn", description=__doc__.split("\n")[0])
+    parser.add_argument("--seeds", type=int, default=4, help="how many networks are trained, the best being kept")
+    parser.add_argument("--out", type=Path, default=NETWORK_FILE, help="the file to write")
+    options = parser.parse_args()
+    seeds: int = options.seeds
     recipe, validation = Recipe(), white_input(1024, 2048, VALIDATION)
     trained = {seed: train(seed, recipe)[0] for seed in range(seeds)}
     errors = {seed: spike_error(network, validation) for seed, network in trained.items()}
@@ -127,7 +133,7 @@ def main(seeds: int = 4) -> None:
         "threshold": 1.0,
         **recipe._asdict(),
     }
-    save(trained[best], NETWORK_FILE, {name: str(value) for name, value in numbers.items()})
+    save(trained[best], options.out, {name: str(value) for name, value in numbers.items()})
 
 
 if __name__ == "__main__":

@@ -89,11 +89,15 @@ class S4D(nn.Module):
         """A, B and dt."""
         return [self.log_dt, self.log_decay, self.frequency, self.b]
 
+    def _discretised(self) -> tuple[Tensor, Tensor]:
+        """A times the step size, and B by zero-order hold, both [H, N/2]."""
+        a = torch.complex(-self.log_decay.exp(), self.frequency)
+        dt_a = self.log_dt.exp()[:, None] * a
+        return dt_a, torch.view_as_complex(self.b) * torch.expm1(dt_a) / a
+
     def kernels(self, length: int) -> Tensor:
         """The convolution kernels, [directions, H, L]."""
-        a = torch.complex(-self.log_decay.exp(), self.frequency)  # [H, N/2]
-        dt_a = self.log_dt.exp()[:, None] * a
-        discrete_b = torch.view_as_complex(self.b) * torch.expm1(dt_a) / a  # zero-order hold
+        dt_a, discrete_b = self._discretised()
         steps = torch.arange(length, device=dt_a.device)
         vandermonde = torch.exp(dt_a[..., None] * steps)  # [H, N/2, L]
         weights = torch.view_as_complex(self.c) * discrete_b
@@ -114,6 +118,21 @@ class S4D(nn.Module):
         none = torch.zeros_like(causal)
         past, future = causal_convolution(x[:, None], torch.stack((causal, none)), torch.stack((none, ahead))).unbind(1)
         return torch.cat((past + self.d[:, None] * x, future), 1)
+
+    def step(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """One time step of `forward` by recurrence: x [B, H] -> [B, H]; state [B, H, N/2], None at the start.
+
+        Raises ValueError for a bidirectional layer, which needs the steps to come.
+        """
+        if self.bidirectional:
+            raise ValueError(
+                "A bidirectional network looks ahead and cannot be streamed; set model.bidirectional=false and train "
+                "that, or give the whole sequence."
+            )
+        dt_a, discrete_b = self._discretised()
+        state = discrete_b * x[..., None] + (0 if state is None else torch.exp(dt_a) * state)
+        y = 2 * (torch.view_as_complex(self.c)[0] * state).real.sum(-1)
+        return y + self.d * x, state
 
     def multiplications_per_step(self) -> int:
         """Real multiply-accumulates of one time step in recurrent form.

@@ -169,6 +169,26 @@ def test_each_direction_has_neurons_of_its_own_and_mixing_takes_both() -> None:
     assert [layer.rates.shape for layer in layers] == [(24,), (24,)]
 
 
+@pytest.mark.parametrize("norm", ["batch", "layer"])
+@pytest.mark.parametrize("prenorm", [False, True])
+def test_streaming_gives_the_scores_of_the_sequence_so_far(norm: str, prenorm: bool) -> None:
+    net = network(replace(CAUSAL, norm=norm, prenorm=prenorm)).double().eval()
+    sequence, state = tokens(3, 150), None
+    for t in range(150):
+        scores, state = net.step(sequence[:, t], state)
+        if t in (0, 70, 149):
+            torch.testing.assert_close(scores, net(sequence[:, : t + 1], torch.full((3,), t + 1)))
+
+
+@pytest.mark.parametrize(
+    ("model", "training", "sentence"),
+    [(MODEL, False, "set model.bidirectional=false"), (CAUSAL, True, r"call its \.eval\(\) first")],
+)
+def test_a_network_that_cannot_be_streamed_says_so(model: ModelSettings, training: bool, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        network(model).train(training).step(tokens(2, 1)[:, 0], None)
+
+
 @pytest.mark.parametrize("model", [MODEL, APART], ids=["summed", "spikes_per_direction"])
 def test_parameter_groups_have_the_documented_rates_and_decays(model: ModelSettings) -> None:
     net = network(model, decay_trainable=True, leak_trainable=True)
