@@ -96,12 +96,26 @@ def test_the_neuron_of_the_documentation_takes_under_25_lines_and_trains(
     assert torch.equal(torch.stack(spikes, -1), network.neurons[0](x))
 
 
+def measured(candidate: str, phase: str, length: int) -> float:
+    frame = pd.read_parquet(ROOT / "results" / "measured" / "neuron_cpu.parquet")
+    rows = frame[(frame["section"] == "against SpikingJelly") & (frame["candidate"] == candidate)]
+    rows = rows[(rows["length"] == length) & (rows["pass"] == phase)]
+    return float(rows["ratio"].iloc[0])
+
+
 def test_the_readmes_speed_is_the_measured_one() -> None:
     (stated,) = re.findall(r"the fused solver is (\d+) times as fast", (ROOT / "README.md").read_text())
-    frame = pd.read_parquet(ROOT / "results" / "measured" / "neuron_cpu.parquet")
-    rows = frame[(frame["section"] == "against SpikingJelly") & (frame["candidate"] == "fused")]
-    rows = rows[(rows["length"] == 4096) & (rows["pass"] == "forward + backward")]
-    assert round(float(rows["ratio"].iloc[0])) == int(stated)
+    assert round(measured("fused", "forward + backward", 4096)) == int(stated)
+
+
+def test_the_performance_pages_speeds_are_the_measured_ones() -> None:
+    page = (ROOT / "docs" / "performance.md").read_text()
+    rows = re.findall(r"^\| ([0-9,]+) \| (\d+) \| (\d+) \| ([0-9.]+) \| ([0-9.]+) \|$", page, re.MULTILINE)
+    assert [row[0] for row in rows] == ["1,024", "4,096", "8,192"]
+    for length, *stated in rows:
+        at, both = int(length.replace(",", "")), "forward + backward"
+        fused = [f"{measured('fused', phase, at):.0f}" for phase in ("forward", both)]
+        assert stated == [*fused, *(f"{measured(solver, both, at):.1f}" for solver in ("pmbc", "sequential"))]
 
 
 def test_the_python_example_of_the_readme_runs() -> None:
