@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from models.ops.refractory_lif.fused import STEPS_PER_STATE
 from models.ops.refractory_lif.parameters import RESETS, Rules
 from models.ops.refractory_lif.pmbc import RESOLUTIONS
 from models.ops.surrogate import SURROGATES
@@ -59,10 +60,21 @@ def _check_pmbc(rules: Rules) -> None:
 
 
 def choose_solver(options: Options, x: Tensor) -> str:
-    """`options.solver`, or for `auto` the fastest that can do what is asked (python -m benchmarks.neuron)."""
+    """`options.solver`, or for `auto` the fastest that can do what is asked (python -m benchmarks.neuron).
+
+    Raises ValueError when x is on a device that the solver asked for has no kernel for.
+    """
+    has_kernels = x.device.type in STEPS_PER_STATE
+    if options.solver == "fused" and not has_kernels:
+        raise ValueError(
+            f"solver='fused' has kernels for {' and '.join(STEPS_PER_STATE)}, but x is on {x.device}; use 'pmbc', "
+            "'sequential' or 'auto'."
+        )
     if options.solver != "auto":
         return options.solver
-    return "fused" if options.max_iterations is None else "pmbc"
+    if options.max_iterations is None and has_kernels:
+        return "fused"
+    return "pmbc" if options.rules.reset != "hard" and options.rules.detach_reset else "sequential"
 
 
 @functools.cache
