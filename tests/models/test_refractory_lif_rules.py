@@ -1,4 +1,4 @@
-"""Under every rule (reset soft, none or hard; a current that lowers the potential or raises the threshold) solvers agree."""
+"""Under every rule (reset soft, none or hard; a current lowers the potential or raises the threshold) solvers agree."""
 
 from __future__ import annotations
 
