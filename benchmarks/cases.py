@@ -26,6 +26,11 @@ class Case:
     length: int
     device: str = "cpu"
 
+    @property
+    def elements(self) -> int:
+        """B * H * L."""
+        return self.batch * self.channels * self.length
+
     @cached_property
     def x(self) -> Tensor:
         """Standard deviation 0.9, which makes the neuron fire at about 10 % of the steps."""

@@ -31,6 +31,7 @@ from harness.environment import KEEP_MEMORY, code_version, environment
 MEASURED = Path(__file__).resolve().parent.parent / "results" / "measured"
 THREADS = 2
 SOLVERS = ("sequential", "pmbc", "fused")
+BYTES_PER_ELEMENT = 100  # of GPU memory, with the gate's float64 copies
 
 
 class Target(NamedTuple):
@@ -81,9 +82,13 @@ def measure_gpu(rounds: int) -> Iterator[Row]:
         return Case(batch, channels, length, "cuda")
 
     peer = [case(8, rows // 8, length) for rows in (512, 4096, 65_536) for length in (1024, 4096, 16_384)]
+    peer.sort(key=lambda size: size.elements)
     few = [case(1, rows, length) for rows in (1, 16, 64, 256) for length in (16_384, 65_536)]
+    fitting = [size for size in peer if BYTES_PER_ELEMENT * size.elements < torch.cuda.mem_get_info()[0]]
+    for size in peer[len(fitting) :]:
+        Console().print(f"Left out, because the device's memory is too small: {size}.")
     return chain(
-        sections.against_spikingjelly(peer, ("fused",), rounds),
+        sections.against_spikingjelly(fitting, ("fused",), rounds),
         sections.against_loop([case(64, 64, 1024), case(64, 64, 8192)], 2),
         sections.bandwidth(case(256, 256, 4096), rounds),
         sections.choices(few, rounds),

@@ -19,15 +19,7 @@ import torch
 from torch import Tensor
 
 from models.ops.refractory_lif.parameters import Rules
-
-STEPS_PER_STATE = {"cpu": 128, "cuda": 16}
-"""Device type -> steps between two kept states."""
-
-
-def states_like(x: Tensor) -> Tensor:
-    """Room for the states of x [B, H, L]."""
-    steps = STEPS_PER_STATE.get(x.device.type, STEPS_PER_STATE["cpu"])
-    return x.new_empty((x.shape[2] + steps - 1) // steps, 2, x.shape[0] * x.shape[1])
+from models.ops.refractory_lif.states import states_like
 
 
 def _kernels(x: Tensor) -> Any:

@@ -17,8 +17,8 @@ import torch
 from numba import njit, prange
 from torch import Tensor
 
-from models.ops.refractory_lif.fused import STEPS_PER_STATE, states_like
 from models.ops.refractory_lif.parameters import RESETS, Rules
+from models.ops.refractory_lif.states import STEPS_PER_STATE, states_like
 from models.ops.simd import BLOCK, load_transposed, prefetch, store_transposed
 from models.ops.surrogate import SURROGATES
 from models.ops.threads import share_threads_with_numba

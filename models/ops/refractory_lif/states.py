@@ -1,0 +1,14 @@
+"""The states that the fused solver keeps for its backward."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+STEPS_PER_STATE = {"cpu": 128, "cuda": 16}
+"""Device type -> steps between two kept states; the devices that the fused solver has kernels for."""
+
+
+def states_like(x: Tensor) -> Tensor:
+    """Room for the states of x [B, H, L]."""
+    steps = STEPS_PER_STATE.get(x.device.type, STEPS_PER_STATE["cpu"])
+    return x.new_empty((x.shape[2] + steps - 1) // steps, 2, x.shape[0] * x.shape[1])
