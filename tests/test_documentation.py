@@ -118,6 +118,17 @@ def test_the_performance_pages_speeds_are_the_measured_ones() -> None:
         assert stated == [*fused, *(f"{measured(solver, both, at):.1f}" for solver in ("pmbc", "sequential"))]
 
 
+def test_the_performance_pages_memory_length_and_choice_are_the_measured_ones() -> None:
+    page = (ROOT / "docs" / "performance.md").read_text()
+    frame = pd.read_parquet(ROOT / "results" / "measured" / "neuron_cpu.parquet")
+    memory = frame[frame["section"] == "memory"].set_index("candidate")["ratio"]
+    assert f"(SpikingJelly: {memory['spikingjelly']:.1f}) | {memory['fused']:.2f} |" in page
+    lengths = frame[frame["section"] == "length"]["ms"]
+    assert f"from 1,024 to 65,536 | {lengths.max() / lengths.min():.2f} |" in page
+    auto = frame[(frame["section"] == "choice") & (frame["candidate"] == "auto")]["ratio"]
+    assert f"of its speed | {auto.min():.2f} |" in page
+
+
 def test_the_python_example_of_the_readme_runs() -> None:
     (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     subprocess.run([sys.executable, "-c", example], cwd=ROOT, check=True)

@@ -96,8 +96,8 @@ def _store(target, columns, inside, start, length, width: tl.constexpr):
 
 
 @triton.jit
-def _neuron(parameters, row, channels):
-    """leak, threshold, refractory, decay, each [ROWS]."""
+def parameters_of(parameters, row, channels):
+    """leak, threshold, refractory, decay of a row or, each [ROWS], of several."""
     place = parameters + row % channels
     leak, threshold = tl.load(place), tl.load(place + channels)
     return leak, threshold, tl.load(place + 2 * channels), tl.load(place + 3 * channels)
@@ -143,7 +143,7 @@ def _forward_kernel(
     inside = row < rows
     places = row.to(tl.int64)[:, None] * length + tl.arange(0, width)[None, :]
     state = states + row
-    neuron = _neuron(parameters, row, channels)
+    neuron = parameters_of(parameters, row, channels)
     membrane, current = tl.zeros_like(neuron[0]), tl.zeros_like(neuron[0])
     ahead = _load(x + places, inside, 0, length, width)
     for start in range(0, length, STEPS):
@@ -246,7 +246,7 @@ def _backward_kernel(
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     inside = row < rows
     places = row.to(tl.int64)[:, None] * length + tl.arange(0, width)[None, :]
-    neuron = _neuron(parameters, row, channels)
+    neuron = parameters_of(parameters, row, channels)
     adjoints = (tl.zeros_like(neuron[0]), tl.zeros_like(neuron[0]))
     zero = tl.zeros_like(neuron[0]).to(tl.float64)
     totals = (zero, zero, zero, zero, zero)  # thousands of float32 terms would lose digits

@@ -17,7 +17,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from models.ops.refractory_lif.fused_triton import density
+from models.ops.refractory_lif.fused_triton import density, parameters_of
 from models.ops.refractory_lif.parameters import Rules
 
 CHUNK = tl.constexpr(128)  # steps; a power of two
@@ -63,14 +63,6 @@ def _inhibited(drive, s, leak, reset, refractory, decay, current, raises: tl.con
 
 
 @triton.jit
-def _neuron(parameters, row, channels):
-    """leak, threshold, refractory, decay of a row."""
-    place = parameters + row % channels
-    leak, threshold = tl.load(place), tl.load(place + channels)
-    return leak, threshold, tl.load(place + 2 * channels), tl.load(place + 3 * channels)
-
-
-@triton.jit
 def _earlier(source, step, delay: tl.constexpr, length):
     """What `source` holds `delay` steps before each `step`, zero where there is no such step."""
     return tl.load(source + step - delay, mask=(step >= delay) & (step < length), other=0.0)
@@ -81,7 +73,7 @@ def _certify_kernel(
     x, parameters, spikes, potentials, iterations, channels, length, resets: tl.constexpr, raises: tl.constexpr
 ):
     row = tl.program_id(0)
-    leak, threshold, refractory, decay = _neuron(parameters, row, channels)
+    leak, threshold, refractory, decay = parameters_of(parameters, row, channels)
     reset = threshold if resets else 0.0 * threshold
     membrane, current = 0.0 * leak, 0.0 * leak
     begin = row.to(tl.int64) * length
@@ -124,7 +116,7 @@ def _backward_kernel(
     spread: tl.constexpr,
 ):
     row, rows = tl.program_id(0), tl.num_programs(0)
-    leak, threshold, refractory, decay = _neuron(parameters, row, channels)
+    leak, threshold, refractory, decay = parameters_of(parameters, row, channels)
     reset = threshold if resets else 0.0 * threshold
     begin = row.to(tl.int64) * length
     next_u, next_current, next_trace, next_past = 0.0 * leak, 0.0 * leak, 0.0 * leak, 0.0 * leak
