@@ -63,7 +63,7 @@ def forward(case: Case, solver: str) -> Pass:
     """Our neuron in inference."""
 
     def run() -> None:
-        with torch.no_grad():
+        with torch.inference_mode():
             refractory_lif(case.x, *case.parameters, solver=solver)
 
     return run
@@ -100,7 +100,7 @@ def spikingjelly_forward(case: Case) -> Pass:
     x, node = case.x.movedim(-1, 0).contiguous(), spikingjelly_node()
 
     def run() -> None:
-        with torch.no_grad():
+        with torch.inference_mode():
             spikingjelly_spikes(x, node)
 
     return run

@@ -9,12 +9,13 @@ difference of any other row lies within the tolerance.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from models.ops.refractory_lif.parameters import Parameters, Rules
+from models.ops.refractory_lif.parameters import Rules
 from models.ops.refractory_lif.sequential import potential_given_spikes
 
 
@@ -25,7 +26,7 @@ class Agreement(NamedTuple):
     flips: int  # of these, decided the other way than in float64
 
 
-def rounding_tolerance(x: Tensor, spikes: Tensor, parameters: Parameters, dtype: torch.dtype) -> Tensor:
+def rounding_tolerance(x: Tensor, spikes: Tensor, parameters: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
     """How far rounding in `dtype` may move each potential [B, H, L]; arguments in float64.
 
     Each step rounds sums no larger than the accumulated |x| and kappa * s; the membrane passes these errors on. No
@@ -41,7 +42,7 @@ def rounding_tolerance(x: Tensor, spikes: Tensor, parameters: Parameters, dtype:
 
 
 def assert_agreement(
-    x: Tensor, parameters: Parameters, spikes: Tensor, potential: Tensor, rules: Rules = Rules()
+    x: Tensor, parameters: Sequence[Tensor], spikes: Tensor, potential: Tensor, rules: Rules = Rules()
 ) -> Agreement:
     """Raise AssertionError, naming the first position, unless spikes and potentials [B, H, L] are right for x."""
     if spikes.numel() == 0:

@@ -6,13 +6,15 @@ import numba
 import torch
 
 
-def share_threads_with_numba() -> None:
-    """Let numba's parallel kernels use as many threads as torch does. Call it before each.
+def share_threads_with_numba() -> int:
+    """Let numba's parallel kernels use as many threads as torch does, and say how many. Call it before each.
 
     The two count apart; worse, when numba starts its threads it sets OpenMP's count, which is torch's too: a process
     limited to one thread would from then on run torch on all cores.
     """
     threads = torch.get_num_threads()
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+    shared: int = min(threads, numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+    numba.set_num_threads(shared)
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
+    return shared

@@ -104,11 +104,11 @@ def test_it_can_be_used_twice_in_one_graph(solver: str) -> None:
 
 
 def test_custom_operators_pass_torchs_own_check() -> None:
-    x = gaussian(2, 3, 40).requires_grad_()
+    x, parameters = gaussian(2, 3, 40).requires_grad_(), torch.stack(columns(3)).detach().requires_grad_()
     for keep_potential in (False, True):
-        torch.library.opcheck(solve_fused, (x, *columns(3), keep_potential, *Rules()))
-    torch.library.opcheck(solve_pmbc, (x, *columns(3), None, "midpoint", *Rules()))
-    torch.library.opcheck(solve_pmbc, (x, *columns(3), 3, "midpoint", *Rules()))
+        torch.library.opcheck(solve_fused, (x, parameters, keep_potential, *Rules()))
+    torch.library.opcheck(solve_pmbc, (x, parameters, None, "midpoint", *Rules()))
+    torch.library.opcheck(solve_pmbc, (x, parameters, 3, "midpoint", *Rules()))
 
 
 @pytest.mark.parametrize("solver", ["pmbc", "fused"])
@@ -132,8 +132,17 @@ def test_floats_and_tensors_mean_the_same() -> None:
     assert torch.equal(refractory_lif(x, *VALUES), refractory_lif(x, *(torch.tensor(value) for value in VALUES)))
 
 
-def test_the_fused_solver_does_not_depend_on_the_number_of_threads() -> None:
-    inputs = [gaussian(3, 7, 100).requires_grad_(), *columns(7)]
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_inference_mode_gives_the_same_spikes(solver: str) -> None:
+    x = gaussian(2, 3, 40)
+    expected = refractory_lif(x, *VALUES, solver=solver)
+    with torch.inference_mode():
+        assert torch.equal(refractory_lif(x, *VALUES, solver=solver), expected)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 16, 17, 33, 48, 64, 70])
+def test_the_fused_solver_does_not_depend_on_the_number_of_threads(rows: int) -> None:
+    inputs = [gaussian(3, rows, 150).requires_grad_(), *columns(rows)]
 
     def run(threads: int) -> tuple[Tensor, ...]:
         torch.set_num_threads(threads)

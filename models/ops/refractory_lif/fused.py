@@ -29,71 +29,56 @@ def _kernels(x: Tensor) -> Any:
     return importlib.import_module("models.ops.refractory_lif.fused_triton")
 
 
-@torch.library.custom_op("spike_ssm::refractory_lif_fused", mutates_args=())
-def solve_fused(
-    x: Tensor,
-    leak: Tensor,
-    threshold: Tensor,
-    refractory: Tensor,
-    decay: Tensor,
-    keep_potential: bool,
-    reset: str,
-    raises_threshold: bool,
-    surrogate: str,
-    surrogate_width: float,
-    detach_reset: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Spikes [B, H, L], potentials [B, H, L] (or [0, H, L]) and states of x, float32 or float64; parameters [H]."""
-    rules = Rules(reset, raises_threshold, surrogate, surrogate_width, detach_reset)
+_RULES = "str reset, bool raises_threshold, str surrogate, float surrogate_width, bool detach_reset"
+_DEVICES = ("CPU", "CUDA")
+
+# Defined from schemas, not by torch.library.custom_op, whose wrapper takes as long as a short sequence.
+torch.library.define(
+    "spike_ssm::refractory_lif_fused",
+    f"(Tensor x, Tensor parameters, bool keep_potential, {_RULES}) -> (Tensor, Tensor, Tensor)",
+)
+torch.library.define(
+    "spike_ssm::refractory_lif_fused_backward",
+    f"(Tensor grad, Tensor x, Tensor states, Tensor parameters, {_RULES}) -> (Tensor, Tensor)",
+)
+solve_fused = torch.ops.spike_ssm.refractory_lif_fused.default
+_backward = torch.ops.spike_ssm.refractory_lif_fused_backward.default
+
+
+@torch.library.impl("spike_ssm::refractory_lif_fused", _DEVICES)
+def _(x, parameters, keep_potential, *rules):
     if x.numel() == 0:
-        return x.new_empty(x.shape), x.new_empty(x.shape if keep_potential else (0, *x.shape[1:])), states_like(x)
-    parameters = torch.stack((leak, threshold, refractory, decay))
-    return _kernels(x).forward(x.contiguous(), parameters, rules, keep_potential)  # type: ignore[no-any-return]
+        return _like_outputs(x, parameters, keep_potential)
+    return _kernels(x).forward(x.contiguous(), parameters, Rules(*rules), keep_potential)
 
 
-@torch.library.custom_op("spike_ssm::refractory_lif_fused_backward", mutates_args=())
-def _backward(
-    grad: Tensor,
-    x: Tensor,
-    states: Tensor,
-    leak: Tensor,
-    threshold: Tensor,
-    refractory: Tensor,
-    decay: Tensor,
-    reset: str,
-    raises_threshold: bool,
-    surrogate: str,
-    surrogate_width: float,
-    detach_reset: bool,
-) -> tuple[Tensor, Tensor]:
-    """Gradients of x [B, H, L] and of the four parameters [4, H]."""
-    rules = Rules(reset, raises_threshold, surrogate, surrogate_width, detach_reset)
-    parameters = torch.stack((leak, threshold, refractory, decay))
+@torch.library.impl("spike_ssm::refractory_lif_fused_backward", _DEVICES)
+def _(grad, x, states, parameters, *rules):
     if x.numel() == 0:
         return x.new_empty(x.shape), torch.zeros_like(parameters)
-    grad_x, per_row = _kernels(x).backward(grad.contiguous(), x.contiguous(), states, parameters, rules)
+    grad_x, per_row = _kernels(x).backward(grad.contiguous(), x.contiguous(), states, parameters, Rules(*rules))
     return grad_x, per_row.view(4, *x.shape[:2]).sum(1)
 
 
-@solve_fused.register_fake
-def _(x, leak, threshold, refractory, decay, keep_potential, *rules):
+@torch.library.register_fake("spike_ssm::refractory_lif_fused")
+def _like_outputs(x, parameters, keep_potential, *rules):
     return x.new_empty(x.shape), x.new_empty(x.shape if keep_potential else (0, *x.shape[1:])), states_like(x)
 
 
-@_backward.register_fake
-def _(grad, x, states, leak, threshold, refractory, decay, *rules):
-    return x.new_empty(x.shape), leak.new_empty(4, *leak.shape)
+@torch.library.register_fake("spike_ssm::refractory_lif_fused_backward")
+def _(grad, x, states, parameters, *rules):
+    return x.new_empty(x.shape), parameters.new_empty(parameters.shape)
 
 
 def _setup_context(ctx, inputs, output):
-    ctx.save_for_backward(inputs[0], output[2], *inputs[1:5])
-    ctx.rules = inputs[6:]
+    x, parameters, _, *rules = inputs
+    ctx.save_for_backward(x, output[2], parameters)
+    ctx.rules = rules
     ctx.mark_non_differentiable(*output[1:])
 
 
 def _run_backward(ctx, grad_spikes, *_):
-    grad_x, grad_parameters = _backward(grad_spikes, *ctx.saved_tensors, *ctx.rules)
-    return (grad_x, *grad_parameters, *(None,) * 6)
+    return (*_backward(grad_spikes, *ctx.saved_tensors, *ctx.rules), *(None,) * 6)
 
 
-solve_fused.register_autograd(_run_backward, setup_context=_setup_context)
+torch.library.register_autograd("spike_ssm::refractory_lif_fused", _run_backward, setup_context=_setup_context)

@@ -125,33 +125,61 @@ def _walk(tape, lanes, steps):
         _step(tape, lanes, _U(t) * _WIDTH)
 
 
+@_kernel(inline="always")
+def _walk_both(tapes, lanes, steps):
+    """Two groups at once: each step waits for the one before, so a processor walks two in the time of one."""
+    for t in range(steps):
+        _step(tapes[0], lanes[0], _U(t) * _WIDTH)
+        _step(tapes[1], lanes[1], _U(t) * _WIDTH)
+
+
 @_kernel
-def _forward_group(x, parameters, reset, raises, spikes, potential, states, first):
+def _keep_state(tape, states, number, first, steps):
+    """The state after `steps` steps, kept and put where the next tile starts."""
+    end = _U(steps) * _WIDTH
+    for lane in range(_WIDTH):
+        tape[_MEMBRANE + lane] = tape[_MEMBRANE + end + lane]
+        tape[_CURRENT + lane] = tape[_CURRENT + end + lane]
+    for lane in range(min(LANES, states.shape[2] - first)):
+        states[number, 0, first + lane] = tape[_MEMBRANE + _U(lane)]
+        states[number, 1, first + lane] = tape[_CURRENT + _U(lane)]
+
+
+@_kernel
+def _forward_groups(x, parameters, reset, raises, spikes, potential, states, first, count):
+    """`count` (1 or 2) groups of LANES rows from row `first`."""
     rows, length = x.shape
-    lanes = _prepare(parameters, first, rows, reset, raises, True)
-    tape = np.zeros(4 * int(_PLANE), x.dtype)
+    firsts = (first, first + LANES)
+    lanes = (
+        _prepare(parameters, firsts[0], rows, reset, raises, True),
+        _prepare(parameters, firsts[1], rows, reset, raises, True),
+    )
+    tapes = np.zeros(4 * int(_PLANE), x.dtype), np.zeros(4 * int(_PLANE), x.dtype)
     for start in range(0, length, TILE):
         steps = min(TILE, length - start)
-        _load(x, tape, _X, first, start, steps)
-        _prefetch_tile(x, first, start + TILE)
-        _prefetch_tile(spikes, first, start + TILE)
-        _walk(tape, lanes, steps)
-        _store(tape, _X, spikes, first, start, steps)
-        if potential.size > 0:
-            _store(tape, _POTENTIAL, potential, first, start, steps)
-        end = _U(steps) * _WIDTH
-        for lane in range(_WIDTH):
-            tape[_MEMBRANE + lane] = tape[_MEMBRANE + end + lane]
-            tape[_CURRENT + lane] = tape[_CURRENT + end + lane]
-        for lane in range(min(LANES, rows - first)):
-            states[start // TILE, 0, first + lane] = tape[_MEMBRANE + _U(lane)]
-            states[start // TILE, 1, first + lane] = tape[_CURRENT + _U(lane)]
+        for group in range(count):
+            _load(x, tapes[group], _X, firsts[group], start, steps)
+            _prefetch_tile(x, firsts[group], start + TILE)
+            _prefetch_tile(spikes, firsts[group], start + TILE)
+        if count == 2:
+            _walk_both(tapes, lanes, steps)
+        else:
+            _walk(tapes[0], lanes[0], steps)
+        for group in range(count):
+            _store(tapes[group], _X, spikes, firsts[group], start, steps)
+            if potential.size > 0:
+                _store(tapes[group], _POTENTIAL, potential, firsts[group], start, steps)
+            _keep_state(tapes[group], states, start // TILE, firsts[group], steps)
 
 
 @_kernel(parallel=True, cache=True)
-def _forward_kernel(x, parameters, reset, raises, spikes, potential, states):
-    for group in prange((x.shape[0] + LANES - 1) // LANES):
-        _forward_group(x, parameters, reset, raises, spikes, potential, states, LANES * group)
+def _forward_kernel(x, parameters, reset, raises, spikes, potential, states, threads):
+    groups = (x.shape[0] + LANES - 1) // LANES
+    at_once = 2 if groups >= 2 * threads else 1
+    for k in prange((groups + at_once - 1) // at_once):
+        group = at_once * k
+        count = min(at_once, groups - group)
+        _forward_groups(x, parameters, reset, raises, spikes, potential, states, LANES * group, count)
 
 
 @_kernel
@@ -274,22 +302,23 @@ def _backward_kernel(grad, x, states, parameters, reset, raises, code, width, de
 
 
 def _rows(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().view(-1, tensor.shape[-1]).numpy()
+    return tensor.numpy(force=True).reshape(-1, tensor.shape[-1])  # force: of a tensor that wants a gradient too
 
 
 def forward(x: Tensor, parameters: Tensor, rules: Rules, keep_potential: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Spikes, potentials and states; see fused.py."""
     spikes, states = torch.empty_like(x), states_like(x)
     potential = x.new_empty(x.shape if keep_potential else (0, *x.shape[1:]))
-    share_threads_with_numba()
+    threads = share_threads_with_numba()
     _forward_kernel(
         _rows(x),
-        parameters.detach().numpy(),
+        parameters.numpy(force=True),
         RESETS.index(rules.reset),
         rules.raises_threshold,
         _rows(spikes),
         _rows(potential),
         states.numpy(),
+        threads,
     )
     return spikes, potential, states
 
@@ -298,7 +327,7 @@ def backward(grad: Tensor, x: Tensor, states: Tensor, parameters: Tensor, rules:
     """Gradients of x and, per row, of the parameters; see fused.py."""
     grad_x, per_row = torch.empty_like(x), x.new_empty(4, x.shape[0] * x.shape[1])
     share_threads_with_numba()
-    plain = parameters.detach().numpy()
+    plain = parameters.numpy(force=True)
     _backward_kernel(
         _rows(grad),
         _rows(x),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from models.ops.refractory_lif.fused import solve_fused
 from models.ops.refractory_lif.options import Options, check_options, choose_solver, log_choice
-from models.ops.refractory_lif.parameters import Parameters, Rules, expand_parameters
+from models.ops.refractory_lif.parameters import Rules, stack_parameters
 from models.ops.refractory_lif.pmbc import solve_pmbc
 from models.ops.refractory_lif.sequential import solve_sequential
 
@@ -88,6 +89,9 @@ def solve(
     return_potential: bool = False,
 ) -> Solution:
     """`refractory_lif` with everything a solver found. Arguments and errors as there."""
+    if torch.is_autocast_enabled(x.device.type):  # bounds and potentials need the full precision
+        with torch.autocast(x.device.type, enabled=False):
+            return solve(x, leak, threshold, refractory, decay, options, return_potential=return_potential)
     check_options(options)
     if x.dim() != 3 or not x.is_floating_point():
         raise TypeError(f"x must be a floating-point tensor [B, H, L], but it is {x.dtype} {list(x.shape)}.")
@@ -95,28 +99,26 @@ def solve(
     if options.solver == "auto" and not torch.compiler.is_compiling():
         log_choice(x.device.type, name)
     dtype = x.dtype if x.dtype == torch.float64 else torch.float32
-    parameters = expand_parameters(leak, threshold, refractory, decay, x, dtype)
-    with torch.autocast(x.device.type, enabled=False):  # bounds and potentials need the full precision
-        found, last = _run(name, x.to(dtype), parameters, options, return_potential)
+    parameters = stack_parameters(leak, threshold, refractory, decay, x, dtype)
+    found, last = _run(name, x.to(dtype), parameters, options, return_potential)
     _check_finite(last)
     return found._replace(spikes=found.spikes.to(x.dtype), potential=found.potential if return_potential else None)
 
 
-def _run(
-    name: str, x: Tensor, parameters: Parameters, options: Options, keep_potential: bool
-) -> tuple[Solution, Tensor]:
+def _run(name: str, x: Tensor, parameters: Tensor, options: Options, keep_potential: bool) -> tuple[Solution, Tensor]:
     """The solution, and something of the last step that is finite only if the input was."""
     potential: Tensor
-    exact = torch.zeros((), dtype=torch.float64, device=x.device)
+    exact = x.new_zeros((), dtype=torch.float64)
     if name == "pmbc":
         spikes, potential, undetermined, iterations = solve_pmbc(
-            x, *parameters, options.max_iterations, options.resolve, *options.rules
+            x, parameters, options.max_iterations, options.resolve, *options.rules
         )
         return Solution(spikes, potential, undetermined, iterations), potential[..., -1:]
     if name == "fused":
-        spikes, potential, states = solve_fused(x, *parameters, keep_potential, *options.rules)
-        return Solution(spikes, potential, exact, exact.long()), states[-1:, 0]
-    spikes, potential = solve_sequential(x, *parameters, options.rules)
+        spikes, potential, states = solve_fused(x, parameters, keep_potential, *options.rules)
+        return Solution(spikes, potential, exact, exact.long()), states[-1:]
+    leak, threshold, refractory, decay = parameters
+    spikes, potential = solve_sequential(x, leak, threshold, refractory, decay, options.rules)
     potential = potential.detach()
     return Solution(spikes, potential, exact, exact.long()), potential[..., -1:]
 
@@ -128,7 +130,7 @@ def _check_finite(last: Tensor) -> None:
     """
     if last.device.type != "cpu" or torch.compiler.is_compiling() or last.numel() == 0:
         return
-    if not torch.isfinite(last).all():
+    if not math.isfinite(last.sum()):
         raise ValueError(
             "The neuron's input x holds NaN or infinite values (or its potential overflowed). "
             "Look at the layer before: a learning rate that is too high is the usual reason."

@@ -8,9 +8,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-Parameters = tuple[Tensor, Tensor, Tensor, Tensor]
-"""leak, threshold, refractory, decay, each [H]."""
-
 RESETS = ("soft", "none", "hard")
 """What a spike does to the potential: takes one threshold off, nothing, or sets it to 0. The order is the numbering
 that compiled kernels use."""
@@ -43,7 +40,7 @@ def check_parameter(label: str, value: float) -> None:
 
 
 def _expand(label: str, value: float | Tensor, x: Tensor, dtype: torch.dtype) -> Tensor:
-    """`value` checked and expanded to [H] of the given dtype."""
+    """`value` expanded to [H] of the given dtype; a float is checked."""
     channels = x.shape[1]
     if not isinstance(value, Tensor):
         check_parameter(label, float(value))
@@ -53,25 +50,32 @@ def _expand(label: str, value: float | Tensor, x: Tensor, dtype: torch.dtype) ->
             f"{label} must be a float or a tensor [{channels}] for x {list(x.shape)}, "
             f"but its shape is {list(value.shape)}."
         )
-    if value.device.type == "cpu" and value.numel() and not torch.compiler.is_compiling():
-        smallest, largest = value.detach().aminmax()
-        check_parameter(label, float(smallest))
-        check_parameter(label, float(largest))
-    return value.to(device=x.device, dtype=dtype).expand(channels)
+    value = value.to(device=x.device, dtype=dtype)
+    return value if value.dim() == 1 and value.shape[0] == channels else value.expand(channels)
 
 
-def expand_parameters(
+def stack_parameters(
     leak: float | Tensor,
     threshold: float | Tensor,
     refractory: float | Tensor,
     decay: float | Tensor,
     x: Tensor,
     dtype: torch.dtype,
-) -> Parameters:
-    """Each checked and expanded to [H] for x [B, H, L]. Raises ValueError when a value or shape is not allowed."""
-    return (
-        _expand("leak", leak, x, dtype),
-        _expand("threshold", threshold, x, dtype),
-        _expand("refractory", refractory, x, dtype),
-        _expand("decay", decay, x, dtype),
+) -> Tensor:
+    """All four [4, H], in this order, checked, for x [B, H, L]. Raises ValueError for a value or shape not allowed.
+
+    The values of tensors are not asked of a GPU, which would have to stop for the answer.
+    """
+    parameters = torch.stack(
+        (
+            _expand("leak", leak, x, dtype),
+            _expand("threshold", threshold, x, dtype),
+            _expand("refractory", refractory, x, dtype),
+            _expand("decay", decay, x, dtype),
+        )
     )
+    if x.device.type == "cpu" and x.shape[1] and not torch.compiler.is_compiling():
+        for extremes in parameters.detach().aminmax(dim=1):
+            for label, value in zip(RANGES, extremes.tolist(), strict=True):
+                check_parameter(label, value)
+    return parameters

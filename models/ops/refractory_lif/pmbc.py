@@ -79,7 +79,8 @@ def _current_response(leak: Tensor, decay: Tensor, length: int, raises_threshold
     return torch.stack(responses, 1)
 
 
-def _filters(leak: Tensor, threshold: Tensor, refractory: Tensor, decay: Tensor, rules: Rules, length: int) -> _Filters:
+def _filters(parameters: Tensor, rules: Rules, length: int) -> _Filters:
+    leak, threshold, refractory, decay = parameters
     leak_powers, decay_powers = _powers(leak, length + 1), _powers(decay, length)
     current_response = _current_response(leak, decay, length, rules.raises_threshold)
     reset = threshold if rules.reset == "soft" else torch.zeros_like(threshold)
@@ -140,9 +141,9 @@ def _certify(drive: Tensor, filters: _Filters) -> tuple[Tensor, Tensor, int]:
 class _Chunks:
     """x [B, H, L] cut into chunks of [H, B, C] (the last may be shorter), each with its filters."""
 
-    def __init__(self, x: Tensor, parameters: tuple[Tensor, Tensor, Tensor, Tensor], rules: Rules) -> None:
+    def __init__(self, x: Tensor, parameters: Tensor, rules: Rules) -> None:
         self.inputs = x.transpose(0, 1).split(CHUNK, -1)
-        by_length = {length: _filters(*parameters, rules, length) for length in {c.shape[-1] for c in self.inputs}}
+        by_length = {length: _filters(parameters, rules, length) for length in {c.shape[-1] for c in self.inputs}}
         self.filters = [by_length[chunk.shape[-1]] for chunk in self.inputs]
         self.start = _State(x.new_zeros(x.shape[1::-1]), x.new_zeros(x.shape[1::-1]))
 
@@ -189,10 +190,7 @@ class _Chunks:
 @torch.library.custom_op("spike_ssm::refractory_lif_pmbc", mutates_args=())
 def solve_pmbc(
     x: Tensor,
-    leak: Tensor,
-    threshold: Tensor,
-    refractory: Tensor,
-    decay: Tensor,
+    parameters: Tensor,
     max_iterations: int | None,
     resolve: str,
     reset: str,
@@ -201,7 +199,7 @@ def solve_pmbc(
     surrogate_width: float,
     detach_reset: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Spikes and potentials [B, H, L] of x [B, H, L] (parameters [H], of x's dtype), and two statistics.
+    """Spikes and potentials [B, H, L] of x [B, H, L] (parameters [4, H], of x's dtype), and two statistics.
 
     The statistics are the fraction of undetermined positions (float64) and the number of iterations (int64), the
     most that any chunk took when certified. The reset is soft or none, and detached.
@@ -210,7 +208,7 @@ def solve_pmbc(
     if x.numel() == 0:
         return x.new_empty(x.shape), x.new_empty(x.shape), undetermined, iterations
     rules = Rules(reset, raises_threshold, surrogate, surrogate_width, detach_reset)
-    chunks = _Chunks(x, (leak, threshold, refractory, decay), rules)
+    chunks = _Chunks(x, parameters, rules)
     if max_iterations is None:
         spikes, potential, most = chunks.certified()
         iterations += most
@@ -250,20 +248,17 @@ def _backward(
     grad: Tensor,
     spikes: Tensor,
     potential: Tensor,
-    leak: Tensor,
-    threshold: Tensor,
-    refractory: Tensor,
-    decay: Tensor,
+    parameters: Tensor,
     reset: str,
     raises_threshold: bool,
     surrogate: str,
     surrogate_width: float,
     detach_reset: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of x [B, H, L] and the parameters [H] with a detached reset: linear scans, given the spikes."""
+) -> tuple[Tensor, Tensor]:
+    """Gradients of x [B, H, L] and the parameters [4, H] with a detached reset: linear scans, given the spikes."""
     if grad.numel() == 0:
-        none = torch.zeros_like(leak)
-        return grad.new_empty(grad.shape), none, none.clone(), none.clone(), none.clone()
+        return grad.new_empty(grad.shape), torch.zeros_like(parameters)
+    leak, threshold, refractory, decay = parameters
     grad, s, w = (tensor.transpose(0, 1) for tensor in (grad, spikes, potential))
     v = threshold[:, None, None]
     by_z = grad * surrogate_gradient(w / v - 1, surrogate, surrogate_width)
@@ -284,36 +279,29 @@ def _backward(
     by_threshold = -total(by_z * w) / threshold**2
     if reset == "soft":
         by_threshold -= leak * total(next_by_u * s)
-    return (
-        by_u.transpose(0, 1).contiguous(),
-        by_leak,
-        by_threshold,
-        total(next_by_current * s),
-        refractory * total(filtered_by_current * s),
-    )
+    by_refractory, by_decay = total(next_by_current * s), refractory * total(filtered_by_current * s)
+    return by_u.transpose(0, 1).contiguous(), torch.stack((by_leak, by_threshold, by_refractory, by_decay))
 
 
 @solve_pmbc.register_kernel("cuda")
-def _(x, leak, threshold, refractory, decay, max_iterations, resolve, *rules):
+def _(x, parameters, max_iterations, resolve, *rules):
     if max_iterations is not None or x.numel() == 0:
-        return solve_pmbc._init_fn(x, leak, threshold, refractory, decay, max_iterations, resolve, *rules)
+        return solve_pmbc._init_fn(x, parameters, max_iterations, resolve, *rules)
     kernels = importlib.import_module("models.ops.refractory_lif.pmbc_triton")
-    parameters = torch.stack((leak, threshold, refractory, decay))
     spikes, potential, iterations = kernels.solve(x.contiguous(), parameters, Rules(*rules))
     return spikes, potential, x.new_zeros((), dtype=torch.float64), iterations
 
 
 @_backward.register_kernel("cuda")
-def _(grad, spikes, potential, leak, threshold, refractory, decay, *rules):
+def _(grad, spikes, potential, parameters, *rules):
     if grad.numel() == 0:
-        return _backward._init_fn(grad, spikes, potential, leak, threshold, refractory, decay, *rules)
+        return _backward._init_fn(grad, spikes, potential, parameters, *rules)
     kernels = importlib.import_module("models.ops.refractory_lif.pmbc_triton")
-    parameters = torch.stack((leak, threshold, refractory, decay))
     return kernels.backward(grad.contiguous(), spikes, potential, parameters, Rules(*rules))
 
 
 @solve_pmbc.register_fake
-def _(x, leak, threshold, refractory, decay, max_iterations, resolve, *rules):
+def _(x, parameters, max_iterations, resolve, *rules):
     return (
         x.new_empty(x.shape),
         x.new_empty(x.shape),
@@ -323,13 +311,13 @@ def _(x, leak, threshold, refractory, decay, max_iterations, resolve, *rules):
 
 
 @_backward.register_fake
-def _(grad, spikes, potential, leak, threshold, refractory, decay, *rules):
-    return (grad.new_empty(grad.shape), *(torch.empty_like(leak) for _ in range(4)))
+def _(grad, spikes, potential, parameters, *rules):
+    return grad.new_empty(grad.shape), parameters.new_empty(parameters.shape)
 
 
 def _setup_context(ctx, inputs, output):
-    ctx.save_for_backward(*output[:2], *inputs[1:5])
-    ctx.rules = inputs[7:]
+    ctx.save_for_backward(*output[:2], inputs[1])
+    ctx.rules = inputs[4:]
     ctx.mark_non_differentiable(*output[1:])
 
 

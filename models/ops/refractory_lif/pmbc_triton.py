@@ -175,8 +175,10 @@ def solve(x: Tensor, parameters: Tensor, rules: Rules) -> tuple[Tensor, Tensor, 
     return spikes, potentials, iterations.amax()
 
 
-def backward(grad: Tensor, spikes: Tensor, potentials: Tensor, parameters: Tensor, rules: Rules) -> tuple[Tensor, ...]:
-    """Gradients of x [B, H, L] and of the four parameters [H], given contiguous spikes and potentials [B, H, L]."""
+def backward(
+    grad: Tensor, spikes: Tensor, potentials: Tensor, parameters: Tensor, rules: Rules
+) -> tuple[Tensor, Tensor]:
+    """Gradients of x [B, H, L] and of the parameters [4, H], given contiguous spikes and potentials [B, H, L]."""
     batch, channels, length = grad.shape
     grad_x, per_row = torch.empty_like(grad), grad.new_empty(4, batch * channels)
     with torch.cuda.device_of(grad):
@@ -195,4 +197,4 @@ def backward(grad: Tensor, spikes: Tensor, potentials: Tensor, parameters: Tenso
             spread=rules.surrogate_width,
             **LAUNCH,
         )
-    return grad_x, *(by_row.sum(0) for by_row in per_row.view(4, batch, channels))
+    return grad_x, per_row.view(4, batch, channels).sum(1)
