@@ -26,7 +26,7 @@ bench: $(VENV)/.installed-dev
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m pip install --quiet --editable ".[standins]"
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-peers.txt

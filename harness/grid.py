@@ -1,8 +1,8 @@
 """From a sweep file to its runs: a product of axes, less exclusions, plus inclusions, times seeds.
 
 An axis is a list of values of a setting or group (`task: [listops]`, `neuron.leak: [0.5, 0.9]`) or a mapping from
-labels to the settings that a label stands for. On the command line an axis narrows the sweep; everything else set there
-holds for every run.
+labels to the settings that a label stands for; `task: all` is a task of every kind of the Long Range Arena. On the
+command line an axis narrows the sweep; everything else set there holds for every run.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from harness.compose import CommandLine, Composer
 from harness.errors import UserError
 from harness.settings import SCALES, Settings
-from harness.tasks import TASKS
+from harness.tasks import ALL, TASKS
 from results.schema import PlannedRun
 
 NOTE = "note"
@@ -24,9 +24,13 @@ NOTE = "note"
 
 @dataclass
 class Sweep:
-    """A sweep file. `scales` holds, by scale, further `grid`, `exclude`, `include` and `seeds`."""
+    """A sweep file as it stands at `scale`. `scales` holds, by scale, further `grid`, `exclude`, `include`, `seeds`.
+
+    A point is left out where an exclusion names its label, or a list with it, on every axis it has; `seed` is one too.
+    """
 
     name: str
+    scale: str
     title: str
     question: str
     grid: dict[str, Any]
@@ -67,13 +71,13 @@ _Axes = dict[str, dict[str, dict[str, Any]]]
 def load_sweep(composer: Composer, name: str, scale: str) -> Sweep:
     """The sweep file `name` as it stands at `scale`. Raises `UserError`, naming the file and the valid keys."""
     content = composer.load_sweep(name)
-    fields = set(Sweep.__dataclass_fields__) - {"name"}
+    fields = set(Sweep.__dataclass_fields__) - {"name", "scale"}
     unknown = set(content) - fields
     missing = {"title", "question", "grid", "seeds"} - set(content)
     if unknown or missing:
         problem = f"unknown keys {sorted(unknown)}" if unknown else f"no {sorted(missing)}"
         raise UserError(f"The sweep file sweep/{name}.yaml has {problem}; its keys are {', '.join(sorted(fields))}.")
-    sweep = Sweep(name=name, **_shaped(f"sweep/{name}.yaml: ", content))
+    sweep = Sweep(name=name, scale=scale, **_shaped(f"sweep/{name}.yaml: ", content))
     if set(sweep.scales) - set(SCALES):
         raise UserError(f"sweep/{name}.yaml: scales are {', '.join(SCALES)}, not {', '.join(map(str, sweep.scales))}.")
     extras = {label: _shaped(f"sweep/{name}.yaml: scales.{label}.", extra) for label, extra in sweep.scales.items()}
@@ -132,9 +136,9 @@ def expand(composer: Composer, command: CommandLine, sweep: Sweep) -> Grid:
     seeds = _listed(overrides.pop("seed", sweep.seeds))
     if not seeds or not all(isinstance(seed, int) and seed >= 0 for seed in seeds):
         raise UserError(f"The seeds of sweep {sweep.name!r} must be whole numbers from 0 on, but they are {seeds}.")
-    axes = {name: _axis(sweep.name, name, values) for name, values in sweep.grid.items()}
+    axes = {name: _axis(sweep, name, values) for name, values in sweep.grid.items()}
     for name in set(axes) & set(overrides):
-        axes[name] = _narrowed(name, axes[name], overrides.pop(name))
+        axes[name] = _narrowed(name, axes[name], _spelled_out(sweep, name, overrides.pop(name)))
     for key, value in overrides.items():
         if isinstance(value, list):
             raise UserError(
@@ -143,12 +147,14 @@ def expand(composer: Composer, command: CommandLine, sweep: Sweep) -> Grid:
             )
     runs: dict[str, GridRun] = {}
     notes: dict[str, str] = {}
-    for point in _points(sweep, axes):
+    for point, its_seeds in _points(sweep, axes, seeds):
+        if not its_seeds:
+            continue
         chosen = [axes[axis][label] for axis, label in point.items()]
         values = {key: value for settings in chosen for key, value in settings.items() if key != NOTE}
         variant = " / ".join(label for axis, label in point.items() if axis != "task") or "default"
         notes[variant] = " ".join(str(settings[NOTE]) for settings in chosen if NOTE in settings)
-        for seed in seeds:
+        for seed in its_seeds:
             settings = composer.settings({**sweep.base, **values, "seed": seed, **overrides})
             plan = PlannedRun(settings.run_id(), point, variant, seed)
             runs.setdefault(plan.id, GridRun(plan, settings))
@@ -161,18 +167,24 @@ def _listed(values: Any) -> list[Any]:
     return values if isinstance(values, list) else [values]
 
 
-def _axis(sweep: str, name: str, values: Any) -> dict[str, dict[str, Any]]:
-    if name == "task" and values == "all":
-        values = list(TASKS)
+def _spelled_out(sweep: Sweep, name: str, values: Any) -> Any:
+    """`values` of the axis `name`, with `task: all` as the list it stands for."""
+    return list(ALL[sweep.scale]) if name == "task" and values == "all" else values
+
+
+def _axis(sweep: Sweep, name: str, values: Any) -> dict[str, dict[str, Any]]:
+    values = _spelled_out(sweep, name, values)
     if not isinstance(values, list | Mapping) or not values:
         raise UserError(
-            f"sweep/{sweep}.yaml: the axis {name!r} is empty. Give a list of values, or labels with settings."
+            f"sweep/{sweep.name}.yaml: the axis {name!r} is empty. Give a list of values, or labels with settings."
         )
     if isinstance(values, list):
         return {str(value): {name: value} for value in values}
     for label, settings in values.items():
         if not isinstance(settings, Mapping) or not settings:
-            raise UserError(f"sweep/{sweep}.yaml: {name}.{label} must map settings to values, but it is {settings!r}.")
+            raise UserError(
+                f"sweep/{sweep.name}.yaml: {name}.{label} must map settings to values, but it is {settings!r}."
+            )
     return {str(label): dict(settings) for label, settings in values.items()}
 
 
@@ -188,18 +200,32 @@ def _narrowed(name: str, axis: dict[str, dict[str, Any]], wanted: Any) -> dict[s
     return narrowed
 
 
-def _points(sweep: Sweep, axes: _Axes) -> Iterator[dict[str, str]]:
-    excluded = [_checked_point(sweep, point) for point in sweep.exclude]
+def _points(sweep: Sweep, axes: _Axes, seeds: list[int]) -> Iterator[tuple[dict[str, str], list[int]]]:
+    """Every point with its seeds: what the exclusions leave of the product, then the inclusions."""
+    rules = [_checked_rule(sweep, rule) for rule in sweep.exclude]
     for labels in itertools.product(*axes.values()):
         point = dict(zip(axes, labels, strict=True))
-        if not any(rule.items() <= point.items() for rule in excluded):
-            yield point
+        yield point, [seed for seed in seeds if not any(_matches(rule, point, seed) for rule in rules)]
     for included in sweep.include:
         point = _checked_point(sweep, included)
         if set(point) != set(axes):
             raise UserError(f"sweep/{sweep.name}.yaml: an include must name every axis: {', '.join(axes)}.")
         if all(label in axes[axis] for axis, label in point.items()):
-            yield point
+            yield point, seeds
+
+
+def _matches(rule: Mapping[str, list[str]], point: Mapping[str, str], seed: int) -> bool:
+    labels = {**point, "seed": str(seed)}
+    return all(labels[axis] in allowed for axis, allowed in rule.items())
+
+
+def _checked_rule(sweep: Sweep, rule: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Of an exclusion, the labels named on each axis. Raises `UserError` as `_checked_point` does."""
+    listed = {axis: _listed(labels) for axis, labels in rule.items()}
+    for axis, labels in listed.items():
+        for label in labels if axis != "seed" else []:
+            _checked_point(sweep, {axis: label})
+    return {axis: [str(label) for label in labels] for axis, labels in listed.items()}
 
 
 def _checked_point(sweep: Sweep, point: Mapping[str, Any]) -> dict[str, str]:
@@ -209,8 +235,8 @@ def _checked_point(sweep: Sweep, point: Mapping[str, Any]) -> dict[str, str]:
             f"sweep/{sweep.name}.yaml: {sorted(point)} are not all axes; the axes are {', '.join(sweep.grid)}."
         )
     for axis, label in point.items():
-        labels = _axis(sweep.name, axis, sweep.grid[axis])
-        if str(label) not in labels:
+        labels = _axis(sweep, axis, sweep.grid[axis])
+        if str(label) not in labels and not (axis == "task" and str(label) in TASKS):
             raise UserError(f"sweep/{sweep.name}.yaml: {axis}={label} is not on the axis; it has {', '.join(labels)}.")
     return {axis: str(label) for axis, label in point.items()}
 
@@ -234,6 +260,6 @@ def _baseline(sweep: Sweep, axes: list[str]) -> str | None:
         raise UserError(f"sweep/{sweep.name}.yaml: the baseline must name every axis: {', '.join(axes)}.")
     named = {axis: str(sweep.baseline[axis]) for axis in axes}
     for axis, label in named.items():
-        if label not in _axis(sweep.name, axis, sweep.grid[axis]):
+        if label not in _axis(sweep, axis, sweep.grid[axis]):
             raise UserError(f"sweep/{sweep.name}.yaml: the baseline's {axis}={label} is not on the axis {axis!r}.")
     return " / ".join(named.values()) or "default"

@@ -11,16 +11,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from harness.errors import UserError
 from harness.metrics import Stopwatch, memory_mib, network_measures
 from harness.settings import OptimSettings, Settings
 from harness.streams import epoch_order, seed_torch
 from harness.tasks import Batch, Dataset, Split, batches
+from harness.tasks.splits import in_document_order
 from models.activity import collect_firing_rates, record_activity
 from models.calibration import calibrate_thresholds
-from models.network import Classifier, parameter_groups
+from models.network import IGNORED, Inputs, Network, Scored, build_network, parameter_groups
+
+MAX_EXPONENT = 700.0  # of e, in double precision
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Mean loss and accuracy over a split, and each example's label, prediction and its probability, [n]."""
+    """Mean loss and accuracy over a split's targets, and each target's label, prediction and its probability, [n]."""
 
     loss: float
     accuracy: float
@@ -62,7 +64,7 @@ def learning_rate_factor(step: int, warmup: int, total: int) -> float:
 
 @torch.no_grad()
 def evaluate(
-    network: Classifier,
+    network: Network,
     split: Split,
     batch_size: int,
     device: torch.device,
@@ -77,22 +79,21 @@ def evaluate(
     """
     network.eval()
     watch = watch or Stopwatch(device)
-    loss, scores, predictions, labels = 0.0, [], [], []
+    losses, scores, predictions, labels = 0.0, [], [], []
     seed, epoch = noise
     for step, batch in enumerate(batches(split, batch_size)):
         seed_torch(seed, "evaluation", epoch, step)
         here = batch.to(device)
         watch.start()
-        logits = network(here.tokens, here.lengths)
-        watch.stop(len(batch.labels), int(batch.lengths.sum()))
-        loss += float(cross_entropy(logits, here.labels, reduction="sum"))
-        score, prediction = logits.softmax(-1).max(-1)
-        scores.append(score.cpu())
-        predictions.append(prediction.cpu())
-        labels.append(batch.labels)
+        scored = network.score(here.inputs, here.lengths, here.labels, predict=True)
+        watch.stop(len(batch.examples), int(batch.lengths.sum()))
+        losses += float(scored.loss) * scored.count
+        scores.append(scored.scores.cpu())
+        predictions.append(scored.predictions.cpu())
+        labels.append(batch.labels[batch.labels != IGNORED])
     label, prediction = torch.cat(labels), torch.cat(predictions)
     accuracy = float((label == prediction).double().mean())
-    return Evaluation(loss / len(split), accuracy, label, prediction, torch.cat(scores))
+    return Evaluation(losses / len(label), accuracy, label, prediction, torch.cat(scores))
 
 
 def firing_rate_penalty(rates: Sequence[Tensor], target: float) -> Tensor | float:
@@ -109,7 +110,9 @@ class Trainer:
         self.report = report
         self.device = pick_device(settings.device)
         seed_torch(settings.seed, "initialisation")
-        self.network = Classifier(data.vocabulary, data.classes, settings.model, settings.neuron).to(self.device)
+        self.network = build_network(
+            data.kind, Inputs(data.vocabulary), data.facts.classes, settings.model, settings.neuron
+        ).to(self.device)
         optim = settings.optim
         self.optimiser = torch.optim.AdamW(parameter_groups(self.network, optim.lr, optim.ssm_lr, optim.weight_decay))
         self.steps_per_epoch = math.ceil(len(data.train) / optim.batch_size)
@@ -124,59 +127,63 @@ class Trainer:
         seed_torch(self.settings.seed, "noise", 0)
         here = next(self._batches(1)).to(self.device)
         self.network.train()
-        calibrate_thresholds(self.network, here.tokens, here.lengths, firing_rate)
+        calibrate_thresholds(self.network, here.inputs, here.lengths, firing_rate)
 
     def _batches(self, epoch: int) -> Iterator[Batch]:
         optim, train = self.settings.optim, self.data.train
-        order = epoch_order(self.settings.seed, epoch, len(train))
+        if self.data.kind == "language":
+            order = in_document_order(train, optim.batch_size)
+        else:
+            order = epoch_order(self.settings.seed, epoch, len(train))
         return batches(train, optim.batch_size, order, optim.length_pool)
 
-    def epoch(self, epoch: int) -> dict[str, float]:
+    def epoch(self, epoch: int) -> dict[str, float | None]:
         """Train one epoch (counted from 1) and validate; returns its row of `results.schema.EPOCHS`."""
         started = time.perf_counter()
         optim, seed = self.settings.optim, self.settings.seed
         self.network.train()
         loss_sum, correct, seen = 0.0, 0, 0
+        counts_answers = self.data.kind != "language"  # the likeliest of many words costs as much again as the loss
         for step, batch in enumerate(self._batches(epoch)):
             seed_torch(seed, "noise", epoch, step)
-            loss, hits = self._step(batch)
-            seen += len(batch.labels)
-            loss_sum += loss * len(batch.labels)
-            correct += hits
+            scored = self._step(batch, predict=counts_answers)
+            seen += scored.count
+            loss_sum += float(scored.loss.detach()) * scored.count
+            if counts_answers:
+                correct += int((scored.predictions.cpu() == batch.labels).sum())
             self._report(epoch, step, loss_sum / seen)
         validation = evaluate(self.network, self.data.validation, optim.batch_size, self.device, noise=(seed, epoch))
         self.validation_accuracy = validation.accuracy
         return {
             "epoch": epoch,
             "train_loss": loss_sum / seen,
-            "train_accuracy": correct / seen,
+            "train_accuracy": correct / seen if counts_answers else None,
             "validation_loss": validation.loss,
             "validation_accuracy": validation.accuracy,
             "learning_rate": self.optimiser.param_groups[-1]["lr"],
             "seconds": time.perf_counter() - started,
         }
 
-    def _step(self, batch: Batch) -> tuple[float, int]:
-        """One update; mean cross entropy and number of correct answers of the batch."""
+    def _step(self, batch: Batch, *, predict: bool) -> Scored:
+        """One update; loss and answers of the batch before it."""
         here = batch.to(self.device)
         self.watch.start()
-        logits, penalty = self._forward(here)
-        loss = cross_entropy(logits, here.labels)
+        scored, penalty = self._forward(here, predict)
         self.optimiser.zero_grad(set_to_none=True)
-        (loss + penalty).backward()
+        (scored.loss + penalty).backward()
         self.optimiser.step()
         self.schedule.step()
-        self.watch.stop(len(batch.labels), int(batch.lengths.sum()))
-        return float(loss.detach()), int((logits.detach().argmax(-1) == here.labels).sum())
+        self.watch.stop(len(batch.examples), int(batch.lengths.sum()))
+        return scored
 
-    def _forward(self, here: Batch) -> tuple[Tensor, Tensor | float]:
-        """Scores, and the weighted penalty on firing rates, 0 where none is asked for."""
+    def _forward(self, here: Batch, predict: bool) -> tuple[Scored, Tensor | float]:
+        """Loss and answers, and the weighted penalty on firing rates, 0 where none is asked for."""
         optim = self.settings.optim
         if optim.firing_rate_target is None:
-            return self.network(here.tokens, here.lengths), 0.0
+            return self.network.score(here.inputs, here.lengths, here.labels, predict=predict), 0.0
         with collect_firing_rates(self.network) as rates:
-            logits = self.network(here.tokens, here.lengths)
-        return logits, optim.firing_rate_weight * firing_rate_penalty(rates, optim.firing_rate_target)
+            scored = self.network.score(here.inputs, here.lengths, here.labels, predict=predict)
+        return scored, optim.firing_rate_weight * firing_rate_penalty(rates, optim.firing_rate_target)
 
     def _report(self, epoch: int, step: int, loss: float) -> None:
         epochs = self.settings.optim.epochs
@@ -192,20 +199,21 @@ def _schedule(
 
 
 def run_training(settings: Settings, data: Dataset, report: Callable[[Progress], None]) -> dict[str, Any]:
-    """Train, take the weights of the best validation accuracy (the earliest of equals), test them.
+    """Train, take the weights of the best validation accuracy, or perplexity (the earliest of equals), test them.
 
     Returns the columns of `results.schema.RUN` that follow from training.
     """
     trainer = Trainer(settings, data, report)
     network, device = trainer.network, trainer.device
     before = [neuron.parameter_summary() for neuron in network.neurons]
-    epochs: list[dict[str, float]] = []
+    language = data.kind == "language"
+    epochs: list[dict[str, Any]] = []
     best_weights: dict[str, Tensor] = {}
     peak_memory = 0.0
     for epoch in range(1, settings.optim.epochs + 1):
         epochs.append(_epoch_or_divergence(trainer, epoch))
         peak_memory = max(peak_memory, memory_mib(device))
-        best = max(epochs, key=lambda row: row["validation_accuracy"])
+        best = max(epochs, key=lambda row: -row["validation_loss"] if language else row["validation_accuracy"])
         if best is epochs[-1]:
             best_weights = copy.deepcopy(network.state_dict())
     network.load_state_dict(best_weights)
@@ -215,18 +223,25 @@ def run_training(settings: Settings, data: Dataset, report: Callable[[Progress],
     return {
         "test_accuracy": test.accuracy,
         "validation_accuracy": best["validation_accuracy"],
+        **({"test_perplexity": _perplexity(test.loss)} if language else {}),
+        **({"validation_perplexity": _perplexity(best["validation_loss"])} if language else {}),
         "best_epoch": best["epoch"],
         "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
         "peak_memory_mib": peak_memory,
         "epochs": epochs,
-        "predictions": _predictions(test),
+        "predictions": [] if language else _predictions(test),
         **{f"train_{name}": value for name, value in trainer.watch.rates().items()},
         **{f"test_{name}": value for name, value in watch.rates().items() if name != "ms_per_step"},
         **network_measures(network, activity, before),
     }
 
 
-def _epoch_or_divergence(trainer: Trainer, epoch: int) -> dict[str, float]:
+def _perplexity(loss: float) -> float:
+    """e to the mean loss a word; infinite where that is too large for a number."""
+    return math.exp(loss) if loss < MAX_EXPONENT else math.inf
+
+
+def _epoch_or_divergence(trainer: Trainer, epoch: int) -> dict[str, float | None]:
     """The epoch's row. A network that was fine at the first step and is not any more has diverged: `UserError`."""
     try:
         return trainer.epoch(epoch)

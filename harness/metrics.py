@@ -11,7 +11,7 @@ import torch
 
 from models.activity import LayerActivity
 from models.block import Operations
-from models.network import Classifier
+from models.network import Network
 
 E_MAC_NJ = 4.6e-3
 E_AC_NJ = 0.9e-3
@@ -88,7 +88,7 @@ def memory_mib(device: torch.device) -> float:
 
 
 def network_measures(
-    network: Classifier, activity: Sequence[LayerActivity], before: Sequence[dict[str, float]]
+    network: Network, activity: Sequence[LayerActivity], before: Sequence[dict[str, float]]
 ) -> dict[str, Any]:
     """Result columns that follow from the activity on the test set; `before` are the neurons' initial parameters.
 

@@ -56,6 +56,12 @@ def cache_folder(settings: Settings) -> Path:
     return Path(platformdirs.user_cache_dir("spike-ssm"))
 
 
+def files_folder(settings: Settings) -> Path:
+    """Where the tasks' original files lie."""
+    data = settings.paths.data
+    return cache_folder(settings) / "files" if data is None else Path(data).expanduser().absolute()
+
+
 def execute(job: Job, worker: str) -> bool:
     """Execute the run unless it has a result or another process is at it. Returns whether it was executed here.
 
@@ -128,11 +134,11 @@ def _measure(job: Job, report: Callable[[Progress], None]) -> dict[str, Any]:
 
 def _train_network(settings: Settings, report: Callable[[Progress], None]) -> dict[str, Any]:
     task, _ = TASKS[settings.task.name]
-    data = task(settings.task).prepare(cache_folder(settings))  # type: ignore[call-arg]
+    data = task(settings.task).prepare(cache_folder(settings), files_folder(settings))
     return {
         **run_training(settings, data, report),
-        "shortcut_accuracy": data.shortcut_accuracy,
-        "majority_accuracy": data.majority_accuracy,
+        **asdict(data.baselines),
+        "data_notes": list(data.facts.notes),
     }
 
 

@@ -111,11 +111,15 @@ class LauncherSettings:
 
 @dataclass
 class PathSettings:
-    """Folders, relative to the working directory; `cache` null is the user's cache folder."""
+    """Folders, relative to the working directory.
+
+    `cache` null is the user's cache folder. `data` holds the tasks' original files; null is `files` in the cache.
+    """
 
     results: str = "results/runs"
     reports: str = "reports/html"
     cache: str | None = None
+    data: str | None = None
 
 
 @dataclass

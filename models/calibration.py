@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from models.activity import firing_rate as rate_of
-from models.network import Classifier, check_firing_rate, real_tokens
+from models.network import Network, check_firing_rate, real_tokens
 from models.neurons import Neuron
 
 TOLERANCE = 0.01
@@ -27,10 +27,10 @@ _log = logging.getLogger(__name__)
 
 
 @torch.no_grad()
-def calibrate_thresholds(network: Classifier, tokens: Tensor, lengths: Tensor, firing_rate: float) -> None:
+def calibrate_thresholds(network: Network, inputs: Tensor, lengths: Tensor, firing_rate: float) -> None:
     """Multiply each layer's thresholds by one factor, so that the layer fires at `firing_rate` on this batch.
 
-    One pass of the network over tokens [B, L] with lengths [B]: every layer is calibrated on what the calibrated
+    One pass of the network over its inputs [n, L] with lengths [n]: every layer is calibrated on what the calibrated
     layers before it send. The rate is the mean over channels and real tokens, in (0, 1). Where it cannot be met
     within `TOLERANCE`, the closest rate found is taken and logged. Neurons without a threshold stay as they are.
 
@@ -38,13 +38,13 @@ def calibrate_thresholds(network: Classifier, tokens: Tensor, lengths: Tensor, f
     running ones are not changed. Noise is drawn from torch's generator, as a single pass would draw it.
     """
     check_firing_rate("firing_rate", firing_rate)
-    mask = real_tokens(tokens, lengths)
+    mask = real_tokens(inputs, lengths)
     with ExitStack() as stack:
         stack.enter_context(_buffers_kept(network))
         for layer, neuron in enumerate(network.neurons):
             hook = partial(_calibrate, mask=mask, target=firing_rate, layer=layer)
             stack.enter_context(neuron.register_forward_pre_hook(hook))
-        network(tokens, lengths)
+        network(inputs, lengths)
 
 
 @contextmanager

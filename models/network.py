@@ -1,156 +1,195 @@
-"""Networks built from blocks: so far the sequence classifier.
-
-Encoder, blocks, mean over the real tokens, linear head. Source: arXiv 2410.17268 and S4D's Long Range Arena set-up
-(arXiv 2206.11893).
-"""
+"""The networks: a backbone and a head for each kind of task, all trained and evaluated through `score`."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
+from models.backbone import Backbone, Inputs, real_tokens
 from models.block import Block, Operations
-from models.neurons import Neuron, NeuronSettings, build_neuron
-from models.norm import NORMS
+from models.heads import PairHead, WordSoftmax
+from models.neurons import Neuron, NeuronSettings
+from models.settings import ModelSettings, check_firing_rate
 from models.ssm import S4D
-from models.ssm.s4d import INITIALISATIONS, check_sizes
+
+KINDS = ("classification", "pairs", "language")
+IGNORED = -100
+"""Label of a step whose next word is not to be predicted: padding, or context only."""
 
 
-@dataclass
-class ModelSettings:
-    """The network around the neurons. `channels` is d_model (H), `state_size` d_state (N).
+@dataclass(frozen=True)
+class Scored:
+    """A batch's mean cross entropy over its `count` targets, [], nats, differentiable; 0 where there is no target.
 
-    spikes_per_direction: a bidirectional SSM's directions go through 2H neurons a layer instead of being summed first.
-    initial_firing_rate: training starts from thresholds scaled to it, see `models.calibration`; null: as given.
+    predictions and scores: the answer to each target and its probability, [count], detached; [0] if not asked for.
     """
 
-    layers: int = 6
-    channels: int = 256
-    state_size: int = 4
-    bidirectional: bool = True
-    spikes_per_direction: bool = False
-    initialisation: str = "lin"
-    dt_min: float = 1e-3
-    dt_max: float = 1e-1
-    norm: str = "batch"
-    prenorm: bool = False
-    dropout: float = 0.0
-    initial_firing_rate: float | None = None
-
-    def __post_init__(self) -> None:
-        """Raise ValueError with a sentence when a value is out of range."""
-        for label, allowed in (("norm", NORMS), ("initialisation", INITIALISATIONS)):
-            if getattr(self, label) not in allowed:
-                raise ValueError(
-                    f"{label} {getattr(self, label)!r} does not exist; choose one of {', '.join(allowed)}."
-                )
-        for label in ("layers", "channels"):
-            if getattr(self, label) < 1:
-                raise ValueError(f"{label} must be at least 1, but it is {getattr(self, label)}.")
-        check_sizes(self.state_size, self.dt_min, self.dt_max)
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), but it is {self.dropout}.")
-        if self.spikes_per_direction and not self.bidirectional:
-            raise ValueError("spikes_per_direction=true must have two directions: set bidirectional=true as well.")
-        if self.initial_firing_rate is not None:
-            check_firing_rate("initial_firing_rate", self.initial_firing_rate)
+    loss: Tensor
+    predictions: Tensor
+    scores: Tensor
+    count: int
 
 
-def check_firing_rate(label: str, value: float) -> None:
-    """Raise ValueError with a sentence unless neurons can be asked to fire at this rate."""
-    if not 0 < value < 1:
-        raise ValueError(f"{label} must be a fraction of the time steps in (0, 1), but it is {value}.")
+class Network(nn.Module):
+    """A backbone and a head. Its inputs are as `Backbone.forward` takes them."""
 
+    def __init__(self, inputs: Inputs, model: ModelSettings, neuron: NeuronSettings) -> None:
+        super().__init__()
+        self.backbone = Backbone(inputs, model, neuron)
 
-def real_tokens(tokens: Tensor, lengths: Tensor) -> Tensor:
-    """The mask [B, 1, L] of tokens [B, L] padded on the right: True below each sequence's length, lengths [B]."""
-    steps = torch.arange(tokens.shape[1], device=tokens.device)
-    return (steps < lengths[:, None])[:, None]
+    @abstractmethod
+    def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """inputs [n, L] and their lengths [n] -> class scores [B, classes]; a language model's hidden states."""
+
+    def score(self, inputs: Tensor, lengths: Tensor, labels: Tensor, *, predict: bool = True) -> Scored:
+        """The loss on labels [B] of the class scores that `forward` gives and, if `predict`, the answers."""
+        logits = self(inputs, lengths)
+        loss = cross_entropy(logits, labels)
+        if not predict:
+            return Scored(loss, *_nothing(loss), len(labels))
+        scores, predictions = logits.detach().softmax(-1).max(-1)
+        return Scored(loss, predictions, scores, len(labels))
+
+    @abstractmethod
+    def step(self, inputs: Tensor, state: Any | None) -> tuple[Tensor, Any]:
+        """One time step of `forward` in evaluation mode, as of the sequence up to here; start with `state=None`.
+
+        Raises ValueError where that is impossible, see `Backbone.step`.
+        """
+
+    @property
+    def blocks(self) -> list[Block]:
+        """The blocks, first one first."""
+        return list(self.backbone.blocks)  # type: ignore[arg-type]
+
+    @property
+    def neurons(self) -> list[Neuron]:
+        """The neurons of all blocks."""
+        return [block.neuron for block in self.blocks]
+
+    def operations_per_step(self) -> list[Operations]:
+        """Operations of each block for one token."""
+        return [block.operations_per_step() for block in self.blocks]
+
+    def dense_operations_per_step(self) -> list[Operations]:
+        """The same for the network with dense activations."""
+        return [block.dense_operations_per_step() for block in self.blocks]
 
 
 class StreamState(NamedTuple):
     """What a classifier carries from one time step to the next."""
 
-    blocks: list[Any]
+    backbone: list[Any] | None
     total: Tensor | float  # sum over steps of what the head averages, [B, H]
     steps: int
 
 
-class Classifier(nn.Module):
-    """Token sequences [B, L] -> class scores [B, classes]."""
+class Classifier(Network):
+    """Sequences [B, L] -> class scores [B, classes]: the mean over the real steps, and a linear head."""
 
-    def __init__(self, vocabulary: int, classes: int, model: ModelSettings, neuron: NeuronSettings) -> None:
-        super().__init__()
-        norm = NORMS[model.norm]
-        neurons = (2 if model.spikes_per_direction else 1) * model.channels
-        self.encoder = nn.Embedding(vocabulary, model.channels)
-        self.blocks = nn.ModuleList(
-            Block(
-                S4D(
-                    model.channels,
-                    model.state_size,
-                    bidirectional=model.bidirectional,
-                    initialisation=model.initialisation,
-                    dt_min=model.dt_min,
-                    dt_max=model.dt_max,
-                ),
-                build_neuron(neurons, neuron),
-                norm(model.channels),
-                channels=model.channels,
-                prenorm=model.prenorm,
-                dropout=model.dropout,
-                spikes_per_direction=model.spikes_per_direction,
-            )
-            for _ in range(model.layers)
-        )
-        self.final_norm = norm(model.channels) if model.prenorm else None
+    def __init__(self, inputs: Inputs, classes: int, model: ModelSettings, neuron: NeuronSettings) -> None:
+        super().__init__(inputs, model, neuron)
         self.head = nn.Linear(model.channels, classes)
 
-    def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """tokens [B, L] integer, padded on the right; lengths [B]. Returns scores [B, classes]."""
-        mask = real_tokens(tokens, lengths)
-        x = self.encoder(tokens).transpose(1, 2)
-        for block in self.blocks:
-            x = block(x, mask)
-        if self.final_norm is not None:
-            x = self.final_norm(x, mask)
-        return self.head((x * mask).sum(-1) / lengths[:, None])  # type: ignore[no-any-return]
+    def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """inputs [B, L], lengths [B] -> scores [B, classes]."""
+        return self.head(self.backbone.mean(inputs, lengths))  # type: ignore[no-any-return]
 
     @torch.no_grad()
-    def step(self, tokens: Tensor, state: StreamState | None) -> tuple[Tensor, StreamState]:
-        """One time step: tokens [B] -> the scores [B, classes] of the sequence up to here; start with `state=None`.
-
-        What `forward` gives in evaluation mode, up to rounding (which may flip a spike at its threshold). Raises
-        ValueError for a network in training mode, a bidirectional one, or a neuron that cannot be streamed.
-        """
-        if self.training:
-            raise ValueError("Only a network in evaluation mode can be streamed; call its .eval() first.")
-        state = state or StreamState([None] * len(self.blocks), 0.0, 0)
-        x = self.encoder(tokens)
-        states = []
-        for block, before in zip(self.blocks, state.blocks, strict=True):
-            x, after = block.step(x, before)  # type: ignore[operator]
-            states.append(after)
-        if self.final_norm is not None:
-            x = self.final_norm(x[..., None])[..., 0]
-        state = StreamState(states, state.total + x, state.steps + 1)
+    def step(self, inputs: Tensor, state: StreamState | None) -> tuple[Tensor, StreamState]:
+        """One time step of each sequence, inputs [B] -> the scores [B, classes] of the sequences up to here."""
+        state = state or StreamState(None, 0.0, 0)
+        x, backbone = self.backbone.step(inputs, state.backbone)
+        state = StreamState(backbone, state.total + x, state.steps + 1)
         return self.head(state.total / state.steps), state
 
-    @property
-    def neurons(self) -> list[Neuron]:
-        """The neurons of all blocks, first block first."""
-        return [block.neuron for block in self.blocks]  # type: ignore[misc]
 
-    def operations_per_step(self) -> list[Operations]:
-        """Operations of each block for one token."""
-        return [block.operations_per_step() for block in self.blocks]  # type: ignore[operator]
+class PairClassifier(Network):
+    """Pairs of sequences [2B, L], the first of each pair before the second of each -> class scores [B, classes].
 
-    def dense_operations_per_step(self) -> list[Operations]:
-        """The same for the network with dense activations."""
-        return [block.dense_operations_per_step() for block in self.blocks]  # type: ignore[operator]
+    Both sequences go through the same backbone; `PairHead` compares their means over the real steps.
+    """
+
+    def __init__(self, inputs: Inputs, classes: int, model: ModelSettings, neuron: NeuronSettings) -> None:
+        super().__init__(inputs, model, neuron)
+        self.head = PairHead(model.channels, classes)
+
+    def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """inputs [2B, L], lengths [2B] -> scores [B, classes]. Raises ValueError for an odd number of sequences."""
+        if len(inputs) % 2:
+            raise ValueError(f"Pairs are made of an even number of sequences, but there are {len(inputs)}.")
+        return self.head(*self.backbone.mean(inputs, lengths).chunk(2))  # type: ignore[no-any-return]
+
+    def step(self, inputs: Tensor, state: Any | None) -> tuple[Tensor, Any]:  # noqa: ARG002 (it takes no step)
+        """Raises ValueError: nothing can be said of a pair before both sequences have ended."""
+        raise ValueError("A classifier of pairs cannot be streamed; give the whole sequences.")
+
+
+class LanguageModel(Network):
+    """Texts [B, L] -> hidden states [B, L, H], from each of which `words` gives the probabilities of the next word.
+
+    Causal: raises ValueError when the SSM or a neuron looks ahead. A batch norm's statistics of a training batch still
+    span all its steps; a layer norm's do not.
+    """
+
+    def __init__(self, inputs: Inputs, model: ModelSettings, neuron: NeuronSettings) -> None:
+        if inputs.vocabulary is None:
+            raise ValueError("A language model reads and predicts words: its inputs must have a vocabulary.")
+        if model.bidirectional:
+            raise ValueError("A language model must not see the words it predicts: set model.bidirectional=false.")
+        super().__init__(inputs, model, neuron)
+        self._refuse_neurons_that_look_ahead()
+        self.words = WordSoftmax(inputs.vocabulary, model)
+
+    def _refuse_neurons_that_look_ahead(self) -> None:
+        """They are those that cannot be streamed."""
+        for neuron in self.neurons:
+            try:
+                neuron.step(torch.zeros(1, neuron.channels), None)
+            except ValueError as error:
+                raise ValueError(f"A language model must not see the words it predicts. {error}") from error
+
+    def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """inputs [B, L], lengths [B] -> hidden states [B, L, H], garbage beyond each text's length."""
+        x, _ = self.backbone(inputs, lengths)
+        return x.transpose(1, 2)  # type: ignore[no-any-return]
+
+    def score(self, inputs: Tensor, lengths: Tensor, labels: Tensor, *, predict: bool = True) -> Scored:
+        """As `Network.score`, labels [B, L]: the next words, or `IGNORED`; the targets are the others, row by row.
+
+        To predict takes the probabilities of all words, which the loss alone spares an adaptive softmax.
+        """
+        asked = labels != IGNORED
+        hidden, targets = self(inputs, lengths)[asked], labels[asked]
+        loss = -self.words(hidden, targets).sum() / max(len(targets), 1)
+        answers = self.words.most_probable(hidden) if predict else _nothing(loss)
+        return Scored(loss, *answers, len(targets))
+
+    def step(self, inputs: Tensor, state: list[Any] | None) -> tuple[Tensor, list[Any]]:
+        """One time step of each text, inputs [B] -> the hidden states [B, H] after it."""
+        return self.backbone.step(inputs, state)
+
+
+def _nothing(like: Tensor) -> tuple[Tensor, Tensor]:
+    """Of predictions and their probabilities."""
+    return like.new_empty(0, dtype=torch.int64), like.new_empty(0)
+
+
+def build_network(kind: str, inputs: Inputs, classes: int, model: ModelSettings, neuron: NeuronSettings) -> Network:
+    """The network for this kind of task, one of `KINDS`; a language model's classes are the words of `inputs`."""
+    match kind:
+        case "classification":
+            return Classifier(inputs, classes, model, neuron)
+        case "pairs":
+            return PairClassifier(inputs, classes, model, neuron)
+        case "language":
+            return LanguageModel(inputs, model, neuron)
+    raise ValueError(f"There is no network for tasks of the kind {kind!r}; choose one of {', '.join(KINDS)}.")
 
 
 def parameter_groups(network: nn.Module, lr: float, ssm_lr: float, weight_decay: float) -> list[dict[str, Any]]:
@@ -178,3 +217,22 @@ def parameter_groups(network: nn.Module, lr: float, ssm_lr: float, weight_decay:
             default = "plain" if label.endswith("bias") else "decayed"
             groups[names.get(id(parameter), default)]["params"].append(parameter)
     return [{"name": name, **group} for name, group in groups.items() if group["params"]]
+
+
+__all__ = [
+    "IGNORED",
+    "KINDS",
+    "Backbone",
+    "Classifier",
+    "Inputs",
+    "LanguageModel",
+    "ModelSettings",
+    "Network",
+    "PairClassifier",
+    "Scored",
+    "StreamState",
+    "build_network",
+    "check_firing_rate",
+    "parameter_groups",
+    "real_tokens",
+]

@@ -86,11 +86,16 @@ def _section(
         note,
         task_findings(runs, comparisons, manifest.baseline),
         caveat(runs),
-        tables.main_table(measured, looks, comparisons, note),
+        tables.main_table(measured, looks, comparisons, note, _data_notes(runs)),
         tables.comparison_table(comparisons, disagreements, looks),
         task_figures(runs, looks, prefix),
         {variant: looks[variant] for variant in measured["variant"]},
     )
+
+
+def _data_notes(runs: pd.DataFrame) -> list[str]:
+    """What the runs say of their data, each sentence once."""
+    return list(dict.fromkeys(note for notes in runs["data_notes"] if notes is not None for note in notes))
 
 
 def _looks(sweep: Sweep) -> dict[str, Look]:

@@ -87,13 +87,15 @@ class Measure:
     factor: float = 1.0  # from the stored unit to the shown one
     digits: int | None = None  # None: three significant digits of the largest value
     timing: bool = False
+    always: bool = True  # False: shown only where a variant has more than 0
 
 
 MEASURES = (
+    Measure("test_perplexity", "test_perplexity", Heading("perplexity", "Language"), digits=1, always=False),
     Measure("firing_rate", "firing_rate_percent", Heading("rate, %", "Firing"), 100, 2),
     Measure("silent", "silent_channels_percent", Heading("silent, %", "Firing"), 100, 1),
     Measure("saturated", "saturated_channels_percent", Heading("saturated, %", "Firing"), 100, 1),
-    Measure("undetermined", "undetermined_percent", Heading("undetermined, %", "PMBC"), 100, 3),
+    Measure("undetermined", "undetermined_percent", Heading("undetermined, %", "PMBC"), 100, 3, always=False),
     Measure("train_tokens_per_s", "train_tokens_per_s", Heading("tokens/s", "Training"), digits=0, timing=True),
     Measure("train_ms_per_step", "train_ms_per_step", Heading("ms/step", "Training"), timing=True),
     Measure("peak_memory_mib", "peak_memory_mib", Heading("peak MiB", "Training"), digits=0),
@@ -156,18 +158,19 @@ def measurements(task: str, runs: pd.DataFrame, comparisons: Comparisons, notes:
             "difference_half_interval_points": comparison.difference.half * 100 if comparison else math.nan,
             "shortcut_percent": group["shortcut_accuracy"].mean() * 100,
             "majority_percent": group["majority_accuracy"].mean() * 100,
+            "shortcut_perplexity": group["shortcut_perplexity"].mean(),
         }
         row |= {measure.name: group[measure.column].mean() * measure.factor for measure in MEASURES}
         rows.append(row | {"machine_shared": bool(group["machine_shared"].eq(True).any())})
     return pd.DataFrame(rows)
 
 
-def main_table(numbers: pd.DataFrame, looks: Mapping[str, Look], comparisons: Comparisons, shortcut: str) -> Table:
+def main_table(
+    numbers: pd.DataFrame, looks: Mapping[str, Look], comparisons: Comparisons, shortcut: str, data_notes: Sequence[str]
+) -> Table:
     """The main table of one task as text, with the shortcut and the majority class as reference rows."""
     shared = bool(numbers["machine_shared"].any())
-    measures = [
-        measure for measure in MEASURES if measure.column != "undetermined" or (numbers[measure.name] > 0).any()
-    ]
+    measures = [measure for measure in MEASURES if measure.always or (numbers[measure.name] > 0).any()]
     digits = {m.name: m.digits if m.digits is not None else digits_for(numbers[m.name]) for m in measures}
     difference = [Heading(f"vs {comparisons.baseline}, points", "Accuracy")] if comparisons.baseline else []
     dagger = [f"{m.heading.text} †" if m.timing and shared else m.heading.text for m in measures]
@@ -184,14 +187,19 @@ def main_table(numbers: pd.DataFrame, looks: Mapping[str, Look], comparisons: Co
     for label, column in (("Shortcut", "shortcut_percent"), ("Majority class", "majority_percent")):
         rows.append(Row(label, (number(numbers[column].mean()), *blank), reference=True))
     return Table(
-        "Test accuracy, spikes and cost", "Variant", tuple(headings), tuple(rows), _notes(numbers, shared, shortcut)
+        "Test accuracy, spikes and cost",
+        "Variant",
+        tuple(headings),
+        tuple(rows),
+        (*_notes(numbers, shared, shortcut), *(f"Data: {note}" for note in data_notes)),
     )
 
 
 def _notes(numbers: pd.DataFrame, shared: bool, shortcut: str) -> tuple[str, ...]:
+    language = numbers["test_perplexity"].notna().any()
     notes = [
         "Means over seeds; ± is the half width of the 95 % t-interval over seeds. Accuracy is of the "
-        "weights with the best validation accuracy.",
+        f"weights with the best validation {'perplexity' if language else 'accuracy'}.",
         f"{BEST}: the highest mean of the variants with the most seeds. {NEAR_BEST}: a paired test over at "
         f"least {VERDICT_SEEDS} seeds (Holm-corrected) cannot tell it from the best.",
         "Energy: recurrent execution at 45 nm (Horowitz 2014), memory traffic not counted; ÷ dense is "
@@ -201,6 +209,9 @@ def _notes(numbers: pd.DataFrame, shared: bool, shortcut: str) -> tuple[str, ...
         notes.insert(1, f"Shortcut: {shortcut}")
     if numbers["firing_rate_percent"].isna().any():
         notes.append(f"Firing: {ABSENT} where the neurons do not spike; their energy is that of the dense network.")
+    if language:
+        perplexity = number(numbers["shortcut_perplexity"].mean(), 1)
+        notes.append(f"Accuracy: the share of words guessed right. The shortcut's perplexity is {perplexity}.")
     if shared:
         notes.append("† Timings taken while other runs shared the machine: do not compare them.")
     return tuple(notes)

@@ -97,11 +97,16 @@ RUN = pa.schema(
         ("started_at", pa.string()),  # ISO 8601, UTC
         ("duration_s", pa.float64()),
         ("parameters", pa.int64()),  # trainable
-        ("test_accuracy", pa.float64()),  # of the weights with the best validation accuracy
+        ("test_accuracy", pa.float64()),  # of the weights with the best validation accuracy, or perplexity
         ("validation_accuracy", pa.float64()),  # of the same weights
+        # of the next word, where that is the task: there accuracies are shares of words
+        ("test_perplexity", pa.float64()),
+        ("validation_perplexity", pa.float64()),
         ("best_epoch", pa.int32()),
         ("shortcut_accuracy", pa.float64()),  # test accuracy of the task's shortcut, see the task's docstring
         ("majority_accuracy", pa.float64()),  # test accuracy of always answering train's commonest label
+        ("shortcut_perplexity", pa.float64()),
+        ("data_notes", pa.list_(pa.string())),  # what this copy of the data lacks, where it differs from the published
         ("firing_rate", pa.float64()),  # mean over layers, as the next two; nulls where the neurons do not spike
         ("silent", pa.float64()),
         ("saturated", pa.float64()),

@@ -2,118 +2,115 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
-import numpy as np
-import numpy.typing as npt
-import torch
+from harness.tasks.cache import Preparation, Prepared, prepared
+from harness.tasks.splits import Scaling, Split
+
+Kind = Literal["classification", "pairs", "language"]
 
 
 @dataclass
 class TaskSettings:
-    """What every task's settings have. Each task adds its own fields in a subclass."""
+    """What every task's settings have. Each task adds its own fields, all that its data depend on, in a subclass."""
 
     name: str = "???"
 
 
 @dataclass(frozen=True)
-class Split:
-    """Labelled sequences of different lengths, stored end to end.
+class Facts:
+    """What a network and a reader need to know of a prepared data set.
 
-    tokens [total] integer, offsets [n + 1] int64 (sequence i is `tokens[offsets[i]:offsets[i + 1]]`), labels [n].
+    symbols: what each token stands for; None for grey levels. notes: sentences on what this copy lacks or where it
+    differs from the published data, shown in the report.
     """
 
-    tokens: npt.NDArray[np.integer]
-    offsets: npt.NDArray[np.int64]
-    labels: npt.NDArray[np.integer]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @property
-    def lengths(self) -> npt.NDArray[np.int64]:
-        """Number of tokens of each sequence, [n]."""
-        return np.diff(self.offsets)
+    classes: int
+    symbols: list[str] | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Batch:
-    """tokens [B, L] int64, padded with 0 on the right; lengths [B] int64; labels [B] int64; examples [B] int64."""
+class Baselines:
+    """What can be had without reading the sequence, on the test split, of rules fitted on the training split.
 
-    tokens: torch.Tensor
-    lengths: torch.Tensor
-    labels: torch.Tensor
-    examples: torch.Tensor
+    Accuracies in [0, 1]; the perplexity, where the next word is to be predicted, is the shortcut's.
+    """
 
-    def to(self, device: torch.device) -> Batch:
-        """The same batch on `device`."""
-        return Batch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+    shortcut_accuracy: float
+    majority_accuracy: float
+    shortcut_perplexity: float | None = None
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Three splits, the sizes a network needs, and what can be had without reading the sequence.
-
-    shortcut_accuracy and majority_accuracy are test accuracies, in [0, 1], of rules fitted on the training split.
-    """
+    """Three splits, what they hold, and their baselines."""
 
     train: Split
     validation: Split
     test: Split
-    vocabulary: int
-    classes: int
-    shortcut_accuracy: float
-    majority_accuracy: float
+    kind: Kind
+    facts: Facts
+    baselines: Baselines
+
+    @property
+    def vocabulary(self) -> int | None:
+        """Number of different tokens; None where the sequences are grey levels."""
+        return None if self.facts.symbols is None else len(self.facts.symbols)
 
 
 class Task(ABC):
-    """A benchmark task. `shortcut` says in one sentence what its shortcut baseline is."""
+    """A benchmark task, made from its settings and, where it needs them, the original files under a folder.
 
-    shortcut: ClassVar[str]
+    Raises `UserError` from `prepare` when a file is missing or damaged, or the cache cannot be written.
+    """
+
+    kind: ClassVar[Kind] = "classification"
+    scaling: ClassVar[Scaling | None] = None  # of grey levels; None for tokens
+    picture: ClassVar[bool] = False  # a sequence is an image's pixels, row by row
+    separator: ClassVar[str] = " "  # between decoded tokens
+    shortcut: ClassVar[str]  # one sentence: what the shortcut baseline knows
+    source: ClassVar[str]  # one sentence: where the data come from, and their licence
+    version: ClassVar[int] = 1  # count it up whenever the same settings would give other bytes
+
+    def __init__(self, settings: Any) -> None:
+        self.settings = settings
 
     @abstractmethod
-    def prepare(self, cache: Path) -> Dataset:
-        """The dataset, from `cache` when it has been prepared there before.
+    def build(self, preparation: Preparation, files: Path) -> Facts:
+        """Write the shards of all splits; `files` is the folder of original files."""
 
-        Raises `UserError` when a file is missing or damaged.
-        """
+    @abstractmethod
+    def baselines(self, train: Split, test: Split, facts: Facts) -> Baselines:
+        """The shortcut and the majority class, fitted on `train` and scored on `test`."""
 
+    def folder(self, cache: Path) -> Path:
+        """Where the prepared data lie: named by a hash of the settings and the version."""
+        text = json.dumps(asdict(self.settings), sort_keys=True)
+        name: str = self.settings.name
+        return cache / name / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}-v{self.version}"
 
-def collate(split: Split, examples: npt.NDArray[np.int64]) -> Batch:
-    """The batch of these `examples`, padded to the longest of them."""
-    lengths = split.lengths[examples]
-    tokens = np.zeros((len(examples), int(lengths.max(initial=1))), dtype=np.int64)
-    for row, (example, length) in enumerate(zip(examples, lengths, strict=True)):
-        start = split.offsets[example]
-        tokens[row, :length] = split.tokens[start : start + length]
-    return Batch(
-        torch.from_numpy(tokens),
-        torch.from_numpy(lengths.astype(np.int64)),
-        torch.from_numpy(split.labels[examples].astype(np.int64)),
-        torch.from_numpy(examples.astype(np.int64)),
-    )
+    def prepare(self, cache: Path, files: Path) -> Dataset:
+        """The dataset, from `cache` when it has been prepared there before, else from `files`."""
+        found = prepared(self.folder(cache), lambda preparation: self._build(preparation, files))
+        facts = Facts(**found.facts["facts"])
+        train, validation, test = self._splits(found).values()
+        return Dataset(train, validation, test, self.kind, facts, Baselines(**found.facts["baselines"]))
 
+    def _build(self, preparation: Preparation, files: Path) -> dict[str, Any]:
+        facts = self.build(preparation, files)
+        splits = self._splits(Prepared(*preparation.read(), facts={}))
+        baselines = self.baselines(splits["train"], splits["test"], facts)
+        return {"facts": asdict(facts), "baselines": asdict(baselines)}
 
-def batches(
-    split: Split, batch_size: int, order: npt.NDArray[np.int64] | None = None, pool: int = 1
-) -> Iterator[Batch]:
-    """Every example once (the last batch may be smaller), in `order` or as stored.
-
-    With `pool > 1` each stretch of `pool` batches is sorted by length before it is cut, so that a batch needs little
-    padding; which examples a stretch holds still follows from `order` alone, and the batches of a stretch are taken
-    in an order drawn from it.
-    """
-    order = np.arange(len(split)) if order is None else order
-    for start in range(0, len(order), batch_size * pool):
-        stretch = order[start : start + batch_size * pool]
-        if pool == 1:
-            yield collate(split, stretch)
-            continue
-        by_length = np.argsort(split.lengths[stretch], kind="stable")
-        places = np.split(by_length, range(batch_size, len(stretch), batch_size))
-        for batch in sorted(places, key=lambda places: int(places[0])):
-            yield collate(split, stretch[batch])
+    def _splits(self, found: Prepared) -> dict[str, Split]:
+        predicts_next = self.kind == "language"
+        return {
+            name: Split(sequences, found.labels[name], scaling=self.scaling, predicts_next=predicts_next)
+            for name, sequences in found.sequences.items()
+        }

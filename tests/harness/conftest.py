@@ -145,4 +145,4 @@ def tiny(composer: Composer, _one_thread: None) -> Callable[..., Settings]:
 @pytest.fixture
 def data(tiny: Callable[..., Settings], cache: Path) -> Dataset:
     """What a tiny run is trained and tested on."""
-    return ListOps(tiny().task).prepare(cache)
+    return ListOps(tiny().task).prepare(cache, cache)

@@ -123,14 +123,14 @@ def test_variants_of_one_seed_start_from_the_same_weights_but_for_the_neurons_ow
     assert len(shared) > 10
     assert shared == [name for name in all_ if ".neuron." not in name]
     assert all(torch.equal(none[name], all_[name]) for name in shared)
-    assert not torch.equal(none["encoder.weight"], other["encoder.weight"])
+    assert not torch.equal(none["backbone.encoder.weight"], other["backbone.encoder.weight"])
 
 
 def test_variants_of_one_seed_see_the_same_batches(tiny: SettingsOf, data: Dataset) -> None:
     def seen(*words: str) -> list[list[list[int]]]:
         trainer = trainer_of(tiny("optim.epochs=2", *words), data)
         batches: list[list[list[int]]] = []
-        trainer.network.encoder.register_forward_hook(lambda _, args, __: batches.append(args[0].tolist()))
+        trainer.network.backbone.encoder.register_forward_hook(lambda _, args, __: batches.append(args[0].tolist()))
         trainer.epoch(1)
         trainer.epoch(2)
         return batches
@@ -213,10 +213,8 @@ def test_accuracy_is_the_share_of_right_answers_and_loss_the_mean_over_examples(
     found = evaluate(network, data.validation, 10, CPU)
     assert found.accuracy == float((found.predictions == found.labels).double().mean())
     losses = []
-    for start, end, label in zip(
-        data.validation.offsets[:-1], data.validation.offsets[1:], data.validation.labels, strict=True
-    ):
-        tokens = torch.from_numpy(data.validation.tokens[start:end].astype(np.int64))[None]
+    for sequence, label in zip(data.validation.sequences[0], data.validation.labels, strict=True):
+        tokens = torch.from_numpy(sequence.astype(np.int64))[None]
         with torch.no_grad():
             scores = network(tokens, torch.tensor([tokens.shape[1]])).log_softmax(-1)
         losses.append(-float(scores[0, int(label)]))

@@ -58,6 +58,8 @@ def other_value(key: str, value: Any) -> Any:
             return not value
         case None:
             return 3
+        case list():
+            return value[1:]
         case int():
             return value + 2  # the state size must stay even
         case _:

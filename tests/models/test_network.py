@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models.activity import collect_firing_rates, record_activity
-from models.block import Block
-from models.network import Classifier, ModelSettings, parameter_groups
+from models.network import Classifier, Inputs, ModelSettings, parameter_groups
 from models.neurons import RefractoryLIFSettings
 from models.neurons.gelu import GELUSettings
 from models.norm import MaskedBatchNorm
@@ -25,7 +24,7 @@ APART = replace(MODEL, spikes_per_direction=True)
 
 def network(model: ModelSettings = MODEL, **neuron: object) -> Classifier:
     torch.manual_seed(0)
-    return Classifier(18, 10, model, RefractoryLIFSettings(**neuron))  # type: ignore[arg-type]
+    return Classifier(Inputs(18), 10, model, RefractoryLIFSettings(**neuron))  # type: ignore[arg-type]
 
 
 def tokens(batch: int, length: int) -> torch.Tensor:
@@ -52,7 +51,7 @@ def test_padding_changes_no_score_no_gradient_and_no_running_statistic(
         scores.square().sum().backward()
         state = {name: value for name, value in net.state_dict().items() if "running" in name}
         grads = {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
-        grads["encoder.weight"] = net.encoder.weight.grad[6:]  # type: ignore[index]
+        grads["backbone.encoder.weight"] = net.backbone.encoder.weight.grad[6:]  # type: ignore[index]
         outcomes.append((scores, state, grads))
     torch.testing.assert_close(outcomes[0], outcomes[1], rtol=1e-3, atol=1e-4)
 
@@ -101,7 +100,6 @@ def test_the_norm_really_acts(prenorm: bool, norm: str) -> None:
     net = network(replace(MODEL, prenorm=prenorm, norm=norm)).eval()
     before = net(tokens(2, 30), torch.tensor([30, 30]))
     for block in net.blocks:
-        assert isinstance(block, Block)
         nn.init.constant_(block.norm.weight, 3.0)
     assert not torch.allclose(before, net(tokens(2, 30), torch.tensor([30, 30])))
 
@@ -111,7 +109,6 @@ def test_the_threshold_is_a_gauge_of_the_network() -> None:
     plain, scaled = network().eval(), network().eval()
     with torch.no_grad():
         for block in scaled.blocks:
-            assert isinstance(block, Block)
             block.ssm.c *= 4
             block.ssm.d *= 4
             block.neuron.threshold.scale(4.0)  # type: ignore[union-attr]
@@ -141,15 +138,15 @@ def test_a_causal_network_does_not_look_ahead_and_a_bidirectional_one_does() -> 
 def test_the_two_directions_apart_add_up_to_the_summed_form() -> None:
     ssm = network().blocks[0].ssm
     x = torch.randn(3, 12, 40)
-    apart = ssm.by_direction(x)  # type: ignore[operator]
+    apart = ssm.by_direction(x)
     assert apart.shape == (3, 24, 40)
-    torch.testing.assert_close(apart[:, :12] + apart[:, 12:], ssm(x), rtol=1e-4, atol=1e-5)  # type: ignore[operator]
+    torch.testing.assert_close(apart[:, :12] + apart[:, 12:], ssm(x), rtol=1e-4, atol=1e-5)
 
 
 def test_the_first_half_of_the_neurons_sees_the_present_and_past_the_second_half_the_future() -> None:
     block = network(APART).blocks[0]
     seen: list[Tensor] = []
-    block.neuron.register_forward_pre_hook(lambda _, args: seen.append(args[0]))  # type: ignore[union-attr]
+    block.neuron.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     x = torch.randn(1, 12, 30)
     changed = x.clone()
     changed[..., 20] += 1
@@ -194,7 +191,7 @@ def test_parameter_groups_have_the_documented_rates_and_decays(model: ModelSetti
     net = network(model, decay_trainable=True, leak_trainable=True)
     groups = {group["name"]: group for group in parameter_groups(net, lr=0.01, ssm_lr=0.001, weight_decay=0.05)}
     names = {id(p): name for name, p in net.named_parameters()}
-    members = {name: sorted({names[id(p)].split(".", 2)[-1] for p in g["params"]}) for name, g in groups.items()}
+    members = {name: sorted({names[id(p)].split(".", 3)[-1] for p in g["params"]}) for name, g in groups.items()}
     assert members == {
         "ssm": ["ssm.b", "ssm.frequency", "ssm.log_decay", "ssm.log_dt"],
         "neuron": [
@@ -206,7 +203,7 @@ def test_parameter_groups_have_the_documented_rates_and_decays(model: ModelSetti
         "plain": ["bias", "mixing.bias", "norm.bias", "norm.weight", "weight"],
         "decayed": ["mixing.weight", "ssm.c", "ssm.d", "weight"],
     }
-    assert any(p is net.encoder.weight for p in groups["plain"]["params"])
+    assert any(p is net.backbone.encoder.weight for p in groups["plain"]["params"])
     assert any(p is net.head.weight for p in groups["decayed"]["params"])
     assert {name: (g["lr"], g["weight_decay"]) for name, g in groups.items()} == {
         "ssm": (0.001, 0.0),
@@ -239,7 +236,7 @@ def test_spikes_of_each_direction_cost_twice_the_neurons_and_their_accumulates_a
 
 def dense() -> Classifier:
     torch.manual_seed(0)
-    return Classifier(18, 10, MODEL, GELUSettings())
+    return Classifier(Inputs(18), 10, MODEL, GELUSettings())
 
 
 def test_a_block_whose_neurons_do_not_spike_counts_as_dense() -> None:
@@ -256,7 +253,6 @@ def test_collected_firing_rates_are_those_of_the_layers_and_pull_at_what_comes_b
     assert [float(rate.detach()) for rate in rates] == pytest.approx([layer.firing_rate for layer in layers])
     rates[1].backward()
     for block in net.blocks:
-        assert isinstance(block, Block)
         (threshold,) = block.neuron.threshold.parameters()  # type: ignore[union-attr]
         assert threshold.grad is not None
         assert threshold.grad.abs().sum() > 0
@@ -280,6 +276,9 @@ def test_neurons_that_do_not_spike_have_no_rate_to_collect() -> None:
         {"layers": 0},
         {"channels": 0},
         {"dropout": 1.0},
+        {"softmax_cutoffs": [10, 10]},
+        {"softmax_cutoffs": [0, 10]},
+        {"softmax_divisor": 0.5},
         {"state_size": 3},
         {"dt_min": 0.0},
         {"initial_firing_rate": 0.0},

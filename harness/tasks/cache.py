@@ -1,0 +1,178 @@
+"""Prepared data on disk: Arrow files that are mapped into memory, and a file of facts with their checksums.
+
+A data set is prepared once, under a lock, in a folder beside its place (`NAME.partial`) that is renamed when all is
+written. Every shard in it is written to a temporary name and renamed too, so that an interrupted preparation goes on
+with the shard it was at. Files are Arrow streams of one record batch; `datasets.Dataset.from_file` opens them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from filelock import FileLock
+
+from harness.errors import UserError
+from harness.tasks.splits import Flat, Integers, Sequences
+
+SPLITS = ("train", "validation", "test")
+FACTS = "facts.json"
+CHECKED = "checked.json"
+"""Says when the files were last compared with their checksums: sizes and times of change as they were then."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A part of a split: its examples' sequences (two of a pair) and labels [n]."""
+
+    sequences: tuple[Flat, ...]
+    labels: Integers
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared data set: of each split its sequences and labels, and the facts stored with them."""
+
+    sequences: dict[str, tuple[Sequences, ...]]
+    labels: dict[str, Integers]
+    facts: dict[str, Any]
+
+
+class Preparation:
+    """A data set that is being prepared."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def write(self, split: str, number: int, make: Callable[[], Shard]) -> None:
+        """Store shard `number` of a split; one that an earlier, interrupted preparation stored is not made again."""
+        path = self.folder / f"{split}-{number:05d}.arrow"
+        if path.exists():
+            return
+        temporary = path.with_suffix(".tmp")
+        table = _table(make())
+        with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
+            stream.write_table(table)
+        temporary.replace(path)
+
+    def read(self) -> tuple[dict[str, tuple[Sequences, ...]], dict[str, Integers]]:
+        """Sequences and labels of each split, as far as written."""
+        sequences, labels = {}, {}
+        for split in SPLITS:
+            batches = [_map(path) for path in sorted(self.folder.glob(f"{split}-*.arrow"))]
+            names = [name for name in batches[0].schema.names if name != "label"] if batches else []
+            sequences[split] = tuple(Sequences(*(_flat(batch.column(name)) for batch in batches)) for name in names)
+            columns = [batch.column("label").to_numpy() for batch in batches]
+            labels[split] = np.concatenate(columns) if columns else np.zeros(0, np.int64)
+        return sequences, labels
+
+
+def _table(shard: Shard) -> pa.Table:
+    columns: dict[str, pa.Array] = {}
+    for number, (values, offsets) in enumerate(shard.sequences):
+        columns[f"sequence_{number}"] = pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), pa.array(values))
+    columns["label"] = pa.array(shard.labels)
+    return pa.table(columns)
+
+
+def _map(path: Path) -> pa.RecordBatch:
+    """The one record batch of a file, mapped; an empty table's file has none."""
+    table = pa.ipc.open_stream(pa.memory_map(str(path))).read_all().combine_chunks()
+    return table.to_batches()[0] if table.num_rows else pa.RecordBatch.from_pylist([], schema=table.schema)
+
+
+def _flat(column: pa.LargeListArray) -> Flat:
+    return Flat(column.values.to_numpy(), column.offsets.to_numpy())
+
+
+def prepared(folder: Path, build: Callable[[Preparation], dict[str, Any]]) -> Prepared:
+    """The data set in `folder`, prepared by `build` if it is not there or damaged.
+
+    `build` writes the shards and returns facts for JSON. Of processes that ask at once, one prepares and the others
+    wait. Raises `UserError` when the folder cannot be written.
+    """
+    with _sentences(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f"{folder.name}.lock")):
+            damage = _damage(folder)
+            if damage is not None:
+                if folder.exists():
+                    _log.warning("The prepared data in %s are damaged (%s) and are prepared anew.", folder, damage)
+                    _discard(folder)
+                _build(folder, build)
+            sequences, labels = Preparation(folder).read()
+    return Prepared(sequences, labels, json.loads((folder / FACTS).read_text())["facts"])
+
+
+def _build(folder: Path, build: Callable[[Preparation], dict[str, Any]]) -> None:
+    partial = folder.with_name(f"{folder.name}.partial")
+    partial.mkdir(exist_ok=True)
+    try:
+        facts = build(Preparation(partial))
+    except Exception:  # whatever the cause was, a part of it may be in the shards; a process that is killed keeps them
+        shutil.rmtree(partial)
+        raise
+    for leftover in partial.glob("*.tmp"):
+        leftover.unlink()
+    files = {path.name: _sha256(path) for path in sorted(partial.glob("*.arrow"))}
+    (partial / FACTS).write_text(json.dumps({"facts": facts, "sha256": files}))
+    (partial / CHECKED).write_text(json.dumps(_stamps(partial)))
+    partial.rename(folder)
+
+
+def _damage(folder: Path) -> str | None:
+    """What is wrong with the prepared data, None if nothing is.
+
+    Contents are read only when a file's size or time of change is not the one noted when they were last right.
+    """
+    try:
+        if (folder / CHECKED).exists() and json.loads((folder / CHECKED).read_text()) == _stamps(folder):
+            return None
+        expected = json.loads((folder / FACTS).read_text())["sha256"]
+        for name, digest in expected.items():
+            if _sha256(folder / name) != digest:
+                return f"the contents of {name} changed"
+        (folder / CHECKED).write_text(json.dumps(_stamps(folder)))
+    except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def _stamps(folder: Path) -> dict[str, list[int]]:
+    files = sorted([*folder.glob("*.arrow"), folder / FACTS])
+    return {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in files}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _discard(folder: Path) -> None:
+    """Out of the way first: another process may have the files mapped, and removing many takes time."""
+    doomed = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}.damaged")
+    folder.rename(doomed)
+    shutil.rmtree(doomed)
+
+
+@contextmanager
+def _sentences(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"The prepared data cannot be written to {folder.parent} ({error.strerror or error}): free some space or "
+            "name another folder with paths.cache=FOLDER."
+        ) from error

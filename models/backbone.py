@@ -1,0 +1,118 @@
+"""What all networks share: an encoder of the inputs and a stack of blocks.
+
+Source: arXiv 2410.17268 and S4D's Long Range Arena set-up (arXiv 2206.11893). Steps need no positions added to them:
+the SSM's kernels know the distance between two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.block import Block
+from models.neurons import NeuronSettings, build_neuron
+from models.norm import NORMS
+from models.settings import ModelSettings
+from models.ssm import S4D
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What one time step holds: one of `vocabulary` tokens or, where that is None, `features` real numbers."""
+
+    vocabulary: int | None
+    features: int = 1
+
+    def __post_init__(self) -> None:
+        """Raise ValueError with a sentence when a size is below 1."""
+        for label, size in (("vocabulary", self.vocabulary), ("features", self.features)):
+            if size is not None and size < 1:
+                raise ValueError(f"{label} must be at least 1, but it is {size}.")
+
+
+def real_tokens(inputs: Tensor, lengths: Tensor) -> Tensor:
+    """The mask [n, 1, L] of inputs [n, L, ...] padded on the right: True below each sequence's length, lengths [n]."""
+    steps = torch.arange(inputs.shape[1], device=inputs.device)
+    return (steps < lengths[:, None])[:, None]
+
+
+class Backbone(nn.Module):
+    """Sequences [n, L] -> their representation [n, H, L]: encoder, blocks and, where norms come first, a last norm.
+
+    Tokens are embedded, real values mapped linearly to H channels. Source of the rest: see the module.
+    """
+
+    def __init__(self, inputs: Inputs, model: ModelSettings, neuron: NeuronSettings) -> None:
+        super().__init__()
+        norm = NORMS[model.norm]
+        self.encoder: nn.Embedding | nn.Linear
+        if inputs.vocabulary is None:
+            self.encoder = nn.Linear(inputs.features, model.channels)
+        else:
+            self.encoder = nn.Embedding(inputs.vocabulary, model.channels)
+        self.blocks = nn.ModuleList(_block(model, neuron) for _ in range(model.layers))
+        self.final_norm = norm(model.channels) if model.prenorm else None
+
+    def forward(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """The representation [n, H, L], where padding comes out as garbage, and the mask [n, 1, L] of real steps.
+
+        inputs [n, L] integer tokens, or floats [n, L] of one feature or [n, L, features], padded on the right;
+        lengths [n].
+        """
+        mask = real_tokens(inputs, lengths)
+        x = self._encode(inputs)
+        for block in self.blocks:
+            x = block(x, mask)
+        return (x if self.final_norm is None else self.final_norm(x, mask)), mask
+
+    def mean(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """The mean [n, H] of the representation over the real steps."""
+        x, mask = self(inputs, lengths)
+        return (x * mask).sum(-1) / lengths[:, None]  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def step(self, inputs: Tensor, state: list[Any] | None) -> tuple[Tensor, list[Any]]:
+        """One time step: inputs [n] or [n, features] -> [n, H] and the next state; start with `state=None`.
+
+        What `forward` gives in evaluation mode, up to rounding (which may flip a spike at its threshold). Raises
+        ValueError for a network in training mode, a bidirectional one, or a neuron that cannot be streamed.
+        """
+        if self.training:
+            raise ValueError("Only a network in evaluation mode can be streamed; call its .eval() first.")
+        x = self._encode(inputs[:, None])[..., 0]
+        states = []
+        for block, before in zip(self.blocks, state or [None] * len(self.blocks), strict=True):
+            x, after = block.step(x, before)  # type: ignore[operator]
+            states.append(after)
+        if self.final_norm is not None:
+            x = self.final_norm(x[..., None])[..., 0]
+        return x, states
+
+    def _encode(self, inputs: Tensor) -> Tensor:
+        """Inputs [n, L] or [n, L, features] -> [n, H, L]."""
+        one_number_a_step = isinstance(self.encoder, nn.Linear) and inputs.ndim == 2
+        encoded: Tensor = self.encoder(inputs[..., None] if one_number_a_step else inputs)
+        return encoded.transpose(1, 2)
+
+
+def _block(model: ModelSettings, neuron: NeuronSettings) -> Block:
+    neurons = (2 if model.spikes_per_direction else 1) * model.channels
+    return Block(
+        S4D(
+            model.channels,
+            model.state_size,
+            bidirectional=model.bidirectional,
+            initialisation=model.initialisation,
+            dt_min=model.dt_min,
+            dt_max=model.dt_max,
+        ),
+        build_neuron(neurons, neuron),
+        NORMS[model.norm](model.channels),
+        channels=model.channels,
+        prenorm=model.prenorm,
+        dropout=model.dropout,
+        spikes_per_direction=model.spikes_per_direction,
+    )

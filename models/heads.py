@@ -1,0 +1,76 @@
+"""What stands on a backbone besides a linear layer: the head for pairs and the softmax over words."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, log_softmax
+
+from models.settings import ModelSettings
+
+_PIECE = 1024
+"""Hidden states whose probabilities of all words are held at a time."""
+
+
+class PairHead(nn.Module):
+    """Two representations a, b [B, H] -> class scores [B, classes].
+
+    An MLP over [a, b, a - b, a * b] with one hidden layer of H ReLUs: the Retrieval head of the S4 code base, which
+    has it from Nyströmformer's (arXiv 2102.03902).
+    """
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(nn.Linear(4 * channels, channels), nn.ReLU(), nn.Linear(channels, classes))
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """See the class."""
+        return self.mlp(torch.cat((a, b, a - b, a * b), -1))  # type: ignore[no-any-return]
+
+
+class WordSoftmax(nn.Module):
+    """Hidden states [n, H] -> log-probabilities of words; word 0 is to be the commonest, the last the rarest.
+
+    An adaptive softmax (Grave et al. 2017, arXiv 1609.04309): the words below the first of `softmax_cutoffs` have
+    outputs of their own; the words between two cutoffs form a cluster, which costs only where it is asked for. Cluster
+    i = 1, 2, ... sees H / `softmax_divisor` ** i channels: 4, the default and that of the S4 code base on WikiText-103,
+    makes rare words cheap; 1 gives them all channels. The default cutoffs are those usual for WikiText-103's 267,735
+    words. Cutoffs that a smaller vocabulary does not reach are left out; without any it is an ordinary softmax.
+    The weights are not shared with the embedding.
+
+    Raises ValueError when a cluster would be left without channels.
+    """
+
+    def __init__(self, words: int, model: ModelSettings) -> None:
+        super().__init__()
+        cutoffs = [cutoff for cutoff in model.softmax_cutoffs if cutoff < words]
+        if model.channels // model.softmax_divisor ** len(cutoffs) < 1:
+            raise ValueError(
+                f"The rarest of {words} words would see less than one of the {model.channels} channels: lower "
+                f"model.softmax_divisor={model.softmax_divisor:g} or give fewer model.softmax_cutoffs, which are "
+                f"{model.softmax_cutoffs}."
+            )
+        self.output: nn.AdaptiveLogSoftmaxWithLoss | nn.Linear
+        if cutoffs:
+            self.output = nn.AdaptiveLogSoftmaxWithLoss(model.channels, words, cutoffs, model.softmax_divisor)
+        else:
+            self.output = nn.Linear(model.channels, words)
+
+    def forward(self, hidden: Tensor, words: Tensor) -> Tensor:
+        """Log-probability [n], nats, of one word each, words [n]."""
+        if isinstance(self.output, nn.Linear):
+            return -cross_entropy(self.output(hidden), words, reduction="none")
+        log_probability: Tensor = self.output(hidden, words).output
+        return log_probability
+
+    def log_prob(self, hidden: Tensor) -> Tensor:
+        """Log-probabilities [n, words], nats."""
+        if isinstance(self.output, nn.Linear):
+            return log_softmax(self.output(hidden), -1)
+        return self.output.log_prob(hidden)
+
+    @torch.no_grad()
+    def most_probable(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """The most probable word of each hidden state and its probability, both [n]."""
+        best = [self.log_prob(piece).max(-1) for piece in hidden.split(_PIECE)]
+        return torch.cat([each.indices for each in best]), torch.cat([each.values for each in best]).exp()

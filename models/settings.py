@@ -1,0 +1,59 @@
+"""The settings of the network around the neurons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from models.norm import NORMS
+from models.ssm.s4d import INITIALISATIONS, check_sizes
+
+
+@dataclass
+class ModelSettings:
+    """The network around the neurons. `channels` is d_model (H), `state_size` d_state (N).
+
+    spikes_per_direction: a bidirectional SSM's directions go through 2H neurons a layer instead of being summed first.
+    initial_firing_rate: training starts from thresholds scaled to it, see `models.calibration`; null: as given.
+    softmax_cutoffs, softmax_divisor: how a language model's words are grouped, see `models.heads.WordSoftmax`.
+    """
+
+    layers: int = 6
+    channels: int = 256
+    state_size: int = 4
+    bidirectional: bool = True
+    spikes_per_direction: bool = False
+    initialisation: str = "lin"
+    dt_min: float = 1e-3
+    dt_max: float = 1e-1
+    norm: str = "batch"
+    prenorm: bool = False
+    dropout: float = 0.0
+    initial_firing_rate: float | None = None
+    softmax_cutoffs: list[int] = field(default_factory=lambda: [20_000, 40_000, 200_000])
+    softmax_divisor: float = 4.0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError with a sentence when a value is out of range."""
+        for label, allowed in (("norm", NORMS), ("initialisation", INITIALISATIONS)):
+            if getattr(self, label) not in allowed:
+                raise ValueError(
+                    f"{label} {getattr(self, label)!r} does not exist; choose one of {', '.join(allowed)}."
+                )
+        for label in ("layers", "channels", "softmax_divisor"):
+            if not getattr(self, label) >= 1:
+                raise ValueError(f"{label} must be at least 1, but it is {getattr(self, label)}.")
+        check_sizes(self.state_size, self.dt_min, self.dt_max)
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), but it is {self.dropout}.")
+        if self.spikes_per_direction and not self.bidirectional:
+            raise ValueError("spikes_per_direction=true must have two directions: set bidirectional=true as well.")
+        if self.initial_firing_rate is not None:
+            check_firing_rate("initial_firing_rate", self.initial_firing_rate)
+        if any(low >= high for low, high in zip([0, *self.softmax_cutoffs], self.softmax_cutoffs, strict=False)):
+            raise ValueError(f"softmax_cutoffs must be above 0 and rise, but they are {self.softmax_cutoffs}.")
+
+
+def check_firing_rate(label: str, value: float) -> None:
+    """Raise ValueError with a sentence unless neurons can be asked to fire at this rate."""
+    if not 0 < value < 1:
+        raise ValueError(f"{label} must be a fraction of the time steps in (0, 1), but it is {value}.")
