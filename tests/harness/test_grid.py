@@ -12,7 +12,7 @@ import pytest
 from harness.compose import Composer, parse_command_line
 from harness.errors import UserError
 from harness.grid import Grid, expand, load_sweep
-from harness.tasks import TASKS
+from harness.tasks import ALL, LRA
 
 GridOf = Callable[..., Grid]
 
@@ -65,10 +65,17 @@ def test_a_run_knows_its_point_its_variant_its_seed_and_its_id(grid: GridOf) -> 
     assert run.label == "listops · 0.5 / large · seed 7"
 
 
-def test_all_tasks_are_an_axis_by_themselves(grid: GridOf) -> None:
+def test_all_tasks_are_one_of_each_kind_at_the_sweeps_scale(grid: GridOf) -> None:
     found = grid(grid={"task": "all"})
-    assert [run.settings.task.name for run in found.runs] == list(TASKS), "measurements are none"
+    assert [run.settings.task.name for run in found.runs] == list(ALL["laptop"])
     assert set(variants(found)) == {"default"}
+    published = grid("scale=paper", grid={"task": "all"})
+    assert [run.settings.task.name for run in published.runs] == list(LRA)
+
+
+def test_all_on_the_command_line_widens_the_axis_to_them(grid: GridOf) -> None:
+    found = grid("task=all", grid={"task": ["listops"]})
+    assert [run.settings.task.name for run in found.runs] == list(ALL["laptop"])
 
 
 def test_the_base_holds_for_every_run_and_an_axis_wins_over_it(grid: GridOf) -> None:
@@ -80,6 +87,16 @@ def test_an_exclusion_takes_away_every_point_it_matches(grid: GridOf) -> None:
     assert variants(grid(grid=TWO_AXES, exclude=[{"neuron.leak": 0.9}])) == ["0.5 / small", "0.5 / large"]
     corner = [{"neuron.leak": 0.9, "size": "large"}]
     assert variants(grid(grid=TWO_AXES, exclude=corner)) == ["0.5 / small", "0.5 / large", "0.9 / small"]
+
+
+def test_an_exclusion_may_list_labels_and_name_seeds(grid: GridOf) -> None:
+    both = [{"neuron.leak": [0.5, 0.9], "size": "large"}]
+    assert variants(grid(grid=TWO_AXES, exclude=both)) == ["0.5 / small", "0.9 / small"]
+    found = grid(grid=TWO_AXES, exclude=[{"neuron.leak": 0.9, "seed": [1, 2]}], seeds=[0, 1, 2])
+    seeds = {
+        variant: [run.plan.seed for run in found.runs if run.plan.variant == variant] for variant in variants(found)
+    }
+    assert seeds == {"0.5 / small": [0, 1, 2], "0.5 / large": [0, 1, 2], "0.9 / small": [0], "0.9 / large": [0]}
 
 
 def test_an_inclusion_brings_one_point_back(grid: GridOf) -> None:

@@ -73,7 +73,7 @@ def test_a_run_that_fails_keeps_its_sentence_and_its_traceback(job: Job, tmp_pat
     assert execute(job, "me")
     row = read_run(run_path(job.results, job.run_id))
     assert (row["status"], row["test_accuracy"]) == ("failed", None)
-    assert row["error"].startswith("The ListOps data cannot be written to")
+    assert row["error"].startswith("The prepared data cannot be written to")
     assert "Traceback" in row["traceback"]
     assert look(job) == RunState("failed", error=row["error"])
 
