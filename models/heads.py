@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy, log_softmax
 from models.settings import ModelSettings
 
 _PIECE = 1024
-"""Hidden states whose probabilities of all words are held at a time."""
+"""Hidden states whose probabilities of all words are held at a time, at most."""
 
 
 class PairHead(nn.Module):
@@ -72,5 +72,8 @@ class WordSoftmax(nn.Module):
     @torch.no_grad()
     def most_probable(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """The most probable word of each hidden state and its probability, both [n]."""
-        best = [self.log_prob(piece).max(-1) for piece in hidden.split(_PIECE)]
-        return torch.cat([each.indices for each in best]), torch.cat([each.values for each in best]).exp()
+        best = torch.cat([self._most_probable(piece) for piece in hidden.split(_PIECE)])
+        return best, self(hidden, best).exp()
+
+    def _most_probable(self, hidden: Tensor) -> Tensor:
+        return self.output(hidden).argmax(-1) if isinstance(self.output, nn.Linear) else self.output.predict(hidden)

@@ -162,7 +162,7 @@ class LanguageModel(Network):
     def score(self, inputs: Tensor, lengths: Tensor, labels: Tensor, *, predict: bool = True) -> Scored:
         """As `Network.score`, labels [B, L]: the next words, or `IGNORED`; the targets are the others, row by row.
 
-        To predict takes the probabilities of all words, which the loss alone spares an adaptive softmax.
+        To predict may take the probabilities of all words, which the loss alone spares an adaptive softmax.
         """
         asked = labels != IGNORED
         hidden, targets = self(inputs, lengths)[asked], labels[asked]

@@ -14,7 +14,7 @@ import torch
 
 from harness.compose import Composer, parse_command_line
 from harness.sweep import main
-from models.network import Classifier, ModelSettings
+from models.network import Classifier, Inputs, ModelSettings
 from models.neurons import NEURONS
 from models.neurons.sdn import SDN
 
@@ -86,7 +86,7 @@ def test_the_neuron_of_the_documentation_takes_under_25_lines_and_trains(
     (tmp_path / "neuron" / "delta.yaml").write_text(yaml)
     chosen = Composer(tmp_path).settings({"neuron": "delta"})
     assert chosen.neuron.threshold == 0.5
-    network = Classifier(20, 3, ModelSettings(layers=2, channels=8), chosen.neuron)
+    network = Classifier(Inputs(20), 3, ModelSettings(layers=2, channels=8), chosen.neuron)
     network(torch.randint(3, 20, (2, 40)), torch.tensor([40, 25])).sum().backward()
     assert all(neuron.threshold._stored.grad is not None for neuron in network.neurons)
     x, state, spikes = torch.randn(2, 8, 50), None, []

@@ -27,13 +27,14 @@ from models.neurons import RefractoryLIFSettings
 
 DECIDING = {"task": ListOpsSettings, "neuron": RefractoryLIFSettings, "model": ModelSettings, "optim": OptimSettings}
 ELSEWHERE = {"launcher": LauncherSettings, "paths": PathSettings}
-OTHER_WORDS = {
+OTHER_WORDS: dict[str, Any] = {
     "surrogate": "sigmoid",
     "solver": "sequential",
     "resolve": "silent",
     "reset": "none",
     "initialisation": "inv",
     "norm": "layer",
+    "softmax_cutoffs": [100],
     "kind": "debug",
     "results": "elsewhere",
     "reports": "elsewhere",
@@ -58,8 +59,6 @@ def other_value(key: str, value: Any) -> Any:
             return not value
         case None:
             return 3
-        case list():
-            return value[1:]
         case int():
             return value + 2  # the state size must stay even
         case _:

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from models.activity import record_activity
-from models.block import Block
 from models.calibration import TOLERANCE, calibrate_thresholds
-from models.network import Classifier, ModelSettings
+from models.network import Classifier, Inputs, ModelSettings
 from models.neurons import NEURONS
 from models.neurons.gelu import GELU, GELUSettings
 
@@ -22,7 +21,7 @@ LENGTHS = torch.tensor([60, 45, 30, 58])
 
 def network(neuron: str = "refractory_lif", model: ModelSettings = MODEL, **changes: object) -> Classifier:
     torch.manual_seed(0)
-    return Classifier(18, 10, model, NEURONS[neuron][1](**changes))  # type: ignore[arg-type]
+    return Classifier(Inputs(18), 10, model, NEURONS[neuron][1](**changes))  # type: ignore[arg-type]
 
 
 def tokens(length: int = 60) -> Tensor:
@@ -79,7 +78,7 @@ def test_nothing_but_thresholds_changes_running_statistics_included(training: bo
     before = copy.deepcopy(net.state_dict())
     calibrate_thresholds(net, tokens(), LENGTHS, 0.1)
     changed = {name for name, value in net.state_dict().items() if not torch.equal(value, before[name])}
-    assert changed == {f"blocks.{layer}.neuron.threshold._stored" for layer in range(3)}
+    assert changed == {f"backbone.blocks.{layer}.neuron.threshold._stored" for layer in range(3)}
     assert net.training == training
     assert all(parameter.grad is None for parameter in net.parameters())
     calibrated = thresholds(net)
@@ -129,7 +128,6 @@ def test_a_target_out_of_reach_gets_the_closest_rate_and_a_warning(caplog: pytes
 def test_neurons_without_a_threshold_stay_and_the_others_are_calibrated() -> None:
     net = network().eval()
     middle = net.blocks[1]
-    assert isinstance(middle, Block)
     middle.neuron = GELU(16, GELUSettings())
     before = copy.deepcopy(middle.state_dict())
     calibrate_thresholds(net, tokens(), LENGTHS, 0.2)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -99,6 +99,8 @@ def test_it_can_be_streamed_in_evaluation_mode_only() -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(asked=st.lists(st.booleans(), min_size=30, max_size=30), cutoffs=st.sampled_from([[5, 12], [19], [], [20, 40]]))
+@example(asked=[False] * 30, cutoffs=[5, 12])
+@example(asked=[True] + [False] * 29, cutoffs=[5, 12])
 def test_its_loss_is_the_mean_cross_entropy_of_the_words_that_are_asked_for(
     asked: list[bool], cutoffs: list[int]
 ) -> None:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from harness.compose import SWEEPS, Composer
-from models.network import Classifier, ModelSettings
+from models.network import Classifier, Inputs, ModelSettings
 from models.neurons import NEURONS, Neuron, NeuronSettings, build_neuron
 from models.neurons.base import ThresholdSettings
 
@@ -169,7 +169,7 @@ def test_every_gradient_is_that_of_a_float64_reference(name: str, changes: dict[
 def test_it_trains_inside_the_network(name: str, changes: dict[str, Any]) -> None:
     torch.manual_seed(0)
     sizes = ModelSettings(layers=2, channels=4, state_size=4)
-    network = Classifier(10, 3, sizes, settings_of(name, changes))
+    network = Classifier(Inputs(10), 3, sizes, settings_of(name, changes))
     tokens, lengths = torch.randint(10, (4, 12)), torch.tensor([12, 5, 9, 1])
     network(tokens, lengths).square().sum().backward()
     for parameter in network.parameters():
