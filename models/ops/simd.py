@@ -5,6 +5,7 @@ numba's on-disk cache watches the file of the kernel that uses these, not this o
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -13,41 +14,79 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
-BLOCK = 8
-"""Side of the blocks that are transposed."""
+BLOCK = 16
+"""Side of the blocks that are transposed: a row of float32 is as long as a cache line."""
 
-_LOWER = [place for k in range(BLOCK // 2) for place in (k, BLOCK + k)]
-_UPPER = [place for k in range(BLOCK // 2, BLOCK) for place in (k, BLOCK + k)]
+_PIECE, _REGISTER = 16, 32  # bytes: AVX shuffles cheaply within the first, and stores the second at once
+
+_At = Callable[[int, int, int], Any]  # (i, j, count) -> pointer to `count` numbers from row i, column j of a block
 
 
-def _pointer(context: Any, builder: Any, kind: Any, array: Any, indices: list[Any]) -> Any:
+def _pointer(context: Any, builder: Any, kind: Any, array: Any, indices: list[Any], count: int = 1) -> Any:
+    """To `count` numbers from array[indices] on, as a vector."""
     view = make_array(kind)(context, builder, array)
-    return cgutils.get_item_pointer(context, builder, kind, view, indices, wraparound=False)
+    vector = ir.VectorType(context.get_data_type(kind.dtype), count).as_pointer()
+    return builder.bitcast(cgutils.get_item_pointer(context, builder, kind, view, indices, wraparound=False), vector)
 
 
-def _vectors(context: Any, builder: Any, kind: Any, array: Any, places: list[list[Any]]) -> list[Any]:
-    """Pointers to the vectors of BLOCK elements that start at `places`."""
-    vector = ir.VectorType(context.get_data_type(kind.dtype), BLOCK).as_pointer()
-    return [builder.bitcast(_pointer(context, builder, kind, array, place), vector) for place in places]
+def _plus(builder: Any, index: Any, offset: int) -> Any:
+    return builder.add(index, ir.Constant(index.type, offset))
 
 
-def _move_transposed(builder: Any, sources: list[Any], targets: list[Any], alignment: int) -> None:
-    """Load BLOCK vectors, transpose them by log2(BLOCK) perfect shuffles, store them."""
-    vectors = [builder.load(source, align=alignment) for source in sources]
-    masks = [ir.Constant(ir.VectorType(ir.IntType(32), BLOCK), mask) for mask in (_LOWER, _UPPER)]
-    for _ in range(BLOCK.bit_length() - 1):
-        halves = zip(vectors[: BLOCK // 2], vectors[BLOCK // 2 :], strict=True)
-        vectors = [builder.shuffle_vector(a, b, mask) for a, b in halves for mask in masks]
-    for vector, target in zip(vectors, targets, strict=True):
-        builder.store(vector, target, align=alignment)
+def _in_array(context: Any, builder: Any, kind: Any, array: Any, row: Any, column: Any) -> _At:
+    """The block whose corner is array[row, column]."""
+
+    def at(i: int, j: int, count: int) -> Any:
+        indices = [_plus(builder, row, i), _plus(builder, column, j)]
+        return _pointer(context, builder, kind, array, indices, count)
+
+    return at
 
 
-def _steps(builder: Any, start: Any, stride: Any) -> list[list[Any]]:
-    return [[builder.add(start, builder.mul(stride, ir.Constant(stride.type, k)))] for k in range(BLOCK)]
+def _in_flat(context: Any, builder: Any, kind: Any, flat: Any, start: Any, stride: Any) -> _At:
+    """The block whose rows begin at flat[start], flat[start + stride], flat[start + 2 * stride]..."""
+
+    def at(i: int, j: int, count: int) -> Any:
+        row = builder.add(start, builder.mul(stride, ir.Constant(stride.type, i)))
+        return _pointer(context, builder, kind, flat, [_plus(builder, row, j)], count)
+
+    return at
 
 
-def _rows(builder: Any, row: Any, column: Any) -> list[list[Any]]:
-    return [[builder.add(row, ir.Constant(row.type, k)), column] for k in range(BLOCK)]
+def _shuffle(builder: Any, a: Any, b: Any, places: Sequence[int]) -> Any:
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), len(places)), list(places))
+    return builder.shuffle_vector(a, b, mask)
+
+
+def _columns(builder: Any, rows: list[Any]) -> list[Any]:
+    """The columns of rows that are a piece long, a register each.
+
+    Rows k and k + count share a register: a load can put them there, and log2(count) perfect shuffles do the rest
+    without crossing from one half to the other.
+    """
+    count, width = rows[0].type.count, len(rows)
+    registers = [_shuffle(builder, a, b, range(width)) for a, b in zip(rows[:count], rows[count:], strict=True)]
+    lower = [place for half in (0, count) for k in range(count // 2) for place in (half + k, width + half + k)]
+    upper = [place + count // 2 for place in lower]
+    for _ in range(count.bit_length() - 1):
+        halves = zip(registers[: count // 2], registers[count // 2 :], strict=True)
+        registers = [_shuffle(builder, a, b, places) for a, b in halves for places in (lower, upper)]
+    return registers
+
+
+def _move_transposed(builder: Any, size: int, source: _At, target: _At) -> None:
+    """Row j of the target becomes column j of the source; a number has `size` bytes.
+
+    All registers of a row are stored in turn: returning to a cache line later costs more than the shuffles do.
+    """
+    piece, width = _PIECE // size, _REGISTER // size
+    starts = range(0, BLOCK, width)
+    for j in range(0, BLOCK, piece):
+        rows = [builder.load(source(i, j, piece), align=size) for i in range(BLOCK)]
+        columns = [_columns(builder, rows[i : i + width]) for i in starts]
+        for k in range(piece):
+            for i, registers in zip(starts, columns, strict=True):
+                builder.store(registers[k], target(j + k, i, width), align=size)
 
 
 @intrinsic
@@ -70,10 +109,9 @@ def load_transposed(_typing: Any, array: Any, row: Any, column: Any, flat: Any, 
     """flat[start + j * stride + i] = array[row + i, column + j] for i, j < BLOCK; nothing is checked."""
 
     def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        array_value, row_value, column_value, flat_value, start_value, stride_value = arguments
-        sources = _vectors(context, builder, array, array_value, _rows(builder, row_value, column_value))
-        targets = _vectors(context, builder, flat, flat_value, _steps(builder, start_value, stride_value))
-        _move_transposed(builder, sources, targets, array.dtype.bitwidth // 8)
+        source = _in_array(context, builder, array, *arguments[:3])
+        target = _in_flat(context, builder, flat, *arguments[3:])
+        _move_transposed(builder, array.dtype.bitwidth // 8, source, target)
         return context.get_dummy_value()
 
     return types.void(array, row, column, flat, start, stride), generate
@@ -84,10 +122,9 @@ def store_transposed(_typing: Any, flat: Any, start: Any, stride: Any, array: An
     """array[row + i, column + j] = flat[start + j * stride + i] for i, j < BLOCK; nothing is checked."""
 
     def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        flat_value, start_value, stride_value, array_value, row_value, column_value = arguments
-        sources = _vectors(context, builder, flat, flat_value, _steps(builder, start_value, stride_value))
-        targets = _vectors(context, builder, array, array_value, _rows(builder, row_value, column_value))
-        _move_transposed(builder, sources, targets, array.dtype.bitwidth // 8)
+        source = _in_flat(context, builder, flat, *arguments[:3])
+        target = _in_array(context, builder, array, *arguments[3:])
+        _move_transposed(builder, array.dtype.bitwidth // 8, source, target)
         return context.get_dummy_value()
 
     return types.void(flat, start, stride, array, row, column), generate

@@ -24,7 +24,7 @@ from models.ops.surrogate import SURROGATES
 from models.ops.threads import share_threads_with_numba
 
 LANES, TILE = 16, 128
-assert STEPS_PER_STATE["cpu"] == TILE  # written out here, because numba's cache would not notice a change there
+assert (BLOCK, STEPS_PER_STATE["cpu"]) == (LANES, TILE)  # written out: numba's cache would not notice a change there
 
 _PIECEWISE_QUADRATIC, _ARCTAN, _SIGMOID, _RECTANGULAR, _FAST_SIGMOID = range(len(SURROGATES))
 _SOFT, _NONE, _HARD = range(len(RESETS))
@@ -59,16 +59,15 @@ def _prefetch_tile(array, first, start):
 @_kernel(inline="always")
 def _in_blocks(array, first, steps):
     """How many of the steps can be moved in blocks: none where rows are missing."""
-    return steps - steps % BLOCK if first + LANES <= array.shape[0] else 0
+    return steps - steps % LANES if first + LANES <= array.shape[0] else 0
 
 
 @_kernel
 def _load(source, tape, plane, first, start, steps):
     """`steps` steps from `start` of LANES rows from `first`; lanes past the last row repeat it."""
     whole = _in_blocks(source, first, steps)
-    for t in range(0, whole, BLOCK):
-        for lane in range(0, LANES, BLOCK):
-            load_transposed(source, first + lane, start + t, tape, plane + _U(t * LANES + lane), _WIDTH)  # type: ignore[call-arg]
+    for t in range(0, whole, LANES):
+        load_transposed(source, first, start + t, tape, plane + _U(t * LANES), _WIDTH)  # type: ignore[call-arg]
     for lane in range(LANES):
         row = min(first + lane, source.shape[0] - 1)
         for t in range(whole, steps):
@@ -78,9 +77,8 @@ def _load(source, tape, plane, first, start, steps):
 @_kernel
 def _store(tape, plane, target, first, start, steps):
     whole = _in_blocks(target, first, steps)
-    for t in range(0, whole, BLOCK):
-        for lane in range(0, LANES, BLOCK):
-            store_transposed(tape, plane + _U(t * LANES + lane), _WIDTH, target, first + lane, start + t)  # type: ignore[call-arg]
+    for t in range(0, whole, LANES):
+        store_transposed(tape, plane + _U(t * LANES), _WIDTH, target, first, start + t)  # type: ignore[call-arg]
     for lane in range(min(LANES, target.shape[0] - first)):
         for t in range(whole, steps):
             target[first + lane, start + t] = tape[plane + _U(t * LANES + lane)]
