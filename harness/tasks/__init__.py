@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+from harness.tasks import foldoc, image, listops, mnist, retrieval, text, wikitext
 from harness.tasks.base import Baselines, Dataset, Facts, Task, TaskSettings
 from harness.tasks.listops import ListOps, ListOpsSettings
 from harness.tasks.splits import Batch, Split, batches
 
-TASKS: dict[str, tuple[type[Task], type[TaskSettings]]] = {"listops": (ListOps, ListOpsSettings)}
-"""Task name -> (task, its settings)."""
+TASKS: dict[str, tuple[type[Task], type[TaskSettings]]] = {
+    "listops": (ListOps, ListOpsSettings),
+    "text": (text.Text, text.TextSettings),
+    "bbc_order": (text.BbcOrder, text.BbcOrderSettings),
+    "bbc_articles": (text.BbcArticles, text.BbcArticlesSettings),
+    "retrieval": (retrieval.Retrieval, retrieval.RetrievalSettings),
+    "bbc_order_pairs": (retrieval.BbcOrderPairs, retrieval.BbcOrderPairsSettings),
+    "bbc_pairs": (retrieval.BbcPairs, retrieval.BbcPairsSettings),
+    "foldoc": (foldoc.Foldoc, foldoc.FoldocSettings),
+    "image": (image.Image, image.ImageSettings),
+    "mnist_digits": (mnist.MnistDigits, mnist.MnistDigitsSettings),
+    "fashion_mnist": (mnist.FashionMnist, mnist.FashionMnistSettings),
+    "smnist": (mnist.SMnist, mnist.SMnistSettings),
+    "psmnist": (mnist.PsMnist, mnist.PsMnistSettings),
+    "wikitext103": (wikitext.Wikitext103, wikitext.Wikitext103Settings),
+    "bbc_words": (wikitext.BbcWords, wikitext.BbcWordsSettings),
+    "brown": (wikitext.Brown, wikitext.BrownSettings),
+}
+"""Task name -> (task, its settings). A task is followed by its stand-ins."""
 
-LRA = ("listops",)
-"""The six tasks of the Long Range Arena."""
+LRA = ("listops", "text", "retrieval", "image")
+"""The tasks of the Long Range Arena."""
 
-ALL = {"laptop": ("listops",), "gpu": LRA, "paper": LRA}
-"""Scale -> what `task=all` stands for: a task of each of the six kinds."""
+ALL = {"laptop": ("listops", "bbc_order", "bbc_order_pairs", "mnist_digits"), "gpu": LRA, "paper": LRA}
+"""Scale -> what `task=all` stands for: a task of each kind of the Long Range Arena."""
 
 __all__ = [
     "ALL",

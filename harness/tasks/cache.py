@@ -27,6 +27,9 @@ from harness.tasks.splits import Flat, Integers, Sequences
 
 SPLITS = ("train", "validation", "test")
 FACTS = "facts.json"
+DIGESTS = "sha256.json"
+"""Of every file of data, and of the facts."""
+
 CHECKED = "checked.json"
 """Says when the files were last compared with their checksums: sizes and times of change as they were then."""
 
@@ -104,16 +107,22 @@ def prepared(folder: Path, build: Callable[[Preparation], dict[str, Any]]) -> Pr
     wait. Raises `UserError` when the folder cannot be written.
     """
     with _sentences(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_name(f"{folder.name}.lock")):
-            damage = _damage(folder)
-            if damage is not None:
-                if folder.exists():
-                    _log.warning("The prepared data in %s are damaged (%s) and are prepared anew.", folder, damage)
-                    _discard(folder)
-                _build(folder, build)
-            sequences, labels = Preparation(folder).read()
-    return Prepared(sequences, labels, json.loads((folder / FACTS).read_text())["facts"])
+        if not _is_as_checked(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder.with_name(f"{folder.name}.lock")):
+                _check_or_build(folder, build)
+        sequences, labels = Preparation(folder).read()
+    return Prepared(sequences, labels, json.loads((folder / FACTS).read_text()))
+
+
+def _check_or_build(folder: Path, build: Callable[[Preparation], dict[str, Any]]) -> None:
+    damage = _damage(folder)
+    if damage is None:
+        return
+    if folder.exists():
+        _log.warning("The prepared data in %s are damaged (%s) and are prepared anew.", folder, damage)
+        _discard(folder)
+    _build(folder, build)
 
 
 def _build(folder: Path, build: Callable[[Preparation], dict[str, Any]]) -> None:
@@ -121,38 +130,54 @@ def _build(folder: Path, build: Callable[[Preparation], dict[str, Any]]) -> None
     partial.mkdir(exist_ok=True)
     try:
         facts = build(Preparation(partial))
+        (partial / FACTS).write_text(json.dumps(facts))
+        (partial / DIGESTS).write_text(json.dumps({path.name: _sha256(path) for path in _files(partial)}))
+        (partial / CHECKED).write_text(json.dumps(_stamps(partial)))
     except Exception:  # whatever the cause was, a part of it may be in the shards; a process that is killed keeps them
         shutil.rmtree(partial)
         raise
     for leftover in partial.glob("*.tmp"):
         leftover.unlink()
-    files = {path.name: _sha256(path) for path in sorted(partial.glob("*.arrow"))}
-    (partial / FACTS).write_text(json.dumps({"facts": facts, "sha256": files}))
-    (partial / CHECKED).write_text(json.dumps(_stamps(partial)))
     partial.rename(folder)
 
 
-def _damage(folder: Path) -> str | None:
-    """What is wrong with the prepared data, None if nothing is.
+def _is_as_checked(folder: Path) -> bool:
+    """Whether sizes and times of change are those noted when the contents were last right.
 
-    Contents are read only when a file's size or time of change is not the one noted when they were last right.
+    No lock is needed to find out, so that data which others prepared are opened where nothing can be written.
     """
     try:
-        if (folder / CHECKED).exists() and json.loads((folder / CHECKED).read_text()) == _stamps(folder):
-            return None
-        expected = json.loads((folder / FACTS).read_text())["sha256"]
+        checked: dict[str, list[int]] = json.loads((folder / CHECKED).read_text())
+        return checked == _stamps(folder)
+    except (FileNotFoundError, ValueError):
+        return False
+
+
+def _damage(folder: Path) -> str | None:
+    """What is wrong with the prepared data, None if nothing is. Contents are read only if they may have changed."""
+    if _is_as_checked(folder):  # another process may have prepared them in the meantime
+        return None
+    try:
+        expected = json.loads((folder / DIGESTS).read_text())
+        foreign = {path.name for path in _files(folder)} - expected.keys()
+        if foreign:
+            return f"{min(foreign)} does not belong to them"
         for name, digest in expected.items():
             if _sha256(folder / name) != digest:
                 return f"the contents of {name} changed"
         (folder / CHECKED).write_text(json.dumps(_stamps(folder)))
-    except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
+    except (FileNotFoundError, ValueError, AttributeError) as error:
         return f"{type(error).__name__}: {error}"
     return None
 
 
 def _stamps(folder: Path) -> dict[str, list[int]]:
-    files = sorted([*folder.glob("*.arrow"), folder / FACTS])
+    files = [*_files(folder), folder / DIGESTS]
     return {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in files}
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted([*folder.glob("*.arrow"), folder / FACTS])
 
 
 def _sha256(path: Path) -> str:

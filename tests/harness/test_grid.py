@@ -38,8 +38,8 @@ def grid(place: Any) -> GridOf:
 
 @pytest.fixture
 def ablation(composer: Composer) -> GridOf:
-    """Call with words of a command line: the packaged refractory ablation."""
-    return lambda *words: grid_of(composer, "ablation_refractory", *words)
+    """Call with words of a command line: the packaged refractory ablation on ListOps."""
+    return lambda *words: grid_of(composer, "ablation_refractory", "task=listops", *words)
 
 
 def variants(grid: Grid) -> list[str]:
@@ -148,7 +148,7 @@ def test_a_scale_may_add_axes_exclusions_inclusions_and_seeds(grid: GridOf) -> N
 
 def test_an_axis_is_narrowed_to_one_value_or_a_list(ablation: GridOf) -> None:
     assert variants(ablation("refractory=fixed", "seed=0")) == ["fixed"]
-    found = ablation("task=listops", "seed=0,1", "refractory=[none,fixed]")
+    found = ablation("seed=0,1", "refractory=[none,fixed]")
     assert [(run.plan.variant, run.plan.seed) for run in found.runs] == [
         *(("none", 0), ("none", 1)),
         *(("fixed", 0), ("fixed", 1)),
@@ -157,7 +157,7 @@ def test_an_axis_is_narrowed_to_one_value_or_a_list(ablation: GridOf) -> None:
 
 def test_narrowing_does_not_change_the_ids_of_what_is_left(ablation: GridOf) -> None:
     whole = {(run.plan.variant, run.plan.seed): run.plan.id for run in ablation().runs}
-    (run,) = ablation("task=listops", "seed=2", "refractory=control_reset").runs
+    (run,) = ablation("seed=2", "refractory=control_reset").runs
     assert run.plan.id == whole["control_reset", 2]
 
 
@@ -202,6 +202,21 @@ def test_the_refractory_ablation_is_six_variants_times_three_seeds(ablation: Gri
     assert found.baseline == "none"
     assert set(found.variant_notes) == set(VARIANTS), "each says what it is"
     assert len({run.plan.id for run in found.runs}) == 18
+
+
+@pytest.mark.parametrize("tasks", [[], ["task=all"]])
+def test_outside_listops_the_laptops_ablation_has_the_four_levels_and_two_seeds(
+    composer: Composer, tasks: list[str]
+) -> None:
+    runs = grid_of(composer, "ablation_refractory", *tasks).runs
+    names = {run.settings.task.name for run in runs}
+    assert names == set(ALL["laptop"]) if tasks else len(names) == 3
+    for name in names:
+        points = [(run.plan.variant, run.plan.seed) for run in runs if run.settings.task.name == name]
+        if name == "listops":
+            assert len(points) == 18
+        else:
+            assert points == [(level, seed) for level in VARIANTS[:4] for seed in (0, 1)]
 
 
 @pytest.mark.parametrize("scale", ["gpu", "paper"])
