@@ -9,27 +9,21 @@ environment go to results/measured/neuron_cpu.parquet and neuron_gpu.parquet.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import sys
 from collections.abc import Iterator
 from itertools import chain
-from pathlib import Path
 from typing import NamedTuple
 
-import pandas as pd
 import torch
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks import sections
+from benchmarks import report, sections
 from benchmarks.cases import Case
+from benchmarks.report import MEASURED, THREADS, start_anew_with, verdict
 from benchmarks.sections import BOTH, FORWARD, PEER, Row
-from harness.environment import KEEP_MEMORY, code_version, environment
+from harness.environment import KEEP_MEMORY, environment
 
-MEASURED = Path(__file__).resolve().parent.parent / "results" / "measured"
-THREADS = 2
 SOLVERS = ("sequential", "pmbc", "fused")
 BYTES_PER_ELEMENT = 100  # of GPU memory, with the gate's float64 copies
 
@@ -109,14 +103,9 @@ def verdicts(rows: list[Row], targets: tuple[Target, ...]) -> list[str]:
         ]
         if not ratios:
             continue
-        at_most = target.section == "memory"
-        worst = max(ratios) if at_most else min(ratios)
-        met = worst <= target.bound if at_most else worst >= target.bound
         where = f" at L = {', '.join(f'{length:,}' for length in target.lengths)}" if target.lengths else ""
-        sentences.append(
-            f"{target.section}, {target.phase}, {target.candidate}{where}: {worst:.2f} "
-            f"(target {'at most' if at_most else 'at least'} {target.bound:.2f}: {'met' if met else 'missed'})"
-        )
+        what = f"{target.section}, {target.phase}, {target.candidate}{where}"
+        sentences.append(verdict(what, ratios, target.bound, at_most=target.section == "memory"))
     return sentences
 
 
@@ -138,10 +127,7 @@ def run(device: torch.device, rounds: int, save: bool) -> None:
     for sentence in verdicts(measured, targets):
         Console().print(sentence, highlight=False)
     if save:
-        frame = pd.DataFrame(measured).assign(
-            rounds=rounds, environment=json.dumps(where, sort_keys=True), code_version=code_version()
-        )
-        frame.to_parquet(MEASURED / f"neuron_{'cpu' if device.type == 'cpu' else 'gpu'}.parquet")
+        report.save(f"neuron_{'cpu' if device.type == 'cpu' else 'gpu'}", measured, device, rounds=rounds)
 
 
 def main() -> None:
@@ -150,8 +136,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--save", action="store_true", help=f"write {MEASURED.parent.name}/{MEASURED.name}/")
     options = parser.parse_args()
-    if not KEEP_MEMORY.keys() <= os.environ.keys():  # glibc reads them when a process starts
-        os.execve(sys.executable, sys.orig_argv, {**os.environ, **KEEP_MEMORY})
+    start_anew_with(KEEP_MEMORY)
     torch.set_num_threads(THREADS)
     run(torch.device("cpu"), options.rounds, options.save)
     if torch.cuda.is_available():

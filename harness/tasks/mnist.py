@@ -140,8 +140,6 @@ class PsMnistSettings(PublishedSettings):
 class PsMnist(SMnist):
     """Which digit someone wrote, the pixels of every image in the same other order."""
 
-    picture: ClassVar[bool] = False  # its rows are no rows of an image
-
     def read(self, files: Path) -> Mapping[str, Pictures]:
         """As sMNIST, then reordered."""
         order = (bit_reversal if self.settings.permutation == "bit_reversal" else random_order)(SIDE * SIDE)

@@ -113,14 +113,15 @@ class LanguageTask(Task):
         for split, stream in streams.items():
             stride = settings.context if split == "train" else settings.stride or settings.context
             _write(preparation, split, stream, windows(len(stream) - 1, settings.context, stride))
-        return Facts(len(symbols), symbols, (*notes, *self._notes(counts, symbols)))
+        sizes = {split: len(stream) - 1 for split, stream in streams.items()}
+        return Facts(len(symbols), symbols, (*notes, *self._notes(sizes, counts, symbols)))
 
-    def _notes(self, counts: Counter[str], symbols: list[str]) -> Iterator[str]:
+    def _notes(self, sizes: Mapping[str, int], counts: Counter[str], symbols: list[str]) -> Iterator[str]:
         """On what the settings leave out."""
         settings = self.settings
-        for split in SPLITS:
-            if getattr(settings, split) is not None:
-                yield f"Only the first {getattr(settings, split):,} words of the {split} split are used."
+        for split, size in sizes.items():
+            if size == getattr(settings, split):
+                yield f"Only the first {size:,} words of the {split} split are used."
         rare = len(counts.keys() - set(symbols))
         if rare:
             yield (

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import random
-import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import numba
@@ -21,8 +20,10 @@ from scipy.stats import chi2_contingency, chisquare, ks_2samp
 
 from harness.errors import UserError
 from harness.tasks import listops
-from harness.tasks.base import Dataset, Split
+from harness.tasks.base import Dataset
+from harness.tasks.cache import Shard
 from harness.tasks.listops import SYMBOLS, ListOps, ListOpsSettings, generate
+from harness.tasks.splits import Flat, Sequences, Split
 
 OPERATORS = ("[MIN", "[MAX", "[MED", "[SM")
 
@@ -35,12 +36,21 @@ def settings_of(lengths: tuple[int, int], sizes: tuple[int, int, int], **others:
     return ListOpsSettings(min_length=low, max_length=high, train=train, validation=validation, test=test, **others)
 
 
-def texts(split: Split) -> list[str]:
+def prepare(wish: ListOpsSettings, cache: Path) -> Dataset:
+    return ListOps(wish).prepare(cache, cache / "files")
+
+
+def flat(found: Split | Shard) -> Flat:
+    """Tokens and offsets; one file holds a whole split here."""
+    (column,) = found.sequences
+    return column.parts[0] if isinstance(column, Sequences) else column
+
+
+def texts(found: Split | Shard) -> list[str]:
     """The sequences as people write them."""
-    symbols = np.array(SYMBOLS)[split.tokens].tolist()
-    return [
-        " ".join(symbols[a:b]) for a, b in zip(split.offsets[:-1].tolist(), split.offsets[1:].tolist(), strict=True)
-    ]
+    tokens, offsets = flat(found)
+    symbols = np.array(SYMBOLS)[tokens].tolist()
+    return [" ".join(symbols[a:b]) for a, b in pairwise(offsets.tolist())]
 
 
 def parse(text: str) -> Node:
@@ -115,12 +125,12 @@ def length(node: Node) -> int:
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """Fewer examples than LRA's, at its lengths."""
-    return ListOps(settings_of((500, 2000), (16_000, 1_000, 4_000))).prepare(tmp_path_factory.mktemp("cache"))
+    return prepare(settings_of((500, 2000), (16_000, 1_000, 4_000)), tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="module")
 def short(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    return ListOps(settings_of((20, 100), (8_000, 1_000, 8_000))).prepare(tmp_path_factory.mktemp("cache"))
+    return prepare(settings_of((20, 100), (8_000, 1_000, 8_000)), tmp_path_factory.mktemp("cache"))
 
 
 # --- what a sequence is
@@ -166,15 +176,15 @@ def test_every_setting_is_kept_to(
 def test_a_network_needs_18_token_ids_and_10_classes(published: Dataset) -> None:
     assert published.vocabulary == len(SYMBOLS) == 18
     assert SYMBOLS[:3] == ("<pad>", "<unk>", "<eos>")
-    assert published.classes == 10
-    assert set(np.unique(published.train.tokens)) == set(range(2, 18)), "padding and unknown never occur"
+    assert published.facts.classes == 10
+    assert set(np.unique(flat(published.train).values)) == set(range(2, 18)), "padding and unknown never occur"
 
 
 def test_a_sequence_ends_with_its_only_end_token(short: Dataset) -> None:
-    split = short.train
+    tokens, offsets = flat(short.train)
     end = SYMBOLS.index("<eos>")
-    assert (split.tokens[split.offsets[1:] - 1] == end).all()
-    assert (split.tokens == end).sum() == len(split)
+    assert (tokens[offsets[1:] - 1] == end).all()
+    assert (tokens == end).sum() == len(short.train)
 
 
 # --- the published procedure
@@ -190,7 +200,7 @@ def test_published_lengths_are_501_to_1999_with_a_median_of_about_955(published:
 
 def test_operators_and_digits_are_uniform(published: Dataset) -> None:
     """Exactly so: which lengths are kept does not depend on them."""
-    counts = np.bincount(published.train.tokens, minlength=len(SYMBOLS))
+    counts = np.bincount(flat(published.train).values, minlength=len(SYMBOLS))
     assert chisquare(counts[[SYMBOLS.index(name) for name in OPERATORS]]).pvalue > 0.001
     assert chisquare(counts[[SYMBOLS.index(name) for name in "0123456789"]]).pvalue > 0.001
 
@@ -198,7 +208,7 @@ def test_operators_and_digits_are_uniform(published: Dataset) -> None:
 def test_the_number_of_arguments_is_uniform() -> None:
     """Seen where no length is favoured: one operator of 4 to 10 arguments (fewer would often repeat)."""
     found = generate(settings_of((5, 13), (2_000, 1, 1), max_depth=2))
-    arguments = Counter((found.lengths - 3).tolist())
+    arguments = Counter((np.diff(flat(found).offsets) - 3).tolist())
     assert sorted(arguments) == list(range(4, 11))
     assert chisquare(list(arguments.values())).pvalue > 0.001
 
@@ -242,12 +252,12 @@ def test_trees_are_distributed_as_the_published_generators(short: Dataset) -> No
 def test_the_splits_have_the_sizes_asked_for_and_share_no_example() -> None:
     """At lengths so short that most candidates are repeats."""
     found = generate(settings_of((3, 7), (2_000, 300, 300)))
-    assert len(found) == len(set(texts(found))) == 2_600
+    assert len(found.labels) == len(set(texts(found))) == 2_600
 
 
 def test_train_comes_first_then_validation_then_test(tmp_path: Path) -> None:
     wish = settings_of((20, 60), (50, 20, 10))
-    data, found = ListOps(wish).prepare(tmp_path), generate(wish)
+    data, found = prepare(wish, tmp_path), generate(wish)
     assert [len(data.train), len(data.validation), len(data.test)] == [50, 20, 10]
     assert texts(data.train) + texts(data.validation) + texts(data.test) == texts(found)
     assert [*data.train.labels, *data.validation.labels, *data.test.labels] == [*found.labels]
@@ -270,82 +280,33 @@ def test_the_bytes_are_those_of_every_other_machine_with_any_number_of_threads(t
         assert numba.get_num_threads() == min(threads, numba.config.NUMBA_NUM_THREADS)
     finally:
         torch.set_num_threads(before)
-    assert found.tokens.dtype == found.labels.dtype == np.uint8
-    digest = hashlib.sha256(found.tokens.tobytes() + found.offsets.astype("<i8").tobytes() + found.labels.tobytes())
+    tokens, offsets = flat(found)
+    assert tokens.dtype == found.labels.dtype == np.uint8
+    digest = hashlib.sha256(tokens.tobytes() + offsets.astype("<i8").tobytes() + found.labels.tobytes())
     assert digest.hexdigest() == "485f2fb7b99e08ea82e3e158c97f933ec0dddbb50b50b7421cbf14950c84389a"
 
 
 # --- the cache
 
 
-def only_file(cache: Path) -> Path:
-    (path,) = cache.glob("*.safetensors")
-    return path
-
-
 SMALL = settings_of((20, 60), (30, 10, 10))
 
 
-def test_a_data_set_is_generated_once_and_then_read(tmp_path: Path) -> None:
-    first = ListOps(SMALL).prepare(tmp_path / "made" / "on demand")
-    path = only_file(tmp_path / "made" / "on demand")
-    before = path.stat()
-    again = ListOps(SMALL).prepare(path.parent)
-    assert (path.stat().st_mtime_ns, path.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
+def test_a_data_set_is_opened_as_it_was_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = prepare(SMALL, tmp_path)
+    monkeypatch.setattr(listops, "generate", lambda _: pytest.fail("generated again"))
+    again = prepare(SMALL, tmp_path)
     assert texts(again.test) == texts(first.test)
-    assert not list(path.parent.glob("*.tmp"))
+    assert (again.facts, again.baselines) == (first.facts, first.baselines)
 
 
 @pytest.mark.parametrize(
     "other", [{"data_seed": 1}, {"max_depth": 9}, {"max_arguments": 9}, {"max_length": 61}, {"test": 11}]
 )
-def test_other_settings_have_a_file_of_their_own(tmp_path: Path, other: dict[str, int]) -> None:
-    ListOps(SMALL).prepare(tmp_path)
-    ListOps(ListOpsSettings(**{**vars(SMALL), **other})).prepare(tmp_path)
-    assert len(list(tmp_path.glob("*.safetensors"))) == 2
-
-
-def test_two_runs_that_start_together_generate_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
-    monkeypatch.setattr(listops, "generate", lambda wish: calls.append(wish) or generate(wish))
-    runs = [threading.Thread(target=ListOps(SMALL).prepare, args=[tmp_path]) for _ in range(4)]
-    for run in runs:
-        run.start()
-    for run in runs:
-        run.join()
-    assert len(calls) == 1
-    assert only_file(tmp_path).exists()
-
-
-@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.999])
-def test_a_truncated_file_is_named_and_its_remedy_too(tmp_path: Path, share: float) -> None:
-    ListOps(SMALL).prepare(tmp_path)
-    path = only_file(tmp_path)
-    whole = path.read_bytes()
-    path.write_bytes(whole[: int(len(whole) * share)])
-    with pytest.raises(UserError, match=r"listops.*safetensors is damaged .* delete it and run again"):
-        ListOps(SMALL).prepare(tmp_path)
-    path.unlink()
-    ListOps(SMALL).prepare(tmp_path)
-    assert path.read_bytes() == whole
-
-
-def test_a_single_changed_byte_is_noticed_wherever_it_is(tmp_path: Path) -> None:
-    ListOps(SMALL).prepare(tmp_path)
-    path = only_file(tmp_path)
-    whole = path.read_bytes()
-    for place in range(0, len(whole), 7):
-        damaged = bytearray(whole)
-        damaged[place] ^= 0x04
-        path.write_bytes(damaged)
-        with pytest.raises(UserError, match="damaged"):
-            ListOps(SMALL).prepare(tmp_path)
-
-
-def test_a_cache_that_cannot_be_written_says_how_to_name_another(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(UserError, match=r"cannot be written to .*paths\.cache=FOLDER"):
-        ListOps(SMALL).prepare(tmp_path / "file" / "cache")
+def test_other_settings_have_a_folder_of_their_own(tmp_path: Path, other: dict[str, int]) -> None:
+    prepare(SMALL, tmp_path)
+    prepare(ListOpsSettings(**{**vars(SMALL), **other}), tmp_path)
+    assert len([path for path in (tmp_path / "listops").iterdir() if path.is_dir()]) == 2
 
 
 # --- what can be had without reading
@@ -353,16 +314,16 @@ def test_a_cache_that_cannot_be_written_says_how_to_name_another(tmp_path: Path)
 
 def test_the_root_operator_alone_gives_36_percent_at_published_lengths(published: Dataset) -> None:
     """Within three standard deviations of 4,000 answers. Over 800,000 it is 36.2 %."""
-    assert published.shortcut_accuracy == pytest.approx(0.362, abs=0.023)
+    assert published.baselines.shortcut_accuracy == pytest.approx(0.362, abs=0.023)
 
 
 def test_the_root_operator_alone_gives_34_percent_at_20_to_100(short: Dataset) -> None:
     """Within three standard deviations of 8,000 answers."""
-    assert short.shortcut_accuracy == pytest.approx(0.34, abs=0.016)
+    assert short.baselines.shortcut_accuracy == pytest.approx(0.34, abs=0.016)
 
 
 def test_the_commonest_answer_gives_17_percent(published: Dataset) -> None:
-    assert published.majority_accuracy == pytest.approx(0.17, abs=0.018)
+    assert published.baselines.majority_accuracy == pytest.approx(0.17, abs=0.018)
 
 
 def test_baselines_are_fitted_on_train_and_scored_on_test(short: Dataset) -> None:
@@ -371,19 +332,19 @@ def test_baselines_are_fitted_on_train_and_scored_on_test(short: Dataset) -> Non
         votes.setdefault(text.split()[0], Counter())[label] += 1
     answers = short.test.labels.tolist()
     guesses = [votes[text.split()[0]].most_common(1)[0][0] for text in texts(short.test)]
-    assert short.shortcut_accuracy == np.mean([g == a for g, a in zip(guesses, answers, strict=True)])
+    assert short.baselines.shortcut_accuracy == np.mean([g == a for g, a in zip(guesses, answers, strict=True)])
     commonest = Counter(short.train.labels.tolist()).most_common(1)[0][0]
-    assert short.majority_accuracy == np.mean([commonest == answer for answer in answers])
+    assert short.baselines.majority_accuracy == np.mean([commonest == answer for answer in answers])
 
 
 def test_a_lone_digit_is_its_own_shortcut_and_one_never_seen_gets_the_commonest_answer(
     tmp_path: Path,
 ) -> None:
-    data = ListOps(settings_of((0, 2), (7, 1, 2))).prepare(tmp_path)
+    data = prepare(settings_of((0, 2), (7, 1, 2)), tmp_path)
     assert sorted(texts(data.train) + texts(data.validation) + texts(data.test)) == [
         f"{digit} <eos>" for digit in range(10)
     ]
-    assert data.shortcut_accuracy == data.majority_accuracy == 0
+    assert data.baselines.shortcut_accuracy == data.baselines.majority_accuracy == 0
 
 
 # --- wishes that cannot be met
@@ -411,13 +372,5 @@ def test_a_bad_setting_is_refused_with_what_is_allowed(wrong: dict[str, int], se
 def test_lengths_with_too_few_different_sequences_end_in_a_sentence(tmp_path: Path) -> None:
     """Only 4 x 10 x 10 sequences have four tokens, and none has three."""
     with pytest.raises(UserError, match=r"Only 400 of 5002 different ListOps examples .* widen the range"):
-        ListOps(settings_of((2, 5), (5_000, 1, 1))).prepare(tmp_path)
-    assert not list(tmp_path.glob("*.safetensors"))
-
-
-@pytest.mark.slow
-def test_the_full_data_set_takes_less_than_a_minute(tmp_path: Path) -> None:
-    start = time.perf_counter()
-    data = ListOps(ListOpsSettings()).prepare(tmp_path)
-    assert time.perf_counter() - start < 60
-    assert [len(data.train), len(data.validation), len(data.test)] == [96_000, 2_000, 2_000]
+        prepare(settings_of((2, 5), (5_000, 1, 1)), tmp_path)
+    assert not [path for path in (tmp_path / "listops").iterdir() if path.is_dir()]

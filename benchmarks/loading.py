@@ -1,0 +1,76 @@
+"""How fast prepared data are opened and cut into batches, and how fast a network takes them in training.
+
+`python -m benchmarks.loading SETTINGS`, a run's settings as JSON, prints how many seconds it takes to open the prepared
+task and to have its first training batch, imports not counted: in a process that has not read any of it before.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from itertools import count
+
+from harness.loop import Trainer
+from harness.run import cache_folder, files_folder
+from harness.settings import Settings, settings_from_json, settings_to_json
+from harness.streams import epoch_order
+from harness.tasks import TASKS, Batch, Dataset, batches
+from harness.tasks.splits import in_document_order
+
+SECONDS = 1.0
+"""Whole epochs are loaded for at least so long."""
+
+
+def open_task(settings: Settings) -> Dataset:
+    """The run's data, prepared if they are not. Raises `UserError`."""
+    task, _ = TASKS[settings.task.name]
+    return task(settings.task).prepare(cache_folder(settings), files_folder(settings))
+
+
+def training_batches(settings: Settings, data: Dataset, epoch: int) -> Iterator[Batch]:
+    """The batches of an epoch, as a run trains on them."""
+    optim, train = settings.optim, data.train
+    if data.kind == "language":
+        order = in_document_order(train, optim.batch_size)
+    else:
+        order = epoch_order(settings.seed, epoch, len(train))
+    return batches(train, optim.batch_size, order, optim.length_pool)
+
+
+def loading_rate(settings: Settings, data: Dataset) -> float:
+    """Tokens/s of cutting training batches, padding not counted."""
+    tokens, started = 0, time.perf_counter()
+    for epoch in count(1):
+        tokens += sum(int(batch.lengths.sum()) for batch in training_batches(settings, data, epoch))
+        if (seconds := time.perf_counter() - started) >= SECONDS:
+            return tokens / seconds
+    raise AssertionError("epochs do not end")
+
+
+def training_rate(settings: Settings, data: Dataset) -> float:
+    """Tokens/s that the network takes in its first epoch: steps alone, without loading and without validation."""
+    trainer = Trainer(settings, data, report=lambda _: None)
+    trainer.epoch(1)
+    rate = trainer.watch.rates()["tokens_per_s"]
+    assert rate is not None
+    return rate
+
+
+def seconds_to_open(settings: Settings) -> float:
+    """In a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.loading", settings_to_json(settings)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def main() -> None:
+    """Open in this process and print."""
+    settings = settings_from_json(sys.argv[1])
+    started = time.perf_counter()
+    next(training_batches(settings, open_task(settings), 1))
+    print(time.perf_counter() - started)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""What the benchmarks share: how their process runs, and how their numbers are judged and stored."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from harness.environment import code_version, environment
+
+MEASURED = Path(__file__).resolve().parent.parent / "results" / "measured"
+THREADS = 2
+
+
+def start_anew_with(variables: Mapping[str, str]) -> None:
+    """Start this process again, as it was called, unless it has the variables, which are read as a process starts."""
+    if not variables.keys() <= os.environ.keys():
+        os.execve(sys.executable, sys.orig_argv, {**os.environ, **variables})
+
+
+def verdict(what: str, values: Sequence[float], bound: float, *, at_most: bool = False) -> str:
+    """The worst of the values, and whether it meets the target."""
+    worst = max(values) if at_most else min(values)
+    met = worst <= bound if at_most else worst >= bound
+    return (
+        f"{what}: {worst:,.2f} (target {'at most' if at_most else 'at least'} {bound:,.2f}: "
+        f"{'met' if met else 'missed'})"
+    )
+
+
+def save(name: str, rows: Sequence[Mapping[str, Any]], device: torch.device, **columns: Any) -> None:
+    """Write the rows to results/measured/NAME.parquet, each with its environment, the code version and `columns`."""
+    where = json.dumps(environment(device), sort_keys=True)
+    frame = pd.DataFrame(rows).assign(**columns, environment=where, code_version=code_version())
+    frame.to_parquet(MEASURED / f"{name}.parquet")
