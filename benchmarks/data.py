@@ -17,7 +17,6 @@ from itertools import count
 from typing import Any, NamedTuple
 
 import torch
-from rich.progress import track
 
 from benchmarks import report
 from benchmarks.loading import loading_rate, open_task, seconds_to_open, training_rate
@@ -115,7 +114,7 @@ def one_thread() -> Iterator[None]:
 def tasks_here(composer: Composer, chosen: dict[str, Any]) -> tuple[dict[str, Dataset], list[str]]:
     """The tasks whose data are here, prepared at laptop scale, and the names of the others."""
     found, missing = {}, []
-    for name in track(TASKS, "preparing", transient=True):
+    for name in TASKS:
         try:
             found[name] = open_task(composer.settings({**chosen, "task": name}))
         except UserError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.tasks import foldoc, image, mnist, retrieval, text, wikitext
+from harness.tasks import foldoc, image, mnist, pathfinder, retrieval, text, wikitext
 from harness.tasks.base import Baselines, Dataset, Facts, Task, TaskSettings
 from harness.tasks.listops import ListOps, ListOpsSettings
 from harness.tasks.splits import Batch, Split, batches
@@ -19,6 +19,10 @@ TASKS: dict[str, tuple[type[Task], type[TaskSettings]]] = {
     "image": (image.Image, image.ImageSettings),
     "mnist_digits": (mnist.MnistDigits, mnist.MnistDigitsSettings),
     "fashion_mnist": (mnist.FashionMnist, mnist.FashionMnistSettings),
+    "pathfinder": (pathfinder.Pathfinder, pathfinder.PathfinderSettings),
+    "pathfinder_small": (pathfinder.PathfinderSmall, pathfinder.PathfinderSmallSettings),
+    "pathx": (pathfinder.Pathfinder, pathfinder.PathXSettings),
+    "pathx_small": (pathfinder.PathfinderSmall, pathfinder.PathXSmallSettings),
     "smnist": (mnist.SMnist, mnist.SMnistSettings),
     "psmnist": (mnist.PsMnist, mnist.PsMnistSettings),
     "wikitext103": (wikitext.Wikitext103, wikitext.Wikitext103Settings),
@@ -27,11 +31,15 @@ TASKS: dict[str, tuple[type[Task], type[TaskSettings]]] = {
 }
 """Task name -> (task, its settings). A task is followed by its stand-ins."""
 
-LRA = ("listops", "text", "retrieval", "image")
-"""The tasks of the Long Range Arena."""
+LRA = ("listops", "text", "retrieval", "image", "pathfinder", "pathx")
+"""The six tasks of the Long Range Arena."""
 
-ALL = {"laptop": ("listops", "bbc_order", "bbc_order_pairs", "mnist_digits"), "gpu": LRA, "paper": LRA}
-"""Scale -> what `task=all` stands for: a task of each kind of the Long Range Arena."""
+ALL = {
+    "laptop": ("listops", "bbc_order", "bbc_order_pairs", "mnist_digits", "pathfinder_small", "pathx_small"),
+    "gpu": LRA,
+    "paper": LRA,
+}
+"""Scale -> what `task=all` stands for: a task of each of the six kinds of the Long Range Arena."""
 
 __all__ = [
     "ALL",

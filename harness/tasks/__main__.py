@@ -27,7 +27,7 @@ from harness.errors import UserError
 from harness.run import cache_folder, files_folder
 from harness.settings import SCALES, Settings
 from harness.tasks import TASKS, Dataset, Task
-from harness.tasks.show import SPLIT_NAMES, describe, draw
+from harness.tasks.show import SPLIT_NAMES, describe, draw, save_picture
 
 WIDTH = 120
 """Characters a line where the output is no terminal."""
@@ -123,7 +123,10 @@ def longest(settings: Settings) -> int:
     for field in ("max_length", "length", "context"):
         if hasattr(task, field):
             return int(getattr(task, field))
-    return int(task.side) ** 2 if hasattr(task, "side") else PUBLISHED_LENGTHS[task.name]
+    for field in ("side", "size"):
+        if hasattr(task, field):
+            return int(getattr(task, field)) ** 2
+    return PUBLISHED_LENGTHS[task.name]
 
 
 @dataclass(frozen=True)
@@ -162,8 +165,7 @@ def _show(chosen: Chosen, data: Dataset, console: Console) -> None:
         console.print(part)
     path = Path(chosen.settings.paths.reports).expanduser().absolute() / "tasks" / f"{name}.png"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draw(chosen.task, data, f"{name}: {_asks(type(chosen.task))}").savefig(path, dpi=150)
+        save_picture(draw(chosen.task, data, f"{name}: {_asks(type(chosen.task))}"), path)
     except OSError as error:
         raise UserError(
             f"The picture {path} cannot be written ({error.strerror or error}): name another folder with "

@@ -7,6 +7,7 @@ import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from itertools import islice, zip_longest
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -165,7 +166,12 @@ def _text(lines: Sequence[str], title: str) -> Figure:
     top = 1 - 0.2 / figure.get_figheight()
     figure.text(0.02, top, title, fontsize=9, va="top")
     figure.text(0.02, top, "\n".join(["", *lines]), fontsize=7.5, va="top", family="DejaVu Sans Mono", linespacing=1.3)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # drawn as a box
-        figure.canvas.draw()
     return figure
+
+
+def save_picture(figure: Figure, path: Path) -> None:
+    """Write a PNG, and the folders on the way to it. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # such a sign is drawn as a box
+        figure.savefig(path, dpi=150)
