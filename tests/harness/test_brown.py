@@ -19,6 +19,12 @@ BROWN = {
 """Ten texts of each of two kinds; in the first sentence stands which one it is."""
 
 
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    (tmp_path / "files").mkdir()
+    return tmp_path / "files"
+
+
 def write_brown(folder: Path, texts: dict[str, str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in {**texts, "README": "BROWN CORPUS", "cats.txt": "ca01 news"}.items():
@@ -37,7 +43,8 @@ def brown_texts(data: Dataset, split: Split) -> list[list[str]]:
     """The eight words of each text of `BROWN`."""
     symbols = data.facts.symbols
     assert symbols is not None
-    words = [symbols[token] for token in targets(split)]
+    windows = [window[1:] for window in split.sequences[0]]  # they follow one another, and their first word is shared
+    words = [symbols[token] for window in windows for token in window]
     return [words[start : start + 8] for start in range(0, len(words), 8)]
 
 
