@@ -80,7 +80,7 @@ def test_the_task_decides_the_length_and_none_of_its_sequences_is_longer(tmp_pat
     settings = Composer().settings({"neuron": "psn", **sizes})
     length = settings.neuron.length
     assert (length, type(length)) == (25, int)
-    longest = ListOps(settings.task).prepare(tmp_path).train.lengths.max()
+    longest = ListOps(settings.task).prepare(tmp_path, files=tmp_path).train.lengths.max()
     assert longest == length, "the longest possible sequence is there, its end token included"
 
 
