@@ -102,7 +102,9 @@ def solve(
     parameters = stack_parameters(leak, threshold, refractory, decay, x, dtype)
     found, last = _run(name, x.to(dtype), parameters, options, return_potential)
     _check_finite(last)
-    return found._replace(spikes=found.spikes.to(x.dtype), potential=found.potential if return_potential else None)
+    if found.spikes.dtype != x.dtype:
+        found = found._replace(spikes=found.spikes.to(x.dtype))
+    return found if return_potential or found.potential is None else found._replace(potential=None)
 
 
 def _run(name: str, x: Tensor, parameters: Tensor, options: Options, keep_potential: bool) -> tuple[Solution, Tensor]:
@@ -116,7 +118,7 @@ def _run(name: str, x: Tensor, parameters: Tensor, options: Options, keep_potent
         return Solution(spikes, potential, undetermined, iterations), potential[..., -1:]
     if name == "fused":
         spikes, potential, states = solve_fused(x, parameters, keep_potential, *options.rules)
-        return Solution(spikes, potential, exact, exact.long()), states[-1:]
+        return Solution(spikes, potential if keep_potential else None, exact, exact), states[-1:]
     leak, threshold, refractory, decay = parameters
     spikes, potential = solve_sequential(x, leak, threshold, refractory, decay, options.rules)
     potential = potential.detach()
