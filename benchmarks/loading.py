@@ -52,7 +52,7 @@ def loading_rate(settings: Settings, data: Dataset) -> float:
 def training_rate(settings: Settings, data: Dataset) -> float:
     """Tokens/s that the network takes in its first epoch: steps alone, without loading and without validation."""
     trainer = Trainer(settings, data, report=lambda _: None)
-    trainer.epoch(1)
+    trainer.epoch()
     rate = trainer.watch.rates()["tokens_per_s"]
     assert rate is not None
     return rate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import psutil
@@ -39,14 +40,23 @@ def _mean_or_none(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-class Stopwatch:
-    """Time, examples and tokens of a stretch of steps. The first `warmup` steps are left out."""
+@dataclass
+class Stretch:
+    """What a stretch of steps took."""
 
-    def __init__(self, device: torch.device, warmup: int = 0) -> None:
+    steps: int = 0
+    examples: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+class Stopwatch:
+    """Time, examples and tokens of a stretch of steps, added to `stretch`. The first `warmup` steps are left out."""
+
+    def __init__(self, device: torch.device, warmup: int = 0, stretch: Stretch | None = None) -> None:
+        self.stretch = stretch or Stretch()
         self._device = device
         self._warmup = warmup
-        self._steps = self._examples = self._tokens = 0
-        self._seconds = 0.0
         self._started = 0.0
 
     def start(self) -> None:
@@ -60,10 +70,10 @@ class Stopwatch:
         if self._warmup > 0:
             self._warmup -= 1
             return
-        self._seconds += time.perf_counter() - self._started
-        self._steps += 1
-        self._examples += examples
-        self._tokens += tokens
+        self.stretch.seconds += time.perf_counter() - self._started
+        self.stretch.steps += 1
+        self.stretch.examples += examples
+        self.stretch.tokens += tokens
 
     def _wait(self) -> None:
         if self._device.type == "cuda":
@@ -71,12 +81,13 @@ class Stopwatch:
 
     def rates(self) -> dict[str, float | None]:
         """`samples_per_s`, `tokens_per_s` and `ms_per_step`; nulls when every step was warm-up."""
-        if not self._seconds:
+        taken = self.stretch
+        if not taken.seconds:
             return dict.fromkeys(("samples_per_s", "tokens_per_s", "ms_per_step"))
         return {
-            "samples_per_s": self._examples / self._seconds,
-            "tokens_per_s": self._tokens / self._seconds,
-            "ms_per_step": 1e3 * self._seconds / self._steps,
+            "samples_per_s": taken.examples / taken.seconds,
+            "tokens_per_s": taken.tokens / taken.seconds,
+            "ms_per_step": 1e3 * taken.seconds / taken.steps,
         }
 
 

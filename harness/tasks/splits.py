@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -127,24 +127,30 @@ def _padded(rows: list[Integers], padding: int) -> torch.Tensor:
 
 
 def batches(
-    split: Split, batch_size: int, order: npt.NDArray[np.int64] | None = None, pool: int = 1
+    split: Split, batch_size: int, order: npt.NDArray[np.int64] | None = None, pool: int = 1, *, start: int = 0
 ) -> Iterator[Batch]:
-    """Every example once (the last batch may be smaller), in `order` or as stored.
+    """Every example once (the last batch may be smaller), in `order` or as stored; without the first `start` batches.
 
     With `pool > 1` each stretch of `pool` batches is sorted by length before it is cut, so that a batch needs little
     padding; which examples a stretch holds still follows from `order` alone, and the batches of a stretch are taken
     in an order drawn from it.
     """
     order = np.arange(len(split)) if order is None else order
+    for examples in islice(_cut(split, batch_size, order, pool), start, None):
+        yield collate(split, examples)
+
+
+def _cut(split: Split, batch_size: int, order: npt.NDArray[np.int64], pool: int) -> Iterator[npt.NDArray[np.int64]]:
+    """The examples of each batch."""
     for start in range(0, len(order), batch_size * pool):
         stretch = order[start : start + batch_size * pool]
         if pool == 1:
-            yield collate(split, stretch)
+            yield stretch
             continue
         by_length = np.argsort(split.lengths[stretch], kind="stable")
         places = np.split(by_length, range(batch_size, len(stretch), batch_size))
         for batch in sorted(places, key=lambda places: int(places[0])):
-            yield collate(split, stretch[batch])
+            yield stretch[batch]
 
 
 def in_document_order(split: Split, batch_size: int) -> npt.NDArray[np.int64]:

@@ -16,19 +16,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from harness.errors import UserError
-from harness.loop import (
-    Progress,
-    Trainer,
-    evaluate,
-    firing_rate_penalty,
-    learning_rate_factor,
-    pick_device,
-    run_training,
-)
+from harness.evaluation import evaluate
+from harness.loop import run_training
 from harness.metrics import Stopwatch, energy_per_token
 from harness.settings import Settings
 from harness.streams import epoch_order, seed_torch
 from harness.tasks import Dataset
+from harness.trainer import Progress, Trainer, firing_rate_penalty, learning_rate_factor, pick_device
 from models.activity import record_activity
 from models.block import Operations
 from models.calibration import TOLERANCE
@@ -78,9 +72,10 @@ def test_a_trained_run_goes_through_the_whole_schedule(tiny: SettingsOf, data: D
     groups = {group["name"]: group for group in trainer.optimiser.param_groups}
     assert groups["decayed"]["lr"] == pytest.approx(0.1 / 6)
     assert groups["ssm"]["lr"] == pytest.approx(0.02 / 6)
-    rows = [trainer.epoch(epoch) for epoch in (1, 2, 3)]
+    for _ in range(3):
+        trainer.epoch()
     expected = [0.1 * 5 / 6, 0.1 * 0.75, 0.0]
-    assert [row["learning_rate"] for row in rows] == pytest.approx(expected, abs=1e-12)
+    assert [row["learning_rate"] for row in trainer.history] == pytest.approx(expected, abs=1e-12)
 
 
 # --- randomness
@@ -131,8 +126,8 @@ def test_variants_of_one_seed_see_the_same_batches(tiny: SettingsOf, data: Datas
         trainer = trainer_of(tiny("optim.epochs=2", *words), data)
         batches: list[list[list[int]]] = []
         trainer.network.backbone.encoder.register_forward_hook(lambda _, args, __: batches.append(args[0].tolist()))
-        trainer.epoch(1)
-        trainer.epoch(2)
+        trainer.epoch()
+        trainer.epoch()
         return batches
 
     none = seen(*NONE)
@@ -150,8 +145,8 @@ def test_the_noise_of_a_step_does_not_depend_on_what_was_drawn_before_it(tiny: S
 
     plain, drawing = (trainer_of(tiny("model.dropout=0.5"), data) for _ in range(2))
     drawing.network.head.register_forward_hook(draw)
-    plain.epoch(1)
-    drawing.epoch(1)
+    plain.epoch()
+    drawing.epoch()
     weights = zip(plain.network.parameters(), drawing.network.parameters(), strict=True)
     assert all(torch.equal(one, other) for one, other in weights)
 
@@ -192,7 +187,7 @@ def test_an_evaluation_covers_every_example_whatever_the_batches_are(
 ) -> None:
     """Batches of one have no padding, batches of 7 leave a smaller last one: no padding leaks into the scores."""
     trainer = trainer_of(tiny("model.layers=2", "optim.lr=0.05", *words), data)
-    trainer.epoch(1)
+    trainer.epoch()
     alone = evaluate(trainer.network, data.test, 1, CPU)
     assert alone.labels.tolist() == data.test.labels.tolist()
     assert len(alone.predictions) == len(alone.scores) == 32
@@ -245,10 +240,10 @@ def test_stochastic_neurons_draw_the_same_noise_in_every_evaluation_of_a_seed_an
 
 def test_evaluations_do_not_disturb_the_noise_of_training(tiny: SettingsOf, data: Dataset) -> None:
     plain, evaluated = (trainer_of(tiny("neuron=pspike", "optim.epochs=2"), data) for _ in range(2))
-    for epoch in (1, 2):
-        plain.epoch(epoch)
+    for _ in range(2):
+        plain.epoch()
         evaluate(evaluated.network, data.test, 7, CPU)
-        evaluated.epoch(epoch)
+        evaluated.epoch()
     weights = zip(plain.network.parameters(), evaluated.network.parameters(), strict=True)
     assert all(torch.equal(one, other) for one, other in weights)
 
@@ -264,7 +259,7 @@ def test_training_starts_with_the_firing_rate_asked_for_on_its_first_batch(tiny:
         trainer = trainer_of(tiny(*words, *more), data)
         with record_activity(trainer.network) as layers:
             trainer.network.register_forward_hook(lambda *_: rates.append([layer.firing_rate for layer in layers]))
-            trainer.epoch(1)
+            trainer.epoch()
         return rates[0]
 
     assert at_the_first_step("model.initial_firing_rate=0.25") == pytest.approx([0.25, 0.25], rel=TOLERANCE)
@@ -299,8 +294,10 @@ def test_a_penalty_pulls_firing_rates_to_the_target(tiny: SettingsOf, data: Data
 def test_the_training_loss_of_a_row_is_the_cross_entropy_alone(tiny: SettingsOf, data: Dataset) -> None:
     still = ("optim.lr=0", "optim.ssm_lr=0", "optim.weight_decay=0")
     penalty = ("optim.firing_rate_target=0.9", "optim.firing_rate_weight=100")
-    plain, penalised = (trainer_of(tiny(*still, *words), data).epoch(1) for words in ((), penalty))
-    assert penalised["train_loss"] == plain["train_loss"]
+    plain, penalised = (trainer_of(tiny(*still, *words), data) for words in ((), penalty))
+    plain.epoch()
+    penalised.epoch()
+    assert penalised.history[0]["train_loss"] == plain.history[0]["train_loss"]
 
 
 def test_a_run_of_neurons_that_do_not_spike_has_no_firing_rates_and_the_energy_of_a_dense_network(
@@ -332,8 +329,8 @@ def test_the_tested_weights_are_those_of_the_best_validation_epoch(tiny: Setting
     else:
         pytest.fail("the last epoch was the best in every run")
     trainer = trainer_of(settings, data)
-    for epoch in range(1, run["best_epoch"] + 1):
-        trainer.epoch(epoch)
+    for _ in range(run["best_epoch"]):
+        trainer.epoch()
     test = evaluate(trainer.network, data.test, settings.optim.batch_size, CPU)
     assert [row["score"] for row in run["predictions"]] == test.scores.tolist()
     assert run["test_accuracy"] == test.accuracy

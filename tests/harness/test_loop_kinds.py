@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from harness.loop import Trainer, run_training
+from harness.loop import run_training
 from harness.settings import Settings
 from harness.tasks import Baselines, Dataset, Facts, Split
 from harness.tasks.base import Kind
 from harness.tasks.splits import Flat, Scaling, Sequences
+from harness.trainer import Trainer
 from results.store import read_run, write_run
 
 SettingsOf = Callable[..., Settings]

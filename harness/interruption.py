@@ -1,0 +1,50 @@
+"""Being asked to stop: a signal sets a flag, and work in progress looks at it where it can stop in good order."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
+"""What announces the end: submitit's signal before a SLURM job's time is up, and what preemption and `kill` send."""
+
+_received: signal.Signals | None = None  # signals belong to the process, and so does the flag
+
+
+class Interrupted(BaseException):
+    """The process was asked to stop. Like `KeyboardInterrupt` no `Exception`: a run that stops has not failed."""
+
+
+def _note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (the signature of a handler)
+    global _received
+    _received = signal.Signals(number)
+
+
+def raise_if_interrupted() -> None:
+    """Raise `Interrupted` when one of `SIGNALS` has come since the `interruptible` block was entered."""
+    if _received is not None:
+        raise Interrupted(f"Asked to stop by {_received.name}.")
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """While this block runs, `SIGNALS` do no more than make `raise_if_interrupted` raise.
+
+    A signal that nobody has looked at when the block ends raises there, so that none is lost. The handlers of before
+    come back with the end. Outside the main thread, where Python installs no handlers, the block changes nothing.
+    """
+    global _received
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, _note) for number in SIGNALS}
+    try:
+        yield
+        raise_if_interrupted()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)  # None: set by something else than Python
+        _received = None
