@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable
@@ -69,8 +70,9 @@ class _Saving:
 
 def _test(trainer: Trainer) -> dict[str, Any]:
     """The best weights on the test set, and what the training had been."""
-    settings, data, network, device = trainer.settings, trainer.data, trainer.network, trainer.device
+    settings, data, device = trainer.settings, trainer.data, trainer.device
     best, language = trainer.best, data.kind == "language"
+    network = copy.deepcopy(trainer.network)  # a checkpoint taken now is to hold the last weights
     network.load_state_dict(trainer.best_weights)
     watch = Stopwatch(device, warmup=1)
     with record_activity(network) as activity:

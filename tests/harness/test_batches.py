@@ -97,6 +97,29 @@ def test_nothing_comes_of_an_empty_order() -> None:
     assert not list(batches(split, 4, np.array([], dtype=np.int64), pool=3))
 
 
+@given(**sizes, start=st.integers(0, 70))
+def test_batches_may_start_later_and_are_the_same_from_there_on(
+    count: int, batch_size: int, pool: int, start: int
+) -> None:
+    split, order = random_split(count)
+    late = list(batches(split, batch_size, order, pool, start=start))
+    expected = list(batches(split, batch_size, order, pool))[start:]
+    assert [batch.examples.tolist() for batch in late] == [batch.examples.tolist() for batch in expected]
+
+
+@pytest.mark.parametrize("pool", [1, 3])
+def test_the_sequences_of_batches_left_out_are_not_read(pool: int) -> None:
+    class Noting(Sequences):
+        def __getitem__(self, index: int) -> npt.NDArray[np.integer]:
+            read.append(index)
+            return super().__getitem__(index)
+
+    read: list[int] = []
+    split = Split((Noting(*sequences([[1] * (1 + i % 5) for i in range(20)]).parts),), np.zeros(20, int))
+    (last,) = batches(split, 4, pool=pool, start=4)
+    assert read == last.examples.tolist()
+
+
 # --- pools of like lengths
 
 

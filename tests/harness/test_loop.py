@@ -18,7 +18,7 @@ from torch import Tensor
 from harness.errors import UserError
 from harness.evaluation import evaluate
 from harness.loop import run_training
-from harness.metrics import Stopwatch, energy_per_token
+from harness.metrics import Stopwatch, Stretch, energy_per_token
 from harness.settings import Settings
 from harness.streams import epoch_order, seed_torch
 from harness.tasks import Dataset
@@ -421,6 +421,16 @@ def test_a_stopwatch_leaves_the_warm_up_out() -> None:
     seconds = 2 * rates["ms_per_step"] / 1000
     assert rates["samples_per_s"] == pytest.approx(6 / seconds)
     assert rates["tokens_per_s"] == pytest.approx(80 / seconds)
+
+
+def test_a_stopwatch_may_go_on_from_an_earlier_stretch() -> None:
+    watch = Stopwatch(CPU, stretch=Stretch(steps=1, examples=2, tokens=30, seconds=10.0))
+    watch.start()
+    watch.stop(4, 50)
+    rates = watch.rates()
+    assert rates["tokens_per_s"] == pytest.approx(80 / watch.stretch.seconds)
+    assert rates["ms_per_step"] == pytest.approx(1000 * watch.stretch.seconds / 2)
+    assert watch.stretch.seconds > 10
 
 
 def test_a_stopwatch_that_never_ran_has_no_rates() -> None:
