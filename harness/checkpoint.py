@@ -80,8 +80,8 @@ class Checkpoints:
             path = self.folder / f"{self._next_number():08d}.safetensors"
             _write(path, _serialised(self._owner, state))
             self._good = [*self._good, path][-KEPT:]
-            for other in set(self.folder.iterdir()) - set(self._good):
-                other.unlink()
+            for other in set(self.folder.glob("*.safetensors*")) - set(self._good):
+                other.unlink(missing_ok=True)
         except OSError as error:
             if not self._complained:
                 _log.warning(

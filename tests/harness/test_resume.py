@@ -21,14 +21,14 @@ from torch.nn.modules.module import register_module_forward_hook
 from harness.checkpoint import Checkpoints
 from harness.interruption import Interrupted, interruptible
 from harness.loop import run_training
-from harness.run import Job, execute, lock_path, progress_path
+from harness.run import Job, execute
 from harness.settings import Settings, settings_to_json
 from harness.tasks import Baselines, Dataset, Facts, Split
 from harness.tasks.base import Kind
 from harness.tasks.splits import Flat, Sequences
 from harness.trainer import Progress
 from models.network import Network
-from results.store import run_path
+from results.store import read_status, run_path
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -116,19 +116,31 @@ def assert_same(settings: Settings, one: tuple[Run, Path], other: tuple[Run, Pat
 
 
 @contextmanager
-def signalled_in_forward(last: int) -> Iterator[None]:
-    """SIGTERM comes while the network is at its forward pass number `last`, in training or evaluation."""
-    numbers = count(1)
+def in_every_forward(act: Callable[[], None]) -> Iterator[None]:
+    """Act while the network is at a forward pass, in calibration, training or evaluation."""
 
-    def stop(module: nn.Module, inputs: object, output: object) -> None:
-        if isinstance(module, Network) and next(numbers) == last:
-            signal.raise_signal(signal.SIGTERM)
+    def hook(module: nn.Module, inputs: object, output: object) -> None:
+        if isinstance(module, Network):
+            act()
 
-    handle = register_module_forward_hook(stop)
+    handle = register_module_forward_hook(hook)
     try:
         yield
     finally:
         handle.remove()
+
+
+@contextmanager
+def signalled_in_forward(last: int) -> Iterator[None]:
+    """SIGTERM comes in the forward pass number `last`."""
+    numbers = count(1)
+
+    def stop() -> None:
+        if next(numbers) == last:
+            signal.raise_signal(signal.SIGTERM)
+
+    with in_every_forward(stop):
+        yield
 
 
 def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -148,9 +160,10 @@ def test_a_run_that_is_stopped_after_every_single_step_ends_as_one_that_never_wa
     for _ in range(6):
         with pytest.raises(Interrupted):
             train(variant, parts, stop_now)
-    reports: list[Progress] = []
-    found = train(variant, parts, reports.append)
-    assert not reports, "no step is done twice"
+    forwards: list[None] = []
+    with in_every_forward(lambda: forwards.append(None)):
+        found = train(variant, parts)
+    assert len(forwards) == 2 + 2, "only a validation and the test were left to do: no step, no calibration"
     assert_same(variant[0], (found, parts), (expected, whole))
 
 
@@ -258,9 +271,8 @@ def test_an_interrupted_run_is_no_failed_run(tiny: SettingsOf, cache: Path, tmp_
     with pytest.raises(Interrupted), interruptible(), signalled_in_forward(2):
         execute(job, "here")
     assert not run_path(tmp_path, job.run_id).exists()
-    assert not progress_path(tmp_path, job.run_id).exists()
     assert execute(job, "here"), "nobody holds it"
-    assert lock_path(tmp_path, job.run_id).parent == tmp_path / "state"
+    assert read_status(tmp_path, job.run_id) == ("done", None)
 
 
 @pytest.mark.slow
