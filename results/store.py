@@ -1,42 +1,73 @@
-"""Reading and writing result files: one parquet file a run, written to a temporary name and moved.
+"""Reading and writing result files: one parquet file a run, whole or not there.
 
-A reader therefore sees a whole file or none. A file that is damaged all the same (a full disk, a bad copy) is named
-in a sentence and never hides the others.
+A file that is damaged all the same (a bad copy) is named in a sentence and never hides the others.
+
+Which of two results of one run stays: a finished one gives way to none, a failure to a finished one. A failure is only
+ever linked to a free name and can therefore replace nothing, whoever writes it and however late. A finished result is
+linked as well; where the name is taken it takes the place of what it has read to be a failure, and nothing else. Two
+finished ones could meet there only if both found the failure: the run's lease (`harness.lease`) keeps them apart, and
+even then a reader sees one of them, whole.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from results.files import link_if_free, remove_leftovers, replace, written
 from results.schema import RUN, SCHEMA_VERSION, Manifest, Status
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_OUTCOME_KEY = "spike_ssm.outcome"
+_THREADS = 4  # they wait for a file server more than they compute
 
 
 class ResultError(Exception):
     """A result file, manifest or results folder cannot be used; the message says which and what to do."""
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run, in short. The measures are null where the task has none or the run failed."""
+
+    status: Status
+    error: str | None  # one sentence for people, when failed
+    test_accuracy: float | None
+    test_perplexity: float | None
+
+
+_OUTCOME_COLUMNS = list(Outcome.__dataclass_fields__)
+
+
 def prepare_folder(folder: Path) -> Path:
-    """Create `folder` and prove that it can be written to. Returns its absolute path."""
+    """Create `folder`, prove that results can be written to it, and remove what killed writers left.
+
+    Returns its absolute path. Raises `ResultError`.
+    """
     folder = folder.expanduser().absolute()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".writable-{uuid.uuid4().hex}"
-        probe.touch()
-        probe.unlink()
+        with written(folder / "writable", b"") as probe:
+            link = probe.with_suffix(".link.tmp")
+            try:
+                link_if_free(probe, link)
+            finally:
+                link.unlink(missing_ok=True)
     except OSError as error:
         raise ResultError(
             f"The results folder {folder} cannot be written to ({error.strerror}). "
-            "Make it writable, or name another with paths.results=FOLDER."
+            "Make it writable, on a file system with hard links, or name another with paths.results=FOLDER."
         ) from error
+    for place in (folder, folder / "state", folder / "sweeps"):
+        remove_leftovers(place)
     return folder
 
 
@@ -50,52 +81,102 @@ def manifest_path(folder: Path, sweep: str) -> Path:
     return folder / "sweeps" / f"{sweep}.json"
 
 
-def _replace(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write `content` to `path` so that a reader sees the old file or the new one, never a part."""
-    _replace(path, json.dumps(content, indent=1, sort_keys=True).encode())
+    replace(path, json.dumps(content, indent=1, sort_keys=True).encode())
 
 
 def write_run(folder: Path, row: Mapping[str, Any]) -> Path:
-    """Write one run's row (keys of `results.schema.RUN`; missing ones become null) and return its path."""
+    """Publish one run's row (keys of `results.schema.RUN`; missing ones become null) and return its path.
+
+    A finished result already there stays, whatever `row` is; a failure gives way to a finished result only. Raises
+    `ResultError` when the file cannot be written, `KeyError` for unknown columns.
+    """
     unknown = set(row) - set(RUN.names)
     if unknown:
         raise KeyError(f"Not columns of a run: {sorted(unknown)}; results/schema.py lists the columns.")
     complete = dict.fromkeys(RUN.names) | {"schema_version": SCHEMA_VERSION} | dict(row)
-    config_and_environment = {
-        f"spike_ssm.{key}": str(complete[key]) for key in ("config", "environment", "code_version")
-    }
-    schema = RUN.with_metadata({**(RUN.metadata or {}), **config_and_environment})
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist([complete], schema=schema), sink, compression="zstd")
     path = run_path(folder, str(row["id"]))
-    _replace(path, sink.getvalue().to_pybytes())
+    try:
+        with written(path, _as_parquet(complete)) as temporary:
+            if not link_if_free(temporary, path) and complete["status"] == "done" and not _is_done(path):
+                temporary.replace(path)
+    except OSError as error:
+        raise ResultError(
+            f"The result file {path} cannot be written ({error.strerror}). Make room or make the folder writable, "
+            "then run the sweep again: it goes on from here; or name another folder with paths.results=FOLDER."
+        ) from error
     return path
+
+
+def _as_parquet(row: dict[str, Any]) -> bytes:
+    """The file of one run. Its footer tells the outcome, so that looking at many runs reads no columns."""
+    footer = {f"spike_ssm.{key}": str(row[key]) for key in ("config", "environment", "code_version")}
+    footer[_OUTCOME_KEY] = json.dumps({name: row[name] for name in _OUTCOME_COLUMNS})
+    schema = RUN.with_metadata({**(RUN.metadata or {}), **footer})
+    sink = pa.BufferOutputStream()
+    # one row: dictionaries only lengthen it, and setting up zstd for each column takes longer than all else of a read
+    pq.write_table(pa.Table.from_pylist([row], schema=schema), sink, compression="lz4", use_dictionary=False)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def _is_done(path: Path) -> bool:
+    try:
+        return read_outcome(path).status == "done"
+    except ResultError:
+        return False
+
+
+def _damaged(path: Path, why: object) -> ResultError:
+    return ResultError(
+        f"The result file {path} is damaged and cannot be read ({str(why).partition(chr(10))[0]}). "
+        "Delete it, or run the sweep again with retry=true; no other run is affected."
+    )
+
+
+def _read_table(path: Path, columns: list[str]) -> pa.Table:
+    """One run's columns. Columns that came later than the file are missing."""
+    try:
+        with pq.ParquetFile(path) as file:
+            if "id" not in file.schema_arrow.names or file.metadata.num_rows != 1:
+                raise _damaged(path, "it does not hold one run")
+            return file.read(columns=columns, use_threads=False)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _damaged(path, error) from error
 
 
 def read_run(path: Path, columns: list[str] | None = None) -> dict[str, Any]:
     """The row of one run. Raises `ResultError` with a sentence when the file is damaged."""
+    (row,) = _read_table(path, RUN.names if columns is None else columns).to_pylist()
+    read: dict[str, Any] = row
+    return read
+
+
+def read_outcome(path: Path) -> Outcome:
+    """What became of the run whose result is `path`, from the file's footer. Raises `ResultError` when damaged."""
     try:
-        rows: list[dict[str, Any]] = pq.read_table(path, columns=columns).to_pylist()
-        (row,) = rows
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise ResultError(
-            f"The result file {path} is damaged and cannot be read ({str(error).splitlines()[0]}). "
-            "Delete it, or run the sweep again with retry=true; no other run is affected."
-        ) from error
-    return row
+        footer = pq.read_metadata(path).metadata or {}
+        if _OUTCOME_KEY.encode() in footer:
+            return Outcome(**json.loads(footer[_OUTCOME_KEY.encode()]))
+        return Outcome(**read_run(path, _OUTCOME_COLUMNS))  # written before footers told the outcome
+    except (pa.ArrowException, OSError, ValueError, TypeError) as error:
+        raise _damaged(path, error) from error
+
+
+def read_outcomes(folder: Path, ids: Iterable[str]) -> dict[str, Outcome | ResultError | None]:
+    """The outcome of every run: None where there is no result yet, the error where it is damaged."""
+
+    def read(run_id: str) -> Outcome | ResultError | None:
+        path = run_path(folder, run_id)
+        try:
+            return read_outcome(path) if path.exists() else None
+        except ResultError as error:
+            return error
+
+    ids = list(ids)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return dict(zip(ids, pool.map(read, ids), strict=True))
 
 
 def read_status(folder: Path, run_id: str) -> tuple[Status | None, str | None]:
@@ -103,28 +184,35 @@ def read_status(folder: Path, run_id: str) -> tuple[Status | None, str | None]:
     path = run_path(folder, run_id)
     if not path.exists():
         return None, None
-    row = read_run(path, columns=["status", "error"])
-    return row["status"], row["error"]
+    outcome = read_outcome(path)
+    return outcome.status, outcome.error
 
 
-def read_runs(folder: Path, ids: Iterable[str]) -> tuple[pd.DataFrame, list[str], list[str]]:
+def read_runs(folder: Path, ids: Iterable[str], predictions: bool = False) -> tuple[pd.DataFrame, list[str], list[str]]:
     """Rows of the runs that are there, ids of those that are missing, and a sentence for each damaged file.
 
-    The frame has the columns of `results.schema.RUN`; `epochs`, `layers` and `predictions` hold lists of dicts.
+    The frame has the columns of `results.schema.RUN`, `predictions` only when asked for: they are most of a file.
+    `epochs`, `layers`, `pmbc_map` and `predictions` hold lists of dicts.
     """
-    rows: list[dict[str, Any]] = []
-    missing: list[str] = []
-    damaged: list[str] = []
-    for run_id in ids:
+    import pandas as pd  # half as long to import as all else here, and looking at a sweep needs none
+
+    columns = [name for name in RUN.names if predictions or name != "predictions"]
+
+    def read(run_id: str) -> pa.Table | ResultError | None:
         path = run_path(folder, run_id)
-        if not path.exists():
-            missing.append(run_id)
-            continue
         try:
-            rows.append(read_run(path))
+            return _read_table(path, columns) if path.exists() else None
         except ResultError as error:
-            damaged.append(str(error))
-    return pd.DataFrame(rows, columns=RUN.names), missing, damaged
+            return error
+
+    ids = list(ids)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        found = list(pool.map(read, ids))
+    tables = [table.replace_schema_metadata(None) for table in found if isinstance(table, pa.Table)]
+    rows = pa.concat_tables(tables, promote_options="default").to_pylist() if tables else []
+    missing = [run_id for run_id, table in zip(ids, found, strict=True) if table is None]
+    damaged = [str(error) for error in found if isinstance(error, ResultError)]
+    return pd.DataFrame(rows, columns=columns), missing, damaged
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> Path:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from results.schema import RUN, SCHEMA_VERSION, Manifest, PlannedRun
 from results.store import (
+    Outcome,
     ResultError,
     manifest_path,
     prepare_folder,
     read_manifest,
+    read_outcome,
+    read_outcomes,
     read_run,
     read_runs,
     read_status,
@@ -94,7 +98,35 @@ def test_writing_leaves_no_temporary_file(tmp_path):
     write_run(tmp_path, row())
     write_run(tmp_path, row(test_accuracy=0.5))
     assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"]
-    assert read_run(run_path(tmp_path, "a"))["test_accuracy"] == 0.5
+
+
+FAILED = {"id": "a", "status": "failed", "error": "The worker died."}
+
+
+def test_of_two_finished_results_the_first_stays(tmp_path):
+    write_run(tmp_path, row())
+    write_run(tmp_path, row(test_accuracy=0.5))
+    assert read_run(run_path(tmp_path, "a"))["test_accuracy"] == 0.25
+
+
+def test_a_failure_never_replaces_a_finished_result(tmp_path):
+    write_run(tmp_path, row())
+    write_run(tmp_path, FAILED)
+    assert read_status(tmp_path, "a") == ("done", None)
+
+
+def test_a_finished_result_replaces_a_failure_and_a_damaged_file(tmp_path):
+    write_run(tmp_path, FAILED)
+    run_path(tmp_path, "b").write_bytes(b"PAR1")
+    write_run(tmp_path, row("a"))
+    write_run(tmp_path, row("b"))
+    assert read_status(tmp_path, "a") == read_status(tmp_path, "b") == ("done", None)
+
+
+def test_of_two_failures_the_first_stays(tmp_path):
+    write_run(tmp_path, FAILED)
+    write_run(tmp_path, FAILED | {"error": "Another."})
+    assert read_status(tmp_path, "a") == ("failed", "The worker died.")
 
 
 def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_temporary_one(tmp_path):
@@ -128,8 +160,58 @@ def test_an_empty_file_is_damaged(tmp_path):
 
 def test_no_runs_are_a_frame_with_all_columns(tmp_path):
     runs, missing, damaged = read_runs(tmp_path, [])
-    assert list(runs.columns) == RUN.names
+    assert list(runs.columns) == [name for name in RUN.names if name != "predictions"]
     assert (len(runs), missing, damaged) == (0, [], [])
+
+
+def test_predictions_are_read_when_asked_for(tmp_path):
+    write_run(tmp_path, row())
+    assert "predictions" not in read_runs(tmp_path, ["a"])[0]
+    runs, _, _ = read_runs(tmp_path, ["a"], predictions=True)
+    assert list(runs.columns) == RUN.names
+    assert runs["predictions"][0] == row()["predictions"]
+
+
+def test_runs_written_before_and_after_a_column_came_are_read_together(tmp_path):
+    write_run(tmp_path, row("new"))
+    older = pq.read_table(write_run(tmp_path, row("old"))).drop_columns(["saved_mib", "pmbc_map"])
+    pq.write_table(older.replace_schema_metadata(None), run_path(tmp_path, "old"))
+    runs, missing, damaged = read_runs(tmp_path, ["old", "new"])
+    assert (list(runs["id"]), missing, damaged) == (["old", "new"], [], [])
+
+
+def test_the_outcome_is_in_the_footer_and_of_older_files_in_the_columns(tmp_path):
+    path = write_run(tmp_path, row(test_perplexity=9.5))
+    expected = Outcome("done", None, test_accuracy=0.25, test_perplexity=9.5)
+    assert read_outcome(path) == expected
+    pq.write_table(pq.read_table(path).replace_schema_metadata(None), path)
+    assert read_outcome(path) == expected
+
+
+def test_the_outcomes_of_many_runs_name_the_missing_and_the_damaged(tmp_path):
+    write_run(tmp_path, row("a"))
+    run_path(tmp_path, "b").touch()
+    outcomes = read_outcomes(tmp_path, ["a", "b", "c"])
+    assert outcomes["a"] == Outcome("done", None, 0.25, None)
+    assert isinstance(outcomes["b"], ResultError)
+    assert outcomes["c"] is None
+
+
+@pytest.mark.parametrize("read", [read_run, read_outcome])
+def test_a_parquet_file_of_something_else_is_damaged(tmp_path, read):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"x": [1, 2]}), path)
+    with pytest.raises(ResultError, match="does not hold one run"):
+        read(path)
+
+
+@pytest.mark.parametrize("part", [0.0, 0.1, 0.5, 0.99])
+def test_a_part_of_a_file_has_no_outcome(tmp_path, part):
+    path = write_run(tmp_path, row())
+    content = path.read_bytes()
+    path.write_bytes(content[: int(part * len(content))])
+    with pytest.raises(ResultError, match="is damaged and cannot be read"):
+        read_outcome(path)
 
 
 def test_status_is_read_without_the_rest(tmp_path):

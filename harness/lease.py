@@ -1,0 +1,264 @@
+"""A lease: the right to execute a run, on file systems where locks, clocks and file times mean nothing (NFS).
+
+It is a file, written under a private name and given its own by `os.link`, which succeeds for one process alone. It says
+who holds it. Whether that process lives is asked of the system on the same host, of SLURM for a job elsewhere, and else
+of the holder's beat: a counter next to the lease which the holder writes every few seconds, and which a watcher must
+find unchanged for a while by its own steady clock.
+
+A dead holder's lease is taken over in two steps: it is moved to a private name, which of several takers succeeds for
+one alone, and then a new lease is linked like any other. Every interleaving comes to one of these:
+
+- Two takers saw the same dead lease. One moves it. The other finds nothing to move, or moves what was linked since.
+  It reads what it has moved: not the dead holder's, so it links it back and gives up.
+- A third process links its own lease while the wrong one is away. Then linking back fails, and the holder of the moved
+  lease has lost it: `held` finds another's and says so.
+- A taker is killed between moving and linking. No lease is there, and the next process links one. If what it had moved
+  was a living lease, `held` finds none and links its own anew, first come, first served as always.
+- A holder was taken for dead but lives: cut off from the file server, or stopped for longer than watchers wait. Another
+  computes the run as well. The slow one asks `held` before it publishes, is told no, and throws its result away. Should
+  the lease be lost between the answer and the publishing, the results' own rule decides: the first finished result
+  stays (`results.store.write_run`).
+- `release` moves and looks like a taker, so it cannot remove the lease of whoever took over.
+
+So there is at most one result always, and one computation unless a holder that was cut off survives.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from types import TracebackType
+
+from harness.errors import UserError
+from results.files import link_if_free, private_name, remove_leftovers, written
+from results.process import Process
+
+BEAT_S = 5.0
+"""Seconds between two beats of a holder."""
+
+PATIENCE_S = 90.0
+"""Seconds without a beat after which a holder is dead: longer than NFS clients keep what they know, a minute."""
+
+POLLS = 10
+"""Looks over which the patience is spread, at least."""
+
+SlurmAlive = Callable[[str, int], bool | None]
+"""Of a job id, as squeue shows it, and a restart count: whether that life of the job goes on; None: cannot say."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lease. `process` is None when the file is damaged: then only the lack of beats tells."""
+
+    uuid: str
+    process: Process | None
+    job: str | None = None  # SLURM's, JOB or ARRAY_TASK
+    restart: int = 0  # how often SLURM had requeued the job
+    acquired: str = ""  # ISO 8601, UTC; for people only
+
+    @staticmethod
+    def current() -> Holder:
+        """This process, about to acquire."""
+        job, restart = _slurm_job()
+        return Holder(
+            uuid.uuid4().hex, Process.current(), job, restart, datetime.now(UTC).isoformat(timespec="seconds")
+        )
+
+    def to_json(self) -> bytes:
+        """What a lease file holds."""
+        return json.dumps(asdict(self), indent=1).encode()
+
+    @staticmethod
+    def from_json(content: bytes) -> Holder:
+        """The inverse of `to_json`; damaged content gives a holder of whom nothing is known."""
+        try:
+            fields = json.loads(content)
+            return Holder(**{**fields, "process": Process(**fields["process"])})
+        except (ValueError, TypeError, KeyError):
+            return Holder(f"damaged-{sha256(content).hexdigest()[:16]}", None)
+
+
+class Watch:
+    """Remembers the beats a watcher saw between its looks. Keep one for as long as you watch.
+
+    Time counts in small steps only: after a pause of the watcher itself, or of the file server, a holder gets the
+    chance to beat again before it is taken for dead.
+    """
+
+    def __init__(
+        self, patience_s: float = PATIENCE_S, polls: int = POLLS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._patience_s, self._longest_step_s, self._clock = patience_s, patience_s / polls, clock
+        self._seen: dict[Path, tuple[str, str, float, float]] = {}  # holder, beat, last look, silent for so long
+
+    def is_silent(self, path: Path, holder: Holder) -> bool:
+        """Look once more at the beat of lease `path`: has `holder` been silent for longer than the patience?"""
+        beat, now = _read_beat(path), self._clock()
+        known_holder, known_beat, last, silent_s = self._seen.get(path, ("", "", now, 0.0))
+        if (known_holder, known_beat) == (holder.uuid, beat):
+            silent_s += min(now - last, self._longest_step_s)
+        else:
+            silent_s = 0.0
+        self._seen[path] = (holder.uuid, beat, now, silent_s)
+        return silent_s >= self._patience_s * (1 - 1e-9)  # sums of steps round
+
+
+def read(path: Path) -> Holder | None:
+    """Who holds lease `path`, None when nobody does. A lease may outlive its holder: see `is_alive`."""
+    try:
+        return Holder.from_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def is_alive(path: Path, holder: Holder, slurm_alive: SlurmAlive | None = None, watch: Watch | None = None) -> bool:
+    """Whether the holder of lease `path` lives. Where nothing tells, it does: without `watch` beats tell nothing."""
+    job, restart = _slurm_job()
+    if job is not None and holder.job == job and holder.restart < restart:
+        return False  # an earlier life of this very job, ended by the requeue
+    seen = None if holder.process is None else holder.process.lives()
+    if seen is None and holder.job is not None and slurm_alive is not None:
+        seen = slurm_alive(holder.job, holder.restart)
+    if seen is None:
+        return watch is None or not watch.is_silent(path, holder)
+    return seen
+
+
+class Lease:
+    """A lease this process holds until `release`, or the end of the `with` block."""
+
+    def __init__(self, path: Path, holder: Holder, beat_s: float) -> None:
+        self.path, self.holder = path, holder
+        self._released = threading.Event()
+        self._beats = threading.Thread(target=self._beat, args=(beat_s,), name=f"lease {path.name}", daemon=True)
+        self._beats.start()
+
+    @staticmethod
+    def acquire(
+        path: Path, *, slurm_alive: SlurmAlive | None = None, watch: Watch | None = None, beat_s: float = BEAT_S
+    ) -> Lease | None:
+        """The lease at `path`, or None while a living process holds it. Asks once and never waits.
+
+        Keep one `watch` over repeated calls, so that holders elsewhere that died are noticed. Raises `UserError` when
+        the folder cannot be written to.
+        """
+        mine = Holder.current()
+        try:
+            with written(path, mine.to_json()) as temporary:
+                if not link_if_free(temporary, path):
+                    holder = read(path)
+                    if holder is not None:
+                        if is_alive(path, holder, slurm_alive, watch) or not _take_away(path, holder):
+                            return None
+                        remove_leftovers(path.parent, path.name)
+                    if not link_if_free(temporary, path):
+                        return None
+            return Lease(path, mine, beat_s)
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+
+    def held(self) -> bool:
+        """Whether the lease is still this process's. Ask immediately before publishing a result."""
+        if self._released.is_set():
+            return False
+        try:
+            holder = read(self.path)
+            if holder is not None:
+                return holder.uuid == self.holder.uuid
+            # moved away by a taker that was wrong, and perhaps killed before it put it back
+            with written(self.path, self.holder.to_json()) as temporary:
+                if link_if_free(temporary, self.path):
+                    return True
+            holder = read(self.path)
+        except OSError as error:
+            raise _cannot_write(self.path, error) from error
+        return holder is not None and holder.uuid == self.holder.uuid
+
+    def release(self) -> None:
+        """Give the lease up. One that was lost in the meantime stays with whoever has it."""
+        if self._released.is_set():
+            return
+        self._released.set()
+        self._beats.join(timeout=BEAT_S)  # a file server that hangs must not hang the end of a run
+        with suppress(OSError):  # the lease of a process that ended counts as free
+            holder = read(self.path)
+            if holder is not None and holder.uuid == self.holder.uuid:
+                _beat_path(self.path).unlink(missing_ok=True)
+                _take_away(self.path, self.holder)
+
+    def __enter__(self) -> Lease:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def _beat(self, beat_s: float) -> None:
+        """Count until released or robbed. Written in place: NFS clients notice that sooner than a new file."""
+        count = 0
+        while not self._released.is_set():
+            with suppress(OSError):  # the next beat may succeed
+                holder = read(self.path)
+                if holder is not None and holder.uuid != self.holder.uuid:
+                    return
+                number = os.open(_beat_path(self.path), os.O_WRONLY | os.O_CREAT, 0o666)
+                try:
+                    os.write(number, f"{self.holder.uuid} {count:012d}\n".encode())
+                finally:
+                    os.close(number)
+            count += 1
+            self._released.wait(beat_s)
+
+
+def _take_away(path: Path, holder: Holder) -> bool:
+    """Remove the lease of `holder`. False when it was not there any more; another's is left, or put back."""
+    aside = private_name(path)
+    try:
+        path.rename(aside)
+    except FileNotFoundError:
+        if not aside.exists():  # over NFS the answer of a move that succeeded may get lost, and the repeated one fails
+            return False
+    try:
+        taken = read(aside)
+        if taken is not None and taken.uuid != holder.uuid:
+            link_if_free(aside, path)
+            return False
+        return True
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _beat_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.beat")
+
+
+def _read_beat(path: Path) -> str:
+    try:
+        return _beat_path(path).read_text(errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def _slurm_job() -> tuple[str | None, int]:
+    """This process's SLURM job and how often it was requeued."""
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    job = f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
+    return job, int(os.environ.get("SLURM_RESTART_COUNT") or 0)
+
+
+def _cannot_write(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"The lease {path}, which keeps a run from being computed twice, cannot be written ({error.strerror}). "
+        "Make room or make its folder writable, on a file system with hard links, or name another results folder with "
+        "paths.results=FOLDER."
+    )

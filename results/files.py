@@ -1,0 +1,78 @@
+"""Files that appear whole or not at all, also on shared file systems (NFS) and when the writer is killed.
+
+A file is written under a temporary name and then linked (the first one stays) or moved (the last one stays) to its own.
+The temporary name holds who wrote it, so that what a killed process left is recognised without any clock. Links and
+moves are atomic on NFS; locks, times and exclusive creation are not to be relied upon there.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from results.process import Process
+
+_SUFFIX = ".tmp"
+
+
+def private_name(path: Path) -> Path:
+    """A name next to `path` that no other process uses and that says whose it is."""
+    return path.with_name(f".{path.name}~{Process.current().token()}~{uuid.uuid4().hex[:12]}{_SUFFIX}")
+
+
+@contextmanager
+def written(path: Path, content: bytes) -> Iterator[Path]:
+    """A temporary file next to `path` with `content`, safe on the disk; gone afterwards. Raises `OSError`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = private_name(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        yield temporary
+    finally:
+        with suppress(OSError):  # a folder that became read-only: the error on its way says more
+            temporary.unlink(missing_ok=True)
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write `path`; a reader sees the old file or the new one, never a part. Raises `OSError`."""
+    with written(path, content) as temporary:
+        temporary.replace(path)
+
+
+def link_if_free(temporary: Path, path: Path) -> bool:
+    """Give `temporary` the name `path` too unless there is such a file: of several processes one alone succeeds.
+
+    Raises `OSError`, e.g. where the file system has no hard links.
+    """
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        # over NFS the answer of a link that succeeded may get lost, and the repeated request fails
+        with suppress(FileNotFoundError):
+            return temporary.samefile(path)
+        return False
+    return True
+
+
+def remove_leftovers(folder: Path, name: str = "") -> None:
+    """Remove temporary files (of file `name`, or all) whose processes have died.
+
+    Those of another host stay until that host looks: nothing seen from here tells whether their writers live.
+    """
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(f".{name}") and entry.name.endswith(_SUFFIX) and _is_orphan(entry.name):
+                with suppress(OSError):
+                    Path(entry.path).unlink()
+
+
+def _is_orphan(name: str) -> bool:
+    token = name.partition("~")[2].rpartition("~")[0]
+    writer = Process.from_token(token)
+    return writer is not None and writer.lives() is False
