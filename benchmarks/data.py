@@ -26,9 +26,9 @@ from harness.environment import KEEP_MEMORY, environment
 from harness.errors import UserError
 from harness.settings import Settings
 from harness.tasks import TASKS, Dataset
+from harness.tasks.drawing import parameters
 from harness.tasks.listops import ListOpsSettings, generate
 from harness.tasks.snakes import generate as generate_images
-from harness.tasks.snakes import parameters
 from harness.timing import Contention
 
 CPU = torch.device("cpu")

@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -27,7 +28,6 @@ from harness.errors import UserError
 from harness.run import cache_folder, files_folder
 from harness.settings import SCALES, Settings
 from harness.tasks import TASKS, Dataset, Task
-from harness.tasks.show import SPLIT_NAMES, describe, draw, save_picture
 
 WIDTH = 120
 """Characters a line where the output is no terminal."""
@@ -105,7 +105,7 @@ def _list(words: Sequence[str], console: Console) -> None:
     with console.status("looking at every task"):
         for name, (task, _) in TASKS.items():
             at = {scale: Chosen.of(name, [*words, f"scale={scale}"], composer) for scale in _scales(name, composer)}
-            lengths = [f"{longest(at[scale].settings):,}" if scale in at else "" for scale in ("laptop", "paper")]
+            lengths = [f"{longest(at[scale].settings.task):,}" if scale in at else "" for scale in ("laptop", "paper")]
             there = ", ".join(scale for scale, chosen in at.items() if chosen.folder.exists())
             table.add_row(name, _asks(task), task.kind, *lengths, there, task.source)
     console.print(table)
@@ -117,9 +117,8 @@ def _asks(task: type[Task]) -> str:
     return (inspect.getdoc(task) or "").split("\n")[0].partition(". ")[0].rstrip(".")
 
 
-def longest(settings: Settings) -> int:
-    """How many tokens the settings of a task allow a sequence to have."""
-    task = settings.task
+def longest(task: Any) -> int:
+    """How many tokens or pixels the settings of a task allow a sequence to have."""
     for field in ("max_length", "length", "context"):
         if hasattr(task, field):
             return int(getattr(task, field))
@@ -144,6 +143,8 @@ class _Watch:
 
 def _prepare(chosen: Chosen, console: Console) -> Dataset:
     """Prepare the data, or open them, and say so in a line."""
+    from harness.tasks.show import SPLIT_NAMES  # it loads matplotlib, which the list has no need of
+
     settings, folder = chosen.settings, chosen.folder
     there, started = folder.exists(), time.monotonic()
     with console.status(_Watch(folder, started)):
@@ -160,6 +161,8 @@ def _prepare(chosen: Chosen, console: Console) -> Dataset:
 
 
 def _show(chosen: Chosen, data: Dataset, console: Console) -> None:
+    from harness.tasks.show import describe, draw, save_picture
+
     name = chosen.settings.task.name
     for part in describe(chosen.task, data):
         console.print(part)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -68,6 +69,7 @@ class Preparation:
         table = _table(make())
         with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
             stream.write_table(table)
+        _to_disk(temporary)
         temporary.replace(path)
 
     def read(self) -> tuple[dict[str, tuple[Sequences, ...]], dict[str, Integers]]:
@@ -80,6 +82,15 @@ class Preparation:
             columns = [batch.column("label").to_numpy() for batch in batches]
             labels[split] = np.concatenate(columns) if columns else np.zeros(0, np.int64)
         return sequences, labels
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until what a file holds, or the names in a folder, would outlive a loss of power."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _table(shard: Shard) -> pa.Table:
@@ -138,7 +149,10 @@ def _build(folder: Path, build: Callable[[Preparation], dict[str, Any]]) -> None
         raise
     for leftover in partial.glob("*.tmp"):
         leftover.unlink()
+    for path in [*_files(partial), partial / DIGESTS, partial / CHECKED, partial]:
+        _to_disk(path)
     partial.rename(folder)
+    _to_disk(folder.parent)
 
 
 def _is_as_checked(folder: Path) -> bool:

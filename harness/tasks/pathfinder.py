@@ -8,20 +8,16 @@ from __future__ import annotations
 
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import IO, ClassVar, cast
 
 import numpy as np
-from rich.console import Console
-from rich.progress import Progress
 
 from harness.errors import UserError
 from harness.readers import pathfinder, places
-from harness.tasks import originals, snakes
+from harness.tasks import drawing, originals
 from harness.tasks.base import Facts, TaskSettings
 from harness.tasks.cache import SPLITS, Preparation, Shard
 from harness.tasks.checks import check_range
@@ -45,7 +41,7 @@ FEWEST = 10
 
 CLASSES = 2
 
-SMALL = snakes.Snakes(
+SMALL = drawing.Snakes(
     size=16,
     padding=1,
     antialias=2,
@@ -86,7 +82,7 @@ class GeneratedSettings(TaskSettings, ABC):
         self.parameters()
 
     @abstractmethod
-    def parameters(self) -> snakes.Snakes:
+    def parameters(self) -> drawing.Snakes:
         """All that the generator needs to know. Raises `UserError`."""
 
 
@@ -101,9 +97,9 @@ class PathfinderSettings(GeneratedSettings):
     name: str = "pathfinder"
     released: bool = False
 
-    def parameters(self) -> snakes.Snakes:
+    def parameters(self) -> drawing.Snakes:
         """Those published."""
-        return snakes.parameters(self.size, self.contour_length)
+        return drawing.parameters(self.size, self.contour_length)
 
 
 @dataclass
@@ -125,7 +121,7 @@ class PathfinderSmallSettings(GeneratedSettings):
     validation: int = 1_000
     test: int = 2_000
 
-    def parameters(self) -> snakes.Snakes:
+    def parameters(self) -> drawing.Snakes:
         """`SMALL` at this size."""
         return replace(SMALL, size=self.size, contour_length=self.contour_length)
 
@@ -148,16 +144,16 @@ class GeneratedPictures(PictureTask):
     def build(self, preparation: Preparation, files: Path) -> Facts:  # noqa: ARG002
         """Generate all three splits, a shard at a time. Raises `UserError` when the contours do not fit."""
         sizes = {split: getattr(self.settings, split) for split in SPLITS}
-        with progress_bar(sum(sizes.values())) as advance:
-            for number, (split, size) in enumerate(sizes.items()):
-                for start in range(0, size, SHARD):
-                    count = min(SHARD, size - start)
-                    preparation.write(split, start // SHARD, partial(self._shard, number * SPAN + start, count))
-                    advance(count)
+        for number, (split, size) in enumerate(sizes.items()):
+            for start in range(0, size, SHARD):
+                count = min(SHARD, size - start)
+                preparation.write(split, start // SHARD, partial(self._shard, number * SPAN + start, count))
         return Facts(CLASSES, notes=(self.note,))
 
     def _shard(self, first: int, count: int) -> Shard:
-        made = snakes.generate(self.settings.parameters(), self.settings.data_seed, first, count)
+        from harness.tasks.snakes import generate  # numba: half a second, and only for who generates
+
+        made = generate(self.settings.parameters(), self.settings.data_seed, first, count)
         return Pictures(made.images, made.labels).shard()
 
 
@@ -190,11 +186,9 @@ class Pathfinder(GeneratedPictures):
             files, places.pathfinder_folders(size), "lra_release", f"Pathfinder of {size} x {size}", places.LRA_SOURCE
         )
         labels = bytearray()
-        with progress_bar(RELEASED) as advance:
-            for sample in pathfinder.read(folder, size, cast(pathfinder.Difficulty, snakes.LENGTHS[length])):
-                file.write(sample.image.data)
-                labels.append(sample.label)
-                advance(1)
+        for sample in pathfinder.read(folder, size, cast(pathfinder.Difficulty, drawing.LENGTHS[length])):
+            file.write(sample.image.data)
+            labels.append(sample.label)
         if len(labels) < FEWEST:
             raise UserError(
                 f"{folder} holds only {len(labels)} images, too few to divide: get it from {places.LRA_SOURCE}."
@@ -218,12 +212,3 @@ class Pathfinder(GeneratedPictures):
                 part = index[start : min(start + SHARD, wanted)]
                 preparation.write(split, start // SHARD, lambda part=part: pictures.take(part).shard())  # type: ignore[misc]
         return tuple(notes)
-
-
-@contextmanager
-def progress_bar(images: int) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr, if that is a terminal; call what it yields with how many more of the `images` are done."""
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("images", total=images)
-        yield lambda count: progress.advance(bar, count)

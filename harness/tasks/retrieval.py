@@ -134,6 +134,11 @@ class BbcPairsSettings(DividedSettings):
         for split in SPLITS:
             check_range(split, getattr(self, split), 2, LONGEST)
 
+    @property
+    def max_length(self) -> int:
+        """Tokens of the longest passage, with `<eos>`."""
+        return self.length + 1
+
 
 class BbcPairs(PairTask):
     """Whether two passages, of different articles, are on the same of five topics (1) or not (0)."""
@@ -148,7 +153,7 @@ class BbcPairs(PairTask):
             split: draw_pairs(part, settings.length, getattr(settings, split), settings.split_seed)
             for split, part in articles.items()
         }
-        symbols = write_examples(preparation, pairs, settings.length + 1, settings.min_freq)
+        symbols = write_examples(preparation, pairs, settings.max_length, settings.min_freq)
         return Facts(2, symbols, (note, "An article may be in several pairs of its split."))
 
 

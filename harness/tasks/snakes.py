@@ -31,20 +31,15 @@ import numpy.typing as npt
 
 from harness.errors import UserError
 from harness.tasks.drawing import (
-    LAPTOP,
-    LENGTHS,
     Integers,
     Plan,
     Shapes,
     Snakes,
-    parameters,
     plan_for,
     shapes_for,
     units,
 )
 from models.ops.threads import share_threads_with_numba
-
-__all__ = ["LAPTOP", "LENGTHS", "Images", "Snakes", "generate", "parameters"]
 
 RESTARTS = 20_000
 """A pair of contours is given up after so many dead ends. The hardest published set (64 pixels, 14 paddles) takes

@@ -16,7 +16,8 @@ from scipy.ndimage import uniform_filter
 from scipy.stats import binomtest, mannwhitneyu
 
 from harness.errors import UserError
-from harness.tasks.snakes import LAPTOP, LENGTHS, Images, Snakes, generate, parameters
+from harness.tasks.drawing import LAPTOP, LENGTHS, Snakes, parameters
+from harness.tasks.snakes import Images, generate
 
 SIZES = (32, 64, 128, 256)
 PUBLISHED = [parameters(size, length) for size in SIZES for length in LENGTHS]

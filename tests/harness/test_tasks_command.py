@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,11 +17,14 @@ from harness.settings import SCALES
 from harness.tasks import TASKS, Baselines, Dataset, Facts, Split, Task, TaskSettings
 from harness.tasks.__main__ import Chosen, longest, main
 from harness.tasks.base import Kind
-from harness.tasks.cache import Preparation
+from harness.tasks.cache import SPLITS, Preparation
+from harness.tasks.retrieval import BbcOrderPairsSettings, BbcPairsSettings
 from harness.tasks.show import decode, describe, draw, laid_out_examples, save_picture
 from harness.tasks.splits import Flat, Sequences
 
 TINY = ("task.min_length=3", "task.max_length=12", "task.train=64", "task.validation=32", "task.test=30")
+
+TASKS_PAGE = Path(__file__).resolve().parents[2] / "docs" / "tasks.md"
 
 
 @pytest.fixture
@@ -60,9 +64,31 @@ def test_every_task_says_how_long_its_sequences_are_at_every_scale() -> None:
     composer = Composer()
     for name in TASKS:
         scales = [scale for scale in SCALES if f"{name}_{scale}" in composer.options("setup")]
-        lengths = [longest(Chosen.of(name, [f"scale={scale}"], composer).settings) for scale in scales]
+        lengths = [longest(Chosen.of(name, [f"scale={scale}"], composer).settings.task) for scale in scales]
         assert lengths == sorted(lengths), "laptop, gpu, paper"
         assert lengths[0] >= 50
+
+
+def test_the_documentation_has_a_section_on_every_task() -> None:
+    headings = re.findall("^## (.*)$", TASKS_PAGE.read_text(), re.MULTILINE)
+    assert set(TASKS) == set(re.findall("`([a-z0-9_]+)`", " ".join(headings)))
+
+
+@pytest.mark.slow
+def test_the_sizes_of_the_documentation_are_those_of_paper_scale_or_by_default() -> None:
+    page, composer = TASKS_PAGE.read_text(), Composer()
+    section = page[page.index("## Sizes") :].split("\n## ")[0]
+    stated = {name: cells.split(" | ") for name, cells in re.findall(r"^\| `(\w+)` \| (.*) \|$", section, re.MULTILINE)}
+    assert list(stated) == list(TASKS)
+    for name, (_, by_default) in TASKS.items():
+        published = f"{name}_paper" in composer.options("setup")
+        task = Chosen.of(name, ["scale=paper"], composer).settings.task if published else by_default()
+        wanted = [getattr(task, split, None) for split in SPLITS]
+        assert stated[name] == ["all" if size is None else f"{size:,}" for size in wanted] + [f"{longest(task):,}"]
+
+
+def test_a_passage_of_a_pair_has_its_end_token_beside_its_characters() -> None:
+    assert longest(BbcPairsSettings(length=64)) == longest(BbcOrderPairsSettings(length=64)) == 65
 
 
 # --- prepare
