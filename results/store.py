@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _OUTCOME_KEY = "spike_ssm.outcome"
-_THREADS = 8  # they wait for a file server more than they compute
+_THREADS = 4  # they wait for a file server more than they compute
 
 
 class ResultError(Exception):
