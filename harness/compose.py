@@ -127,7 +127,7 @@ class Composer:
         """The settings with these group choices and values, validated. Raises `UserError`."""
         choices = {key: value for key, value in overrides.items() if key in GROUPS}
         config = copy.deepcopy(self._compose(choices))
-        for key, value in overrides.items():
+        for key, value in {**_resources(config), **overrides}.items():
             if key not in choices:
                 set_value(config, key, value)
         return validated(config)
@@ -151,6 +151,13 @@ class Composer:
             OmegaConf.set_struct(composed, True)
             self._composed[key] = composed
         return self._composed[key]
+
+
+def _resources(config: DictConfig) -> dict[str, Any]:
+    """What the launcher gives runs of this task at this scale, as settings."""
+    resources, scale = config.launcher.resources, config.scale.name
+    needs = {**resources.get(scale, {}), **resources.get(f"{config.task.name}_{scale}", {})}
+    return {f"launcher.{label}": need for label, need in needs.items()}
 
 
 def set_value(config: DictConfig, key: str, value: Any) -> None:

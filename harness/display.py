@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from harness.launch import RunState
+from harness.states import RunState
 
 
 class Display:
@@ -48,7 +48,8 @@ class Display:
             if state.status != self._shown[run_id]:
                 self._shown[run_id] = state.status
                 self._note_time(run_id, state, now)
-                self._console.print(self._event(run_id, state, states), highlight=False, soft_wrap=True)
+                if state.status != "queued":
+                    self._console.print(self._event(run_id, state, states), highlight=False, soft_wrap=True)
         if self._live:
             self._live.update(self._table(states))
 
@@ -59,13 +60,13 @@ class Display:
             self._durations.append(now - self._begun.pop(run_id))
 
     def _event(self, run_id: str, state: RunState, states: dict[str, RunState]) -> Text:
-        finished = sum(other.status in ("done", "failed") for other in states.values())
+        finished = sum(other.is_finished for other in states.values())
         head = f"[{finished}/{len(states)}] {self._labels[run_id]}"
         if state.status == "done":
-            accuracy = "" if state.accuracy is None else f" test accuracy {state.accuracy:.1%},"
-            return Text(f"{head}: done,{accuracy} {self._time_left(states)}", "green")
-        if state.status == "failed":
-            return Text(f"{head}: failed. {state.error}", "red")
+            measure = "" if state.measure is None else f" {state.measure},"
+            return Text(f"{head}: done,{measure} {self._time_left(states)}", "green")
+        if state.has_failed:
+            return Text(f"{head}: {state.status}. {state.error}", "red")
         return Text(f"{head}: {state.status}", "dim")
 
     def _time_left(self, states: dict[str, RunState]) -> str:
@@ -77,12 +78,12 @@ class Display:
         ]
         if not estimates:
             return "time left not known yet"
-        left = sum(1 - shares.get(i, 0.0) for i, s in states.items() if s.status in ("waiting", "running"))
+        left = sum(1 - shares.get(i, 0.0) for i, s in states.items() if not s.is_finished)
         seconds = left * sum(estimates) / len(estimates) / self._workers
         return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {seconds:.0f} s left"
 
     def _table(self, states: dict[str, RunState]) -> Group:
-        count = Counter(state.status for state in states.values())
+        count: Counter[str] = Counter("failed" if state.has_failed else state.status for state in states.values())
         table = Table("run", "epoch", "loss", "validation accuracy", "progress", box=None, pad_edge=False)
         for run_id, state in states.items():
             if state.progress:
@@ -93,7 +94,11 @@ class Display:
                 bar = ProgressBar(total=1.0, completed=p["done"], width=24)
                 table.add_row(self._labels[run_id], epoch, loss, accuracy, bar)
         summary = (
-            f"{count['done']} done, {count['running']} running, {count['waiting']} waiting, "
+            f"{count['done']} done, {count['running']} running, {count.total() - _settled(count)} waiting, "
             f"{count['failed']} failed; {self._time_left(states)}"
         )
         return Group(table, Text(summary, "bold"))
+
+
+def _settled(count: Counter[str]) -> int:
+    return count["done"] + count["running"] + count["failed"]

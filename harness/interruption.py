@@ -15,7 +15,12 @@ _received: signal.Signals | None = None  # signals belong to the process, and so
 
 
 class Interrupted(BaseException):
-    """The process was asked to stop. Like `KeyboardInterrupt` no `Exception`: a run that stops has not failed."""
+    """The process was asked to stop, by `signal`. Like `KeyboardInterrupt` no `Exception`: a run that stops has not
+    failed."""
+
+    def __init__(self, by: signal.Signals) -> None:
+        super().__init__(f"Asked to stop by {by.name}.")
+        self.signal = by
 
 
 def _note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (the signature of a handler)
@@ -26,7 +31,7 @@ def _note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (the si
 def raise_if_interrupted() -> None:
     """Raise `Interrupted` when one of `SIGNALS` has come since the `interruptible` block was entered."""
     if _received is not None:
-        raise Interrupted(f"Asked to stop by {_received.name}.")
+        raise Interrupted(_received)
 
 
 @contextmanager

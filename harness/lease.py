@@ -120,14 +120,20 @@ def read(path: Path) -> Holder | None:
         return None
 
 
-def is_alive(path: Path, holder: Holder, slurm_alive: SlurmAlive | None = None, watch: Watch | None = None) -> bool:
-    """Whether the holder of lease `path` lives. Where nothing tells, it does: without `watch` beats tell nothing."""
+def seen_alive(holder: Holder, slurm_alive: SlurmAlive | None = None) -> bool | None:
+    """Whether the holder lives, as far as this system or SLURM can see it; None where neither can."""
     job, restart = _slurm_job()
     if job is not None and holder.job == job and holder.restart < restart:
         return False  # an earlier life of this very job, ended by the requeue
     seen = None if holder.process is None else holder.process.lives()
     if seen is None and holder.job is not None and slurm_alive is not None:
         seen = slurm_alive(holder.job, holder.restart)
+    return seen
+
+
+def is_alive(path: Path, holder: Holder, slurm_alive: SlurmAlive | None = None, watch: Watch | None = None) -> bool:
+    """Whether the holder of lease `path` lives. Where nothing tells, it does: without `watch` beats tell nothing."""
+    seen = seen_alive(holder, slurm_alive)
     if seen is None:
         return watch is None or not watch.is_silent(path, holder)
     return seen

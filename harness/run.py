@@ -1,12 +1,13 @@
-"""One run as a job: claimed by a lock, executed once, its result or its failure stored."""
+"""One run as a job: claimed by a lease, executed once, its result or its failure stored."""
 
 from __future__ import annotations
 
 import json
+import logging
+import sys
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,13 +15,17 @@ from typing import Any
 
 import platformdirs
 import torch
-from filelock import FileLock, Timeout
 
+from harness import slurm
+from harness.checkpoint import Checkpoints
 from harness.environment import code_version, environment
 from harness.errors import UserError
+from harness.interruption import interruptible
+from harness.lease import Lease, Watch
 from harness.loop import Progress, pick_device, run_training
 from harness.measurements import MEASUREMENTS
 from harness.settings import Settings
+from harness.states import checkpoints_folder, lease_path, log_path, log_tail, progress_path
 from harness.tasks import TASKS
 from results.store import run_path, write_json, write_run
 
@@ -37,21 +42,12 @@ class Job:
     settings: Settings
     results: Path  # absolute
     machine_shared: bool  # other runs may use this machine at the same time
-
-
-def lock_path(results: Path, run_id: str) -> Path:
-    """Held, for as long as its process lives, by whoever executes the run."""
-    return results / "state" / f"{run_id}.lock"
-
-
-def progress_path(results: Path, run_id: str) -> Path:
-    """What the run last said of itself."""
-    return results / "state" / f"{run_id}.json"
+    code_version: str = ""  # when it was submitted
 
 
 def cache_folder(settings: Settings) -> Path:
     """Where prepared data lies."""
-    if settings.paths.cache is not None:
+    if settings.paths.cache:
         return Path(settings.paths.cache).expanduser().absolute()
     return Path(platformdirs.user_cache_dir("spike-ssm"))
 
@@ -59,45 +55,53 @@ def cache_folder(settings: Settings) -> Path:
 def files_folder(settings: Settings) -> Path:
     """Where the tasks' original files lie."""
     data = settings.paths.data
-    return cache_folder(settings) / "files" if data is None else Path(data).expanduser().absolute()
+    return cache_folder(settings) / "files" if not data else Path(data).expanduser().absolute()
 
 
-def execute(job: Job, worker: str) -> bool:
+def execute(job: Job, worker: str, watch: Watch | None = None) -> bool:
     """Execute the run unless it has a result or another process is at it. Returns whether it was executed here.
 
-    A run that fails leaves a result too, with its error: it neither stops the others nor runs again unasked.
+    A run that fails leaves a result too, with its error: it neither stops the others nor runs again unasked. A run that
+    is interrupted leaves a checkpoint, from which the next call goes on. `watch`: what was seen of holders elsewhere.
     """
-    path = lock_path(job.results, job.run_id)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        claim = FileLock(path).acquire(timeout=0)
-    except Timeout:
+    claim = Lease.acquire(lease_path(job.results, job.run_id), slurm_alive=slurm.is_live, watch=watch)
+    if claim is None:
         return False
     with claim:
         if run_path(job.results, job.run_id).exists():
             return False
+        checkpoints = Checkpoints(checkpoints_folder(job.results, job.run_id), job.run_id)
+        logging.getLogger(__name__).info("Run %s begins, worker %s, code %s.", job.run_id, worker, code_version())
         try:
-            write_run(job.results, {**_identity(job.settings), **_outcome(job, worker)})
+            row = {**_identity(job), **_outcome(job, worker, checkpoints)}
+            if claim.held():
+                write_run(job.results, row)
+                if row["status"] in ("done", "failed"):  # what ran out of memory may go on where there is more
+                    checkpoints.remove()
         finally:
             progress_path(job.results, job.run_id).unlink(missing_ok=True)
     return True
 
 
-def forget_if_abandoned(job: Job) -> None:
-    """Remove the progress of a run whose process died without a word, so that the run counts as waiting again."""
-    with suppress(Timeout), FileLock(lock_path(job.results, job.run_id)).acquire(timeout=0):
+def record_failure(job: Job, status: str, error: str, watch: Watch | None = None) -> None:
+    """Store a failure that the run could not store itself, unless somebody is at the run again.
+
+    status: one of `results.schema.FAILURES`. `watch` as in `execute`.
+    """
+    claim = Lease.acquire(lease_path(job.results, job.run_id), slurm_alive=slurm.is_live, watch=watch)
+    if claim is None:
+        return
+    with claim:
+        if not run_path(job.results, job.run_id).exists():
+            log = log_tail(log_path(job.results, job.run_id))
+            write_run(job.results, {**_identity(job), "status": status, "error": error, "log_tail": log})
         progress_path(job.results, job.run_id).unlink(missing_ok=True)
 
 
-def record_failure(job: Job, error: str) -> None:
-    """Store a failure that the run could not store itself."""
-    write_run(job.results, {**_identity(job.settings), "status": "failed", "error": error})
-    progress_path(job.results, job.run_id).unlink(missing_ok=True)
-
-
-def _identity(settings: Settings) -> dict[str, Any]:
+def _identity(job: Job) -> dict[str, Any]:
+    settings = job.settings
     return {
-        "id": settings.run_id(),
+        "id": job.run_id,
         "task": settings.task.name,
         "neuron": settings.neuron.name,
         "scale": settings.scale.name,
@@ -107,36 +111,61 @@ def _identity(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _outcome(job: Job, worker: str) -> dict[str, Any]:
+def _outcome(job: Job, worker: str, checkpoints: Checkpoints) -> dict[str, Any]:
     started = time.perf_counter()
     moment = datetime.now(UTC).isoformat(timespec="seconds")
     try:
-        measured = {"status": "done", **_measure(job, _reporter(job, worker))}
+        measured = {"status": "done", **_measure(job, _reporter(job, worker), checkpoints)}
     except Exception as error:
-        measured = {"status": "failed", "error": _sentence(error), "traceback": traceback.format_exc()}
+        traceback.print_exc()
+        measured = {
+            "status": "out of memory" if _is_out_of_memory(error) else "failed",
+            "error": _sentence(error),
+            "traceback": traceback.format_exc(),
+            "log_tail": log_tail(log_path(job.results, job.run_id)),
+        }
     return {
         "started_at": moment,
         "duration_s": time.perf_counter() - started,
         "environment": json.dumps(environment(torch.device("cpu")), sort_keys=True),
         "machine_shared": job.machine_shared,
+        "code_warning": _code_warning(job),
         **measured,
     }
 
 
-def _measure(job: Job, report: Callable[[Progress], None]) -> dict[str, Any]:
+def _code_warning(job: Job) -> str | None:
+    """A sentence where the code is not the one that the run was submitted with."""
+    now = code_version()
+    if job.code_version in ("", now):
+        return None
+    sentence = f"The code changed between submission ({job.code_version}) and start ({now}); the latter counts."
+    print(sentence, file=sys.stderr)
+    return sentence
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _measure(job: Job, report: Callable[[Progress], None], checkpoints: Checkpoints) -> dict[str, Any]:
     settings = job.settings
-    run = _measure_neuron if settings.task.name in MEASUREMENTS else _train_network
+    is_measurement = settings.task.name in MEASUREMENTS
+    run = _measure_neuron(settings, report) if is_measurement else _train_network(settings, report, checkpoints)
     return {
-        **run(settings, report),
+        **run,
         "environment": json.dumps(environment(pick_device(settings.device)), sort_keys=True),
     }
 
 
-def _train_network(settings: Settings, report: Callable[[Progress], None]) -> dict[str, Any]:
+def _train_network(settings: Settings, report: Callable[[Progress], None], checkpoints: Checkpoints) -> dict[str, Any]:
     task, _ = TASKS[settings.task.name]
     data = task(settings.task).prepare(cache_folder(settings), files_folder(settings))
+    every_s = 60 * settings.launcher.checkpoint_minutes
+    with interruptible():
+        trained = run_training(settings, data, report, checkpoints=checkpoints, every_s=every_s)
     return {
-        **run_training(settings, data, report),
+        **trained,
         **asdict(data.baselines),
         "data_notes": list(data.facts.notes),
     }

@@ -26,6 +26,12 @@ LAUNCHERS = ("auto", "local", "slurm", "debug")
 DEVICES = ("auto", "cpu", "cuda")
 TASK_SETTINGS: dict[str, type] = {name: each for name, (_, each) in (*TASKS.items(), *MEASUREMENTS.items())}
 """What `task=NAME` may name -> its settings: a task to train on, or a measurement."""
+RESOURCES = (
+    *("threads", "processes", "gpus", "memory_gb", "timeout_minutes", "runs_per_job"),
+    *("partition", "account", "qos", "constraint"),
+)
+"""Fields of the launcher that a task at a scale may have its own value of."""
+RESOURCE_SETS = frozenset((*SCALES, *(f"{task}_{scale}" for task in TASK_SETTINGS for scale in SCALES)))
 
 
 def _one_of(label: str, value: object, allowed: tuple[str, ...]) -> None:
@@ -87,26 +93,55 @@ class OptimSettings:
 
 @dataclass
 class LauncherSettings:
-    """Where runs are executed. `threads` is per run; the fields from `max_parallel` on are SLURM's, per task."""
+    """Where runs are executed, and what each gets.
+
+    threads, processes and gpus are a run's; `processes` share its batches (data parallel), and its GPUs. `memory_gb`
+    and `timeout_minutes`, where set, end a run that exceeds them. A run writes a checkpoint every `checkpoint_minutes`.
+    workers: local processes that take the runs. All below is for SLURM: see sweeps/launcher/slurm.yaml.
+
+    `resources` maps a SCALE or a TASK_SCALE, which goes before it, to the fields in `RESOURCES` that its runs get
+    instead.
+    """
 
     kind: str = "auto"
-    workers: int | None = None
     threads: int = 1
-    max_parallel: int = 64
-    timeout_minutes: int = 1440
-    memory_gb: int = 16
+    processes: int = 1
     gpus: int = 0
+    memory_gb: int | None = None
+    timeout_minutes: int | None = None
+    checkpoint_minutes: float = 5.0
+    workers: int | None = None
+    max_parallel: int = 64
+    runs_per_job: int = 1
+    grace_seconds: int = 90
+    requeues: int = 50
     partition: str | None = None
     account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    extra: dict[str, str] = field(default_factory=dict)
+    resources: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Raise ValueError for an unknown launcher or a count below 1."""
+        """Raise ValueError for an unknown launcher, a count out of range or resources that do not exist."""
         _one_of("launcher", self.kind, LAUNCHERS)
-        for label in ("threads", "max_parallel", "timeout_minutes", "memory_gb"):
-            _at_least(label, getattr(self, label), 1)
-        _at_least("gpus", self.gpus, 0)
-        if self.workers is not None:
-            _at_least("workers", self.workers, 1)
+        for label in ("threads", "processes", "max_parallel", "runs_per_job", "grace_seconds"):
+            _at_least(f"launcher.{label}", getattr(self, label), 1)
+        for label in ("gpus", "requeues", "checkpoint_minutes"):
+            _at_least(f"launcher.{label}", getattr(self, label), 0)
+        for label in ("workers", "memory_gb", "timeout_minutes"):
+            if getattr(self, label) is not None:
+                _at_least(f"launcher.{label}", getattr(self, label), 1)
+            elif self.kind == "slurm" and label != "workers":
+                raise ValueError(f"SLURM jobs need launcher.{label}; set it to a number of at least 1.")
+        for name, needs in self.resources.items():
+            if name not in RESOURCE_SETS:
+                raise ValueError(
+                    f"launcher.resources.{name} does not exist; name a SCALE or a TASK_SCALE, with one of the scales "
+                    f"{', '.join(SCALES)} and one of the tasks {', '.join(TASK_SETTINGS)}."
+                )
+            for label in needs:
+                _one_of(f"launcher.resources.{name}:", label, RESOURCES)
 
 
 @dataclass
@@ -135,9 +170,11 @@ class Settings:
     launcher: LauncherSettings = field(default_factory=LauncherSettings)
     paths: PathSettings = field(default_factory=PathSettings)
     device: str = "auto"
+    wait: bool = True  # for the runs to finish; false: submit them and return
     dry_run: bool = False  # print the runs, start none
     show: str | None = None  # `config`: print the resolved configuration of a run
     retry: bool = False  # run failed runs again
+    collect: bool = False  # start nothing: record what has ended and render the report
 
     def __post_init__(self) -> None:
         """Raise ValueError for an unknown device or an unknown thing to show."""

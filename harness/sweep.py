@@ -6,6 +6,7 @@
     python -m harness.sweep +sweep=NAME dry_run=true                which runs, and which are finished
     python -m harness.sweep +sweep=NAME show=config                 the resolved configuration of a run
     python -m harness.sweep +sweep=NAME retry=true                  failed runs again
+    python -m harness.sweep +sweep=NAME wait=false                  submit and return; see harness.status
     python -m harness.sweep +sweep=NAME scale=gpu launcher=slurm neuron.leak=0.9
                                                                     any setting of sweeps/, for every run
 
@@ -16,22 +17,27 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from omegaconf import OmegaConf
 
 from harness.compose import CommandLine, Composer, parse_command_line
 from harness.display import Display
+from harness.environment import code_version
 from harness.errors import UserError
 from harness.grid import Grid, GridRun, Sweep, expand, load_sweep
-from harness.launch import RunState, launch, look, resolve_launcher, worker_count
+from harness.interruption import Interrupted
+from harness.launch import launch, submit, wait, with_launcher
+from harness.pool import worker_count
 from harness.run import Job
-from harness.settings import Settings
+from harness.settings import PathSettings, Settings
+from harness.states import RunState, Survey, look
 from harness.tasks import TASKS
 from results.schema import Manifest
 from results.store import ResultError, prepare_folder, run_path, write_manifest
@@ -47,45 +53,77 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("settings", nargs="*", metavar="key=value")
     options, unknown = parser.parse_known_args(words)
     try:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # harness.cancel asks so; end in good order
         return _run(parse_command_line([*unknown, *options.settings]), Composer(options.config_dir), words)
     except (UserError, ResultError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("Stopped. Finished runs are kept; the same command goes on from here.", file=sys.stderr)
+    except (KeyboardInterrupt, Interrupted):
+        print("Stopped; jobs on SLURM go on. The same command goes on from here.", file=sys.stderr)
         return 130
 
 
 def _run(command: CommandLine, composer: Composer, words: list[str]) -> int:
     if command.sweep is None:
         raise UserError(f"Name a sweep with +sweep=NAME; there are {', '.join(composer.options('sweep'))}.")
-    sweep = load_sweep(composer, command.sweep, str(command.overrides.get("scale", "laptop")))
-    grid = expand(composer, command, sweep)
+    overrides = with_launcher(command.overrides)
+    sweep = load_sweep(composer, command.sweep, str(overrides.get("scale", "laptop")))
+    grid = expand(composer, replace(command, overrides=overrides), sweep)
     settings = grid.runs[0].settings
     if settings.show == "config":
         _show_config(grid)
         return 0
-    kind = resolve_launcher(settings.launcher)
     results = _results_folder(settings, create=not settings.dry_run)
-    workers = worker_count(settings.launcher, len(grid.runs)) if kind == "local" else 1
-    shared = workers > 1 or kind == "slurm"  # a node may have other tenants
-    jobs = {run.plan.id: Job(run.plan.id, run.settings, results, shared) for run in grid.runs}
-    states = {run_id: _look(job) for run_id, job in jobs.items()}
+    jobs = _jobs(grid, results)
+    states = Survey(results, jobs).states()
     if settings.dry_run:
         _show_plan(grid, states, settings.retry)
         return 0
-    write_manifest(results, _manifest(sweep, grid, words))
-    todo = [job for run_id, job in jobs.items() if _is_to_run(states[run_id], settings.retry)]
-    _announce(states, len(todo), kind, workers, settings.retry)
+    if settings.collect:
+        ended = [job for run_id, job in jobs.items() if states[run_id].is_finished and not states[run_id].recorded]
+        wait(ended, Survey(results, [job.run_id for job in ended]), lambda _: None)
+    else:
+        write_manifest(results, _manifest(sweep, grid, words))
+        todo = [job for run_id, job in jobs.items() if _is_to_run(states[run_id], settings.retry)]
+        _announce(states, len(todo), grid, settings.retry)
+        if todo:
+            _execute(todo, sweep, grid, words)
+            if not settings.wait:
+                return 0
+    return _finish(sweep, grid, results)
+
+
+def _jobs(grid: Grid, results: Path) -> dict[str, Job]:
+    launcher = grid.runs[0].settings.launcher
+    # a node may have other tenants
+    shared = launcher.kind == "slurm" or (launcher.kind == "local" and worker_count(launcher, len(grid.runs)) > 1)
+    version = code_version()
+    return {run.plan.id: Job(run.plan.id, run.settings, results, shared, version) for run in grid.runs}
+
+
+def _execute(todo: list[Job], sweep: Sweep, grid: Grid, words: list[str]) -> None:
+    """Have `todo` run, and wait for it where that is wanted."""
     for job in todo:
-        if states[job.run_id].status == "failed":  # its file says so, or is damaged; it may lie in our way no longer
-            run_path(results, job.run_id).unlink(missing_ok=True)
-    if todo:
-        labels = {run.plan.id: run.label for run in grid.runs}
-        with Display({job.run_id: labels[job.run_id] for job in todo}, workers) as display:
-            launch(todo, settings.launcher, kind, display)
-    states = {run_id: _look(job) for run_id, job in jobs.items()}
-    return _finish(sweep, grid, states, results, Path(settings.paths.reports).expanduser().absolute())
+        if look(job.results, job.run_id).recorded:  # a failure, or a damaged file; it may lie in our way no longer
+            run_path(job.results, job.run_id).unlink(missing_ok=True)
+    settings = grid.runs[0].settings
+    if not settings.wait:
+        submit(todo, sweep.name, words)
+        print(f"Submitted. See how it goes: {_status_command(sweep.name, settings)}")
+        return
+    labels = {run.plan.id: run.label for run in grid.runs}
+    with Display({job.run_id: labels[job.run_id] for job in todo}, _workers(grid)) as display:
+        launch(todo, sweep.name, display)
+
+
+def _workers(grid: Grid) -> int:
+    launcher = grid.runs[0].settings.launcher
+    return {"local": worker_count(launcher, len(grid.runs)), "slurm": launcher.max_parallel}.get(launcher.kind, 1)
+
+
+def _status_command(sweep: str, settings: Settings) -> str:
+    elsewhere = settings.paths.results != PathSettings.results
+    return f"python -m harness.status {sweep}" + (f" --results {settings.paths.results}" if elsewhere else "")
 
 
 def _results_folder(settings: Settings, create: bool) -> Path:
@@ -93,22 +131,15 @@ def _results_folder(settings: Settings, create: bool) -> Path:
     return prepare_folder(folder) if create else folder
 
 
-def _look(job: Job) -> RunState:
-    """The state of a run; a damaged result counts as failed and says so."""
-    try:
-        return look(job)
-    except ResultError as error:
-        return RunState("failed", error=str(error))
-
-
 def _is_to_run(state: RunState, retry: bool) -> bool:
-    return state.status in ("waiting", "running") or (state.status == "failed" and retry)
+    return not (state.is_finished and state.recorded) or (state.has_failed and retry)
 
 
-def _announce(states: dict[str, RunState], todo: int, kind: str, workers: int, retry: bool) -> None:
-    failed = Counter(state.status for state in states.values())["failed"]
-    finished = len(states) - todo
-    print(f"{len(states)} runs: {finished} finished earlier, {todo} to run ({kind}, {workers} at a time).")
+def _announce(states: dict[str, RunState], todo: int, grid: Grid, retry: bool) -> None:
+    kind = grid.runs[0].settings.launcher.kind
+    failed = sum(state.has_failed and state.recorded for state in states.values())
+    ready = len(states) - todo
+    print(f"{len(states)} runs: {ready} finished earlier, {todo} to run ({kind}, {_workers(grid)} at a time).")
     if failed and not retry:
         print(f"{failed} of them failed earlier; retry=true runs them again.")
 
@@ -138,27 +169,38 @@ def _manifest(sweep: Sweep, grid: Grid, words: list[str]) -> Manifest:
         scale=scale.name,
         scale_note=scale.note,
         baseline=grid.baseline,
-        command=shlex.join(["python", "-m", "harness.sweep", *words]),
+        command=shlex.join(["python", "-m", "harness.sweep", *_lasting(words)]),
         runs=[run.plan for run in grid.runs],
         variant_notes=grid.variant_notes,
         task_notes={name: TASKS[name][0].shortcut for name in sorted(tasks & set(TASKS))},
     )
 
 
-def _finish(sweep: Sweep, grid: Grid, states: dict[str, RunState], results: Path, reports: Path) -> int:
+def _lasting(words: list[str]) -> list[str]:
+    """The words that say what the sweep is, without those that say what to do with it this time."""
+    return [word for word in words if word.split("=")[0] not in ("retry", "wait", "collect")]
+
+
+def _finish(sweep: Sweep, grid: Grid, results: Path) -> int:
     """Say what failed and render the report; its path is the last line."""
     started = time.perf_counter()
-    failed = {run.label: states[run.plan.id] for run in grid.runs if states[run.plan.id].status == "failed"}
-    for label, state in failed.items():
-        print(f"Failed: {label}. {state.error}", file=sys.stderr)
+    states = Survey(results, [run.plan.id for run in grid.runs]).states()
+    for run in grid.runs:
+        state = states[run.plan.id]
+        if state.has_failed:
+            print(f"{state.status.capitalize()}: {run.label}. {state.error}", file=sys.stderr)
     from reports.build import build_report  # plotting libraries, needed only now
 
-    page = build_report(sweep.name, results, reports)
-    done = len(states) - len(failed)
-    print(f"{done} runs done, {len(failed)} failed; report rendered in {time.perf_counter() - started:.0f} s:")
+    page = build_report(sweep.name, results, Path(grid.runs[0].settings.paths.reports).expanduser().absolute())
+    count = Counter("failed" if state.has_failed else state.status for state in states.values())
+    others = "".join(f", {count[status]} {status}" for status in count if status not in ("done", "failed"))
+    print(
+        f"{count['done']} runs done, {count['failed']} failed{others}; "
+        f"report rendered in {time.perf_counter() - started:.0f} s:"
+    )
     sys.stdout.flush()
     print(page)
-    return 1 if failed else 0
+    return 0 if count["done"] == len(states) else 1
 
 
 if __name__ == "__main__":

@@ -15,8 +15,10 @@ from pathlib import Path
 from harness.compose import Composer, parse_command_line
 from harness.display import Display
 from harness.errors import UserError
-from harness.launch import launch, look
+from harness.interruption import Interrupted
+from harness.launch import launch
 from harness.run import Job
+from harness.states import look
 from results.store import ResultError, prepare_folder, run_path
 
 
@@ -30,19 +32,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = parse_command_line(words)
         if command.sweep is not None:
             raise UserError("harness.train runs one configuration; use python -m harness.sweep for a sweep.")
-        settings = Composer().settings(command.overrides)
+        settings = Composer().settings({**command.overrides, "launcher": "debug"})
         results = prepare_folder(Path(settings.paths.results))
         job = Job(settings.run_id(), settings, results, machine_shared=False)
         if settings.retry:
             run_path(results, job.run_id).unlink(missing_ok=True)
         label = f"{settings.task.name} · {settings.neuron.name} · seed {settings.seed}"
         with Display({job.run_id: label}, workers=1) as display:
-            launch([job], settings.launcher, "debug", display)
+            launch([job], "train", display)
         print(run_path(results, job.run_id))
-        return 0 if look(job).status == "done" else 1
+        return 0 if look(results, job.run_id).status == "done" else 1
     except (UserError, ResultError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
+    except Interrupted as error:
+        print(f"{error} The same command goes on from the checkpoint.", file=sys.stderr)
+        return 128 + error.signal
 
 
 if __name__ == "__main__":

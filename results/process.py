@@ -25,7 +25,11 @@ class Process:
     @staticmethod
     def current() -> Process:
         """This process."""
-        pid = os.getpid()
+        return Process.of(os.getpid())
+
+    @staticmethod
+    def of(pid: int) -> Process:
+        """Process `pid` of this machine."""
         return Process(socket.gethostname()[:64], _boot(), _pid_space(), pid, start_of(pid) or "")
 
     def lives(self) -> bool | None:

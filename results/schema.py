@@ -1,7 +1,7 @@
 """What one run leaves behind: one row of one parquet file, and the manifest of the sweep that asked for it.
 
-Units are in the field names or comments. Every fraction lies in [0, 1]. A failed run has the same columns, with
-`status = "failed"`, a readable `error` and nulls for what was never measured.
+Units are in the field names or comments. Every fraction lies in [0, 1]. A run that failed has the same columns, with
+a `status` that says how, a readable `error` and nulls for what was never measured.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ SCHEMA_VERSION = 1
 MEASUREMENTS = ("speed", "pmbc_map")
 """Tasks that train nothing: their runs have no accuracy, and a section of their own in the report."""
 
-Status = Literal["done", "failed"]
+Status = Literal["done", "failed", "timed out", "out of memory", "cancelled"]
+
+FAILURES: tuple[Status, ...] = ("failed", "timed out", "out of memory", "cancelled")
+"""How a run may end without a result that counts."""
 
 EPOCHS = pa.list_(
     pa.struct(
@@ -84,9 +87,10 @@ RUN = pa.schema(
     [
         ("id", pa.string()),
         ("schema_version", pa.int32()),
-        ("status", pa.string()),  # done | failed
+        ("status", pa.string()),  # done, or one of FAILURES
         ("error", pa.string()),  # one sentence for people; null when done
         ("traceback", pa.string()),
+        ("log_tail", pa.string()),  # the last lines that a failed run printed
         ("task", pa.string()),
         ("neuron", pa.string()),
         ("scale", pa.string()),  # laptop | gpu | paper
@@ -94,6 +98,7 @@ RUN = pa.schema(
         ("config", pa.string()),  # JSON of everything that decides the outcome; its hash is the id
         ("environment", pa.string()),  # JSON: versions, device, threads, seed streams
         ("code_version", pa.string()),
+        ("code_warning", pa.string()),  # where the code changed between submission and start
         ("started_at", pa.string()),  # ISO 8601, UTC
         ("duration_s", pa.float64()),
         ("parameters", pa.int64()),  # trainable

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -220,6 +221,15 @@ def write_manifest(folder: Path, manifest: Manifest) -> Path:
     path = manifest_path(folder, manifest.name)
     write_json(path, manifest.to_json())
     return path
+
+
+def read_manifests(folder: Path) -> list[Manifest]:
+    """The manifests of all sweeps that were run, by name. Damaged ones are left out."""
+    found = []
+    for path in sorted((folder / "sweeps").glob("*.json")):
+        with suppress(ResultError):
+            found.append(read_manifest(folder, path.stem))
+    return found
 
 
 def read_manifest(folder: Path, sweep: str) -> Manifest:

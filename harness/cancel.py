@@ -1,0 +1,59 @@
+"""`python -m harness.cancel SWEEP`: end the jobs of a sweep, waiting or running.
+
+Runs that are at work save a checkpoint first; `python -m harness.retry SWEEP` goes on from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from harness import slurm
+from harness.status import RESULTS
+from harness.submissions import submissions
+from results.process import Process
+from results.store import ResultError, read_manifest
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command. Returns its exit status: 1 when something could not be ended."""
+    parser = argparse.ArgumentParser("harness.cancel", description=__doc__)
+    parser.add_argument("sweep")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="the results folder (%(default)s)")
+    options = parser.parse_args(arguments)
+    try:
+        return _cancel(options.sweep, options.results.expanduser().absolute())
+    except ResultError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+
+
+def _cancel(sweep: str, results: Path) -> int:
+    read_manifest(results, sweep)  # raises where there is no such sweep
+    ours = [submission for submission in submissions(results) if submission.sweep == sweep]
+    jobs = [job for submission in ours if submission.kind == "slurm" for job in submission.jobs]
+    states = slurm.job_states(jobs) if jobs else {}
+    if states is None:
+        print("Error: SLURM does not answer; nothing was cancelled there. Try again.", file=sys.stderr)
+        return 1
+    live = [job for job, state in states.items() if state.is_live]
+    slurm.cancel(live)
+    processes = [Process(**one.process) for one in ours if one.kind == "local" and one.process]
+    here = [process.pid for process in processes if process.lives()]
+    elsewhere = sorted({process.host for process in processes if process.lives() is None})
+    for pid in here:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    print(f"Cancelled {len(live)} SLURM jobs and {len(here)} local sweeps.")
+    if elsewhere:
+        print(f"Whether a local sweep still runs on {', '.join(elsewhere)} cannot be told from here; look there.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""`python -m harness.status SWEEP`: how the runs of a sweep stand, from any terminal, while it runs and afterwards.
+
+    python -m harness.status                        all sweeps, a line each
+    python -m harness.status ablation_refractory    one sweep: counts, what runs, what failed and why
+    python -m harness.status NAME --all             every run
+    python -m harness.retry NAME                    failed runs again
+    python -m harness.cancel NAME                   end its jobs; runs keep their checkpoints
+    python -m harness.collect NAME                  record what has ended and render the report
+
+The states come from files in the results folder and from SLURM, so nothing is lost with a terminal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.states import STATES, RunState, Survey
+from results.schema import Manifest, PlannedRun
+from results.store import ResultError, read_manifest, read_manifests
+
+RESULTS = Path("results/runs")
+"""Where results lie unless told otherwise, as `paths.results` has it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command. Returns its exit status: 1 when a run has failed or there is no such sweep."""
+    parser = argparse.ArgumentParser(
+        "harness.status", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("sweep", nargs="?", help="its name; all sweeps without")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="the results folder (%(default)s)")
+    parser.add_argument("--all", action="store_true", help="list every run, not only those that run or failed")
+    options = parser.parse_args(arguments)
+    results = options.results.expanduser().absolute()
+    try:
+        if options.sweep is None:
+            return _show_all(results)
+        return _show(read_manifest(results, options.sweep), results, options.all)
+    except ResultError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+
+
+def _show_all(results: Path) -> int:
+    manifests = read_manifests(results)
+    if not manifests:
+        print(f"No sweep has been run in {results}.")
+    failed = False
+    for manifest in manifests:
+        states = Survey(results, [run.id for run in manifest.runs]).states()
+        failed |= any(state.has_failed for state in states.values())
+        print(f"{manifest.name} ({manifest.scale}): {counts(states)}")
+    return 1 if failed else 0
+
+
+def _show(manifest: Manifest, results: Path, every: bool) -> int:
+    states = Survey(results, [run.id for run in manifest.runs]).states()
+    for run in manifest.runs:
+        state = states[run.id]
+        if every or state.status in ("running", "preempted") or state.has_failed:
+            print(f"{run.id}  {_label(run)}: {_line(state)}")
+    print(f"{manifest.title} ({manifest.scale}): {counts(states)}")
+    return 1 if any(state.has_failed for state in states.values()) else 0
+
+
+def counts(states: dict[str, RunState]) -> str:
+    """How many runs are in which state, in words."""
+    count: Counter[str] = Counter(state.status for state in states.values())
+    return f"{len(states)} runs: " + ", ".join(f"{count[state]} {state}" for state in STATES if count[state])
+
+
+def _label(run: PlannedRun) -> str:
+    task = run.axes.get("task")
+    return " · ".join([*([task] if task else []), run.variant, f"seed {run.seed}"])
+
+
+def _line(state: RunState) -> str:
+    words: list[str] = [state.status]
+    if state.progress:
+        words.append(f"{state.progress['done']:.0%} of the training")
+    words += [text for text in (state.measure, state.error) if text]
+    return ", ".join(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

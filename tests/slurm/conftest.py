@@ -1,0 +1,63 @@
+"""A real SLURM of one node, and places on it to run sweeps in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.slurm.site import Site
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a SLURM that runs while the tests do."""
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        pytest.skip("a SLURM of our own is started as root, on Debian; elsewhere these tests have nothing to run on")
+    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+    base = tmp_path_factory.mktemp("slurm")
+    environment = {**os.environ, "PATH": path, "SLURM_BASE": str(base), "SLURM_NODE_CPUS": "8"}
+    subprocess.run(["bash", HERE / "up.sh"], check=True, env=environment, timeout=300)
+    yield base
+    subprocess.run(["bash", HERE / "down.sh", "--purge"], check=True, env=environment, timeout=120)
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def new_site(
+    cluster: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    shared_cache: Path,
+) -> Callable[..., Site]:
+    """Makes a place with a sweep `mini` of one run a seed."""
+
+    def make(seeds: tuple[int, ...] = (0,)) -> Site:
+        folder = tmp_path_factory.mktemp("site")
+        (folder / "sweep").mkdir(parents=True)
+        content = {
+            "title": "One run",
+            "question": "Does it end well?",
+            "seeds": list(seeds),
+            "grid": {"neuron.leak": [0.5]},
+        }
+        (folder / "sweep" / "mini.yaml").write_text(yaml.safe_dump(content))
+        return Site(folder, shared_cache)
+
+    return make
+
+
+@pytest.fixture
+def site(new_site: Callable[..., Site]) -> Site:
+    """A place with a sweep of one run."""
+    return new_site()
