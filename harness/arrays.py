@@ -6,6 +6,7 @@ submitit writes the batch files and starts the workers. What became of a job is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import astuple
 from typing import Any, TypeVar
@@ -27,8 +28,6 @@ MEND = "Mend the launcher.* settings (sweeps/launcher/slurm.yaml), or use launch
 
 def submit(jobs: Sequence[Job], sweep: str) -> None:
     """Hand `jobs` to SLURM and leave a record of it. Raises `UserError` when SLURM does not take them."""
-    if not slurm.is_available():
-        raise UserError("launcher=slurm, but there is no sbatch on this machine. Use launcher=local.")
     most = slurm.max_array_size()
     for launcher, members in _alike(jobs):
         bundles = _chunks(members, launcher.runs_per_job)
@@ -66,7 +65,7 @@ def _sbatch(launcher: LauncherSettings) -> dict[str, Any]:
     optional = {name: getattr(launcher, name) for name in ("partition", "account", "qos", "constraint")}
     return {
         "job_name": "spike-ssm",
-        "time": launcher.timeout_minutes,
+        "time": math.ceil(launcher.timeout_minutes or 0),
         "cpus_per_task": launcher.threads,
         "mem": f"{launcher.memory_gb}GB",
         "signal_delay_s": launcher.grace_seconds,

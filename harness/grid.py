@@ -15,6 +15,7 @@ from typing import Any
 from harness.compose import CommandLine, Composer
 from harness.errors import UserError
 from harness.settings import SCALES, Settings
+from harness.slurm import automatic_launcher
 from harness.tasks import ALL, TASKS
 from results.schema import PlannedRun
 
@@ -132,7 +133,8 @@ def _shaped(where: str, content: Any) -> dict[str, Any]:
 
 def expand(composer: Composer, command: CommandLine, sweep: Sweep) -> Grid:
     """All runs of `sweep` that the command line leaves, each once. Raises `UserError`."""
-    overrides = dict(command.overrides)
+    automatic = {"launcher": automatic_launcher()}
+    overrides = {key: value for key, value in command.overrides.items() if (key, value) != ("launcher", "auto")}
     seeds = _listed(overrides.pop("seed", sweep.seeds))
     if not seeds or not all(isinstance(seed, int) and seed >= 0 for seed in seeds):
         raise UserError(f"The seeds of sweep {sweep.name!r} must be whole numbers from 0 on, but they are {seeds}.")
@@ -155,7 +157,7 @@ def expand(composer: Composer, command: CommandLine, sweep: Sweep) -> Grid:
         variant = " / ".join(label for axis, label in point.items() if axis != "task") or "default"
         notes[variant] = " ".join(str(settings[NOTE]) for settings in chosen if NOTE in settings)
         for seed in its_seeds:
-            settings = composer.settings({**sweep.base, **values, "seed": seed, **overrides})
+            settings = composer.settings({**automatic, **sweep.base, **values, "seed": seed, **overrides})
             plan = PlannedRun(settings.run_id(), point, variant, seed)
             runs.setdefault(plan.id, GridRun(plan, settings))
     if not runs:

@@ -12,9 +12,8 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
 
-from harness import arrays, slurm
+from harness import arrays
 from harness.environment import worker_environment
 from harness.errors import UserError
 from harness.pool import Pool
@@ -29,13 +28,6 @@ SECONDS_OF_DOUBT = 10.0
 
 Watcher = Callable[[dict[str, RunState]], None]
 """Is shown the state of every run by id, a few times a second."""
-
-
-def with_launcher(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """`overrides` with `launcher=auto` spelled out: SLURM where sbatch exists, else local workers."""
-    if overrides.get("launcher", "auto") != "auto":
-        return dict(overrides)
-    return {**overrides, "launcher": "slurm" if slurm.is_available() else "local"}
 
 
 def submit(jobs: Sequence[Job], sweep: str, words: Sequence[str]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -30,6 +29,8 @@ from harness.tasks import TASKS
 from results.store import run_path, write_json, write_run
 
 SECONDS_BETWEEN_REPORTS = 0.5
+
+_log = logging.getLogger(__name__)
 
 _START = Progress(epoch=0, epochs=0, done=0.0, loss=float("nan"), validation_accuracy=None)
 
@@ -71,7 +72,7 @@ def execute(job: Job, worker: str, watch: Watch | None = None) -> bool:
         if run_path(job.results, job.run_id).exists():
             return False
         checkpoints = Checkpoints(checkpoints_folder(job.results, job.run_id), job.run_id)
-        logging.getLogger(__name__).info("Run %s begins, worker %s, code %s.", job.run_id, worker, code_version())
+        _log.info("Run %s begins, worker %s, code %s.", job.run_id, worker, code_version())
         try:
             row = {**_identity(job), **_outcome(job, worker, checkpoints)}
             if claim.held():
@@ -117,7 +118,7 @@ def _outcome(job: Job, worker: str, checkpoints: Checkpoints) -> dict[str, Any]:
     try:
         measured = {"status": "done", **_measure(job, _reporter(job, worker), checkpoints)}
     except Exception as error:
-        traceback.print_exc()
+        _log.info("Run %s failed.", job.run_id, exc_info=error)
         measured = {
             "status": "out of memory" if _is_out_of_memory(error) else "failed",
             "error": _sentence(error),
@@ -140,7 +141,7 @@ def _code_warning(job: Job) -> str | None:
     if job.code_version in ("", now):
         return None
     sentence = f"The code changed between submission ({job.code_version}) and start ({now}); the latter counts."
-    print(sentence, file=sys.stderr)
+    _log.warning(sentence)
     return sentence
 
 

@@ -108,7 +108,7 @@ class LauncherSettings:
     processes: int = 1
     gpus: int = 0
     memory_gb: int | None = None
-    timeout_minutes: int | None = None
+    timeout_minutes: float | None = None
     checkpoint_minutes: float = 5.0
     workers: int | None = None
     max_parallel: int = 64
@@ -129,11 +129,11 @@ class LauncherSettings:
             _at_least(f"launcher.{label}", getattr(self, label), 1)
         for label in ("gpus", "requeues", "checkpoint_minutes"):
             _at_least(f"launcher.{label}", getattr(self, label), 0)
-        for label in ("workers", "memory_gb", "timeout_minutes"):
+        for label, least in (("workers", 1), ("memory_gb", 1), ("timeout_minutes", 0.01)):
             if getattr(self, label) is not None:
-                _at_least(f"launcher.{label}", getattr(self, label), 1)
+                _at_least(f"launcher.{label}", getattr(self, label), least)
             elif self.kind == "slurm" and label != "workers":
-                raise ValueError(f"SLURM jobs need launcher.{label}; set it to a number of at least 1.")
+                raise ValueError(f"SLURM jobs need launcher.{label}; set it to a number of at least {least}.")
         for name, needs in self.resources.items():
             if name not in RESOURCE_SETS:
                 raise ValueError(

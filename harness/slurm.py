@@ -42,8 +42,19 @@ class JobState:
 
 
 def is_available() -> bool:
-    """Whether this machine can submit to SLURM."""
-    return shutil.which("sbatch") is not None
+    """Whether this machine belongs to a SLURM cluster, whose controller may be away for the moment."""
+    if shutil.which("sbatch") is None:
+        return False
+    try:
+        answer = subprocess.run(["scontrol", "ping"], capture_output=True, text=True, timeout=_SECONDS, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return True
+    return "configuration source" not in answer.stderr  # the commands are installed, and nothing else
+
+
+def automatic_launcher() -> str:
+    """What `launcher=auto` means here: `slurm` on a machine of a cluster, else `local`."""
+    return "slurm" if is_available() else "local"
 
 
 def job_states(ids: Collection[str]) -> dict[str, JobState] | None:

@@ -22,18 +22,19 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from harness import slurm
 from harness.compose import CommandLine, Composer, parse_command_line
 from harness.display import Display
 from harness.environment import code_version
 from harness.errors import UserError
 from harness.grid import Grid, GridRun, Sweep, expand, load_sweep
 from harness.interruption import Interrupted
-from harness.launch import launch, submit, wait, with_launcher
+from harness.launch import launch, submit, wait
 from harness.pool import worker_count
 from harness.run import Job
 from harness.settings import PathSettings, Settings
@@ -66,13 +67,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(command: CommandLine, composer: Composer, words: list[str]) -> int:
     if command.sweep is None:
         raise UserError(f"Name a sweep with +sweep=NAME; there are {', '.join(composer.options('sweep'))}.")
-    overrides = with_launcher(command.overrides)
-    sweep = load_sweep(composer, command.sweep, str(overrides.get("scale", "laptop")))
-    grid = expand(composer, replace(command, overrides=overrides), sweep)
+    sweep = load_sweep(composer, command.sweep, str(command.overrides.get("scale", "laptop")))
+    grid = expand(composer, command, sweep)
     settings = grid.runs[0].settings
     if settings.show == "config":
         _show_config(grid)
         return 0
+    if settings.launcher.kind == "slurm" and not (settings.dry_run or settings.collect or slurm.is_available()):
+        raise UserError("launcher=slurm, but there is no sbatch on this machine. Use launcher=local.")
     results = _results_folder(settings, create=not settings.dry_run)
     jobs = _jobs(grid, results)
     states = Survey(results, jobs).states()

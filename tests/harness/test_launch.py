@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,15 +13,18 @@ from typing import Any
 
 import psutil
 import pytest
-from filelock import FileLock
 from rich.console import Console
 
+from harness import cancel, retry, status
 from harness.display import Display
-from harness.errors import UserError
-from harness.launch import RunState, launch, look, resolve_launcher, worker_count
-from harness.run import Job, execute, lock_path, progress_path, record_failure
+from harness.launch import launch
+from harness.lease import Lease
+from harness.pool import worker_count
+from harness.run import Job, execute, record_failure
 from harness.settings import LauncherSettings, Settings
-from results.store import ResultError, read_run, run_path, write_json
+from harness.slurm import automatic_launcher
+from harness.states import RunState, lease_path, look, progress_path
+from results.store import read_run, run_path, write_json
 
 PATIENCE_S = 90
 
@@ -48,10 +53,12 @@ def job(tiny: Callable[..., Settings], cache: Path, tmp_path: Path) -> Job:
 
 
 def test_a_run_is_executed_once_and_then_has_a_result(job: Job) -> None:
-    assert look(job) == RunState("waiting")
+    assert look(job.results, job.run_id) == RunState("waiting")
     assert execute(job, "me")
     row = read_run(run_path(job.results, job.run_id))
-    assert look(job) == RunState("done", accuracy=row["test_accuracy"])
+    assert look(job.results, job.run_id) == RunState(
+        "done", measure=f"test accuracy {row['test_accuracy']:.1%}", recorded=True
+    )
     assert not progress_path(job.results, job.run_id).exists()
     before = run_path(job.results, job.run_id).stat()
     assert not execute(job, "another")
@@ -59,11 +66,12 @@ def test_a_run_is_executed_once_and_then_has_a_result(job: Job) -> None:
 
 
 def test_a_run_that_another_process_is_at_is_left_alone(job: Job) -> None:
-    path = lock_path(job.results, job.run_id)
+    path = lease_path(job.results, job.run_id)
     path.parent.mkdir(parents=True)
-    with FileLock(path):
+    with Lease.acquire(path) or pytest.fail("nobody else holds it"):
         assert not execute(job, "me")
-    assert look(job).status == "waiting"
+        assert look(job.results, job.run_id).status == "running"
+    assert look(job.results, job.run_id).status == "waiting"
     assert execute(job, "me")
 
 
@@ -75,36 +83,38 @@ def test_a_run_that_fails_keeps_its_sentence_and_its_traceback(job: Job, tmp_pat
     assert (row["status"], row["test_accuracy"]) == ("failed", None)
     assert row["error"].startswith("The prepared data cannot be written to")
     assert "Traceback" in row["traceback"]
-    assert look(job) == RunState("failed", error=row["error"])
+    assert look(job.results, job.run_id) == RunState("failed", error=row["error"], recorded=True)
 
 
 def test_an_error_that_nobody_foresaw_fails_its_run_under_its_own_name(job: Job) -> None:
     job.settings.task.name = "chess"
     unforeseen = replace(job, run_id=job.settings.run_id())
     assert execute(unforeseen, "me")
-    assert look(unforeseen) == RunState("failed", error="KeyError: 'chess'")
+    assert look(job.results, unforeseen.run_id) == RunState("failed", error="KeyError: 'chess'", recorded=True)
 
 
 def test_a_failure_can_be_stored_for_a_run_that_could_not(job: Job) -> None:
     write_json(progress_path(job.results, job.run_id), {"worker": "1", **progress()})
-    record_failure(job, "The machine went away.")
-    assert look(job) == RunState("failed", error="The machine went away.")
+    record_failure(job, "out of memory", "The machine went away.")
+    assert look(job.results, job.run_id) == RunState("out of memory", error="The machine went away.", recorded=True)
     row = read_run(run_path(job.results, job.run_id))
     assert (row["id"], row["task"], row["seed"]) == (job.run_id, "listops", 0)
     assert not progress_path(job.results, job.run_id).exists()
 
 
 def test_a_running_run_shows_its_worker_and_its_progress(job: Job) -> None:
-    write_json(progress_path(job.results, job.run_id), {"worker": "17", **progress()})
-    assert look(job) == RunState("running", worker="17", progress=progress())
+    with Lease.acquire(lease_path(job.results, job.run_id)) or pytest.fail("nobody else holds it"):
+        write_json(progress_path(job.results, job.run_id), {"worker": "17", **progress()})
+        assert look(job.results, job.run_id) == RunState("running", worker="17", progress=progress())
 
 
 def test_a_damaged_result_is_not_taken_for_anything_else(job: Job) -> None:
     execute(job, "me")
     path = run_path(job.results, job.run_id)
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(ResultError, match="is damaged"):
-        look(job)
+    state = look(job.results, job.run_id)
+    assert (state.status, state.recorded) == ("failed", True)
+    assert "is damaged" in (state.error or "")
 
 
 # --- launchers
@@ -112,13 +122,23 @@ def test_a_damaged_result_is_not_taken_for_anything_else(job: Job) -> None:
 
 def test_auto_takes_slurm_where_there_is_sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert resolve_launcher(LauncherSettings("auto")) == "local"
-    with pytest.raises(UserError, match="no sbatch"):
-        resolve_launcher(LauncherSettings("slurm"))
-    (tmp_path / "sbatch").write_text("#!/bin/sh\n")
-    (tmp_path / "sbatch").chmod(0o755)
-    assert resolve_launcher(LauncherSettings("auto")) == resolve_launcher(LauncherSettings("slurm")) == "slurm"
-    assert resolve_launcher(LauncherSettings("local")) == "local"
+    assert automatic_launcher() == "local"
+    for command in ("sbatch", "scontrol"):
+        (tmp_path / command).write_text("#!/bin/sh\n")
+        (tmp_path / command).chmod(0o755)
+    assert automatic_launcher() == "slurm"
+    without_cluster = "echo 'scontrol: fatal: Could not establish a configuration source' >&2; exit 1"
+    (tmp_path / "scontrol").write_text(f"#!/bin/sh\n{without_cluster}\n")
+    assert automatic_launcher() == "local", "the commands are there, but no cluster"
+
+
+def test_slurm_without_sbatch_is_an_error_that_names_the_other_way(
+    place: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    outcome = place.sweep("launcher=slurm")
+    assert outcome.status == 1
+    assert "no sbatch on this machine. Use launcher=local." in outcome.err[-1]
 
 
 def test_there_are_never_more_workers_than_runs_nor_fewer_than_one() -> None:
@@ -130,16 +150,21 @@ def test_there_are_never_more_workers_than_runs_nor_fewer_than_one() -> None:
 
 @pytest.mark.slow
 def test_a_run_left_behind_by_a_process_that_died_with_its_sweep_is_taken_up_again(job: Job) -> None:
-    """Its progress still lies there, but nobody holds its lock."""
+    """Its lease and its progress still lie there, but their process is no more."""
+    path = lease_path(job.results, job.run_id)
+    path.parent.mkdir(parents=True)
+    words = ("import os, pathlib, sys", "from harness.lease import Lease", "Lease.acquire(pathlib.Path(sys.argv[1]))")
+    subprocess.run([sys.executable, "-c", "; ".join([*words, "os._exit(0)"]), str(path)], check=True)
     write_json(progress_path(job.results, job.run_id), {"worker": "17", **progress()})
-    assert look(job).status == "running"
+    assert path.exists()
+    assert look(job.results, job.run_id).status == "waiting"
     deadline = time.monotonic() + PATIENCE_S
 
     def watch(states: dict[str, RunState]) -> None:
         assert time.monotonic() < deadline, "the sweep waits for a process that is no more"
 
-    launch([job], job.settings.launcher, "local", watch)
-    assert look(job).status == "done"
+    launch([job], "mini", watch)
+    assert look(job.results, job.run_id).status == "done"
 
 
 # --- processes that end, and processes that compete
@@ -189,14 +214,109 @@ def test_two_sweeps_at_the_same_time_execute_each_run_once(place: Any) -> None:
     assert {row["status"] for row in place.rows().values()} == {"done"}
 
 
+# --- faults of the machine
+
+
+@pytest.mark.fault(
+    "A run raises an error.",
+    "Its result is a failure with sentence, traceback and the end of its log; the others go on; retry runs it again.",
+)
+def test_a_run_that_raises_fails_alone(place: Any) -> None:
+    outcome = place.sweep("optim.lr=1e30")
+    assert outcome.out[-2].startswith("0 runs done, 2 failed"), outcome.err
+    for row in place.rows().values():
+        assert row["status"] == "failed"
+        assert "Traceback" in row["traceback"]
+    assert place.sweep("optim.lr=1e30", "dry_run=true").out[-1] == "2 runs, 0 to run, 2 skipped."
+    assert place.sweep("optim.lr=1e30", "dry_run=true", "retry=true").out[-1] == "2 runs, 2 to run, 0 skipped."
+
+
+@pytest.mark.slow
+@pytest.mark.fault(
+    "A run hangs past its limit (`launcher.timeout_minutes`).",
+    "Its worker is ended, the run has timed out, its checkpoint is kept, and retry with a higher limit completes it.",
+)
+def test_a_run_that_takes_too_long_is_ended_and_goes_on_when_retried(place: Any) -> None:
+    long = ("launcher=local", "launcher.workers=1", "optim.epochs=200", "launcher.checkpoint_minutes=0")
+    outcome = place.sweep(*long, "neuron.leak=0.5", "launcher.timeout_minutes=0.05")
+    (row,) = place.rows().values()
+    assert (outcome.status, row["status"]) == (1, "timed out")
+    assert "launcher.timeout_minutes=0.05" in row["error"]
+    assert list((place.results / "checkpoints" / row["id"]).glob("*.safetensors"))
+    assert place.sweep(*long, "neuron.leak=0.5", "retry=true").status == 0
+    (row,) = place.rows().values()
+    assert (row["status"], len(row["epochs"])) == ("done", 200)
+
+
+@pytest.mark.slow
+@pytest.mark.fault(
+    "A run fills the memory (`launcher.memory_gb`).",
+    "The run is out of memory and says so; the machine and the other runs are unharmed.",
+)
+def test_a_run_that_fills_the_memory_is_out_of_memory(place: Any) -> None:
+    large = ("model.channels=4096", "optim.batch_size=64", "task.max_length=400", "task.min_length=390")
+    outcome = place.sweep("launcher=local", "launcher.workers=1", "launcher.memory_gb=2", "neuron.leak=0.5", *large)
+    (row,) = place.rows().values()
+    assert (outcome.status, row["status"]) == (1, "out of memory")
+    assert "allocate" in row["error"]
+
+
+@pytest.mark.slow
+def test_a_sweep_that_was_only_submitted_goes_on_by_itself(place: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = place.sweep("launcher=local", "launcher.workers=1", "wait=false")
+    assert outcome.status == 0
+    assert outcome.out[-1].startswith("Submitted. See how it goes: python -m harness.status mini")
+    wait_for(lambda: len(place.rows()) == 2, "both runs")
+    assert status.main(["mini", "--results", str(place.results)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "Two leaks (laptop): 2 runs: 2 done"
+
+
+@pytest.mark.slow
+@pytest.mark.fault(
+    "A local sweep is cancelled from another terminal.",
+    "Its workers save a checkpoint and end; retry goes on from there.",
+)
+def test_a_local_sweep_can_be_cancelled_and_goes_on_when_retried(place: Any) -> None:
+    long = ("launcher=local", "launcher.workers=1", "optim.epochs=150", "neuron.leak=0.5")
+    sweep = place.start(*long)
+    wait_for(lambda: list(place.results.glob("state/*.json")), "the run to begin")
+    (run_id,) = [path.stem for path in place.results.glob("state/*.json")]
+    wait_for(lambda: (look(place.results, run_id).progress or progress(0.0))["done"] > 0.02, "the training to begin")
+    assert cancel.main(["mini", "--results", str(place.results)]) == 0
+    assert sweep.wait(PATIENCE_S) == 130
+    assert look(place.results, run_id).status == "waiting"
+    assert list((place.results / "checkpoints" / run_id).glob("*.safetensors"))
+    assert retry.main(["mini", "--results", str(place.results)]) == 0
+    assert look(place.results, run_id).status == "done"
+
+
+@pytest.mark.fault(
+    "The code changes between submission and start.",
+    "The result says so, and names both versions.",
+)
+def test_a_run_of_changed_code_says_so(job: Job) -> None:
+    assert execute(replace(job, code_version="0123456789ab"), "me")
+    warning = read_run(run_path(job.results, job.run_id))["code_warning"]
+    assert warning.startswith("The code changed between submission (0123456789ab) and start (")
+
+
 # --- what people see
 
+DONE = RunState("done", measure="test accuracy 25.0%")
 STATES = [
     {"a": RunState("waiting"), "b": RunState("waiting"), "c": RunState("waiting")},
     {"a": RunState("running", "1", progress()), "b": RunState("waiting"), "c": RunState("waiting")},
     {"a": RunState("running", "1", progress(0.5)), "b": RunState("waiting"), "c": RunState("waiting")},
-    {"a": RunState("done", accuracy=0.25), "b": RunState("running", "1", progress()), "c": RunState("waiting")},
-    {"a": RunState("done", accuracy=0.25), "b": RunState("failed", error="Bad [red] luck."), "c": RunState("waiting")},
+    {
+        "a": DONE,
+        "b": RunState("running", "1", progress()),
+        "c": RunState("waiting"),
+    },
+    {
+        "a": DONE,
+        "b": RunState("failed", error="Bad [red] luck."),
+        "c": RunState("waiting"),
+    },
 ]
 LABELS = {"a": "first run", "b": "second run", "c": "third run"}
 

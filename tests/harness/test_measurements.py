@@ -19,12 +19,13 @@ import harness.train
 from harness.compose import Composer, parse_command_line
 from harness.display import Display
 from harness.errors import UserError
-from harness.launch import RunState, worker_count
 from harness.measurements import MEASUREMENTS
 from harness.measurements.methods import check_spikes, loop_of, method_of, solve_spatially, subject_of
 from harness.measurements.pmbc_map import PMBCMapSettings, measure_pmbc_map
 from harness.measurements.speed import SpeedSettings, measure_speed, saved_mib
+from harness.pool import worker_count
 from harness.settings import SCALES, settings_from_json, settings_to_json
+from harness.states import RunState
 from harness.tasks import TASKS
 from harness.timing import Contention
 from models.neurons import RefractoryLIFSettings, build_neuron
