@@ -14,11 +14,11 @@ SUFFIXES = {"html": "html", "csv": "csv", "md": "md", "latex": "tex"}
 
 
 def formats(text: str) -> tuple[str, ...]:
-    """`html,csv` as a tuple. Raises `ValueError` for an unknown format."""
+    """`html,csv` as a tuple. Raises `ResultError` for an unknown format."""
     chosen = tuple(part.strip() for part in text.split(",") if part.strip())
     unknown = [name for name in chosen if name not in FORMATS]
     if unknown or not chosen:
-        raise ValueError(f"The formats are {', '.join(FORMATS)}, but {text!r} was given.")
+        raise ResultError(f"--format may name {', '.join(FORMATS)}, separated by commas, but {text!r} was given.")
     return chosen
 
 

@@ -95,6 +95,23 @@ def t_interval(values: Iterable[float]) -> Interval:
     return Interval(float(finite.mean()), quantile * float(finite.std(ddof=1)) / math.sqrt(n), n)
 
 
+def welch_interval(ours: Iterable[float], theirs: Iterable[float]) -> Interval:
+    """Difference of two means, ours minus theirs, with Welch's 95 % interval, for values that are not paired.
+
+    The half width is NaN where either has fewer than two values or both have no spread; `n` is the smaller count.
+    """
+    first, second = t_interval(ours), t_interval(theirs)
+    n = min(first.n, second.n)
+    if n < 2:
+        return Interval(first.mean - second.mean, math.nan, n)
+    variances = [(each.half / float(stats.t.ppf((1 + CONFIDENCE) / 2, each.n - 1))) ** 2 for each in (first, second)]
+    if sum(variances) == 0:
+        return Interval(first.mean - second.mean, math.nan, n)
+    freedom = sum(variances) ** 2 / sum(v**2 / (each.n - 1) for v, each in zip(variances, (first, second), strict=True))
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * math.sqrt(sum(variances))
+    return Interval(first.mean - second.mean, half, n)
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's adjusted p-values, in the order given; NaN (no test) stays NaN and is not counted."""
     tested = sorted((p, position) for position, p in enumerate(p_values) if math.isfinite(p))

@@ -87,6 +87,7 @@ _LIGHT = {"line": "#e2e6ea", "page": "#ffffff", "muted": "#59636e", "font": "san
 
 def standalone(drawn: str) -> str:
     """An inline figure of `render` as a file of its own, in the colours of the light page."""
+    drawn = str(drawn)  # Markup escapes what it is given
     for name, value in _LIGHT.items():
         drawn = drawn.replace(f"var(--{name})", value)
     return drawn.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" style="color:#1c2127" ', 1)

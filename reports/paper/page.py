@@ -39,12 +39,12 @@ class Filling:
             f"{self.by_status[status]} {status.word}" for status in Status if status.compared and self.by_status.get(status)
         )
         other = self.by_status.get(Status.OTHER_SETTINGS, 0)
-        paper = f"{self.by_scale['paper'] - other} set against it at the paper scale" + (f" ({compared})" if compared else "")
+        paper = f"{self.by_scale['paper'] - other} are set against theirs at the paper scale" + (f" ({compared})" if compared else "")
         apart = f", {other} at the paper scale with other settings" if other else ""
         return (
-            f"Of {count(self.cells, 'cell')} with a published figure, {paper}{apart}, {self.by_scale['gpu']} filled at the "
+            f"Of {count(self.cells, 'cell')} with a published figure, {paper}{apart}, {self.by_scale['gpu']} are filled at the "
             f"gpu scale only, {self.by_scale['laptop']} at the laptop scale only, "
-            f"{self.cells - sum(self.by_scale.values())} empty."
+            f"{self.cells - sum(self.by_scale.values())} are empty."
         )
 
 
@@ -82,7 +82,7 @@ def build_paper(
         used=sorted({(run.code_version, run.device, run.scale) for cell in cells for run in cell.runs}),
     )
     for section in sections:
-        table = section.shown.table
+        table = section.shown.alone
         contents = {"csv": section.shown.numbers.to_csv(index=False), "md": table.markdown(), "latex": latex(table)}
         write_all(out / NAME, section.shown.name, contents, formats)
     drawn = {section.shown.name: section.figure.svg for section in sections if section.figure}

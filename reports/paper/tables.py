@@ -1,19 +1,20 @@
-"""The page's tables as text, from their cells: four lines a row of ours, one where nothing of ours stands beside it."""
+"""The page's tables as text, from their cells: up to four lines a published row, one where it has no counterpart."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from reports.paper.cells import Cell, Status
 from reports.paper.definition import Column, Entry, PaperTable, commands
 from reports.tables import Heading, Row, Table
-from reports.text import ABSENT, number, plus_minus
+from reports.text import ABSENT, listing, number, plus_minus
 
 SECONDARY = "\N{DOUBLE DAGGER}"
+_NBSP = "\N{NO-BREAK SPACE}"
 SHARED = "\N{DAGGER}"
 PUBLISHED, OURS, DIFFERENCE, STATUS = "published", "ours", "difference", "status"
 
@@ -29,6 +30,12 @@ class Shown:
     sources: tuple[tuple[int, str], ...]  # number -> where the figures were read
     missing: tuple[str, ...]  # the commands that fill what is missing
     numbers: pd.DataFrame  # one row a cell, for the CSV
+
+    @property
+    def alone(self) -> Table:
+        """The table with its sources, for a file of its own."""
+        sources = tuple(f"[{place}] {source}." for place, source in self.sources)
+        return replace(self.table, notes=(*self.table.notes, *sources))
 
 
 def shown(table: PaperTable, cells: Cells, numbering: dict[str, int]) -> Shown:
@@ -59,15 +66,14 @@ def _rows(table: PaperTable, entry: Entry, cells: Cells, source: int) -> list[Ro
     head = Row(f"{entry.name}{mark}", (*published, f"[{source}]"), reference=entry.runs is None, title=title, kind=PUBLISHED)
     if entry.runs is None:
         return [head]
-    ours = [_ours(cell, table) for cell in line]
-    differences = [number(cell.difference, table.digits, signed=True) for cell in line]
     remarks = " ".join(dict.fromkeys(filter(None, [entry.apart, *(cell.remark for cell in line)])))
-    return [
-        head,
-        Row(OURS, (*ours, ""), title=remarks, kind=OURS),
-        Row(DIFFERENCE, (*differences, ""), kind=DIFFERENCE),
-        Row(STATUS, (*(cell.status.word for cell in line), ""), kind=STATUS),
-    ]
+    rows = [head]
+    if any(cell.ours.n for cell in line):
+        rows.append(Row(OURS, (*(_ours(cell, table) for cell in line), ""), title=remarks, kind=OURS))
+    if any(math.isfinite(cell.difference) for cell in line):
+        differences = (number(cell.difference, table.digits, signed=True) for cell in line)
+        rows.append(Row(DIFFERENCE, (*differences, ""), kind=DIFFERENCE))
+    return [*rows, Row(STATUS, (*(cell.status.word for cell in line), ""), kind=STATUS)]
 
 
 def _published(cell: Cell, digits: int) -> str:
@@ -84,7 +90,7 @@ def _ours(cell: Cell, table: PaperTable) -> str:
     value = plus_minus(cell.ours.mean, cell.ours.half, table.digits)
     scale = "" if cell.scale == "paper" else f", {cell.scale}"
     mark = f" {SHARED}" if table.timing and cell.shared else ""
-    return f"{value} (n = {cell.ours.n}{scale}){mark}"
+    return f"{value} (n{_NBSP}={_NBSP}{cell.ours.n}{scale}){mark}"
 
 
 def _missing(table: PaperTable, cells: Cells) -> dict[str, list[Entry]]:
@@ -105,7 +111,12 @@ def _notes(table: PaperTable, cells: Cells) -> list[str]:
     if any(entry.secondary for entry in table.entries):
         notes.append(f"{SECONDARY} Quoted by a later text, not read in the paper itself.")
     notes += [f"{entry.name}: {entry.note}." for entry in table.entries if entry.note]
-    notes += [f"{entry.name}, ours: {entry.apart}" for entry in table.entries if entry.apart]
+    if any(column.figure == "speedup" for column in table.columns):
+        notes.append("Where no speed-up is printed, the published one is from its milliseconds.")
+    apart: dict[str, list[str]] = {}
+    for entry in table.entries:
+        apart.setdefault(entry.apart, []).append(entry.name)
+    notes += [f"Ours, {listing(names)}: {reason}" for reason, names in apart.items() if reason]
     means = {column.name: column.mean for column in table.columns}
     for (model, column), cell in cells.items():
         if cell.remark and cell.ours.n and not means[column]:
