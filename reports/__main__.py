@@ -70,7 +70,7 @@ def _index(results: Path, out: Path) -> Path:
     sweeps, problems = listed(results)
     if not sweeps and not problems:
         raise ResultError(
-            f"No sweep has been run in {results}. Run python -m harness.sweep +sweep=NAME first; "
+            f"No sweep has been run in {results}. Run python -m harness.sweep +sweep=NAME first. "
             "python -m reports paper works without any run."
         )
     sys.stdout.write("Sweeps with results; python -m reports NAME writes the report of one:\n")

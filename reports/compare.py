@@ -26,7 +26,11 @@ _METRICS = {
     "firing_rate": ("firing rate, points", 100.0),
 }
 """Column -> what its difference is called, with its unit, and the factor to that unit."""
-_SHOWN_VALUES = 4
+_COLUMNS = (
+    "metric", "task", "variant", "first", "second", "first_seeds", "second_seeds", "difference", "half_interval",
+    "paired_seeds", "p", "p_holm", "verdict",
+)  # fmt: skip
+_SHOWN_CELLS = 4
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,12 @@ def build_comparison(
     Raises `ResultError` when there is no such sweep or `out` cannot be written to.
     """
     sides = _sides(first, second)
-    metrics = {name: each for name, each in _METRICS.items() if any(side.sweep.done[name].notna().any() for side in sides)}
-    numbers = pd.concat([differences(*sides, name) for name in metrics], ignore_index=True) if metrics else pd.DataFrame()
+    metrics = {
+        name: each for name, each in _METRICS.items() if any(side.sweep.done[name].notna().any() for side in sides)
+    }
+    numbers = (
+        pd.concat([differences(*sides, name) for name in metrics], ignore_index=True) if metrics else pd.DataFrame()
+    )
     found = [_table(numbers[numbers["metric"] == name], *metrics[name], sides) for name in metrics]
     tables = [table for table in [*found, _settings(*sides)] if table]
     page = rendered("compare.html.j2", sides=sides, tables=tables, alone=_alone(*sides), same=_same(*sides))
@@ -65,8 +73,12 @@ def build_comparison(
 
 
 def _sides(first: tuple[str, Path], second: tuple[str, Path]) -> tuple[Side, Side]:
-    labels = (first[0], second[0]) if first[0] != second[0] else (f"{first[0]} in {first[1]}", f"{second[0]} in {second[1]}")
-    one, other = (Side(label, load(folder, name)) for label, (name, folder) in zip(labels, (first, second), strict=True))
+    labels = (
+        (first[0], second[0]) if first[0] != second[0] else (f"{first[0]} in {first[1]}", f"{second[0]} in {second[1]}")
+    )
+    one, other = (
+        Side(label, load(folder, name)) for label, (name, folder) in zip(labels, (first, second), strict=True)
+    )
     return one, other
 
 
@@ -86,12 +98,12 @@ def differences(one: Side, other: Side, metric: str) -> pd.DataFrame:
         comparison = tested[str(place)]
         by_seed = comparison.difference.n >= 2
         interval = comparison.difference if by_seed else welch_interval(values[1], values[0])
-        row = {"metric": metric, "task": task, "variant": variant}
+        row: dict[str, Any] = {"metric": metric, "task": task, "variant": variant}
         row |= {"first": values[0].mean(), "second": values[1].mean(), "first_seeds": len(values[0])}
         row |= {"second_seeds": len(values[1]), "difference": interval.mean, "half_interval": interval.half}
         row |= {"paired_seeds": comparison.difference.n if by_seed else 0, "p": comparison.p}
         rows.append(row | {"p_holm": comparison.adjusted_p, "verdict": _verdict(comparison, by_seed)})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(_COLUMNS))
 
 
 def _verdict(comparison: Comparison, by_seed: bool) -> str:
@@ -110,7 +122,7 @@ def _by_cell(sweep: Sweep, metric: str) -> dict[tuple[str, str], pd.Series[float
 def _table(numbers: pd.DataFrame, name: str, factor: float, sides: Sequence[Side]) -> Table | None:
     if numbers.empty:
         return None
-    headings = ("first", "second", "second − first", "95 % interval", "seeds paired", "p, Holm", "verdict")
+    headings = ("first", "second", "second \N{MINUS SIGN} first", "95 % interval", "seeds paired", "p, Holm", "verdict")
     rows = []
     for row in numbers.to_dict("records"):
         half = row["half_interval"]
@@ -119,9 +131,10 @@ def _table(numbers: pd.DataFrame, name: str, factor: float, sides: Sequence[Side
             low, high = (row["difference"] + sign * half for sign in (-1, 1))
             interval = f"{number(low * factor, signed=True)} to {number(high * factor, signed=True)}"
         paired = str(row["paired_seeds"]) if row["paired_seeds"] else "none (Welch)"
-        cells = (number(row["first"] * factor), number(row["second"] * factor))
-        cells += (number(row["difference"] * factor, signed=True), interval, paired, bare_p_value(row["p_holm"]))
-        rows.append(Row(f"{row['task']}, {row['variant']}", (*cells, row["verdict"])))
+        means = number(row["first"] * factor), number(row["second"] * factor)
+        tested = interval, paired, bare_p_value(row["p_holm"]), row["verdict"]
+        difference = number(row["difference"] * factor, signed=True)
+        rows.append(Row(f"{row['task']}, {row['variant']}", (*means, difference, *tested)))
     notes = (
         f"First: {sides[0].label}. Second: {sides[1].label}.",
         "Paired by seed (t-test, Holm over the rows) where at least two seeds are shared, else Welch's interval over "
@@ -156,24 +169,22 @@ def _settings(one: Side, other: Side) -> Table | None:
                 found.setdefault((key, values[0], values[1]), []).append(", ".join(cell))
     if not found:
         return None
-    rows = tuple(
-        Row(key, (before, after, _some(cells))) for (key, before, after), cells in found.items()
-    )
+    rows = tuple(Row(key, (before, after, _some(cells))) for (key, before, after), cells in found.items())
     headings = (Heading("first"), Heading("second"), Heading("of"))
     return Table("Settings that differ", "Setting", headings, rows, numeric=False)
 
 
 def _some(cells: list[str]) -> str:
-    more = f" and {len(cells) - _SHOWN_VALUES} more" if len(cells) > _SHOWN_VALUES else ""
-    return "; ".join(cells[:_SHOWN_VALUES]) + more
+    more = f" and {len(cells) - _SHOWN_CELLS} more" if len(cells) > _SHOWN_CELLS else ""
+    return "; ".join(cells[:_SHOWN_CELLS]) + more
 
 
 def _alone(one: Side, other: Side) -> list[str]:
     """Sentences on what only one of the two has finished runs of."""
-    cells = [set(zip(side.sweep.done["task"], side.sweep.done["variant"], strict=True)) for side in (one, other)]
+    first, second = ({*zip(side.sweep.done["task"], side.sweep.done["variant"], strict=True)} for side in (one, other))
     said = []
-    for side, own, others in ((one, *cells), (other, *reversed(cells))):
-        only = sorted(", ".join(cell) for cell in own - others)
+    for side, cells in ((one, first - second), (other, second - first)):
+        only = sorted(", ".join(cell) for cell in cells)
         if only:
             said.append(f"Only in {side.label}: {_some(only)}.")
     return said

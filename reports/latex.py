@@ -24,7 +24,12 @@ def escaped(text: str) -> str:
 def latex(table: Table) -> str:
     """The table as a floating `table` with its notes below; needs `\\usepackage{booktabs}` and nothing else."""
     columns = "l" + ("r" if table.numeric else "l") * len(table.headings)
-    lines = [r"\begin{table}", r"\centering", rf"\caption{{{escaped(table.caption)}}}", rf"\begin{{tabular}}{{{columns}}}"]
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{escaped(table.caption)}}}",
+        rf"\begin{{tabular}}{{{columns}}}",
+    ]
     lines += [r"\toprule", *_groups(table)]
     lines.append(_line([escaped(table.corner), *(escaped(heading.text) for heading in table.headings)]))
     lines.append(r"\midrule")

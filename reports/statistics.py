@@ -98,18 +98,15 @@ def t_interval(values: Iterable[float]) -> Interval:
 def welch_interval(ours: Iterable[float], theirs: Iterable[float]) -> Interval:
     """Difference of two means, ours minus theirs, with Welch's 95 % interval, for values that are not paired.
 
-    The half width is NaN where either has fewer than two values or both have no spread; `n` is the smaller count.
+    The half width is NaN where either has fewer than two values or neither has any spread; `n` is the smaller count.
     """
-    first, second = t_interval(ours), t_interval(theirs)
-    n = min(first.n, second.n)
-    if n < 2:
-        return Interval(first.mean - second.mean, math.nan, n)
-    variances = [(each.half / float(stats.t.ppf((1 + CONFIDENCE) / 2, each.n - 1))) ** 2 for each in (first, second)]
-    if sum(variances) == 0:
-        return Interval(first.mean - second.mean, math.nan, n)
-    freedom = sum(variances) ** 2 / sum(v**2 / (each.n - 1) for v, each in zip(variances, (first, second), strict=True))
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * math.sqrt(sum(variances))
-    return Interval(first.mean - second.mean, half, n)
+    first, second = (np.asarray(list(values), dtype=float) for values in (ours, theirs))
+    n = min(len(first), len(second))
+    difference = float(first.mean() - second.mean()) if n else math.nan
+    if n < 2 or max(np.ptp(first), np.ptp(second)) < NO_SPREAD:
+        return Interval(difference, math.nan, n)
+    found = stats.ttest_ind(first, second, equal_var=False).confidence_interval(CONFIDENCE)
+    return Interval(difference, float(found.high - found.low) / 2, n)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -22,8 +22,8 @@ class Status(Enum):
 
     REPRODUCED = (
         "reproduced",
-        "Paper scale, published task and hyperparameters, at least three seeds, and the published figure, as rounded in "
-        "print, lies inside our 95 % t-interval. It says no more than the width of that interval.",
+        "Paper scale, published task and hyperparameters, at least three seeds, and the published figure, as rounded "
+        "in print, lies inside our 95 % t-interval. It says no more than the width of that interval.",
     )
     DIFFERS = (
         "differs",
@@ -36,8 +36,8 @@ class Status(Enum):
     )
     OWN_SETUP = (
         "set-up not the published one",
-        "Paper scale, but something behind the published figure is not known to us or differs, as said below the table: "
-        "the difference is shown, no verdict.",
+        "Paper scale, but something behind the published figure is not known to us or differs, as said below the "
+        "table: the difference is shown, no verdict.",
     )
     NO_FIGURE = ("no published figure", "Paper scale, but nothing published is known to us to set it beside.")
     OTHER_SETTINGS = (
@@ -68,13 +68,16 @@ class Status(Enum):
         return self in (Status.REPRODUCED, Status.DIFFERS, Status.TOO_FEW, Status.OWN_SETUP)
 
 
+NOTHING = Interval(math.nan, math.nan, 0)
+
+
 @dataclass(frozen=True)
 class Cell:
     """One cell, in the unit shown."""
 
     status: Status
     figure: Figure
-    ours: Interval = Interval(math.nan, math.nan, 0)
+    ours: Interval = NOTHING
     scale: str = ""  # of our runs; empty without any
     runs: tuple[Run, ...] = ()
     remark: str = ""  # what its runs say of their data, what differs, what was left out

@@ -1,4 +1,4 @@
-"""The tables of the page, from results/published.yaml (the figures) and results/reproduction.yaml (our runs for them)."""
+"""The tables of the page: figures from results/published.yaml, our runs for them from results/reproduction.yaml."""
 
 from __future__ import annotations
 
@@ -119,12 +119,19 @@ def conditions(content: Any, where: str) -> dict[str, Any]:
 
 def _table(name: str, content: Any, published: Any) -> PaperTable:
     where = f"tables.{name}"
-    _keys(content, where, {"title", "published", "sweep", "columns", "rows"}, {"digits", "timing", "shows", "spiking_only"})
+    _keys(
+        content,
+        where,
+        {"title", "published", "sweep", "columns", "rows"},
+        {"digits", "timing", "shows", "spiking_only"},
+    )
     if content["published"] not in published:
         raise _wrong(where, f"published: {content['published']!r} is no table of published.yaml")
     source = published[content["published"]]
     shows = content.get("shows", {})
-    columns = tuple(_column(str(key), {**shows, **each}, f"{where}.columns.{key}") for key, each in content["columns"].items())
+    columns = tuple(
+        _column(str(key), {**shows, **each}, f"{where}.columns.{key}") for key, each in content["columns"].items()
+    )
     rows = {str(row.get("model", row.get("method"))): row for row in source["rows"]}
     unknown = set(content["rows"]) - set(rows)
     if unknown:
@@ -195,7 +202,11 @@ def _keys(content: Any, where: str, needed: set[str], optional: set[str]) -> Non
         raise _wrong(where, f"must be a mapping, but it is {content!r}")
     missing, unknown = needed - set(content), set(content) - needed - optional
     if missing or unknown:
-        problem = f"lacks {', '.join(sorted(missing))}" if missing else f"has unknown keys {', '.join(sorted(map(str, unknown)))}"
+        problem = (
+            f"lacks {', '.join(sorted(missing))}"
+            if missing
+            else f"has unknown keys {', '.join(sorted(map(str, unknown)))}"
+        )
         raise _wrong(where, f"{problem}; its keys are {', '.join(sorted(needed | optional))}")
 
 

@@ -36,5 +36,8 @@ def difference_figure(table: PaperTable, cells: Mapping[tuple[str, str], Cell]) 
         axes.set_xlabel("ours minus published")
         label = "; ".join(f"{name} {number(cell.difference, table.digits, signed=True)}" for name, cell in found)
         title = f"{table.title}: distance from the published figures"
-        caption = "With our 95 % t-interval over seeds. Filled: with a verdict. Hollow: set-up not the published one, or too few seeds."
+        caption = (
+            "With our 95 % t-interval over seeds. Filled: with a verdict. Hollow: set-up not the published one, or too "
+            "few seeds."
+        )
         return Drawn(title, caption, svg.render(canvas, f"paper-{table.name}", f"{title}: {label}."))

@@ -28,24 +28,23 @@ class Filling:
 
     cells: int
     by_scale: Mapping[str, int]
-    by_status: Mapping[Status, int]
+    by_status: Counter[Status]
 
     @property
     def sentence(self) -> str:
         """The page's first sentence."""
+        cells = f"{count(self.cells, 'cell')} with a published figure"
         if not any(self.by_scale.values()):
-            return f"None of {count(self.cells, 'cell')} with a published figure is filled: no run of those tasks was found."
-        compared = ", ".join(
-            f"{self.by_status[status]} {status.word}" for status in Status if status.compared and self.by_status.get(status)
-        )
-        other = self.by_status.get(Status.OTHER_SETTINGS, 0)
-        paper = f"{self.by_scale['paper'] - other} are set against theirs at the paper scale" + (f" ({compared})" if compared else "")
-        apart = f", {other} at the paper scale with other settings" if other else ""
-        return (
-            f"Of {count(self.cells, 'cell')} with a published figure, {paper}{apart}, {self.by_scale['gpu']} are filled at the "
-            f"gpu scale only, {self.by_scale['laptop']} at the laptop scale only, "
-            f"{self.cells - sum(self.by_scale.values())} are empty."
-        )
+            return f"None of {cells} is filled: no run of those tasks was found."
+        compared = {status: self.by_status[status] for status in Status if status.compared and self.by_status[status]}
+        words = ", ".join(f"{number} {status.word}" for status, number in compared.items())
+        parts = [
+            f"{sum(compared.values())} are set against theirs at the paper scale" + (f" ({words})" if words else "")
+        ]
+        if self.by_status[Status.OTHER_SETTINGS]:
+            parts.append(f"{self.by_status[Status.OTHER_SETTINGS]} filled at the paper scale with other settings")
+        parts += [f"{self.by_scale[scale]} at the {scale} scale only" for scale in SCALES[1:]]
+        return f"Of {cells}, {', '.join(parts)}, {self.cells - sum(self.by_scale.values())} are empty."
 
 
 @dataclass(frozen=True)
@@ -82,8 +81,8 @@ def build_paper(
         used=sorted({(run.code_version, run.device, run.scale) for cell in cells for run in cell.runs}),
     )
     for section in sections:
-        table = section.shown.alone
-        contents = {"csv": section.shown.numbers.to_csv(index=False), "md": table.markdown(), "latex": latex(table)}
+        alone = section.shown.alone
+        contents = {"csv": section.shown.numbers.to_csv(index=False), "md": alone.markdown(), "latex": latex(alone)}
         write_all(out / NAME, section.shown.name, contents, formats)
     drawn = {section.shown.name: section.figure.svg for section in sections if section.figure}
     write_figures(out / NAME, drawn, formats)
@@ -106,6 +105,8 @@ def _found(runs: Runs, tables: Definition) -> str:
     standins = sorted(task for task in tasks if task not in known)
     said = f"{count(len(runs.found), 'run')} found."
     if standins:
-        held = sum(tasks[task] for task in standins)
-        said += f" {count(held, 'run')} of tasks without a published figure, stand-ins among them, fill no cell: {', '.join(standins)}."
+        held = count(sum(tasks[task] for task in standins), "run")
+        said += (
+            f" {held} of tasks without a published figure, stand-ins among them, fill no cell: {', '.join(standins)}."
+        )
     return said

@@ -47,7 +47,9 @@ def shown(table: PaperTable, cells: Cells, numbering: dict[str, int]) -> Shown:
     sources = {numbering[entry.source]: entry.source for entry in table.entries}
     return Shown(
         table.name,
-        Table(table.title, "Model" if not table.timing else "Method", headings, tuple(rows), tuple(_notes(table, cells))),
+        Table(
+            table.title, "Model" if not table.timing else "Method", headings, tuple(rows), tuple(_notes(table, cells))
+        ),
         tuple(sorted(sources.items())),
         tuple(commands(table, _missing(table, cells))),
         _numbers(table, cells),
@@ -63,7 +65,9 @@ def _rows(table: PaperTable, entry: Entry, cells: Cells, source: int) -> list[Ro
     mark = f" {SECONDARY}" if entry.secondary else ""
     title = f"Source: {entry.source}." + (f" {entry.note}." if entry.note else "")
     published = [_published(cell, table.digits) for cell in line]
-    head = Row(f"{entry.name}{mark}", (*published, f"[{source}]"), reference=entry.runs is None, title=title, kind=PUBLISHED)
+    head = Row(
+        f"{entry.name}{mark}", (*published, f"[{source}]"), reference=entry.runs is None, title=title, kind=PUBLISHED
+    )
     if entry.runs is None:
         return [head]
     remarks = " ".join(dict.fromkeys(filter(None, [entry.apart, *(cell.remark for cell in line)])))

@@ -122,12 +122,20 @@ def broken(path: str, value: Any) -> Any:
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        ("tables/mnist/rows/Nobody", {"runs": {"neuron.name": "sdn"}}, ["tables.mnist.rows", "Nobody", "published.yaml"]),
+        (
+            "tables/mnist/rows/Nobody",
+            {"runs": {"neuron.name": "sdn"}},
+            ["tables.mnist.rows", "Nobody", "published.yaml"],
+        ),
         ("tables/mnist/title", None, ["tables.mnist: lacks title", "its keys are"]),
         ("tables/mnist/colour", "red", ["tables.mnist: has unknown keys colour"]),
         ("tables/mnist/published", "nothing", ["tables.mnist", "'nothing' is no table of published.yaml"]),
         ("tables/mnist/shows/measure", "beauty", ["tables.mnist.columns.smnist", "'beauty' is not one of"]),
-        ("tables/mnist/rows/SpikingSSM/runs", {"neuron": "sdn"}, ["tables.mnist.rows.SpikingSSM.runs", "dotted settings"]),
+        (
+            "tables/mnist/rows/SpikingSSM/runs",
+            {"neuron": "sdn"},
+            ["tables.mnist.rows.SpikingSSM.runs", "dotted settings"],
+        ),
         ("tables/mnist/columns/smnist/mean", True, ["either `where`, the settings of its runs, or `mean: true`"]),
         ("tables/mnist/columns/third", {"where": {"task.name": "x"}}, ["the column 'third' is not in published.yaml"]),
         ("protocols/listops", "S4D", ["protocols.listops", "must map dotted settings"]),

@@ -172,7 +172,7 @@ def test_every_number_of_ours_is_the_one_recomputed_from_the_parquet_files(paper
     heads = [row[0] for row in rows]
     ours = rows[heads.index("S4D-Lin") + 1]
     assert ours[1] == f"{three.mean():.2f} ± {half:.2f} (n = 3)"
-    assert rows[heads.index("S4D-Lin") + 2][1] == f"−{60.52 - three.mean():.2f}"
+    assert rows[heads.index("S4D-Lin") + 2][1] == f"\N{MINUS SIGN}{60.52 - three.mean():.2f}"
     half = stats.t.ppf(0.975, 1) * by_task["image"].std() / math.sqrt(2)
     assert rows[heads.index("SPikE-SSM ‡") + 1][4] == f"{by_task['image'].mean():.2f} ± {half:.2f} (n = 2)"
     assert rows[heads.index("Binary S4D") + 1][2] == "70.00 (n = 1, gpu)"
@@ -187,7 +187,7 @@ def test_the_banner_counts_what_is_filled_and_at_which_scale(paper_runs, tmp_pat
     folder = paper_runs("lra_accuracy", "S4D-Lin", "text", [0.1], scale="gpu")
     banner = text(build(tmp_path, folder).split('class="scale"')[1].split("</p>")[0])
     assert "1 are set against theirs at the paper scale (1 reproduced)" in banner
-    assert "1 are filled at the gpu scale only, 1 at the laptop scale only" in banner
+    assert "1 at the gpu scale only, 1 at the laptop scale only" in banner
 
 
 def test_without_any_run_every_table_stands_with_the_commands_that_fill_it(tmp_path):
@@ -200,7 +200,9 @@ def test_without_any_run_every_table_stands_with_the_commands_that_fill_it(tmp_p
 
 
 def test_a_command_names_only_what_is_missing(paper_runs, tmp_path):
-    page = build(tmp_path, paper_runs("wikitext103", "SpikingSSM", "test perplexity", [33.9], measure="test_perplexity"))
+    page = build(
+        tmp_path, paper_runs("wikitext103", "SpikingSSM", "test perplexity", [33.9], measure="test_perplexity")
+    )
     assert "+sweep=wikitext103 scale=paper task=wikitext103 neuron=refractory_lif" in page
 
 
@@ -215,8 +217,12 @@ def test_damaged_empty_and_foreign_files_are_named_and_left_out(paper_runs, tmp_
     pq.write_table(pq.read_table(good).slice(0, 0), folder / "rowless.parquet")
     pq.write_table(pa.table({"a": [1]}), folder / "foreign.parquet")
     table = pq.read_table(good)
-    pq.write_table(table.set_column(table.schema.get_field_index("seed"), "seed", pa.array(["x"])), folder / "typed.parquet")
-    pq.write_table(table.set_column(table.schema.get_field_index("config"), "config", pa.array(["{"])), folder / "json.parquet")
+    pq.write_table(
+        table.set_column(table.schema.get_field_index("seed"), "seed", pa.array(["x"])), folder / "typed.parquet"
+    )
+    pq.write_table(
+        table.set_column(table.schema.get_field_index("config"), "config", pa.array(["{"])), folder / "json.parquet"
+    )
     runs = gather([folder])
     assert len(runs.found) == 3
     page = build(tmp_path / "out", folder)
@@ -296,9 +302,8 @@ def latex_rows(source: str) -> list[list[str]]:
 
 
 def shown(cell: str) -> str:
-    for code, character in {
-        "$-$": "−", r"$\pm$": "±", r"\ddag{}": "‡", r"\dag{}": "†", "--": "–", "{[}": "[", "{]}": "]", "~": " ", r"\%": "%",
-    }.items():  # fmt: skip
+    codes = {"$-$": "\N{MINUS SIGN}", "--": "\N{EN DASH}", r"$\pm$": "±", r"\ddag{}": "‡", r"\dag{}": "†", r"\%": "%"}
+    for code, character in (codes | {"{[}": "[", "{]}": "]", "~": " "}).items():
         cell = cell.replace(code, character)
     return cell.strip()
 
