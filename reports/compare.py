@@ -97,9 +97,10 @@ def differences(one: Side, other: Side, metric: str) -> pd.DataFrame:
         values = [table[task, variant] for table in tables]
         comparison = tested[str(place)]
         by_seed = comparison.difference.n >= 2
+        shown = [each.loc[paired[task, variant].index] for each in values] if by_seed else values
         interval = comparison.difference if by_seed else welch_interval(values[1], values[0])
         row: dict[str, Any] = {"metric": metric, "task": task, "variant": variant}
-        row |= {"first": values[0].mean(), "second": values[1].mean(), "first_seeds": len(values[0])}
+        row |= {"first": shown[0].mean(), "second": shown[1].mean(), "first_seeds": len(values[0])}
         row |= {"second_seeds": len(values[1]), "difference": interval.mean, "half_interval": interval.half}
         row |= {"paired_seeds": comparison.difference.n if by_seed else 0, "p": comparison.p}
         rows.append(row | {"p_holm": comparison.adjusted_p, "verdict": _verdict(comparison, by_seed)})
@@ -137,8 +138,8 @@ def _table(numbers: pd.DataFrame, name: str, factor: float, sides: Sequence[Side
         rows.append(Row(f"{row['task']}, {row['variant']}", (*means, difference, *tested)))
     notes = (
         f"First: {sides[0].label}. Second: {sides[1].label}.",
-        "Paired by seed (t-test, Holm over the rows) where at least two seeds are shared, else Welch's interval over "
-        "all seeds of each. Variants are matched by name.",
+        "Means and differences are over the shared seeds, paired (t-test, Holm over the rows), where there are at least "
+        "two; else over all seeds of each, with Welch's interval. Variants are matched by name.",
     )
     return Table(f"Difference in {name}", "Task, variant", tuple(map(Heading, headings)), tuple(rows), notes)
 

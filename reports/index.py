@@ -66,5 +66,11 @@ def _row(sweep: Listed, out: Path) -> Row:
     there = (out / f"{name}.html").exists()
     counts = (str(sweep.states[state]) for state in ("done", "failed", "missing", "damaged"))
     report = "written" if there else f"python -m reports {name}"
-    cells = (sweep.manifest.title, sweep.manifest.scale, *counts, sweep.last or ABSENT, report)
+    cells = (
+        sweep.manifest.title,
+        sweep.manifest.scale,
+        *counts,
+        sweep.last.removesuffix("Z").replace("T", " ")[:16] or ABSENT,
+        report,
+    )
     return Row(name, cells, link=f"{quote(name)}.html" if there else "")

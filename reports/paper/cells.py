@@ -103,7 +103,8 @@ def cells_of(table: PaperTable, definition: Definition, runs: Sequence[Run]) -> 
             if entry.runs is None:
                 cell = Cell(Status.NONE, figure)
             elif column.mean:
-                cell = _mean(before, column, entry, figure)
+                apart = bool(entry.apart) or any(each.apart for each in table.columns)
+                cell = _mean(before, column, figure, apart)
             else:
                 cell = _cell(entry, column, figure, definition, runs)
                 before.append(cell)
@@ -125,7 +126,7 @@ def _cell(entry: Entry, column: Column, figure: Figure, definition: Definition, 
             ours = _interval(group, column)
             if chosen is not published:
                 return Cell(Status.OTHER_SETTINGS, figure, ours, "paper", group, _differing(group[0], protocol))
-            return _judged(entry, figure, ours, group, remark)
+            return _judged(figure, ours, group, remark, bool(entry.apart or column.apart))
     for scale in ("gpu", "laptop"):
         smaller = [run for run in measured if run.scale == scale]
         if smaller:
@@ -135,13 +136,13 @@ def _cell(entry: Entry, column: Column, figure: Figure, definition: Definition, 
     return Cell(Status.FAILED if failed else Status.NOT_RUN, figure)
 
 
-def _judged(entry: Entry, figure: Figure, ours: Interval, runs: tuple[Run, ...], remark: str) -> Cell:
-    """The cell of runs at the paper scale with the protocol's settings."""
+def _judged(figure: Figure, ours: Interval, runs: tuple[Run, ...], remark: str, apart: bool) -> Cell:
+    """The cell of runs at the paper scale with the protocol's settings; `apart`: no verdict, whatever they show."""
     notes = list(dict.fromkeys(note for run in runs for note in run.notes))
     remark = " ".join(filter(None, [*notes, remark]))
     if math.isnan(figure.value):
         return Cell(Status.NO_FIGURE, figure, ours, "paper", runs, remark)
-    if entry.apart or notes:
+    if apart or notes:
         return Cell(Status.OWN_SETUP, figure, ours, "paper", runs, remark)
     if ours.n < VERDICT_SEEDS or not ours.half > NO_SPREAD:
         return Cell(Status.TOO_FEW, figure, ours, "paper", runs, remark)
@@ -165,7 +166,7 @@ def _interval(runs: Sequence[Run], column: Column) -> Interval:
     return t_interval(run.values[column.measure] * column.times for run in runs)
 
 
-def _mean(before: Sequence[Cell], column: Column, entry: Entry, figure: Figure) -> Cell:
+def _mean(before: Sequence[Cell], column: Column, figure: Figure, apart: bool) -> Cell:
     """The average over the columns before it, seed by seed; only where all are there at the paper scale."""
     if not before or not all(cell.status.compared or cell.status is Status.NO_FIGURE for cell in before):
         return Cell(Status.NOT_RUN, figure, remark="The average needs every column before it at the paper scale.")
@@ -176,7 +177,7 @@ def _mean(before: Sequence[Cell], column: Column, entry: Entry, figure: Figure) 
     means = [sum(runs[seed].values[column.measure] for runs in by_seed) / len(by_seed) for seed in seeds]
     ours = t_interval(mean * column.times for mean in means)
     runs = tuple(runs[seed] for runs in by_seed for seed in seeds)
-    return _judged(entry, figure, ours, runs, "")
+    return _judged(figure, ours, runs, "", apart)
 
 
 def _differing(run: Run, protocol: Mapping[str, object]) -> str:

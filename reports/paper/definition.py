@@ -44,6 +44,7 @@ class Column:
     published_times: float  # from the published unit to the shown one
     where: Conditions
     fill: str  # words of the command that fills it
+    apart: str  # why a difference in it is no verdict; empty where the task is set up as published
     mean: bool  # the average of the columns before it
 
 
@@ -149,7 +150,7 @@ def _table(name: str, content: Any, published: Any) -> PaperTable:
 
 
 def _column(name: str, content: Any, where: str) -> Column:
-    _keys(content, where, {"figure", "measure"}, {"times", "published_times", "where", "fill", "mean"})
+    _keys(content, where, {"figure", "measure"}, {"times", "published_times", "where", "fill", "apart", "mean"})
     if content["measure"] not in MEASURES:
         raise _wrong(where, f"measure: {content['measure']!r} is not one of {', '.join(MEASURES)}")
     mean = bool(content.get("mean", False))
@@ -158,7 +159,7 @@ def _column(name: str, content: Any, where: str) -> Column:
     return Column(
         name, content["figure"], content["measure"], float(content.get("times", 1)),
         float(content.get("published_times", 1)), conditions(content.get("where", {}), f"{where}.where"),
-        content.get("fill", ""), mean,
+        content.get("fill", ""), content.get("apart", ""), mean,
     )  # fmt: skip
 
 

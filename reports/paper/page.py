@@ -99,7 +99,7 @@ def filling(cells: Sequence[Cell]) -> Filling:
 def _found(runs: Runs, tables: Definition) -> str:
     """What was read, and which of it stands for no published figure."""
     if not runs.found:
-        return "No run was found; every cell of ours is empty."
+        return "No run was found, so nothing of ours stands beside them."
     tasks = Counter(run.task for run in runs.found)
     known = {str(column.where.get("task.name")) for table in tables.tables for column in table.columns}
     standins = sorted(task for task in tasks if task not in known)

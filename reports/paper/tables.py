@@ -121,6 +121,7 @@ def _notes(table: PaperTable, cells: Cells) -> list[str]:
     for entry in table.entries:
         apart.setdefault(entry.apart, []).append(entry.name)
     notes += [f"Ours, {listing(names)}: {reason}" for reason, names in apart.items() if reason]
+    notes += [f"Ours, {column.name}: {column.apart}" for column in table.columns if column.apart]
     means = {column.name: column.mean for column in table.columns}
     for (model, column), cell in cells.items():
         if cell.remark and cell.ours.n and not means[column]:

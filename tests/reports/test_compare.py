@@ -66,6 +66,13 @@ def test_settings_that_differ_are_named_with_both_values(folders, tmp_path):
     assert "fedcba987654" in page
 
 
+def test_means_are_of_the_seeds_that_are_paired(sweep, tmp_path):
+    first = sweep(details=False, seeds=(0, 1, 2)).rename(tmp_path / "first")
+    _, numbers = compared(first, sweep(details=False, seeds=(1, 2, 3)), tmp_path / "out")
+    assert (numbers["second"] - numbers["first"]).tolist() == pytest.approx(numbers["difference"].tolist())
+    assert set(numbers["paired_seeds"]) == {2}
+
+
 def test_without_shared_seeds_the_interval_is_welchs(sweep, tmp_path):
     first = sweep(details=False, seeds=(0, 1, 2)).rename(tmp_path / "first")
     _, numbers = compared(first, sweep(details=False, seeds=(3, 4, 5)), tmp_path / "out")
