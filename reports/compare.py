@@ -138,8 +138,8 @@ def _table(numbers: pd.DataFrame, name: str, factor: float, sides: Sequence[Side
         rows.append(Row(f"{row['task']}, {row['variant']}", (*means, difference, *tested)))
     notes = (
         f"First: {sides[0].label}. Second: {sides[1].label}.",
-        "Means and differences are over the shared seeds, paired (t-test, Holm over the rows), where there are at least "
-        "two; else over all seeds of each, with Welch's interval. Variants are matched by name.",
+        "Means and differences are over the shared seeds, paired (t-test, Holm over the rows), where there are at "
+        "least two; else over all seeds of each, with Welch's interval. Variants are matched by name.",
     )
     return Table(f"Difference in {name}", "Task, variant", tuple(map(Heading, headings)), tuple(rows), notes)
 
@@ -182,7 +182,8 @@ def _some(cells: list[str]) -> str:
 
 def _alone(one: Side, other: Side) -> list[str]:
     """Sentences on what only one of the two has finished runs of."""
-    first, second = ({*zip(side.sweep.done["task"], side.sweep.done["variant"], strict=True)} for side in (one, other))
+    runs = (side.sweep.done for side in (one, other))
+    first, second = ({*zip(done["task"], done["variant"], strict=True)} for done in runs)
     said = []
     for side, cells in ((one, first - second), (other, second - first)):
         only = sorted(", ".join(cell) for cell in cells)

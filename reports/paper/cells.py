@@ -25,9 +25,15 @@ class Status(Enum):
         "Paper scale, published task and hyperparameters, at least three seeds, and the published figure, as rounded "
         "in print, lies inside our 95 % t-interval. It says no more than the width of that interval.",
     )
+    CONSISTENT = (
+        "consistent, interval too wide",
+        "The same, but our interval is too wide to show much (the limit is said below the table): more seeds are "
+        "needed.",
+    )
     DIFFERS = (
         "differs",
-        "The same, but the published figure lies outside our interval. The published figure's own spread is not known.",
+        "As for reproduced, but the published figure lies outside our interval. The published figure's own spread is not "
+        "known.",
     )
     TOO_FEW = (
         "too few seeds",
@@ -65,7 +71,12 @@ class Status(Enum):
     @property
     def compared(self) -> bool:
         """Whether the difference to the published figure is shown."""
-        return self in (Status.REPRODUCED, Status.DIFFERS, Status.TOO_FEW, Status.OWN_SETUP)
+        return self.judged or self in (Status.TOO_FEW, Status.OWN_SETUP)
+
+    @property
+    def judged(self) -> bool:
+        """Whether it is a verdict."""
+        return self in (Status.REPRODUCED, Status.CONSISTENT, Status.DIFFERS)
 
 
 NOTHING = Interval(math.nan, math.nan, 0)
@@ -104,15 +115,17 @@ def cells_of(table: PaperTable, definition: Definition, runs: Sequence[Run]) -> 
                 cell = Cell(Status.NONE, figure)
             elif column.mean:
                 apart = bool(entry.apart) or any(each.apart for each in table.columns)
-                cell = _mean(before, column, figure, apart)
+                cell = _mean(before, column, figure, apart, table.widest)
             else:
-                cell = _cell(entry, column, figure, definition, runs)
+                cell = _cell(entry, column, figure, definition, runs, table.widest)
                 before.append(cell)
             found[entry.name, column.name] = cell
     return found
 
 
-def _cell(entry: Entry, column: Column, figure: Figure, definition: Definition, runs: Sequence[Run]) -> Cell:
+def _cell(
+    entry: Entry, column: Column, figure: Figure, definition: Definition, runs: Sequence[Run], widest: float
+) -> Cell:
     assert entry.runs is not None
     wanted = {**entry.runs, **column.where}
     matching = [run for run in runs if run.meets(wanted)]
@@ -126,7 +139,7 @@ def _cell(entry: Entry, column: Column, figure: Figure, definition: Definition, 
             ours = _interval(group, column)
             if chosen is not published:
                 return Cell(Status.OTHER_SETTINGS, figure, ours, "paper", group, _differing(group[0], protocol))
-            return _judged(figure, ours, group, remark, bool(entry.apart or column.apart))
+            return _judged(figure, ours, group, remark, bool(entry.apart or column.apart), widest)
     for scale in ("gpu", "laptop"):
         smaller = [run for run in measured if run.scale == scale]
         if smaller:
@@ -136,8 +149,11 @@ def _cell(entry: Entry, column: Column, figure: Figure, definition: Definition, 
     return Cell(Status.FAILED if failed else Status.NOT_RUN, figure)
 
 
-def _judged(figure: Figure, ours: Interval, runs: tuple[Run, ...], remark: str, apart: bool) -> Cell:
-    """The cell of runs at the paper scale with the protocol's settings; `apart`: no verdict, whatever they show."""
+def _judged(figure: Figure, ours: Interval, runs: tuple[Run, ...], remark: str, apart: bool, widest: float) -> Cell:
+    """The cell of runs at the paper scale with the protocol's settings.
+
+    `apart`: no verdict, whatever they show. `widest`: the half width up to which an interval is called telling.
+    """
     notes = list(dict.fromkeys(note for run in runs for note in run.notes))
     remark = " ".join(filter(None, [*notes, remark]))
     if math.isnan(figure.value):
@@ -147,7 +163,8 @@ def _judged(figure: Figure, ours: Interval, runs: tuple[Run, ...], remark: str, 
     if ours.n < VERDICT_SEEDS or not ours.half > NO_SPREAD:
         return Cell(Status.TOO_FEW, figure, ours, "paper", runs, remark)
     inside = ours.low - figure.rounding <= figure.value <= ours.high + figure.rounding
-    return Cell(Status.REPRODUCED if inside else Status.DIFFERS, figure, ours, "paper", runs, remark)
+    telling = Status.REPRODUCED if ours.half <= widest else Status.CONSISTENT
+    return Cell(telling if inside else Status.DIFFERS, figure, ours, "paper", runs, remark)
 
 
 def _one_group(runs: Sequence[Run]) -> tuple[tuple[Run, ...], str]:
@@ -166,7 +183,7 @@ def _interval(runs: Sequence[Run], column: Column) -> Interval:
     return t_interval(run.values[column.measure] * column.times for run in runs)
 
 
-def _mean(before: Sequence[Cell], column: Column, figure: Figure, apart: bool) -> Cell:
+def _mean(before: Sequence[Cell], column: Column, figure: Figure, apart: bool, widest: float) -> Cell:
     """The average over the columns before it, seed by seed; only where all are there at the paper scale."""
     if not before or not all(cell.status.compared or cell.status is Status.NO_FIGURE for cell in before):
         return Cell(Status.NOT_RUN, figure, remark="The average needs every column before it at the paper scale.")
@@ -177,7 +194,7 @@ def _mean(before: Sequence[Cell], column: Column, figure: Figure, apart: bool) -
     means = [sum(runs[seed].values[column.measure] for runs in by_seed) / len(by_seed) for seed in seeds]
     ours = t_interval(mean * column.times for mean in means)
     runs = tuple(runs[seed] for runs in by_seed for seed in seeds)
-    return _judged(figure, ours, runs, "", apart)
+    return _judged(figure, ours, runs, "", apart, widest)
 
 
 def _differing(run: Run, protocol: Mapping[str, object]) -> str:

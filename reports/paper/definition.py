@@ -74,6 +74,7 @@ class PaperTable:
     title: str
     sweep: str
     digits: int
+    widest: float  # half width of our interval, in the unit shown, up to which `reproduced` may be said
     timing: bool
     columns: tuple[Column, ...]
     entries: tuple[Entry, ...]
@@ -124,7 +125,7 @@ def _table(name: str, content: Any, published: Any) -> PaperTable:
         content,
         where,
         {"title", "published", "sweep", "columns", "rows"},
-        {"digits", "timing", "shows", "spiking_only"},
+        {"digits", "widest", "timing", "shows", "spiking_only"},
     )
     if content["published"] not in published:
         raise _wrong(where, f"published: {content['published']!r} is no table of published.yaml")
@@ -144,8 +145,8 @@ def _table(name: str, content: Any, published: Any) -> PaperTable:
     )
     shown = tuple(entry for entry in entries if entry.runs is not None or _known(entry))
     return PaperTable(
-        name, content["title"], content["sweep"], int(content.get("digits", 2)), bool(content.get("timing", False)),
-        columns, shown,
+        name, content["title"], content["sweep"], int(content.get("digits", 2)), float(content.get("widest", 1)),
+        bool(content.get("timing", False)), columns, shown,
     )  # fmt: skip
 
 

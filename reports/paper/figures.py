@@ -9,7 +9,7 @@ from matplotlib.figure import Figure as Canvas
 
 from reports import svg
 from reports.figures import Drawn
-from reports.paper.cells import Cell, Status
+from reports.paper.cells import Cell
 from reports.paper.definition import PaperTable
 from reports.text import number
 
@@ -26,7 +26,7 @@ def difference_figure(table: PaperTable, cells: Mapping[tuple[str, str], Cell]) 
         axes = canvas.add_subplot()
         axes.axvline(0, color=svg.MUTED, lw=0.9, dashes=(4, 2), zorder=1)
         for place, (_, cell) in enumerate(found):
-            judged = cell.status in (Status.REPRODUCED, Status.DIFFERS)
+            judged = cell.status.judged
             half = cell.ours.half if math.isfinite(cell.ours.half) else 0.0
             axes.errorbar(cell.difference, place, xerr=half, fmt="none", color=svg.INK, elinewidth=1.1)
             axes.plot(cell.difference, place, "o", ms=5, mec=svg.INK, mfc=svg.INK if judged else svg.PAGE)

@@ -122,6 +122,9 @@ def _notes(table: PaperTable, cells: Cells) -> list[str]:
         apart.setdefault(entry.apart, []).append(entry.name)
     notes += [f"Ours, {listing(names)}: {reason}" for reason, names in apart.items() if reason]
     notes += [f"Ours, {column.name}: {column.apart}" for column in table.columns if column.apart]
+    if any(cell.status is Status.CONSISTENT for cell in cells.values()):
+        limit = number(table.widest, 1)
+        notes.append(f"An interval is called too wide where its half width is above {limit}; the limit is ours.")
     means = {column.name: column.mean for column in table.columns}
     for (model, column), cell in cells.items():
         if cell.remark and cell.ours.n and not means[column]:

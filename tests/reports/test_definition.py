@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Iterator
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,7 +67,17 @@ def test_every_sweep_expands_at_every_scale_with_its_baseline_in_it(composer, na
     assert grid.baseline is None or grid.baseline in variants
     assert len({run.plan.id for run in grid.runs}) == len(grid.runs)
     if scale == "laptop":
-        assert len(grid.runs) <= 40, "the laptop scale is for minutes"
+        assert len(grid.runs) <= 60, "the laptop scale is for minutes"
+
+
+@pytest.mark.slow
+def test_the_numbers_of_runs_in_the_documentation_are_right(composer):
+    page = (Path(__file__).parents[2] / "docs" / "reports.md").read_text()
+    stated = re.findall(r"^\| `(\w+)` \| [^|]* \| (\d+), (\d+), (\d+) \|$", page, re.MULTILINE)
+    assert {table.sweep for table in definition().tables} <= {name for name, *_ in stated}
+    for name, *counts in stated:
+        found = [len(runs_of(composer, [f"+sweep={name}", f"scale={scale}"])) for scale in SCALES]
+        assert found == [int(count) for count in counts], name
 
 
 @pytest.mark.slow

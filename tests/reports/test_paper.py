@@ -59,6 +59,12 @@ def test_a_figure_inside_the_interval_of_three_seeds_at_the_paper_scale_is_repro
     assert cell.difference == pytest.approx(60.5 - 60.52)
 
 
+def test_a_figure_inside_an_interval_wider_than_a_point_is_consistent_and_no_more(paper_runs, tmp_path):
+    folder = paper_runs("lra_accuracy", "S4D-Lin", "listops", [0.59, 0.606, 0.617])
+    assert cell_of(folder, "lra_accuracy", "S4D-Lin", "listops").status is Status.CONSISTENT
+    assert "where its half width is above 1.0; the limit is ours." in build(tmp_path, folder)
+
+
 def test_a_figure_outside_the_interval_differs(paper_runs):
     folder = paper_runs("lra_accuracy", "S4D-Lin", "listops", [0.552, 0.556, 0.557])
     assert cell_of(folder, "lra_accuracy", "S4D-Lin", "listops").status is Status.DIFFERS
