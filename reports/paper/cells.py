@@ -32,8 +32,7 @@ class Status(Enum):
     )
     DIFFERS = (
         "differs",
-        "As for reproduced, but the published figure lies outside our interval. The published figure's own spread is not "
-        "known.",
+        "As for reproduced, but the published figure lies outside our interval. Its own spread is not known.",
     )
     TOO_FEW = (
         "too few seeds",

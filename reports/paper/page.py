@@ -77,6 +77,7 @@ def build_paper(
         statuses=[status for status in Status if status.word],
         sources={place: source for source, place in numbering.items()},
         problems=runs.problems,
+        others=runs.others,
         found=_found(runs, tables),
         used=sorted({(run.code_version, run.device, run.scale) for cell in cells for run in cell.runs}),
     )

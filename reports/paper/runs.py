@@ -73,16 +73,13 @@ def gather(folders: Sequence[Path]) -> Runs:
 
 def _read(path: Path, into: Runs) -> list[Run]:
     try:
-        schema = pq.read_schema(path)
-        unlike = [name for name in COLUMNS if name in schema.names and schema.field(name).type != RUN.field(name).type]
-        lacking = [name for name in _NEEDED if name not in schema.names]
-        if lacking or unlike:
-            _foreign(path, schema, lacking, unlike, into)
-            return []
-        rows = pq.read_table(path, columns=[name for name in COLUMNS if name in schema.names]).to_pylist()
+        with pq.ParquetFile(path) as file:
+            schema = file.schema_arrow
+            if not _is_runs(path, schema, into):
+                return []
+            rows = file.read(columns=[name for name in COLUMNS if name in schema.names]).to_pylist()
     except (pa.ArrowException, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        into.problems.append(f"{path} is damaged and left out: {reason}")
+        into.problems.append(f"{path} is damaged and left out: {' '.join(str(error).split())}")
         return []
     if not rows:
         into.problems.append(f"{path} holds no run and is left out.")
@@ -96,12 +93,18 @@ def _read(path: Path, into: Runs) -> list[Run]:
     return found
 
 
-def _foreign(path: Path, schema: pa.Schema, lacking: list[str], unlike: list[str], into: Runs) -> None:
+def _is_runs(path: Path, schema: pa.Schema, into: Runs) -> bool:
+    """Whether the columns are those of runs; else says so in `into`."""
+    lacking = [name for name in _NEEDED if name not in schema.names]
+    unlike = [name for name in COLUMNS if name in schema.names and schema.field(name).type != RUN.field(name).type]
+    if not lacking and not unlike:
+        return True
     if {"environment", "code_version"} <= set(schema.names) and "id" not in schema.names:
         into.others.append(f"{path} holds other measurements, not runs.")
-        return
+        return False
     reason = f"no column {lacking[0]!r}" if lacking else f"the column {unlike[0]!r} has another type"
     into.problems.append(f"{path} is not a file of runs and is left out: {reason}.")
+    return False
 
 
 def _run(row: Mapping[str, Any]) -> Run | str:

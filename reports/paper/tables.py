@@ -51,7 +51,7 @@ def shown(table: PaperTable, cells: Cells, numbering: dict[str, int]) -> Shown:
             table.title, "Model" if not table.timing else "Method", headings, tuple(rows), tuple(_notes(table, cells))
         ),
         tuple(sorted(sources.items())),
-        tuple(commands(table, _missing(table, cells))),
+        tuple(dict.fromkeys(commands(table, _missing(table, cells)))),
         _numbers(table, cells),
     )
 
