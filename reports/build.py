@@ -72,8 +72,9 @@ def build_report(sweep: str, results: Path, out: Path, formats: Sequence[str] = 
     }
     drawn = {f"{section.task} {figure.title}": figure.svg for section in sections for figure in section.figures}
     drawn |= {f"{found.name} {each.title}": each.svg for found in alone for each in [*found.figures, *found.maps]}
+    written = write_all(out, sweep, contents, formats)
     write_figures(out / sweep, drawn, formats)
-    return write_all(out, sweep, contents, formats)
+    return written
 
 
 def _section(

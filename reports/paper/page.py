@@ -81,13 +81,14 @@ def build_paper(
         found=_found(runs, tables),
         used=sorted({(run.code_version, run.device, run.scale) for cell in cells for run in cell.runs}),
     )
+    written = write_all(out, NAME, {"html": page}, formats)
     for section in sections:
         alone = section.shown.alone
         contents = {"csv": section.shown.numbers.to_csv(index=False), "md": alone.markdown(), "latex": latex(alone)}
         write_all(out / NAME, section.shown.name, contents, formats)
     drawn = {section.shown.name: section.figure.svg for section in sections if section.figure}
     write_figures(out / NAME, drawn, formats)
-    return write_all(out, NAME, {"html": page}, formats)
+    return written
 
 
 def filling(cells: Sequence[Cell]) -> Filling:

@@ -65,6 +65,14 @@ def test_a_wrong_command_is_one_sentence(words, sentence, tmp_path, capsys):
     assert len(error.splitlines()) == 1
 
 
+@pytest.mark.parametrize("page", ["paper", "ablation_refractory"])
+def test_a_folder_that_cannot_be_written_to_is_named_in_one_sentence(sweep, tmp_path, capsys, page):
+    (tmp_path / "file").write_text("")
+    out = tmp_path / "file" / "html"
+    assert main([page, "--results", str(sweep(details=False)), "--out", str(out)]) == 1
+    assert capsys.readouterr().err.startswith(f"The report folder {out} cannot be written to (")
+
+
 def test_the_tables_of_a_sweep_are_latex_too(html):
     source = (html / "ablation_refractory.tex").read_text()
     assert source.count(r"\begin{table}") == source.count(r"\end{table}") == 2
