@@ -3,10 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: sweep test fast lint bench clean
+.PHONY: sweep paper test fast lint bench clean
 
 sweep: $(VENV)/.installed
 	$(BIN)/python -m harness.sweep +sweep=ablation_refractory
+
+paper: $(VENV)/.installed
+	$(BIN)/python -m reports paper
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest

@@ -1,4 +1,14 @@
-"""`python -m reports NAME`: write the report of a sweep. Without a name: list the sweeps there are."""
+"""The reports' command line.
+
+    python -m reports                       an index of the sweeps there are
+    python -m reports NAME                  the report of a sweep
+    python -m reports paper                 the papers' tables beside ours, from every run there is
+    python -m reports compare A B           two sweeps, variants matched by name
+    python -m reports compare A --against FOLDER
+                                            one sweep in two results folders, of two commits for instance
+
+The last line of the output is the page's path.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +18,30 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reports.build import build_report
-from results.store import ResultError, manifest_path
+from reports.compare import build_comparison
+from reports.index import build_index, listed
+from reports.output import FORMATS, formats
+from reports.paper.page import build_paper
+from results.store import ResultError
+
+MEASURED = Path("results/measured")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status. The last line of the output is the page's path."""
-    parser = argparse.ArgumentParser(prog="python -m reports", description="Write the HTML report of a sweep.")
-    parser.add_argument("name", nargs="?", help="the sweep, e.g. ablation_refractory; without it, sweeps are listed")
+    """Run the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m reports", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", nargs="?", help="a sweep, e.g. ablation_refractory; or paper; or compare")
+    parser.add_argument("compared", nargs="*", metavar="A B", help="the sweeps that compare is about")
     parser.add_argument("--results", type=Path, default=Path("results/runs"), help="results folder (%(default)s)")
+    parser.add_argument("--against", type=Path, help="compare: the results folder of the second (that of the first)")
+    parser.add_argument("--measured", type=Path, default=MEASURED, help="paper: a further folder of runs (%(default)s)")
     parser.add_argument("--out", type=Path, default=Path("reports/html"), help="folder of the pages (%(default)s)")
+    parser.add_argument("--format", default=",".join(FORMATS), help="files to write (%(default)s)")
     chosen = parser.parse_args(arguments)
-    if chosen.name is None:
-        return _list_sweeps(chosen.results)
     try:
-        page = build_report(chosen.name, chosen.results, chosen.out)
+        page = _page(chosen)
     except ResultError as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -29,14 +49,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _list_sweeps(results: Path) -> int:
-    names = sorted(path.stem for path in manifest_path(results, "any").parent.glob("*.json"))
-    if not names:
-        sys.stderr.write(f"No sweep has been run in {results}. Run python -m harness.sweep +sweep=NAME first.\n")
-        return 1
+def _page(chosen: argparse.Namespace) -> Path:
+    """Write what was asked for; returns the page's path. Raises `ResultError`."""
+    wanted, (name, names) = formats(chosen.format), (chosen.name, chosen.compared)
+    if name == "compare":
+        if not 1 <= len(names) <= 2 or (len(names) == 1 and chosen.against is None):
+            raise ResultError("compare takes two sweeps, or one and --against FOLDER with the other results.")
+        second = names[-1], chosen.against or chosen.results
+        return build_comparison((names[0], chosen.results), second, chosen.out, wanted)
+    if names or chosen.against:
+        raise ResultError("Only compare takes further names or --against; python -m reports --help lists the forms.")
+    if name == "paper":
+        return build_paper([chosen.results, chosen.measured], chosen.out, wanted)
+    if name is None:
+        return _index(chosen.results, chosen.out)
+    return build_report(name, chosen.results, chosen.out, wanted)
+
+
+def _index(results: Path, out: Path) -> Path:
+    sweeps, problems = listed(results)
+    if not sweeps and not problems:
+        raise ResultError(
+            f"No sweep has been run in {results}. Run python -m harness.sweep +sweep=NAME first. "
+            "python -m reports paper works without any run."
+        )
     sys.stdout.write("Sweeps with results; python -m reports NAME writes the report of one:\n")
-    sys.stdout.writelines(f"  {name}\n" for name in names)
-    return 0
+    sys.stdout.writelines(f"  {sweep.manifest.name}\n" for sweep in sweeps)
+    return build_index(sweeps, problems, out)
 
 
 if __name__ == "__main__":

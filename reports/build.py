@@ -1,28 +1,28 @@
-"""From the result files of a sweep to its page, CSV and Markdown."""
+"""From the result files of a sweep to its page, and its tables and figures as files."""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from reports import palette, tables
 from reports.data import Sweep, correctness, load
 from reports.figures import Drawn, task_figures
 from reports.findings import Findings, caveat, compare_with_baseline, task_findings
+from reports.latex import latex
 from reports.measured import MeasuredSection, methods
+from reports.output import FORMATS, write_all, write_figures
 from reports.palette import Look
 from reports.pmbc_map import map_section
 from reports.provenance import provenance
 from reports.speed import LOOP, speed_section
 from reports.statistics import disagreement
 from reports.tables import Table
+from reports.templating import rendered
 from results.schema import MEASUREMENTS
-from results.store import ResultError
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Section:
     looks: dict[str, Look]  # of the variants it shows
 
 
-def build_report(sweep: str, results: Path, out: Path) -> Path:
-    """Write `<sweep>.html`, `.csv` and `.md` to `out` and return the path of the page.
+def build_report(sweep: str, results: Path, out: Path, formats: Sequence[str] = FORMATS) -> Path:
+    """Write `<sweep>.html`, `.csv`, `.md`, `.tex` and a folder of its figures to `out`; returns the page's path.
 
     Raises `ResultError` with a sentence when the sweep has no manifest or `out` cannot be written to.
     """
@@ -56,17 +56,25 @@ def build_report(sweep: str, results: Path, out: Path) -> Path:
     measurements = pd.concat(numbers, ignore_index=True) if numbers else pd.DataFrame()
     alone = [found for found in (speed_section(loaded, looks, "s"), map_section(loaded, "p")) if found]
     page = _page(loaded, sections, alone, measurements, looks)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        table = pd.concat([measurements, *(found.numbers for found in alone)], ignore_index=True)
-        _replace(out / f"{sweep}.csv", table.to_csv(index=False))
-        _replace(out / f"{sweep}.md", _markdown(loaded, sections, alone))
-        return _replace(out / f"{sweep}.html", page)
-    except OSError as error:
-        raise ResultError(
-            f"The report folder {out} cannot be written to ({error.strerror}). "
-            "Make it writable, or name another with --out FOLDER."
-        ) from error
+    table = pd.concat([measurements, *(found.numbers for found in alone)], ignore_index=True)
+    every = [
+        replace(each, caption=f"{section.task}: {each.caption}")
+        for section in sections
+        for each in (section.main, section.comparison)
+        if each
+    ]
+    every += [each for found in alone for each in found.tables]
+    contents = {
+        "html": page,
+        "csv": table.to_csv(index=False),
+        "md": _markdown(loaded, sections, alone),
+        "latex": "\n".join(map(latex, every)),
+    }
+    drawn = {f"{section.task} {figure.title}": figure.svg for section in sections for figure in section.figures}
+    drawn |= {f"{found.name} {each.title}": each.svg for found in alone for each in [*found.figures, *found.maps]}
+    written = write_all(out, sweep, contents, formats)
+    write_figures(out / sweep, drawn, formats)
+    return written
 
 
 def _section(
@@ -113,16 +121,10 @@ def _page(
     measurements: pd.DataFrame,
     looks: Mapping[str, Look],
 ) -> str:
-    environment = Environment(
-        loader=PackageLoader("reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     problems = sweep.runs[sweep.runs["state"] != "done"]
     trained = sweep.runs[~sweep.runs["task"].isin(MEASUREMENTS)]
-    return environment.get_template("page.html.j2").render(
+    return rendered(
+        "page.html.j2",
         manifest=sweep.manifest,
         sections=sections,
         measured=measured,
@@ -132,8 +134,6 @@ def _page(
         states=sweep.runs["state"].value_counts().to_dict(),
         problems=problems.to_dict("records"),
         provenance=provenance(sweep, looks),
-        light=palette.stylesheet(palette.LIGHT),
-        dark=palette.stylesheet(palette.DARK),
     )
 
 
@@ -143,14 +143,3 @@ def _markdown(sweep: Sweep, sections: list[Section], measured: list[MeasuredSect
     parts += [f"## {section.task}\n\n{section.main.markdown()}" for section in sections]
     parts += [section.markdown() for section in measured]
     return "\n".join(parts if sections or measured else [*parts, "No run of this sweep has finished.\n"])
-
-
-def _replace(path: Path, content: str) -> Path:
-    """Write so that a reader sees the old file or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        temporary.write_text(content, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path

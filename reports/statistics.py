@@ -95,6 +95,20 @@ def t_interval(values: Iterable[float]) -> Interval:
     return Interval(float(finite.mean()), quantile * float(finite.std(ddof=1)) / math.sqrt(n), n)
 
 
+def welch_interval(ours: Iterable[float], theirs: Iterable[float]) -> Interval:
+    """Difference of two means, ours minus theirs, with Welch's 95 % interval, for values that are not paired.
+
+    The half width is NaN where either has fewer than two values or neither has any spread; `n` is the smaller count.
+    """
+    first, second = (np.asarray(list(values), dtype=float) for values in (ours, theirs))
+    n = min(len(first), len(second))
+    difference = float(first.mean() - second.mean()) if n else math.nan
+    if n < 2 or max(np.ptp(first), np.ptp(second)) < NO_SPREAD:
+        return Interval(difference, math.nan, n)
+    found = stats.ttest_ind(first, second, equal_var=False).confidence_interval(CONFIDENCE)
+    return Interval(difference, float(found.high - found.low) / 2, n)
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's adjusted p-values, in the order given; NaN (no test) stays NaN and is not counted."""
     tested = sorted((p, position) for position, p in enumerate(p_values) if math.isfinite(p))

@@ -33,6 +33,9 @@ class Row:
     look: Look | None = None
     mark: str = ""  # BEST, NEAR_BEST or nothing
     reference: bool = False
+    title: str = ""  # said on hover
+    kind: str = ""  # what the row holds, where rows hold different things
+    link: str = ""  # where its heading leads
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,7 @@ BAD_WORDS = {
     "text as seed": ("seed=a", "seeds of sweep 'mini' must be whole numbers from 0 on", "['a']"),
     "seed below 0": ("seed=-1", "must be whole numbers from 0 on", "[-1]"),
     "no seeds": ("seed=[]", "must be whole numbers from 0 on"),
-    "unknown sweep": ("+sweep=nope", "There is no sweep 'nope'", "ablation_refractory, mini"),
+    "unknown sweep": ("+sweep=nope", "There is no sweep 'nope'", "lra, mini"),
     "no cluster": ("launcher=slurm", "there is no sbatch on this machine", "Use launcher=local"),
 }
 

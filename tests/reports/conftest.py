@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from reports.build import build_report
+from reports.paper.definition import definition
 from results.schema import Manifest, PlannedRun
 from results.store import write_manifest, write_run
 
@@ -201,3 +202,57 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def failed_row() -> Callable[..., dict[str, Any]]:
     """Turns a finished row into what the harness writes when that run fails."""
     return failed
+
+
+def published_run(table: str, model: str, column: str, seed: int, **changes: Any) -> dict[str, Any]:
+    """A finished run that may be set against this published figure; `changes` are columns, or settings with a dot."""
+    tables = definition()
+    (found,) = [each for each in tables.tables if each.name == table]
+    (entry,) = [each for each in found.entries if each.name == model]
+    (place,) = [each for each in found.columns if each.name == column]
+    task = place.where["task.name"]
+    settings = {**(entry.runs or {}), **tables.protocols[task], **place.where, "seed": seed}
+    settings |= {key: value for key, value in changes.items() if "." in key}
+    config: dict[str, Any] = {"scale": changes.get("scale", "paper")}
+    for key, value in settings.items():
+        *parents, leaf = key.split(".")
+        node = config
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[leaf] = value
+    row = {
+        "id": f"{table}-{model}-{column}-{seed}-{changes}".replace("/", "_")[:120],
+        "status": "done",
+        "task": config["task"]["name"],
+        "neuron": config["neuron"]["name"],
+        "scale": config["scale"],
+        "seed": seed,
+        "config": json.dumps(config),
+        "environment": json.dumps({"device": "NVIDIA H200"}),
+        "code_version": "0123456789ab",
+        "started_at": f"2026-11-22T1{seed}:05:00Z",
+        "machine_shared": False,
+        place.measure: 0.5,
+    }
+    return row | {key: value for key, value in changes.items() if "." not in key}
+
+
+@pytest.fixture(scope="session")
+def paper_row() -> Callable[..., dict[str, Any]]:
+    """Makes a finished run that may be set against a published figure."""
+    return published_run
+
+
+@pytest.fixture
+def paper_runs(tmp_path: Path) -> Callable[..., Path]:
+    """Call with table, model, column and one value a seed; adds those runs and returns the folder."""
+    folder = tmp_path / "paper_runs"
+    folder.mkdir(exist_ok=True)
+
+    def add(table: str, model: str, column: str, values: Sequence[float], **changes: Any) -> Path:
+        measure = changes.pop("measure", "test_accuracy")
+        for seed, value in enumerate(values):
+            write_run(folder, published_run(table, model, column, seed, **{measure: value}, **changes))
+        return folder
+
+    return add

@@ -17,11 +17,12 @@ def test_the_last_line_is_the_path_of_the_page(sweep, tmp_path, capsys):
     assert page.exists()
 
 
-def test_without_a_name_the_sweeps_are_listed(sweep, capsys):
+def test_without_a_name_an_index_of_the_sweeps_is_written_and_they_are_listed(sweep, tmp_path, capsys):
     results = sweep(details=False)
     sweep(name="another", variants=("none",))
-    assert main(["--results", str(results)]) == 0
-    assert capsys.readouterr().out.split()[-2:] == ["ablation_refractory", "another"]
+    assert main(["--results", str(results), "--out", str(tmp_path / "out")]) == 0
+    words = capsys.readouterr().out.split()
+    assert words[-3:] == ["ablation_refractory", "another", str(tmp_path / "out" / "index.html")]
 
 
 def test_an_unknown_name_is_a_sentence_that_lists_the_known_ones(sweep, capsys):
