@@ -5,20 +5,17 @@ who holds it. Whether that process lives is asked of the system on the same host
 of the holder's beat: a counter next to the lease which the holder writes every few seconds, and which a watcher must
 find unchanged for a while by its own steady clock.
 
-A dead holder's lease is taken over in two steps: it is moved to a private name, which of several takers succeeds for
-one alone, and then a new lease is linked like any other. Every interleaving comes to one of these:
+A dead holder's lease is replaced by whoever holds the claim on it: a second lease, named after the dead holder, that is
+acquired, and where its own holder died taken over, in just the same way. Every interleaving comes to one of these:
 
-- Two takers saw the same dead lease. One moves it. The other finds nothing to move, or moves what was linked since.
-  It reads what it has moved: not the dead holder's, so it links it back and gives up.
-- A third process links its own lease while the wrong one is away. Then linking back fails, and the holder of the moved
-  lease has lost it: `held` finds another's and says so.
-- A taker is killed between moving and linking. No lease is there, and the next process links one. If what it had moved
-  was a living lease, `held` finds none and links its own anew, first come, first served as always.
+- Two takers saw the same dead lease. One gets the claim, replaces the lease by its own in one move, and gives the claim
+  up. The other does not get the claim; or it gets it later, reads the lease, finds it is no longer the dead holder's,
+  and gives up. So nobody ever moves the lease of the living.
+- A taker is killed while it has the claim. The claim is then a dead lease like any other.
 - A holder was taken for dead but lives: cut off from the file server, or stopped for longer than watchers wait. Another
   computes the run as well. The slow one asks `held` before it publishes, is told no, and throws its result away. Should
   the lease be lost between the answer and the publishing, the results' own rule decides: the first finished result
-  stays (`results.store.write_run`).
-- `release` moves and looks like a taker, so it cannot remove the lease of whoever took over.
+  stays (`results.store.write_run`). `release` looks whose lease it is, and leaves another's.
 
 So there is at most one result always, and one computation unless a holder that was cut off survives.
 """
@@ -39,7 +36,7 @@ from pathlib import Path
 from types import TracebackType
 
 from harness.errors import UserError
-from results.files import link_if_free, private_name, remove_leftovers, written
+from results.files import link_if_free, remove_leftovers, written
 from results.process import Process
 
 BEAT_S = 5.0
@@ -160,33 +157,15 @@ class Lease:
         mine = Holder.current()
         try:
             with written(path, mine.to_json()) as temporary:
-                if not link_if_free(temporary, path):
-                    holder = read(path)
-                    if holder is not None:
-                        if is_alive(path, holder, slurm_alive, watch) or not _take_away(path, holder):
-                            return None
-                        remove_leftovers(path.parent, path.name)
-                    if not link_if_free(temporary, path):
-                        return None
+                if not (link_if_free(temporary, path) or _take_over(path, temporary, slurm_alive, watch)):
+                    return None
             return Lease(path, mine, beat_s)
         except OSError as error:
             raise _cannot_write(path, error) from error
 
     def held(self) -> bool:
         """Whether the lease is still this process's. Ask immediately before publishing a result."""
-        if self._released.is_set():
-            return False
-        try:
-            holder = read(self.path)
-            if holder is not None:
-                return holder.uuid == self.holder.uuid
-            # moved away by a taker that was wrong, and perhaps killed before it put it back
-            with written(self.path, self.holder.to_json()) as temporary:
-                if link_if_free(temporary, self.path):
-                    return True
-            holder = read(self.path)
-        except OSError as error:
-            raise _cannot_write(self.path, error) from error
+        holder = None if self._released.is_set() else read(self.path)
         return holder is not None and holder.uuid == self.holder.uuid
 
     def release(self) -> None:
@@ -199,7 +178,7 @@ class Lease:
             holder = read(self.path)
             if holder is not None and holder.uuid == self.holder.uuid:
                 _beat_path(self.path).unlink(missing_ok=True)
-                _take_away(self.path, self.holder)
+                self.path.unlink()
 
     def __enter__(self) -> Lease:
         return self
@@ -226,22 +205,23 @@ class Lease:
             self._released.wait(beat_s)
 
 
-def _take_away(path: Path, holder: Holder) -> bool:
-    """Remove the lease of `holder`. False when it was not there any more; another's is left, or put back."""
-    aside = private_name(path)
-    try:
-        path.rename(aside)
-    except FileNotFoundError:
-        if not aside.exists():  # over NFS the answer of a move that succeeded may get lost, and the repeated one fails
+def _take_over(path: Path, mine: Path, slurm_alive: SlurmAlive | None, watch: Watch | None) -> bool:
+    """Put the lease file `mine` at `path`, if its holder is dead and nobody else does the same."""
+    dead = read(path)
+    if dead is None:  # given up this moment
+        return link_if_free(mine, path)
+    if is_alive(path, dead, slurm_alive, watch):
+        return False
+    claim = Lease.acquire(path.with_name(f"{path.name}.{dead.uuid}"), slurm_alive=slurm_alive, watch=watch)
+    if claim is None:
+        return False
+    with claim:
+        holder = read(path)
+        if holder is None or holder.uuid != dead.uuid:
             return False
-    try:
-        taken = read(aside)
-        if taken is not None and taken.uuid != holder.uuid:
-            link_if_free(aside, path)
-            return False
-        return True
-    finally:
-        aside.unlink(missing_ok=True)
+        mine.rename(path)
+    remove_leftovers(path.parent, path.name)
+    return True
 
 
 def _beat_path(path: Path) -> Path:

@@ -159,6 +159,10 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
 
 
+@pytest.mark.fault(
+    "A checkpoint is truncated.",
+    "The one before it is used, with a warning that names the file.",
+)
 @pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
 def test_a_truncated_file_is_named_and_the_one_before_it_taken(
     tmp_path: Path, share: float, caplog: pytest.LogCaptureFixture
@@ -170,6 +174,10 @@ def test_a_truncated_file_is_named_and_the_one_before_it_taken(
     assert f"{newest} is not used: it is damaged" in warning
 
 
+@pytest.mark.fault(
+    "A bit of a checkpoint flips.",
+    "It is found by its checksum.",
+)
 @settings(deadline=None)
 @given(st.data())
 def test_any_flipped_bit_is_found(data: st.DataObject) -> None:
@@ -182,6 +190,10 @@ def test_any_flipped_bit_is_found(data: st.DataObject) -> None:
         assert number_in(Path(folder)) == 1
 
 
+@pytest.mark.fault(
+    "All checkpoints of a run are damaged.",
+    "The training starts again and says so.",
+)
 def test_when_all_are_damaged_training_starts_again_and_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -251,6 +263,10 @@ def nearly_full_disk(folder: Path) -> Iterator[None]:
         yield
 
 
+@pytest.mark.fault(
+    "The disk is full when a checkpoint is written.",
+    "The training goes on with one warning; the earlier checkpoint stays whole.",
+)
 def test_a_full_disk_is_complained_of_once_and_leaves_the_earlier_checkpoint_and_nothing_half_written(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

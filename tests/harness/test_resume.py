@@ -275,6 +275,10 @@ def test_an_interrupted_run_is_no_failed_run(tiny: SettingsOf, cache: Path, tmp_
     assert read_status(tmp_path, job.run_id) == ("done", None)
 
 
+@pytest.mark.fault(
+    "A training process gets SIGUSR2, SIGTERM or kill -9.",
+    "Another goes on from its checkpoint; the result is bit for bit that of an uninterrupted run.",
+)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGUSR2", "SIGTERM", "SIGKILL"])
 def test_another_process_goes_on_where_a_stopped_or_killed_one_was(

@@ -44,6 +44,10 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
+@pytest.mark.fault(
+    "kill -9 in the middle of writing a result, a hundred times.",
+    "Every result is whole or absent; what was half-written is removed by the next sweep.",
+)
 @pytest.mark.slow
 def test_a_writer_killed_at_any_moment_leaves_whole_files_and_leftovers_that_are_removed(tmp_path: Path) -> None:
     moments, leftovers, written = random.Random(0), 0, 0
@@ -89,6 +93,10 @@ except ResultError as error:
 """
 
 
+@pytest.mark.fault(
+    "The disk is full when a result is written.",
+    "One sentence; nothing half-written stays, and what was there before is whole.",
+)
 @pytest.mark.parametrize("room", [0, 1, 5_000])
 def test_a_full_disk_is_a_sentence_and_leaves_the_failure_that_was_there(tmp_path: Path, room: int) -> None:
     write_run(tmp_path, {"id": "a", "status": "failed", "error": "Once."})
@@ -113,6 +121,10 @@ for write in (lambda: write_run(folder, {"id": "a", "status": "done"}), lambda: 
 """
 
 
+@pytest.mark.fault(
+    "The results folder is read-only.",
+    "One sentence before anything begins.",
+)
 def test_a_read_only_folder_is_a_sentence(tmp_path: Path) -> None:
     for folder in (tmp_path, *tmp_path.parents[:2]):  # another user must be able to pass
         folder.chmod(0o755)
@@ -136,6 +148,10 @@ for number in range(10):
 """
 
 
+@pytest.mark.fault(
+    "Several processes finish the same runs in the same moment.",
+    "One finished result a run; a failure never replaces it.",
+)
 @pytest.mark.slow
 def test_writers_that_finish_together_leave_one_finished_result_a_run(tmp_path: Path) -> None:
     writers = [python(MANY, tmp_path, f"w{number}") for number in range(4)]

@@ -1,0 +1,44 @@
+"""Tests that inject a fault say which, and what holds after it; from their outcomes docs/cluster.md has its table."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "cluster.md"
+TABLE = re.compile(r"(?<=<!-- faults -->\n).*?(?=<!-- /faults -->)", re.DOTALL)
+OUTCOMES = pytest.StashKey[dict[str, set[str]]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fault-table", action="store_true", help="write docs/cluster.md's table from this run")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[OUTCOMES] = {}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):  # type: ignore[no-untyped-def]  # pluggy's own type is private
+    """Note the outcome of each test that injects a fault."""
+    report = yield
+    fault = item.get_closest_marker("fault")
+    if fault and (report.when == "call" or report.outcome != "passed"):
+        path, _, name = item.nodeid.partition("::")
+        source = f"[`{name.partition('[')[0]}`](../{path})"
+        row = f"{fault.args[0]} | {fault.args[1]} | {source}"
+        item.config.stash[OUTCOMES].setdefault(row, set()).add(report.outcome)
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the table, where that is asked for."""
+    if session.config.getoption("--fault-table"):
+        rows = [
+            f"| {row} | {'holds' if outcomes == {'passed'} else 'does not hold'} |"
+            for row, outcomes in session.config.stash[OUTCOMES].items()
+        ]
+        table = "\n".join(["| fault | promise | test | outcome |", "|---|---|---|---|", *rows, ""])
+        PAGE.write_text(TABLE.sub(lambda _: table, PAGE.read_text()))
