@@ -38,10 +38,10 @@ from harness.launch import launch, submit, wait
 from harness.pool import worker_count
 from harness.run import Job
 from harness.settings import PathSettings, Settings
-from harness.states import RunState, Survey, look
+from harness.states import RunState, Survey
 from harness.tasks import TASKS
 from results.schema import Manifest
-from results.store import ResultError, prepare_folder, run_path, write_manifest
+from results.store import ResultError, discard_failure, prepare_folder, write_manifest
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -106,8 +106,7 @@ def _jobs(grid: Grid, results: Path) -> dict[str, Job]:
 def _execute(todo: list[Job], sweep: Sweep, grid: Grid, words: list[str]) -> None:
     """Have `todo` run, and wait for it where that is wanted."""
     for job in todo:
-        if look(job.results, job.run_id).recorded:  # a failure, or a damaged file; it may lie in our way no longer
-            run_path(job.results, job.run_id).unlink(missing_ok=True)
+        discard_failure(job.results, job.run_id)
     settings = grid.runs[0].settings
     if not settings.wait:
         submit(todo, sweep.name, words)

@@ -19,7 +19,7 @@ from harness.interruption import Interrupted
 from harness.launch import launch
 from harness.run import Job
 from harness.states import look
-from results.store import ResultError, prepare_folder, run_path
+from results.store import ResultError, discard_failure, prepare_folder, run_path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results = prepare_folder(Path(settings.paths.results))
         job = Job(settings.run_id(), settings, results, machine_shared=False)
         if settings.retry:
-            run_path(results, job.run_id).unlink(missing_ok=True)
+            discard_failure(results, job.run_id)
         label = f"{settings.task.name} · {settings.neuron.name} · seed {settings.seed}"
         with Display({job.run_id: label}, workers=1) as display:
             launch([job], "train", display)

@@ -110,6 +110,13 @@ def write_run(folder: Path, row: Mapping[str, Any]) -> Path:
     return path
 
 
+def discard_failure(folder: Path, run_id: str) -> None:
+    """Remove the result of a run that failed, or is damaged, so that the run may be executed again."""
+    path = run_path(folder, run_id)
+    if path.exists() and not _is_done(path):
+        path.unlink(missing_ok=True)
+
+
 def _as_parquet(row: dict[str, Any]) -> bytes:
     """The file of one run. Its footer tells the outcome, so that looking at many runs reads no columns."""
     footer = {f"spike_ssm.{key}": str(row[key]) for key in ("config", "environment", "code_version")}

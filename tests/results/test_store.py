@@ -13,6 +13,7 @@ from results.schema import RUN, SCHEMA_VERSION, Manifest, PlannedRun
 from results.store import (
     Outcome,
     ResultError,
+    discard_failure,
     manifest_path,
     prepare_folder,
     read_manifest,
@@ -263,3 +264,12 @@ def test_a_damaged_manifest_is_a_sentence(tmp_path, content):
     path.write_text(content)
     with pytest.raises(ResultError, match="is damaged"):
         read_manifest(tmp_path, "ablation")
+
+
+def test_only_what_failed_or_is_damaged_is_discarded(tmp_path: Path) -> None:
+    write_run(tmp_path, {"id": "done", "status": "done"})
+    write_run(tmp_path, {"id": "failed", "status": "failed", "error": "Once."})
+    run_path(tmp_path, "damaged").write_bytes(b"PAR1")
+    for run_id in ("done", "failed", "damaged", "missing"):
+        discard_failure(tmp_path, run_id)
+    assert [path.name for path in tmp_path.glob("*.parquet")] == ["done.parquet"]
