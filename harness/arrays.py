@@ -71,7 +71,6 @@ def _sbatch(launcher: LauncherSettings) -> dict[str, Any]:
         "signal_delay_s": launcher.grace_seconds,
         "additional_parameters": {"requeue": True, **launcher.extra},
         **({"gpus_per_node": launcher.gpus} if launcher.gpus else {}),
-        **({"ntasks_per_node": launcher.processes} if launcher.processes > 1 else {}),
         **{name: value for name, value in optional.items() if value is not None},
     }
 

@@ -27,7 +27,7 @@ DEVICES = ("auto", "cpu", "cuda")
 TASK_SETTINGS: dict[str, type] = {name: each for name, (_, each) in (*TASKS.items(), *MEASUREMENTS.items())}
 """What `task=NAME` may name -> its settings: a task to train on, or a measurement."""
 RESOURCES = (
-    *("threads", "processes", "gpus", "memory_gb", "timeout_minutes", "runs_per_job"),
+    *("threads", "gpus", "memory_gb", "timeout_minutes", "runs_per_job"),
     *("partition", "account", "qos", "constraint"),
 )
 """Fields of the launcher that a task at a scale may have its own value of."""
@@ -95,8 +95,8 @@ class OptimSettings:
 class LauncherSettings:
     """Where runs are executed, and what each gets.
 
-    threads, processes and gpus are a run's; `processes` share its batches (data parallel), and its GPUs. `memory_gb`
-    and `timeout_minutes`, where set, end a run that exceeds them. A run writes a checkpoint every `checkpoint_minutes`.
+    threads and gpus are a run's. `memory_gb` and `timeout_minutes`, where set, end a run that exceeds them. A run
+    writes a checkpoint every `checkpoint_minutes`.
     workers: local processes that take the runs. All below is for SLURM: see sweeps/launcher/slurm.yaml.
 
     `resources` maps a SCALE or a TASK_SCALE, which goes before it, to the fields in `RESOURCES` that its runs get
@@ -105,7 +105,6 @@ class LauncherSettings:
 
     kind: str = "auto"
     threads: int = 1
-    processes: int = 1
     gpus: int = 0
     memory_gb: int | None = None
     timeout_minutes: float | None = None
@@ -125,7 +124,7 @@ class LauncherSettings:
     def __post_init__(self) -> None:
         """Raise ValueError for an unknown launcher, a count out of range or resources that do not exist."""
         _one_of("launcher", self.kind, LAUNCHERS)
-        for label in ("threads", "processes", "max_parallel", "runs_per_job", "grace_seconds"):
+        for label in ("threads", "max_parallel", "runs_per_job", "grace_seconds"):
             _at_least(f"launcher.{label}", getattr(self, label), 1)
         for label in ("gpus", "requeues", "checkpoint_minutes"):
             _at_least(f"launcher.{label}", getattr(self, label), 0)
