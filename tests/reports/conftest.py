@@ -14,7 +14,7 @@ import pytest
 from reports.build import build_report
 from reports.paper.definition import definition
 from results.schema import Manifest, PlannedRun
-from results.store import write_manifest, write_run
+from results.store import run_path, write_manifest, write_run
 
 VARIANTS = {
     "none": (0.420, 0.180),
@@ -166,6 +166,7 @@ def write_sweep(folder: Path, options: Synthetic) -> Path:
                 if not options.details:
                     row |= dict.fromkeys(("epochs", "layers", "predictions"))
                 changed = options.change(row)
+                run_path(folder, row["id"]).unlink(missing_ok=True)  # the first finished result of a run stays
                 if changed is not None:
                     write_run(folder, changed)
     manifest = Manifest(
