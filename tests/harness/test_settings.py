@@ -41,6 +41,10 @@ OTHER_WORDS: dict[str, Any] = {
     "cache": "elsewhere",
     "partition": "fast",
     "account": "mine",
+    "qos": "long",
+    "constraint": "h200",
+    "extra": {"exclude": "node7"},
+    "resources": {"gpu": {"gpus": 2}},
 }
 
 
@@ -100,7 +104,10 @@ def test_how_and_where_a_run_is_executed_does_not_make_another_run(run: Settings
     assert other.run_id() == run.run_id()
 
 
-@pytest.mark.parametrize("change", [{"device": "cpu"}, {"dry_run": True}, {"show": "config"}, {"retry": True}])
+@pytest.mark.parametrize(
+    "change",
+    [{"device": "cpu"}, {"dry_run": True}, {"show": "config"}, {"retry": True}, {"wait": False}, {"collect": True}],
+)
 def test_what_is_asked_of_the_command_does_not_make_another_run(run: Settings, change: dict[str, Any]) -> None:
     assert replace(run, **change).run_id() == run.run_id()
 
@@ -113,7 +120,7 @@ def test_the_seed_and_the_name_of_the_scale_make_another_run_but_its_note_does_n
 
 def test_every_setting_is_known_to_these_tests() -> None:
     """A new field of `Settings` has to be sorted into one kind or the other, above."""
-    single = {"scale", "seed", "device", "dry_run", "show", "retry"}
+    single = {"scale", "seed", "device", "dry_run", "show", "retry", "wait", "collect", "tracker"}
     assert {each.name for each in fields(Settings)} == {*DECIDING, *ELSEWHERE, *single}
 
 
