@@ -69,12 +69,13 @@ class _TensorBoard:
     def __init__(self, folder: Path) -> None:
         from torch.utils.tensorboard import SummaryWriter  # an optional package
 
-        self._open = lambda epoch: SummaryWriter(str(folder), purge_step=epoch)
-        self._writer: SummaryWriter | None = None
+        self._folder = str(folder)
+        self._open: Any = SummaryWriter  # untyped
+        self._writer: Any = None
 
     def log(self, row: EpochRow) -> None:
         if self._writer is None:
-            self._writer = self._open(row["epoch"])
+            self._writer = self._open(self._folder, purge_step=row["epoch"])
         for name, value in _numbers(row).items():
             self._writer.add_scalar(name, value, row["epoch"])
         self._writer.flush()
