@@ -32,7 +32,6 @@ from harness.launch import SECONDS_BETWEEN_LOOKS
 from harness.run import Job, execute
 from harness.states import Survey
 from harness.submissions import submissions
-from harness.timing import Contention
 from results.store import prepare_folder, read_manifest, read_outcome, run_path, write_run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -208,14 +207,13 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(THREADS)
     print(environment(CPU)["processor"])
-    contention, rows = Contention(), []
+    rows = []
     for measured in measure():
         print(sentence(measured), flush=True)
         rows.append(measured)
-    others = contention.share()
-    print(f"Other processes used {100 * others:.0f} % of the machine meanwhile.", *verdicts(rows, TARGETS), sep="\n")
+    print(*verdicts(rows, TARGETS), sep="\n")
     if options.save:
-        report.save("harness_cpu", rows, CPU, others=others)
+        report.save("harness_cpu", rows, CPU)
 
 
 if __name__ == "__main__":
