@@ -30,18 +30,21 @@ def run_training(
     *,
     checkpoints: Checkpoints | None = None,
     every_s: float = SECONDS_BETWEEN_CHECKPOINTS,
+    after_epoch: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Train, take the weights of the best validation accuracy, or perplexity (the earliest of equals), test them.
 
     With `checkpoints` it goes on from the newest one, and leaves one after the first step `every_s` seconds, 0 or
-    more, after the last. Returns the columns of `results.schema.RUN` that follow from training. Raises `Interrupted`
-    when the process is asked to stop inside an `interruptible` block, and leaves a checkpoint before.
+    more, after the last. `after_epoch` is given each epoch's row of `results.schema.EPOCHS`. Returns the columns of
+    `results.schema.RUN` that follow from training. Raises `Interrupted` when the process is asked to stop inside an
+    `interruptible` block, and leaves a checkpoint before.
     """
     trainer = Trainer(settings, data, report, checkpoints.latest() if checkpoints else None)
     saving = _Saving(trainer, checkpoints, every_s)
     try:
         while not trainer.finished:
             _epoch_or_divergence(trainer, saving.when_due)
+            after_epoch(trainer.history[-1])
             saving.when_due()
         return _test(trainer)
     except Interrupted:

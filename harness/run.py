@@ -7,6 +7,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,7 @@ from harness.measurements import MEASUREMENTS
 from harness.settings import Settings
 from harness.states import checkpoints_folder, lease_path, log_path, log_tail, progress_path
 from harness.tasks import TASKS
+from harness.trackers import open_tracker
 from results.store import run_path, write_json, write_run
 
 SECONDS_BETWEEN_REPORTS = 0.5
@@ -152,19 +154,23 @@ def _is_out_of_memory(error: Exception) -> bool:
 def _measure(job: Job, report: Callable[[Progress], None], checkpoints: Checkpoints) -> dict[str, Any]:
     settings = job.settings
     is_measurement = settings.task.name in MEASUREMENTS
-    run = _measure_neuron(settings, report) if is_measurement else _train_network(settings, report, checkpoints)
+    run = _measure_neuron(settings, report) if is_measurement else _train_network(job, report, checkpoints)
     return {
         **run,
         "environment": json.dumps(environment(pick_device(settings.device)), sort_keys=True),
     }
 
 
-def _train_network(settings: Settings, report: Callable[[Progress], None], checkpoints: Checkpoints) -> dict[str, Any]:
+def _train_network(job: Job, report: Callable[[Progress], None], checkpoints: Checkpoints) -> dict[str, Any]:
+    settings = job.settings
     task, _ = TASKS[settings.task.name]
     data = task(settings.task).prepare(cache_folder(settings), files_folder(settings))
     every_s = 60 * settings.launcher.checkpoint_minutes
-    with interruptible():
-        trained = run_training(settings, data, report, checkpoints=checkpoints, every_s=every_s)
+    tracker = open_tracker(settings.tracker, job.results, job.run_id, settings.identity())
+    with closing(tracker), interruptible():
+        trained = run_training(
+            settings, data, report, checkpoints=checkpoints, every_s=every_s, after_epoch=tracker.log
+        )
     return {
         **trained,
         **asdict(data.baselines),

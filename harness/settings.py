@@ -24,6 +24,7 @@ from models.neurons import NEURONS
 SCALES = ("laptop", "gpu", "paper")
 LAUNCHERS = ("auto", "local", "slurm", "debug")
 DEVICES = ("auto", "cpu", "cuda")
+TRACKERS = ("none", "tensorboard", "wandb")
 TASK_SETTINGS: dict[str, type] = {name: each for name, (_, each) in (*TASKS.items(), *MEASUREMENTS.items())}
 """What `task=NAME` may name -> its settings: a task to train on, or a measurement."""
 RESOURCES = (
@@ -169,6 +170,7 @@ class Settings:
     launcher: LauncherSettings = field(default_factory=LauncherSettings)
     paths: PathSettings = field(default_factory=PathSettings)
     device: str = "auto"
+    tracker: str = "none"  # is told of every epoch, see harness/trackers.py
     wait: bool = True  # for the runs to finish; false: submit them and return
     dry_run: bool = False  # print the runs, start none
     show: str | None = None  # `config`: print the resolved configuration of a run
@@ -176,8 +178,9 @@ class Settings:
     collect: bool = False  # start nothing: record what has ended and render the report
 
     def __post_init__(self) -> None:
-        """Raise ValueError for an unknown device or an unknown thing to show."""
+        """Raise ValueError for an unknown device, tracker or thing to show."""
         _one_of("device", self.device, DEVICES)
+        _one_of("tracker", self.tracker, TRACKERS)
         if self.show is not None:
             _one_of("show", self.show, ("config",))
 

@@ -40,6 +40,7 @@ from harness.run import Job
 from harness.settings import PathSettings, Settings
 from harness.states import RunState, Survey
 from harness.tasks import TASKS
+from harness.trackers import require
 from results.schema import Manifest
 from results.store import ResultError, discard_failure, prepare_folder, write_manifest
 
@@ -85,6 +86,7 @@ def _run(command: CommandLine, composer: Composer, words: list[str]) -> int:
         ended = [job for run_id, job in jobs.items() if states[run_id].is_finished and not states[run_id].recorded]
         wait(ended, Survey(results, [job.run_id for job in ended]), lambda _: None)
     else:
+        require(settings.tracker)
         write_manifest(results, _manifest(sweep, grid, words))
         todo = [job for run_id, job in jobs.items() if _is_to_run(states[run_id], settings.retry)]
         _announce(states, len(todo), grid, settings.retry)

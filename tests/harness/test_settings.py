@@ -120,7 +120,7 @@ def test_the_seed_and_the_name_of_the_scale_make_another_run_but_its_note_does_n
 
 def test_every_setting_is_known_to_these_tests() -> None:
     """A new field of `Settings` has to be sorted into one kind or the other, above."""
-    single = {"scale", "seed", "device", "dry_run", "show", "retry", "wait", "collect"}
+    single = {"scale", "seed", "device", "dry_run", "show", "retry", "wait", "collect", "tracker"}
     assert {each.name for each in fields(Settings)} == {*DECIDING, *ELSEWHERE, *single}
 
 
