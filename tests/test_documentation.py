@@ -129,6 +129,14 @@ def test_the_performance_pages_memory_length_and_choice_are_the_measured_ones() 
     assert f"of its speed | {auto.min():.2f} |" in page
 
 
+def test_the_performance_pages_times_of_the_harness_are_the_measured_ones() -> None:
+    page = (ROOT / "docs" / "performance.md").read_text()
+    frame = pd.read_parquet(ROOT / "results" / "measured" / "harness_cpu.parquet")
+    seconds = frame[frame["unit"] == "s"].set_index("section")["value"]
+    for section, digits in (("submitting", 1), ("looking", 1), ("finishing", 1), ("starting", 2)):
+        assert f"| {seconds[section]:.{digits}f} s |" in page, section
+
+
 def test_the_python_example_of_the_readme_runs() -> None:
     (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     subprocess.run([sys.executable, "-c", example], cwd=ROOT, check=True)

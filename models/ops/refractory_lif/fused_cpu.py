@@ -103,6 +103,16 @@ def _prepare(parameters, first, rows, reset, raises, detach):
 
 
 @_kernel
+def _tape(planes, dtype):
+    """A tape with zeros in its first step only: clearing all of it takes as long as walking a short sequence."""
+    tape = np.empty(planes * int(_PLANE), dtype)
+    for plane in range(planes):
+        for lane in range(_WIDTH):
+            tape[_U(plane) * _PLANE + lane] = 0
+    return tape
+
+
+@_kernel
 def _step(tape, lanes, now):
     """One step of all lanes; `now` is t * _WIDTH."""
     after = now + _WIDTH
@@ -152,7 +162,7 @@ def _forward_groups(x, parameters, reset, raises, spikes, potential, states, fir
         _prepare(parameters, firsts[0], rows, reset, raises, True),
         _prepare(parameters, firsts[1], rows, reset, raises, True),
     )
-    tapes = np.zeros(4 * int(_PLANE), x.dtype), np.zeros(4 * int(_PLANE), x.dtype)
+    tapes = _tape(4, x.dtype), _tape(4, x.dtype)
     for start in range(0, length, TILE):
         steps = min(TILE, length - start)
         for group in range(count):
@@ -261,7 +271,7 @@ def _walk_back(tape, lanes, sums, steps, code, per_width):
 def _backward_group(grad, x, states, parameters, reset, raises, code, width, detach, grad_x, grad_parameters, first):
     rows, length = x.shape
     lanes = _prepare(parameters, first, rows, reset, raises, detach)
-    tape, sums = np.zeros(9 * int(_PLANE), x.dtype), np.zeros(5 * LANES, x.dtype)
+    tape, sums = _tape(9, x.dtype), np.zeros(5 * LANES, x.dtype)
     totals = np.zeros(5 * LANES, np.float64)  # thousands of float32 terms would lose digits
     for start in range((length - 1) // TILE * TILE, -1, -TILE):
         steps = min(TILE, length - start)
