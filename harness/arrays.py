@@ -66,11 +66,13 @@ def _sbatch(launcher: LauncherSettings) -> dict[str, Any]:
     return {
         "job_name": "spike-ssm",
         "time": math.ceil(launcher.timeout_minutes or 0),
+        "ntasks_per_node": launcher.processes,
         "cpus_per_task": launcher.threads,
-        "mem": f"{launcher.memory_gb}GB",
+        "srun_args": [f"--cpus-per-task={launcher.threads}", "--kill-on-bad-exit=1"],  # srun takes no hint from sbatch
+        "mem": f"{(launcher.memory_gb or 0) * launcher.processes}GB",
         "signal_delay_s": launcher.grace_seconds,
         "additional_parameters": {"requeue": True, **launcher.extra},
-        **({"gpus_per_node": launcher.gpus} if launcher.gpus else {}),
+        **({"gpus_per_node": launcher.gpus * launcher.processes} if launcher.gpus else {}),
         **{name: value for name, value in optional.items() if value is not None},
     }
 

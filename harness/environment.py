@@ -67,8 +67,8 @@ def worker_environment() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def environment(device: torch.device) -> dict[str, Any]:
-    """Versions, machine, device, threads and seed streams, ready for JSON."""
+def environment(device: torch.device, processes: int = 1) -> dict[str, Any]:
+    """Versions, machine, device, threads of each of the processes that train together, and seed streams: for JSON."""
     return {
         "python": platform.python_version(),
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
@@ -76,6 +76,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "processor": _processor(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
+        "processes": processes,
         "seed_streams": STREAMS,
     }
 

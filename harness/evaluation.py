@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.interruption import raise_if_interrupted
+from harness.distributed import ALONE, Processes
+from harness.interruption import received
 from harness.metrics import Stopwatch
 from harness.streams import seed_torch
 from harness.tasks import Split, batches
@@ -25,6 +26,10 @@ class Evaluation:
     scores: Tensor
 
 
+_Piece = tuple[int, float, Tensor, Tensor, Tensor]
+"""A batch's number, summed loss, and each target's label, prediction and score."""
+
+
 @torch.no_grad()
 def evaluate(
     network: Network,
@@ -34,27 +39,36 @@ def evaluate(
     watch: Stopwatch | None = None,
     *,
     noise: tuple[int, int] = (0, 0),
+    processes: Processes = ALONE,
 ) -> Evaluation:
     """Every example of `split` once, in evaluation mode; the last batch may be smaller.
 
     noise: seed and position of what stochastic neurons draw, so that an evaluation repeats; the position is the
-    epoch, 0 for the test. Raises `Interrupted` between two batches when the process is asked to stop.
+    epoch, 0 for the test. Several processes take the batches in turn, and all get the outcome. Raises `Interrupted`
+    between two batches when the process, or one of them, is asked to stop.
     """
     network.eval()
     watch = watch or Stopwatch(device)
-    losses, scores, predictions, labels = 0.0, [], [], []
+    pieces: list[_Piece] = []
     seed, epoch = noise
-    for step, batch in enumerate(batches(split, batch_size)):
-        raise_if_interrupted()
-        seed_torch(seed, "evaluation", epoch, step)
+    for step, batch in enumerate(batches(split, batch_size, start=processes.rank, every=processes.count)):
+        if received():
+            break
+        number = processes.rank + step * processes.count
+        seed_torch(seed, "evaluation", epoch, number)
         here = batch.to(device)
         watch.start()
         scored = network.score(here.inputs, here.lengths, here.labels, predict=True)
         watch.stop(len(batch.examples), int(batch.lengths.sum()))
-        losses += float(scored.loss) * scored.count
-        scores.append(scored.scores.cpu())
-        predictions.append(scored.predictions.cpu())
-        labels.append(batch.labels[batch.labels != IGNORED])
+        labels = batch.labels[batch.labels != IGNORED]
+        loss = float(scored.loss) * scored.count
+        pieces.append((number, loss, labels, scored.predictions.cpu(), scored.scores.cpu()))
+    processes.stop_together()
+    return _together(sorted(processes.gather(pieces), key=lambda piece: piece[0]))
+
+
+def _together(pieces: list[_Piece]) -> Evaluation:
+    _, losses, labels, predictions, scores = zip(*pieces, strict=True)
     label, prediction = torch.cat(labels), torch.cat(predictions)
     accuracy = float((label == prediction).double().mean())
-    return Evaluation(losses / len(label), accuracy, label, prediction, torch.cat(scores))
+    return Evaluation(sum(losses) / len(label), accuracy, label, prediction, torch.cat(scores))

@@ -28,6 +28,11 @@ def _note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (the si
     _received = signal.Signals(number)
 
 
+def received() -> signal.Signals | None:
+    """That of `SIGNALS` which has come since the `interruptible` block was entered, if any."""
+    return _received
+
+
 def raise_if_interrupted() -> None:
     """Raise `Interrupted` when one of `SIGNALS` has come since the `interruptible` block was entered."""
     if _received is not None:

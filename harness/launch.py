@@ -20,6 +20,7 @@ from harness.pool import Pool
 from harness.run import Job, execute, record_failure
 from harness.states import RunState, Survey
 from harness.submissions import Submission, record
+from harness.team import ALONE, Team
 from results.process import Process
 
 SECONDS_BETWEEN_LOOKS = 0.3
@@ -60,13 +61,16 @@ def _record_local(jobs: Sequence[Job], sweep: str, pid: int) -> None:
     record(jobs[0].results, Submission("local", sweep, held, asdict(Process.of(pid))))
 
 
-def launch(jobs: Sequence[Job], sweep: str, watch: Watcher) -> None:
-    """Have `jobs` executed and return when each has a result. Raises `UserError` when that cannot be."""
+def launch(jobs: Sequence[Job], sweep: str, watch: Watcher, team: Team = ALONE) -> None:
+    """Have `jobs` executed and return when each has a result. Raises `UserError` when that cannot be.
+
+    team: that of this process, which matters where it executes them itself.
+    """
     kind = jobs[0].settings.launcher.kind
     survey = Survey(jobs[0].results, [job.run_id for job in jobs])
     if kind == "debug":
         for job in jobs:
-            execute(job, "debug")
+            execute(job, "debug", team=team)
             watch(survey.states())
         return
     if kind == "slurm":

@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from harness.checkpoint import Checkpoints
+from harness.distributed import BY_ITSELF, Processes
 from harness.errors import UserError
 from harness.evaluation import Evaluation, evaluate
 from harness.interruption import Interrupted
@@ -31,6 +33,7 @@ def run_training(
     checkpoints: Checkpoints | None = None,
     every_s: float = SECONDS_BETWEEN_CHECKPOINTS,
     after_epoch: Callable[[dict[str, Any]], None] = lambda _: None,
+    together: AbstractContextManager[Processes] = BY_ITSELF,
 ) -> dict[str, Any]:
     """Train, take the weights of the best validation accuracy, or perplexity (the earliest of equals), test them.
 
@@ -38,18 +41,23 @@ def run_training(
     more, after the last. `after_epoch` is given each epoch's row of `results.schema.EPOCHS`. Returns the columns of
     `results.schema.RUN` that follow from training. Raises `Interrupted` when the process is asked to stop inside an
     `interruptible` block, and leaves a checkpoint before.
+
+    Where several processes train `together`, as `harness.team` lets them, the first one has the checkpoints, and tests;
+    the others return nothing.
     """
-    trainer = Trainer(settings, data, report, checkpoints.latest() if checkpoints else None)
-    saving = _Saving(trainer, checkpoints, every_s)
-    try:
-        while not trainer.finished:
-            _epoch_or_divergence(trainer, saving.when_due)
-            after_epoch(trainer.history[-1])
-            saving.when_due()
+    with together as processes:
+        state = processes.from_first(checkpoints.latest() if checkpoints else None)
+        trainer = Trainer(settings, data, report, state, processes)
+        saving = _Saving(trainer, checkpoints, every_s)
+        with saving.at_interruption():
+            while not trainer.finished:
+                _epoch_or_divergence(trainer, saving.when_due)
+                after_epoch(trainer.history[-1])
+                saving.when_due()
+    if not processes.leads:
+        return {}
+    with saving.at_interruption():
         return _test(trainer)
-    except Interrupted:
-        saving.now()
-        raise
 
 
 class _Saving:
@@ -60,6 +68,14 @@ class _Saving:
         self._checkpoints = checkpoints
         self._every_s = every_s
         self._last = time.monotonic()
+
+    @contextmanager
+    def at_interruption(self) -> Iterator[None]:
+        try:
+            yield
+        except Interrupted:
+            self.now()
+            raise
 
     def when_due(self) -> None:
         if time.monotonic() - self._last >= self._every_s:

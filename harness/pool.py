@@ -24,9 +24,9 @@ SECONDS_TO_SAVE = 10.0
 
 
 def worker_count(launcher: LauncherSettings, runs: int) -> int:
-    """Local workers for so many runs: as set, else one a GPU, else one a core."""
+    """Local workers for so many runs: as set, else one for each GPU, or core, that its processes need."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    wanted = launcher.workers or torch.cuda.device_count() or max(1, cores // launcher.threads)
+    wanted = launcher.workers or (torch.cuda.device_count() or cores // launcher.threads) // launcher.processes
     return max(1, min(wanted, runs))
 
 
@@ -69,11 +69,13 @@ class Pool:
             raise UserError(f"Worker processes end without taking a run. {_last_words(self._last)}")
         self._started += 1
         executor = submitit.LocalExecutor(folder=self._jobs[0].results / "logs")
-        gpus = torch.cuda.device_count()
+        gpus, processes = torch.cuda.device_count(), self._launcher.processes
+        visible = sorted({(slot * processes + number) % gpus for number in range(processes)}) if gpus else []
         executor.update_parameters(
             timeout_min=A_WEEK_IN_MINUTES,
-            gpus_per_node=min(gpus, 1),
-            visible_gpus=[slot % gpus] if gpus else (),
+            tasks_per_node=processes,
+            gpus_per_node=len(visible),
+            visible_gpus=visible,
         )
         with worker_environment():
             self._workers.append((executor.submit(work, self._jobs, self._launcher.threads), slot))

@@ -6,7 +6,7 @@ import json
 import logging
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -19,20 +19,23 @@ import torch
 from harness import slurm
 from harness.checkpoint import Checkpoints
 from harness.environment import code_version, environment
-from harness.errors import UserError
+from harness.errors import sentence
 from harness.interruption import interruptible
 from harness.lease import Lease, Watch
 from harness.loop import Progress, pick_device, run_training
 from harness.measurements import MEASUREMENTS
 from harness.settings import Settings
 from harness.states import checkpoints_folder, lease_path, log_path, log_tail, progress_path
-from harness.tasks import TASKS
+from harness.tasks import TASKS, Dataset
+from harness.team import ALONE, Team
 from harness.trackers import open_tracker
 from results.store import run_path, write_json, write_run
 
 SECONDS_BETWEEN_REPORTS = 0.5
 
 _log = logging.getLogger(__name__)
+
+Report = Callable[[Progress], None]
 
 _START = Progress(epoch=0, epochs=0, done=0.0, loss=float("nan"), validation_accuracy=None)
 
@@ -61,11 +64,12 @@ def files_folder(settings: Settings) -> Path:
     return cache_folder(settings) / "files" if not data else Path(data).expanduser().absolute()
 
 
-def execute(job: Job, worker: str, watch: Watch | None = None) -> bool:
+def execute(job: Job, worker: str, watch: Watch | None = None, team: Team = ALONE) -> bool:
     """Execute the run unless it has a result or another process is at it. Returns whether it was executed here.
 
     A run that fails leaves a result too, with its error: it neither stops the others nor runs again unasked. A run that
     is interrupted leaves a checkpoint, from which the next call goes on. `watch`: what was seen of holders elsewhere.
+    The others of the `team` that this process leads train the run along.
     """
     claim = Lease.acquire(lease_path(job.results, job.run_id), slurm_alive=slurm.is_live, watch=watch)
     if claim is None:
@@ -76,10 +80,11 @@ def execute(job: Job, worker: str, watch: Watch | None = None) -> bool:
         checkpoints = Checkpoints(checkpoints_folder(job.results, job.run_id), job.run_id)
         _log.info("Run %s begins, worker %s, code %s.", job.run_id, worker, code_version())
         try:
-            row = {**_identity(job), **_outcome(job, worker, checkpoints)}
+            row = {**_identity(job), **_outcome(job, worker, checkpoints, team)}
             if claim.held():
                 write_run(job.results, row)
-                if row["status"] in ("done", "failed"):  # what ran out of memory may go on where there is more
+                # What ran out of memory may go on where there is more; what lost a process did nothing wrong.
+                if row["status"] in ("done", "failed") and not team.lost:
                     checkpoints.remove()
         finally:
             progress_path(job.results, job.run_id).unlink(missing_ok=True)
@@ -114,16 +119,16 @@ def _identity(job: Job) -> dict[str, Any]:
     }
 
 
-def _outcome(job: Job, worker: str, checkpoints: Checkpoints) -> dict[str, Any]:
+def _outcome(job: Job, worker: str, checkpoints: Checkpoints, team: Team) -> dict[str, Any]:
     started = time.perf_counter()
     moment = datetime.now(UTC).isoformat(timespec="seconds")
     try:
-        measured = {"status": "done", **_measure(job, _reporter(job, worker), checkpoints)}
+        measured = {"status": "done", **_measure(job, _reporter(job, worker), checkpoints, team)}
     except Exception as error:
         _log.info("Run %s failed.", job.run_id, exc_info=error)
         measured = {
             "status": "out of memory" if _is_out_of_memory(error) else "failed",
-            "error": _sentence(error),
+            "error": sentence(error),
             "traceback": traceback.format_exc(),
             "log_tail": log_tail(log_path(job.results, job.run_id)),
         }
@@ -151,25 +156,33 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def _measure(job: Job, report: Callable[[Progress], None], checkpoints: Checkpoints) -> dict[str, Any]:
+def _measure(job: Job, report: Report, checkpoints: Checkpoints, team: Team) -> dict[str, Any]:
     settings = job.settings
     is_measurement = settings.task.name in MEASUREMENTS
-    run = _measure_neuron(settings, report) if is_measurement else _train_network(job, report, checkpoints)
+    run = _measure_neuron(settings, report) if is_measurement else _train_network(job, report, checkpoints, team)
     return {
         **run,
-        "environment": json.dumps(environment(pick_device(settings.device)), sort_keys=True),
+        "environment": json.dumps(
+            {**environment(pick_device(settings.device)), "processes": team.count}, sort_keys=True
+        ),
     }
 
 
-def _train_network(job: Job, report: Callable[[Progress], None], checkpoints: Checkpoints) -> dict[str, Any]:
+def _train_network(job: Job, report: Report, checkpoints: Checkpoints, team: Team) -> dict[str, Any]:
     settings = job.settings
-    task, _ = TASKS[settings.task.name]
-    data = task(settings.task).prepare(cache_folder(settings), files_folder(settings))
+    data = _data(settings)
+    team.call(job.run_id)
     every_s = 60 * settings.launcher.checkpoint_minutes
     tracker = open_tracker(settings.tracker, job.results, job.run_id, settings.identity())
     with closing(tracker), interruptible():
         trained = run_training(
-            settings, data, report, checkpoints=checkpoints, every_s=every_s, after_epoch=tracker.log
+            settings,
+            data,
+            report,
+            checkpoints=checkpoints,
+            every_s=every_s,
+            after_epoch=tracker.log,
+            together=team.together(),
         )
     return {
         **trained,
@@ -178,7 +191,25 @@ def _train_network(job: Job, report: Callable[[Progress], None], checkpoints: Ch
     }
 
 
-def _measure_neuron(settings: Settings, report: Callable[[Progress], None]) -> dict[str, Any]:
+def train_along(jobs: Sequence[Job], team: Team) -> None:
+    """By those of a team that do not lead it: take part in every run of `jobs` that the leader calls them to."""
+    by_id = {job.run_id: job for job in jobs}
+    while not team.broken and (run_id := team.called()):
+        settings = by_id[run_id].settings
+        try:
+            with interruptible():
+                run_training(settings, _data(settings), lambda _: None, together=team.together())
+        except Exception as error:
+            team.fail(error)
+            _log.exception("Process %d could not train run %s along.", team.rank, run_id)
+
+
+def _data(settings: Settings) -> Dataset:
+    task, _ = TASKS[settings.task.name]
+    return task(settings.task).prepare(cache_folder(settings), files_folder(settings))
+
+
+def _measure_neuron(settings: Settings, report: Report) -> dict[str, Any]:
     measure, _ = MEASUREMENTS[settings.task.name]
     return measure(
         settings.task,
@@ -189,12 +220,7 @@ def _measure_neuron(settings: Settings, report: Callable[[Progress], None]) -> d
     )
 
 
-def _sentence(error: Exception) -> str:
-    text = str(error).strip() or "no message"
-    return text if isinstance(error, UserError | ValueError) else f"{type(error).__name__}: {text}"
-
-
-def _reporter(job: Job, worker: str) -> Callable[[Progress], None]:
+def _reporter(job: Job, worker: str) -> Report:
     """Writes a run's progress to its file, twice a second at most."""
     path, last = progress_path(job.results, job.run_id), 0.0
 

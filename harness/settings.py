@@ -28,7 +28,7 @@ TRACKERS = ("none", "tensorboard", "wandb")
 TASK_SETTINGS: dict[str, type] = {name: each for name, (_, each) in (*TASKS.items(), *MEASUREMENTS.items())}
 """What `task=NAME` may name -> its settings: a task to train on, or a measurement."""
 RESOURCES = (
-    *("threads", "gpus", "memory_gb", "timeout_minutes", "runs_per_job"),
+    *("processes", "threads", "gpus", "memory_gb", "timeout_minutes", "runs_per_job"),
     *("partition", "account", "qos", "constraint"),
 )
 """Fields of the launcher that a task at a scale may have its own value of."""
@@ -96,8 +96,9 @@ class OptimSettings:
 class LauncherSettings:
     """Where runs are executed, and what each gets.
 
-    threads and gpus are a run's. `memory_gb` and `timeout_minutes`, where set, end a run that exceeds them. A run
-    writes a checkpoint every `checkpoint_minutes`.
+    A run is trained by so many `processes` together, which share every batch; threads, gpus and memory_gb are those of
+    each. `memory_gb` and `timeout_minutes`, where set, end a run that exceeds them. A run writes a checkpoint every
+    `checkpoint_minutes`.
     workers: local processes that take the runs. All below is for SLURM: see sweeps/launcher/slurm.yaml.
 
     `resources` maps a SCALE or a TASK_SCALE, which goes before it, to the fields in `RESOURCES` that its runs get
@@ -105,6 +106,7 @@ class LauncherSettings:
     """
 
     kind: str = "auto"
+    processes: int = 1
     threads: int = 1
     gpus: int = 0
     memory_gb: int | None = None
@@ -125,7 +127,7 @@ class LauncherSettings:
     def __post_init__(self) -> None:
         """Raise ValueError for an unknown launcher, a count out of range or resources that do not exist."""
         _one_of("launcher", self.kind, LAUNCHERS)
-        for label in ("threads", "max_parallel", "runs_per_job", "grace_seconds"):
+        for label in ("processes", "threads", "max_parallel", "runs_per_job", "grace_seconds"):
             _at_least(f"launcher.{label}", getattr(self, label), 1)
         for label in ("gpus", "requeues", "checkpoint_minutes"):
             _at_least(f"launcher.{label}", getattr(self, label), 0)
@@ -134,6 +136,7 @@ class LauncherSettings:
                 _at_least(f"launcher.{label}", getattr(self, label), least)
             elif self.kind == "slurm" and label != "workers":
                 raise ValueError(f"SLURM jobs need launcher.{label}; set it to a number of at least {least}.")
+        self._check_processes()
         for name, needs in self.resources.items():
             if name not in RESOURCE_SETS:
                 raise ValueError(
@@ -142,6 +145,20 @@ class LauncherSettings:
                 )
             for label in needs:
                 _one_of(f"launcher.resources.{name}:", label, RESOURCES)
+
+    def _check_processes(self) -> None:
+        if self.processes == 1:
+            return
+        if self.kind == "debug":
+            raise ValueError(
+                f"launcher=debug runs in this process, so launcher.processes={self.processes} cannot be; start "
+                f"torchrun --nproc-per-node={self.processes} -m harness.train instead, or use launcher=local."
+            )
+        if self.runs_per_job > 1:
+            raise ValueError(
+                f"launcher.runs_per_job={self.runs_per_job} bundles short runs, launcher.processes={self.processes} "
+                "divides long ones: set one of them to 1."
+            )
 
 
 @dataclass
@@ -183,6 +200,11 @@ class Settings:
         _one_of("tracker", self.tracker, TRACKERS)
         if self.show is not None:
             _one_of("show", self.show, ("config",))
+        if self.launcher.processes > self.optim.batch_size:
+            raise ValueError(
+                f"launcher.processes={self.launcher.processes} cannot share a batch of {self.optim.batch_size}: lower "
+                "it to at most optim.batch_size."
+            )
 
     def identity(self) -> dict[str, Any]:
         """All that decides the outcome, as plain containers; of the scale only its name."""

@@ -2,6 +2,7 @@
 
 python -m harness.train task=listops neuron.leak=0.9 seed=1
 python -m harness.train task=speed neuron.solver=pmbc        a measurement, which trains nothing
+torchrun --nproc-per-node=2 -m harness.train ...             two processes, which share every batch
 
 The result is stored like any other; a run with the same id is not run again unless retry=true.
 """
@@ -17,8 +18,9 @@ from harness.display import Display
 from harness.errors import UserError
 from harness.interruption import Interrupted
 from harness.launch import launch
-from harness.run import Job
+from harness.run import Job, train_along
 from harness.states import look
+from harness.team import assemble
 from results.store import ResultError, discard_failure, prepare_folder, run_path
 
 
@@ -35,11 +37,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = Composer().settings({**command.overrides, "launcher": "debug"})
         results = prepare_folder(Path(settings.paths.results))
         job = Job(settings.run_id(), settings, results, machine_shared=False)
+        team = assemble()
+        if not team.leads:
+            train_along([job], team)
+            return int(team.broken)
         if settings.retry:
             discard_failure(results, job.run_id)
         label = f"{settings.task.name} · {settings.neuron.name} · seed {settings.seed}"
         with Display({job.run_id: label}, workers=1) as display:
-            launch([job], "train", display)
+            launch([job], "train", display, team)
+        team.dismiss()
         print(run_path(results, job.run_id))
         return 0 if look(results, job.run_id).status == "done" else 1
     except (UserError, ResultError) as error:

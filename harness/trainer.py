@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from harness.checkpoint import State
+from harness.distributed import ALONE, Processes
 from harness.errors import UserError
 from harness.evaluation import evaluate
-from harness.interruption import raise_if_interrupted
 from harness.metrics import Stopwatch, Stretch, memory_mib
 from harness.settings import Settings
 from harness.streams import epoch_order, seed_torch
@@ -74,15 +74,22 @@ class Trainer:
 
     With a `state` of the same settings and data it goes on where that was taken. What a step draws follows from the
     seed, the epoch and the step alone, so that on one kind of CPU, with the same versions and threads, the outcome is
-    that of a training without a break, bit for bit.
+    that of a training without a break, bit for bit. Of several `processes` each has a trainer, and all take every step
+    together; the first one's state is all of theirs.
     """
 
     def __init__(
-        self, settings: Settings, data: Dataset, report: Callable[[Progress], None], state: State | None = None
+        self,
+        settings: Settings,
+        data: Dataset,
+        report: Callable[[Progress], None],
+        state: State | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         self.settings = settings
         self.data = data
         self.report = report
+        self.processes = processes
         self.device = pick_device(settings.device)
         seed_torch(settings.seed, "initialisation")
         self.network = build_network(
@@ -100,6 +107,7 @@ class Trainer:
             self._begin()
         else:
             self._resume(state)
+        processes.take_weights_of_first(self.network)
         self._set_learning_rates()
 
     def _begin(self) -> None:
@@ -146,18 +154,17 @@ class Trainer:
         counts_answers = self.data.kind != "language"  # the likeliest of many words costs as much again as the loss
         self.network.train()
         for batch in self._batches(position.epoch, position.step):
-            seed_torch(seed, "noise", position.epoch, position.step)
-            scored = self._step(batch, predict=counts_answers)
+            seed_torch(seed, "noise", position.epoch, position.step, *self.processes.stream)
+            loss, accuracy = self._step(batch, counts_answers)
             position.step += 1
-            position.seen += scored.count
-            position.loss_sum += float(scored.loss.detach()) * scored.count
-            if counts_answers:
-                position.correct += int((scored.predictions.cpu() == batch.labels).sum())
+            position.seen += batch.targets
+            position.loss_sum += loss * batch.targets
+            position.correct += round(accuracy * batch.targets)
             position.seconds = time.perf_counter() - started
             self._set_learning_rates()
             self._report()
             after_step()
-            raise_if_interrupted()
+            self.processes.stop_together()
         self._validate(counts_answers, started)
 
     def _batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
@@ -169,16 +176,20 @@ class Trainer:
             order = epoch_order(self.settings.seed, epoch, len(train))
         return batches(train, optim.batch_size, order, optim.length_pool, start=start)
 
-    def _step(self, batch: Batch, *, predict: bool) -> Scored:
-        """One update; loss and answers of the batch before it."""
-        here = batch.to(self.device)
-        self.watch.start()
-        scored, penalty = self._forward(here, predict)
-        self.optimiser.zero_grad(set_to_none=True)
-        (scored.loss + penalty).backward()
+    def _step(self, batch: Batch, counts_answers: bool) -> tuple[float, float]:
+        """One update; mean loss and share of right answers (0 if not counted) of the whole batch before it."""
+        with self.processes.sharing(batch) as (part, weight):
+            here = part.to(self.device)
+            self.watch.start()
+            scored, penalty = self._forward(here, counts_answers)
+            self.optimiser.zero_grad(set_to_none=True)
+            (weight * scored.loss + penalty / self.processes.count).backward()
+        self.processes.add_up_gradients(self.network)
         self.optimiser.step()
         self.watch.stop(len(batch.examples), int(batch.lengths.sum()))
-        return scored
+        right = (scored.predictions.cpu() == part.labels).double().mean() if counts_answers else 0.0
+        loss, accuracy = self.processes.sum(weight * float(scored.loss.detach()), weight * float(right))
+        return loss, accuracy
 
     def _forward(self, here: Batch, predict: bool) -> tuple[Scored, Tensor | float]:
         """Loss and answers, and the weighted penalty on firing rates, 0 where none is asked for."""
@@ -207,7 +218,10 @@ class Trainer:
         """End the epoch."""
         position, optim = self.position, self.settings.optim
         noise = (self.settings.seed, position.epoch)
-        validation = evaluate(self.network, self.data.validation, optim.batch_size, self.device, noise=noise)
+        self.processes.take_weights_of_first(self.network)  # on a GPU, sums may round differently in each process
+        validation = evaluate(
+            self.network, self.data.validation, optim.batch_size, self.device, noise=noise, processes=self.processes
+        )
         row = {
             "epoch": position.epoch,
             "train_loss": position.loss_sum / position.seen,

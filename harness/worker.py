@@ -17,7 +17,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -27,8 +27,9 @@ import torch
 from harness import lease, slurm
 from harness.interruption import SIGNALS, Interrupted
 from harness.lease import PATIENCE_S, POLLS, Watch
-from harness.run import Job, execute, record_failure
+from harness.run import Job, execute, record_failure, train_along
 from harness.states import lease_path, log_path
+from harness.team import assemble
 
 SECONDS_TO_BE_ENDED = 120.0
 """More than the usual KillWait, SLURM's time between SIGTERM and SIGKILL when a job is cancelled."""
@@ -46,16 +47,24 @@ def work(jobs: Sequence[Job], threads: int) -> None:
     for number in SIGNALS:
         signal.signal(number, _stop)
     watch = Watch()
+    team = assemble(submitit.JobEnvironment())
+    if not team.leads:
+        with suppress(Interrupted):
+            train_along(jobs, team)
+        return
     for job in _offered(jobs):
         try:
             _limit_memory(job.settings.launcher.memory_gb)
             with own_log(log_path(job.results, job.run_id)):
-                execute(job, name, watch)
+                execute(job, name, watch, team)
         except Interrupted as interrupted:
             for number in SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
             _leave(job, interrupted.signal, time.monotonic() - started)
             return
+        if team.broken:
+            return
+    team.dismiss()
 
 
 def _offered(jobs: Sequence[Job]) -> Iterator[Job]:

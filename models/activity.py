@@ -9,14 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from models.block import Block, Observer
+from models.distributed import sum_over_parts
 
 SILENT_BELOW = 0.001
 SATURATED_ABOVE = 0.9
 
 
 def firing_rate(spikes: Tensor, mask: Tensor | None) -> Tensor:
-    """Mean over channels and real tokens, [], of spikes [B, H, L]; mask [B, 1, L] or None. Differentiable."""
-    return spikes.mean() if mask is None else (spikes * mask).sum() / (mask.sum() * spikes.shape[1])
+    """Mean over channels and real tokens, [], of spikes [B, H, L]; mask [B, 1, L] or None. Differentiable.
+
+    Of the whole batch, where processes share it.
+    """
+    kept = spikes.new_ones(spikes.shape[0], 1, spikes.shape[2]) if mask is None else mask.to(spikes.dtype)
+    return sum_over_parts((spikes * kept).sum()) / (sum_over_parts(kept.sum()) * spikes.shape[1])
 
 
 class LayerActivity:

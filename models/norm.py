@@ -5,18 +5,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from models.distributed import batch_is_shared, sum_over_parts
+
 
 class MaskedBatchNorm(nn.BatchNorm1d):
-    """Batch norm whose statistics, running ones included, never see padding."""
+    """Batch norm whose statistics, running ones included, never see padding, and see all parts of a shared batch."""
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """[B, H, L] -> [B, H, L]."""
-        if mask is None or not self.training:
+        if not self.training or (mask is None and not batch_is_shared()):
             return super().forward(x)
-        count = mask.sum().to(x.dtype)
-        mean = (x * mask).sum((0, 2)) / count
+        if mask is None:
+            mask = x.new_ones(x.shape[0], 1, x.shape[2])
+        count = sum_over_parts(mask.sum().to(x.dtype))
+        mean = sum_over_parts((x * mask).sum((0, 2))) / count
         centred = x - mean[:, None]
-        variance = (centred.square() * mask).sum((0, 2)) / count
+        variance = sum_over_parts((centred.square() * mask).sum((0, 2))) / count
         self._update_running(mean.detach(), (variance * count / (count - 1).clamp(min=1)).detach())
         scale = self.weight * torch.rsqrt(variance + self.eps)
         return centred * scale[:, None] + self.bias[:, None]

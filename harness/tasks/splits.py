@@ -100,6 +100,22 @@ class Batch:
         """The same batch on `device`."""
         return Batch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
 
+    @property
+    def targets(self) -> int:
+        """How many answers are asked for."""
+        return int((self.labels != IGNORED).sum())
+
+    def part(self, number: int, parts: int) -> Batch:
+        """Every `parts`-th example from `number` on, padded as before."""
+        sequences = len(self.inputs) // max(len(self.examples), 1)  # 2 for pairs
+
+        def taken(rows: torch.Tensor) -> torch.Tensor:
+            grouped: torch.Tensor = rows.unflatten(0, (sequences, -1))
+            return grouped[:, number::parts].flatten(0, 1)
+
+        chosen = slice(number, None, parts)
+        return Batch(taken(self.inputs), taken(self.lengths), self.labels[chosen], self.examples[chosen])
+
 
 def collate(split: Split, examples: npt.NDArray[np.int64]) -> Batch:
     """The batch of these `examples`, padded to the longest of them."""
@@ -127,16 +143,23 @@ def _padded(rows: list[Integers], padding: int) -> torch.Tensor:
 
 
 def batches(
-    split: Split, batch_size: int, order: npt.NDArray[np.int64] | None = None, pool: int = 1, *, start: int = 0
+    split: Split,
+    batch_size: int,
+    order: npt.NDArray[np.int64] | None = None,
+    pool: int = 1,
+    *,
+    start: int = 0,
+    every: int = 1,
 ) -> Iterator[Batch]:
-    """Every example once (the last batch may be smaller), in `order` or as stored; without the first `start` batches.
+    """Every example once (the last batch may be smaller), in `order` or as stored; of the batches, those from
+    number `start` on, or every `every`-th of them.
 
     With `pool > 1` each stretch of `pool` batches is sorted by length before it is cut, so that a batch needs little
     padding; which examples a stretch holds still follows from `order` alone, and the batches of a stretch are taken
     in an order drawn from it.
     """
     order = np.arange(len(split)) if order is None else order
-    for examples in islice(_cut(split, batch_size, order, pool), start, None):
+    for examples in islice(_cut(split, batch_size, order, pool), start, None, every):
         yield collate(split, examples)
 
 

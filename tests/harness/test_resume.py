@@ -56,7 +56,7 @@ def texts(generator: np.random.Generator, size: int) -> Sequences:
     return Sequences(Flat(np.concatenate(rows), np.cumsum([0, *map(len, rows)])))
 
 
-def dataset(kind: Kind) -> Dataset:
+def dataset(kind: Kind, examples: int = 20) -> Dataset:
     def split(generator: np.random.Generator, size: int) -> Split:
         if kind == "language":
             return Split((texts(generator, size),), np.zeros(size, int), predicts_next=True)
@@ -64,7 +64,7 @@ def dataset(kind: Kind) -> Dataset:
         return Split(sides, generator.integers(0, 2, size))
 
     generator = np.random.default_rng(0)
-    train, validation, test = (split(generator, size) for size in (20, 10, 10))
+    train, validation, test = (split(generator, size) for size in (examples, 10, 10))
     facts = Facts(6 if kind == "language" else 2, ["<pad>", *"abcde"])
     return Dataset(train, validation, test, kind, facts, Baselines(0.5, 0.5))
 
