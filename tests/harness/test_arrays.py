@@ -67,7 +67,8 @@ def test_runs_that_need_the_same_are_one_array_split_where_it_grows_too_long(
 def test_runs_that_need_more_are_an_array_of_their_own(batch_files: Path, job: Callable[..., Job]) -> None:
     submit([job(task="pathx", scale="paper"), job(task="listops"), job(task="pathx", scale="paper", seed=1)], "mini")
     large, small = (options(path) for path in sorted(batch_files.iterdir()))
-    assert (large["array"], large["gpus-per-node"], large["mem"], large["time"]) == ("0-1%2", "1", "64GB", "2880")
+    assert (large["array"], large["gpus-per-node"], large["mem"], large["time"]) == ("0-1%2", "4", "128GB", "2880")
+    assert (large["ntasks-per-node"], large["cpus-per-task"]) == ("4", "4"), "four processes, each with its own"
     assert ("gpus-per-node" in small, small["mem"], small["time"], small["cpus-per-task"]) == (False, "8GB", "120", "1")
 
 
@@ -94,7 +95,7 @@ def test_further_options_go_to_sbatch_as_they_are(batch_files: Path, composer: C
     ("resources", "sentence"),
     [
         ({"chess_gpu": {"gpus": 1}}, "launcher.resources.chess_gpu does not exist; name a SCALE or a TASK_SCALE"),
-        ({"gpu": {"coffee": 1}}, "launcher.resources.gpu: 'coffee' does not exist; choose one of threads, gpus"),
+        ({"gpu": {"coffee": 1}}, "launcher.resources.gpu: 'coffee' does not exist; choose one of processes, threads"),
     ],
 )
 def test_resources_that_do_not_exist_are_refused_with_those_that_do(
@@ -102,6 +103,21 @@ def test_resources_that_do_not_exist_are_refused_with_those_that_do(
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(sentence)):
         LauncherSettings(resources=resources)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ({"launcher": "debug"}, "launcher=debug runs in this process, so launcher.processes=2 cannot be"),
+        ({"launcher": "slurm"}, "launcher.runs_per_job=4 bundles short runs, launcher.processes=2 divides long ones"),
+        ({"launcher": "local", "optim.batch_size": 1}, "launcher.processes=2 cannot share a batch of 1"),
+    ],
+)
+def test_processes_that_cannot_share_a_run_are_refused(
+    composer: Composer, words: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(UserError, match=re.escape(sentence)):
+        composer.settings({**words, "launcher.processes": 2})
 
 
 def test_a_command_line_goes_before_what_a_task_needs(composer: Composer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -56,10 +57,10 @@ def limited(new_site: Callable[..., Site]) -> tuple[Site, str]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def undisturbed(limited: tuple[Site, str], new_site: Callable[..., Site]) -> tuple[Site, str]:
-    """A run to which nothing happens."""
-    site = new_site()
-    return site, site.submit()
+def undisturbed(limited: tuple[Site, str], new_site: Callable[..., Site]) -> dict[int, tuple[Site, str]]:
+    """Runs to which nothing happens, by the number of processes that share them."""
+    sites = {processes: new_site() for processes in (1, 2)}
+    return {processes: (site, site.submit(f"launcher.processes={processes}")) for processes, site in sites.items()}
 
 
 @pytest.mark.fault(
@@ -68,18 +69,25 @@ def undisturbed(limited: tuple[Site, str], new_site: Callable[..., Site]) -> tup
     "of an undisturbed run.",
 )
 def test_a_preempted_run_resumes_and_has_the_result_of_an_undisturbed_one(
-    site: Site, undisturbed: tuple[Site, str]
+    new_site: Callable[..., Site], undisturbed: dict[int, tuple[Site, str]]
 ) -> None:
-    run = site.submit()
-    site.begun(run)
+    """Whether one process trains it or two, each a task of the job."""
+    sites = {processes: new_site() for processes in undisturbed}
+    runs = {processes: site.submit(f"launcher.processes={processes}") for processes, site in sites.items()}
+    for processes, site in sites.items():
+        site.begun(runs[processes])
     cpus = slurm_command("sinfo", "-h", "-o", "%c").split()[0]
     urgent = slurm_command("sbatch", "--parsable", "-p", "urgent", "-c", cpus, "-o", "/dev/null", "--wrap", "sleep 3")
-    site.wait(run, lambda state: state.status == "preempted")
+    for processes, site in sites.items():
+        site.wait(runs[processes], lambda state: state.status == "preempted")
     assert wait_until(lambda: slurm.job_states([urgent.strip()]), "the urgent job")
-    assert site.begun(run, 0.0) > 0.03, "it began anew"
-    row = site.done(run)
-    assert site.log(run).count("begins") == 2
-    assert numbers(row) == numbers(undisturbed[0].done(undisturbed[1]))
+    for processes, site in sites.items():
+        assert site.begun(runs[processes], 0.0) > 0.03, "it began anew"
+        row = site.done(runs[processes])
+        assert json.loads(row["environment"])["processes"] == processes
+        assert site.log(runs[processes]).count("begins") == 2
+        other, run = undisturbed[processes]
+        assert numbers(row) == numbers(other.done(run))
 
 
 @pytest.mark.fault(
