@@ -17,6 +17,7 @@ import torch
 from harness.streams import STREAMS
 
 KEEP_MEMORY = {
+    "MALLOC_MMAP_MAX_": "0",
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
     "MALLOC_TRIM_THRESHOLD_": str(4 * 2**30),
     "MALLOC_TOP_PAD_": str(64 * 2**20),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Protocol
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import glu
 
@@ -68,8 +69,14 @@ class Block(nn.Module):
         spikes = self.neuron(membrane_input)
         if self.observer is not None:
             self.observer.add(membrane_input.detach(), spikes, mask, self.neuron.undetermined)
-        x = x + glu(self.mixing(self.dropout(spikes)), dim=1)
+        x = x + glu(self._mixed(self.dropout(spikes)), dim=1)
         return x if self.prenorm else self.norm(x, mask)
+
+    def _mixed(self, spikes: Tensor) -> Tensor:
+        """`mixing` as a batched product, which is faster than as a convolution."""
+        weight, bias, batch = self.mixing.weight[..., 0], self.mixing.bias, len(spikes)
+        assert bias is not None
+        return torch.baddbmm(bias[:, None].expand(batch, -1, 1), weight.expand(batch, -1, -1), spikes)
 
     def step(self, x: Tensor, state: tuple[Any, Any] | None) -> tuple[Tensor, tuple[Any, Any]]:
         """One time step of `forward` in evaluation mode: x [B, H] -> [B, H]; state of SSM and neuron, None at first."""

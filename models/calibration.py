@@ -57,7 +57,7 @@ def _buffers_kept(network: nn.Module) -> Iterator[None]:
             buffer.copy_(value)
 
 
-def _calibrate(neuron: Neuron, inputs: tuple[Tensor], *, mask: Tensor, target: float, layer: int) -> None:
+def _calibrate(neuron: Neuron, inputs: tuple[Tensor], *, mask: Tensor | None, target: float, layer: int) -> None:
     """Bisect on the factor's logarithm, from 0 on: the rate falls as the threshold rises."""
     if neuron.threshold is None:
         return
@@ -88,7 +88,7 @@ def _set_threshold(neuron: Neuron, start: dict[str, Any], log_factor: float) -> 
     neuron.threshold.scale(math.exp(log_factor))
 
 
-def _firing_rate(neuron: Neuron, x: Tensor, mask: Tensor) -> float:
+def _firing_rate(neuron: Neuron, x: Tensor, mask: Tensor | None) -> float:
     """Of a trial: every trial draws the noise that the pass itself will draw. `forward` leaves the hooks out."""
     with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
         return float(rate_of(neuron.forward(x), mask))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice, pairwise
 from typing import NamedTuple
@@ -97,8 +97,8 @@ class Batch:
     examples: torch.Tensor
 
     def to(self, device: torch.device) -> Batch:
-        """The same batch on `device`."""
-        return Batch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+        """The same batch on `device`, but for the lengths and the numbers of the examples, which it need not know."""
+        return replace(self, inputs=self.inputs.to(device), labels=self.labels.to(device))
 
     @property
     def targets(self) -> int:

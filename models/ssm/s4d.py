@@ -11,6 +11,9 @@ import math
 import torch
 from torch import Tensor, nn
 
+from models.ssm.convolution import convolution
+from models.ssm.kernel import s4d_kernel
+
 INITIALISATIONS = ("lin", "inv")
 
 
@@ -31,22 +34,6 @@ def check_sizes(state_size: int, dt_min: float, dt_max: float) -> None:
         raise ValueError(f"state_size must be an even number of at least 2, but it is {state_size}.")
     if not 0 < dt_min <= dt_max:
         raise ValueError(f"dt_min and dt_max must obey 0 < dt_min <= dt_max, but they are {dt_min} and {dt_max}.")
-
-
-def causal_convolution(x: Tensor, kernel: Tensor, reverse_kernel: Tensor | None = None) -> Tensor:
-    """y_t = sum_j kernel_j x_{t-j} + sum_j reverse_kernel_j x_{t+1+j}, by FFT with zero padding.
-
-    x [..., H, L] and kernels [..., H, L] broadcast. The reverse kernel starts at lag -1 (as in the S4 code base): lag 0
-    belongs to the causal kernel alone, so that no step is counted twice.
-    """
-    length = x.shape[-1]
-    size = 2 * length
-    response = torch.fft.rfft(kernel, n=size)
-    if reverse_kernel is not None:
-        placed = torch.nn.functional.pad(reverse_kernel.flip(-1), (length, 0))  # lag -1 wraps to the last place
-        response = response + torch.fft.rfft(placed, n=size)
-    y: Tensor = torch.fft.irfft(torch.fft.rfft(x, n=size) * response, n=size)
-    return y[..., :length]
 
 
 class S4D(nn.Module):
@@ -96,18 +83,13 @@ class S4D(nn.Module):
         return dt_a, torch.view_as_complex(self.b) * torch.expm1(dt_a) / a
 
     def kernels(self, length: int) -> Tensor:
-        """The convolution kernels, [directions, H, L]."""
+        """The convolution kernels, [directions, H, L], without the skip."""
         dt_a, discrete_b = self._discretised()
-        steps = torch.arange(length, device=dt_a.device)
-        vandermonde = torch.exp(dt_a[..., None] * steps)  # [H, N/2, L]
-        weights = torch.view_as_complex(self.c) * discrete_b
-        return 2 * torch.einsum("dhn,hnl->dhl", weights, vandermonde).real
+        return s4d_kernel(dt_a, torch.view_as_complex(self.c) * discrete_b, length)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, H, L] -> [B, H, L]. Steps beyond an example's length must be zero in x; they come out as garbage."""
-        kernels = self.kernels(x.shape[-1])
-        y = causal_convolution(x, kernels[0], kernels[1] if self.bidirectional else None)
-        return y + self.d[:, None] * x
+        return convolution(x, self.d, *self.kernels(x.shape[-1]))
 
     def by_direction(self, x: Tensor) -> Tensor:
         """[B, H, L] -> [B, 2H, L]: the two parts whose sum is `forward`, the causal one first; the skip is in that one.
@@ -115,9 +97,7 @@ class S4D(nn.Module):
         Only for a bidirectional layer.
         """
         causal, ahead = self.kernels(x.shape[-1])
-        none = torch.zeros_like(causal)
-        past, future = causal_convolution(x[:, None], torch.stack((causal, none)), torch.stack((none, ahead))).unbind(1)
-        return torch.cat((past + self.d[:, None] * x, future), 1)
+        return torch.cat((convolution(x, self.d, causal), convolution(x, 0.0, torch.zeros_like(ahead), ahead)), 1)
 
     def step(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
         """One time step of `forward` by recurrence: x [B, H] -> [B, H]; state [B, H, N/2], None at the start.

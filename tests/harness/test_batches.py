@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain, pairwise
 
 import numpy as np
@@ -50,9 +51,23 @@ def test_a_batch_holds_the_tokens_padded_with_0_on_the_right() -> None:
     assert {t.dtype for t in (batch.inputs, batch.lengths, batch.labels, batch.examples)} == {torch.int64}
 
 
-def test_a_batch_moves_to_a_device_as_a_whole() -> None:
+def test_inputs_and_labels_move_to_a_device_and_lengths_stay_where_asking_them_stops_nothing() -> None:
     batch = collate(split_of([2, 3]), np.array([0, 1])).to(torch.device("meta"))
-    assert {t.device.type for t in (batch.inputs, batch.lengths, batch.labels, batch.examples)} == {"meta"}
+    assert {t.device.type for t in (batch.inputs, batch.labels)} == {"meta"}
+    assert batch.lengths.tolist() == [2, 3]
+
+
+@pytest.mark.parametrize("kind", ["classification", "pairs"])
+def test_the_parts_of_a_batch_hold_each_example_once(kind: str) -> None:
+    split = split_of([2, 3, 4, 5, 6])
+    whole = collate(split if kind == "classification" else replace(split, sequences=split.sequences * 2), np.arange(5))
+    parts = [whole.part(number, 2) for number in range(2)]
+    assert [part.examples.tolist() for part in parts] == [[0, 2, 4], [1, 3]]
+    assert sum(part.targets for part in parts) == whole.targets == 5
+    for part in parts:
+        for sequence, example in zip(part.inputs.split(len(part.examples)), [part.examples] * 2, strict=False):
+            assert torch.equal(sequence, whole.inputs[example])
+        assert torch.equal(part.lengths[: len(part.examples)], part.examples + 2)
 
 
 @given(**sizes)

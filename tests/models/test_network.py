@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models.activity import collect_firing_rates, record_activity
-from models.network import Classifier, Inputs, ModelSettings, parameter_groups
+from models.network import Classifier, Inputs, ModelSettings, parameter_groups, real_tokens
 from models.neurons import RefractoryLIFSettings
 from models.neurons.gelu import GELUSettings
 from models.norm import MaskedBatchNorm
@@ -92,6 +92,33 @@ def test_masked_batch_norm_is_batch_norm_of_the_real_tokens_alone() -> None:
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(ours.running_mean, theirs.running_mean)
     torch.testing.assert_close(ours.running_var, theirs.running_var)
+
+
+@pytest.mark.parametrize("norm", ["batch", "layer"])
+def test_a_batch_without_padding_is_computed_without_a_mask_and_comes_out_the_same(
+    norm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full, nets = torch.tensor([25, 25]), [network(replace(MODEL, norm=norm)) for _ in range(2)]
+    assert real_tokens(tokens(2, 25), full) is None
+    scores = [nets[0](tokens(2, 25), full)]
+    everywhere = torch.ones(2, 1, 25, dtype=torch.bool)
+    monkeypatch.setattr("models.backbone.real_tokens", lambda *_: everywhere)
+    scores.append(nets[1](tokens(2, 25), full))
+    torch.testing.assert_close(*scores)
+    for one, other in zip(nets[0].buffers(), nets[1].buffers(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.slow
+def test_a_compiled_network_is_one_graph_and_computes_the_same() -> None:
+    net, compiled = (network() for _ in range(2))
+    score = torch.compile(compiled.score, fullgraph=True, backend="aot_eager")
+    inputs, lengths, labels = tokens(3, 40), torch.tensor([40, 13, 7]), torch.tensor([0, 1, 2])
+    for scored in (net.score(inputs, lengths, labels), score(inputs, lengths, labels)):
+        scored.loss.backward()
+    for one, other in zip(net.parameters(), compiled.parameters(), strict=True):
+        assert one.requires_grad == (one.grad is not None)
+        torch.testing.assert_close(one.grad, other.grad)
 
 
 @pytest.mark.parametrize("norm", ["batch", "layer"])

@@ -6,9 +6,13 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from models.ssm import S4D
-from models.ssm.s4d import causal_convolution, initial_frequencies
+from models.ssm.convolution import convolution
+from models.ssm.kernel import s4d_kernel
+from models.ssm.s4d import initial_frequencies
 
 
 def recurrence(layer: S4D, x: torch.Tensor, direction: int) -> torch.Tensor:
@@ -49,7 +53,7 @@ def test_an_impulse_shows_which_lag_belongs_to_which_kernel() -> None:
     x = torch.zeros(1, 1, 7)
     x[..., 3] = 1
     forward, reverse = torch.tensor([[1.0, 2, 3, 4, 5, 6, 7]]), torch.tensor([[10.0, 20, 30, 40, 50, 60, 70]])
-    y = causal_convolution(x, forward, reverse)
+    y = convolution(x, 0.0, forward, reverse)
     torch.testing.assert_close(y, torch.tensor([[[30.0, 20, 10, 1, 2, 3, 4]]]), rtol=0, atol=1e-4)
 
 
@@ -57,9 +61,71 @@ def test_nothing_wraps_around() -> None:
     x = torch.zeros(1, 1, 5)
     x[..., 0] = x[..., 4] = 1
     ones = torch.ones(1, 5)
-    torch.testing.assert_close(
-        causal_convolution(x, ones, ones), torch.tensor([[[2.0, 2, 2, 2, 2]]]), rtol=0, atol=1e-5
-    )
+    torch.testing.assert_close(convolution(x, 0.0, ones, ones), torch.tensor([[[2.0, 2, 2, 2, 2]]]), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_convolutions_gradients_are_those_of_its_sums(reverse: bool) -> None:
+    torch.manual_seed(0)
+    x, skip = torch.randn(2, 3, 6, dtype=torch.float64), torch.randn(3, dtype=torch.float64)
+    kernels = [torch.randn(3, 6, dtype=torch.float64) for _ in range(1 + reverse)]
+    inputs = [tensor.requires_grad_() for tensor in (x, skip, *kernels)]
+    assert torch.autograd.gradcheck(convolution, inputs)
+    steps = torch.arange(6)
+    lags = steps[:, None] - steps
+    matrix = torch.where(lags >= 0, kernels[0][:, lags.clamp(min=0)], 0.0)
+    if reverse:
+        matrix = matrix + torch.where(lags < 0, kernels[1][:, (-lags - 1).clamp(min=0)], 0.0)
+    torch.testing.assert_close(convolution(*inputs), torch.einsum("hts,bhs->bht", matrix, x) + skip[:, None] * x)
+
+
+def formula(dt_a: torch.Tensor, weights: torch.Tensor, length: int) -> torch.Tensor:
+    """The kernel with all powers held."""
+    return 2 * torch.einsum("dhn,hnl->dhl", weights, torch.exp(dt_a[..., None] * torch.arange(length))).real
+
+
+def of_random_states(directions: int, states: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    """A times the step size, and weights, complex128."""
+    torch.manual_seed(directions)
+    size, frequency = torch.rand(2, states, dtype=torch.float64), 3 * torch.randn(2, states, dtype=torch.float64)
+    weights = torch.randn(directions, 2, states, dtype=torch.complex128)
+    return torch.complex(-size / 100, frequency).requires_grad_(), weights.requires_grad_()
+
+
+@given(length=st.integers(1, 700), directions=st.integers(1, 2))
+def test_the_kernel_and_its_gradients_are_those_of_the_formula(length: int, directions: int) -> None:
+    dt_a, weights = of_random_states(directions)
+    grad = torch.randn(directions, 2, length, dtype=torch.float64)
+    expected, found = formula(dt_a, weights, length), s4d_kernel(dt_a, weights, length)
+    torch.testing.assert_close(found, expected)
+    for one, other in zip(
+        torch.autograd.grad(found, (dt_a, weights), grad),
+        torch.autograd.grad(expected, (dt_a, weights), grad),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_fast_state_keeps_its_phase_over_a_long_sequence_in_single_precision() -> None:
+    """Where the formula's own powers lose it."""
+    length = 16_384
+    dt_a, weights = torch.tensor([[-1e-4 + 9.9j]]), torch.ones(1, 1, 1, dtype=torch.complex64)
+    exact = formula(dt_a.to(torch.complex128), weights.to(torch.complex128), length)
+    assert (s4d_kernel(dt_a, weights, length) - exact).abs().max() < 5e-6
+    assert (formula(dt_a, weights, length) - exact).abs().max() > 1e-3
+
+
+def test_the_kernel_holds_nothing_like_all_powers() -> None:
+    dt_a, weights = torch.complex(-torch.rand(8, 16), torch.randn(8, 16)).requires_grad_(), torch.randn(2, 8, 16) + 0j
+    saved: list[int] = []
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        saved.append(tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        s4d_kernel(dt_a, weights, 16_384)
+    assert sum(saved) < 8 * 16 * 16_384 / 10
 
 
 def test_initial_values_are_the_published_ones() -> None:

@@ -1,0 +1,63 @@
+"""The network as one would first write it: all powers of S4D's kernel held, torch's own backward of the convolution,
+and SpikingJelly's LIF."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.cases import spikingjelly_node, spikingjelly_spikes
+from models.block import Block
+from models.network import Network
+from models.ssm import S4D
+
+
+class PlainS4D(S4D):
+    """`S4D` by its formulas, for a bidirectional layer."""
+
+    def kernels(self, length: int) -> Tensor:
+        """The convolution kernels, [2, H, L], without the skip."""
+        dt_a, discrete_b = self._discretised()
+        vandermonde = torch.exp(dt_a[..., None] * torch.arange(length, device=dt_a.device))
+        return 2 * torch.einsum("dhn,hnl->dhl", torch.view_as_complex(self.c) * discrete_b, vandermonde).real
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, H, L] -> [B, H, L]."""
+        length = x.shape[-1]
+        causal, ahead = self.kernels(length)
+        response = torch.fft.rfft(causal, n=2 * length)
+        response = response + torch.fft.rfft(nn.functional.pad(ahead.flip(-1), (length, 0)))
+        y: Tensor = torch.fft.irfft(torch.fft.rfft(x, n=2 * length) * response, n=2 * length)
+        return y[..., :length] + self.d[:, None] * x
+
+
+class PlainLIF(nn.Module):
+    """SpikingJelly's soft-reset LIF, [B, H, L] -> [B, H, L]; it trains no parameter."""
+
+    undetermined = None  # as blocks ask of their neurons
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.node = spikingjelly_node()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Spikes of x."""
+        return spikingjelly_spikes(x.movedim(-1, 0).contiguous(), self.node).movedim(0, -1)
+
+
+class PlainBlock(Block):
+    """`Block` with the mixing as the convolution that it is."""
+
+    def _mixed(self, spikes: Tensor) -> Tensor:
+        mixed: Tensor = self.mixing(spikes)
+        return mixed
+
+
+def made_plain(network: Network, *, spiking: bool) -> Network:
+    """`network`, its blocks replaced by plain ones with the same weights; spiking: its neurons, too."""
+    for block in network.blocks:
+        block.__class__ = PlainBlock
+        block.ssm.__class__ = PlainS4D
+        if spiking:
+            block.neuron = PlainLIF()  # type: ignore[assignment]
+    return network

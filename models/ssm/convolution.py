@@ -1,0 +1,49 @@
+"""Long convolutions by FFT, with a backward that keeps nothing of their size but the input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+def convolution(x: Tensor, skip: Tensor | float, kernel: Tensor, reverse_kernel: Tensor | None = None) -> Tensor:
+    """y_t = skip x_t + sum_j kernel_j x_{t-j} + sum_j reverse_kernel_j x_{t+1+j}, by FFT with zero padding.
+
+    x [B, H, L], kernels [H, L] and skip [H] or a number, of one precision: half precision is computed in single. The
+    reverse kernel starts at lag -1 (as in the S4 code base): lag 0 belongs to the causal kernel alone, so that no step
+    is counted twice. Differentiable once.
+    """
+    ahead = torch.zeros_like(kernel) if reverse_kernel is None else reverse_kernel.flip(-1)  # lag -1 comes last
+    with torch.autocast(x.device.type, enabled=False):
+        skip = torch.as_tensor(skip, dtype=kernel.dtype, device=kernel.device).expand(len(kernel))
+        y: Tensor = _Convolution.apply(x.to(kernel.dtype), skip, torch.cat((kernel, ahead), -1))  # type: ignore[no-untyped-call]
+    return y
+
+
+class _Convolution(torch.autograd.Function):
+    """x [B, H, L] with skip [H] and kernels [H, 2L], whose second half holds the negative lags.
+
+    The formula's own backward would keep the spectra, and transform complex arrays where real ones do.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, skip: Tensor, kernel: Tensor) -> Tensor:
+        length = x.shape[-1]
+        response = torch.fft.rfft(kernel).add_(skip[:, None])  # all frequencies pass what stays in place
+        ctx.save_for_backward(x, response)
+        y: Tensor = torch.fft.irfft(torch.fft.rfft(x, n=2 * length).mul_(response), n=2 * length)
+        return y[..., :length].contiguous()  # a view would keep twice the memory
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x, response = ctx.saved_tensors
+        length = x.shape[-1]
+        spectrum = torch.fft.rfft(grad, n=2 * length)
+        products = torch.fft.rfft(x, n=2 * length).conj_physical_().mul_(spectrum).sum(0)
+        grad_kernel = torch.fft.irfft(products, n=2 * length)
+        grad_x = torch.fft.irfft(spectrum.mul_(response.conj()), n=2 * length)[..., :length].contiguous()
+        return grad_x, grad_kernel[:, 0], grad_kernel
