@@ -129,6 +129,17 @@ def test_the_performance_pages_memory_length_and_choice_are_the_measured_ones() 
     assert f"of its speed | {auto.min():.2f} |" in page
 
 
+def test_the_performance_pages_numbers_of_the_network_are_the_measured_ones() -> None:
+    page = (ROOT / "docs" / "performance.md").read_text()
+    frame = pd.read_parquet(ROOT / "results" / "measured" / "network_cpu.parquet")
+    ours = frame[frame["candidate"] == "refractory LIF"].set_index("section")
+    assert f"as the plain composition | {ours['ratio']['against the plain composition']:.1f} |" in page
+    assert f"over the plain composition's | {ours['ratio']['memory']:.2f} |" in page
+    assert f"(dense S4D) | {ours['ratio']['against GELU']:.2f} |" in page
+    assert f"from 1,024 to 16,384 | {1 / ours['ratio']['length'].min():.2f} |" in page
+    assert f"in streaming | {ours['value']['streaming']:,.0f} µs |" in page
+
+
 def test_the_performance_pages_times_of_the_harness_are_the_measured_ones() -> None:
     page = (ROOT / "docs" / "performance.md").read_text()
     frame = pd.read_parquet(ROOT / "results" / "measured" / "harness_cpu.parquet")
