@@ -93,7 +93,7 @@ def _test(trainer: Trainer) -> dict[str, Any]:
     best, language = trainer.best, data.kind == "language"
     network = copy.deepcopy(trainer.network)  # a checkpoint taken now is to hold the last weights
     network.load_state_dict(trainer.best_weights)
-    watch = Stopwatch(device, warmup=1)
+    watch, sequences = Stopwatch(device, warmup=1), len(data.test) * len(data.test.sequences)
     with record_activity(network) as activity:
         test = evaluate(network, data.test, settings.optim.batch_size, device, watch, noise=(settings.seed, 0))
     return {
@@ -108,7 +108,7 @@ def _test(trainer: Trainer) -> dict[str, Any]:
         "predictions": [] if language else _predictions(test),
         **{f"train_{name}": value for name, value in trainer.watch.rates().items()},
         **{f"test_{name}": value for name, value in watch.rates().items() if name != "ms_per_step"},
-        **network_measures(network, activity, trainer.parameters_before),
+        **network_measures(network, activity, trainer.parameters_before, activity[0].tokens / sequences),
     }
 
 

@@ -11,28 +11,21 @@ import psutil
 import torch
 
 from models.activity import LayerActivity
-from models.block import Operations
 from models.network import Network
-
-E_MAC_NJ = 4.6e-3
-E_AC_NJ = 0.9e-3
-"""Energy of a 32-bit floating-point multiply-accumulate and accumulate at 45 nm, nJ (Horowitz 2014)."""
-
+from models.operations import Part
+from results.energy import energy_of
 
 FIRING = ("firing_rate", "silent", "saturated")
 """Columns of a layer and a run that only spiking neurons have."""
 
 
-def energy_per_token(operations: Sequence[Operations], firing_rates: Sequence[float]) -> float:
-    """nJ per token of all blocks, executed recurrently, given each block's firing rate in [0, 1]; 0 for a dense one.
-
-    A complex multiply-accumulate counts as four real ones; memory traffic, encoder and head do not count.
-    """
-    total = 0.0
-    for block, rate in zip(operations, firing_rates, strict=True):
-        accumulates = block.accumulates + rate * block.accumulates_per_rate
-        total += block.multiply_accumulates * E_MAC_NJ + accumulates * E_AC_NJ
-    return total
+def counted(parts: Sequence[Part], firing_rates: Sequence[float]) -> list[dict[str, Any]]:
+    """Rows of `results.schema.OPERATIONS`, given each layer's firing rate in [0, 1]; 0 where it does not spike."""
+    rows = []
+    for part in parts:
+        found = part.operations.at(0.0 if part.layer is None else firing_rates[part.layer])
+        rows.append({"layer": part.layer, "part": part.name, "multiply_accumulates": found[0], "accumulates": found[1]})
+    return rows
 
 
 def _mean_or_none(values: Sequence[float | None]) -> float | None:
@@ -99,9 +92,11 @@ def memory_mib(device: torch.device) -> float:
 
 
 def network_measures(
-    network: Network, activity: Sequence[LayerActivity], before: Sequence[dict[str, float]]
+    network: Network, activity: Sequence[LayerActivity], before: Sequence[dict[str, float]], length: float
 ) -> dict[str, Any]:
-    """Result columns that follow from the activity on the test set; `before` are the neurons' initial parameters.
+    """Result columns that follow from the activity on the test set, whose sequences have `length` tokens on average.
+
+    `before` are the neurons' initial parameters.
 
     Neurons that do not spike have no firing rate, silent or saturated share: None, for them and for their run.
     """
@@ -118,10 +113,15 @@ def network_measures(
             }
         )
     rates = [layer["firing_rate"] or 0.0 for layer in layers]
+    rows = counted(network.operations_per_step(length), rates)
+    dense = counted(network.operations_per_step(length, dense=True), rates)
     return {
         **{name: _mean_or_none([layer[name] for layer in layers]) for name in FIRING},
         "layers": layers,
         "undetermined": sum(seen.undetermined for seen in activity) / len(activity),
-        "energy_nj_per_token": energy_per_token(network.operations_per_step(), rates),
-        "dense_energy_nj_per_token": energy_per_token(network.dense_operations_per_step(), [0.0] * len(layers)),
+        "operations": rows,
+        "energy_nj_per_token": energy_of(rows),
+        "dense_energy_nj_per_token": energy_of(dense),
+        "projection_energy_nj_per_token": energy_of(rows, "projection"),
+        "dense_projection_energy_nj_per_token": energy_of(dense, "projection"),
     }

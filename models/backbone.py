@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from models.block import Block
 from models.neurons import NeuronSettings, build_neuron
 from models.norm import NORMS
+from models.operations import Operations, linear
 from models.settings import ModelSettings
 from models.ssm import S4D
 
@@ -55,6 +56,7 @@ class Backbone(nn.Module):
     def __init__(self, inputs: Inputs, model: ModelSettings, neuron: NeuronSettings) -> None:
         super().__init__()
         norm = NORMS[model.norm]
+        self.channels = model.channels
         self.encoder: nn.Embedding | nn.Linear
         if inputs.vocabulary is None:
             self.encoder = nn.Linear(inputs.features, model.channels)
@@ -80,6 +82,16 @@ class Backbone(nn.Module):
         x, mask = self(inputs, lengths)
         mean: Tensor = x.mean(-1) if mask is None else (x * mask).sum(-1) / lengths.to(x.device)[:, None]
         return mean
+
+    def encoder_operations(self) -> Operations:
+        """Of one token; looking up an embedding takes none."""
+        if isinstance(self.encoder, nn.Embedding):
+            return Operations()
+        return linear(self.encoder.in_features, self.encoder.out_features)
+
+    def norm_operations(self) -> Operations:
+        """Of the last norm for one token."""
+        return Operations() if self.final_norm is None else Operations(self.channels)
 
     @torch.no_grad()
     def step(self, inputs: Tensor, state: list[Any] | None) -> tuple[Tensor, list[Any]]:

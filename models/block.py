@@ -5,7 +5,7 @@ Source: arXiv 2410.17268 and its sister arXiv 2408.14909; the placement of the n
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -13,15 +13,8 @@ from torch.nn.functional import glu
 
 from models.neurons import Neuron
 from models.norm import ChannelLayerNorm, MaskedBatchNorm
+from models.operations import Operations, linear
 from models.ssm import S4D
-
-
-class Operations(NamedTuple):
-    """Real operations of one time step in recurrent execution; memory traffic is not counted."""
-
-    multiply_accumulates: float
-    accumulates: float  # independent of spikes
-    accumulates_per_rate: float  # to be multiplied with the firing rate
 
 
 class Observer(Protocol):
@@ -87,19 +80,18 @@ class Block(nn.Module):
         x = x + glu(self.mixing(spikes[..., None]), dim=1)[..., 0]
         return x if self.prenorm else self.norm(x[..., None], None)[..., 0], (ssm_state, neuron_state)
 
-    def operations_per_step(self) -> Operations:
-        """Norm, SSM, neuron, mixing (an accumulate for each spike and output) and gate, for one token."""
-        if not self.neuron.spiking:
-            return self.dense_operations_per_step()
-        h, neurons = self.channels, self.neuron.channels
-        neuron_mac, neuron_ac = self.neuron.operations_per_step()
-        return Operations(
-            multiply_accumulates=self.ssm.multiplications_per_step() + neurons * neuron_mac + 2 * h,  # norm and gate
-            accumulates=neurons * neuron_ac + 2 * h,  # the biases of the mixing
-            accumulates_per_rate=neurons * (2 * h + 1),  # 1: the reset
-        )
-
-    def dense_operations_per_step(self) -> Operations:
-        """The same block with a dense activation: the mixing multiplies, and there is no neuron to update."""
+    def operations_per_step(self, *, dense: bool = False) -> dict[str, Operations]:
+        """Those of each part for one token. dense: with a dense activation, whose mixing multiplies."""
         h, inputs = self.channels, self.neuron.channels
-        return Operations(self.ssm.multiplications_per_step() + 2 * h * inputs + 2 * h, 2 * h, 0)
+        parts = {
+            "norm": Operations(h),  # a scale and a shift
+            "ssm": Operations(self.ssm.multiplications_per_step()),
+            "projection": linear(inputs, 2 * h),
+            "gate": Operations(h),
+            "residual": Operations(0, h),
+        }
+        if self.neuron.spiking and not dense:
+            multiply_accumulates, accumulates = self.neuron.operations_per_step()
+            parts["neuron"] = Operations(inputs * multiply_accumulates, inputs * accumulates, inputs)  # and the reset
+            parts["projection"] = Operations(0, 2 * h, 2 * h * inputs)
+        return parts

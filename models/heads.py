@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, log_softmax
 
+from models.operations import Operations, linear
 from models.settings import ModelSettings
 
 _PIECE = 1024
@@ -21,7 +22,17 @@ class PairHead(nn.Module):
 
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
+        self.channels, self.classes = channels, classes
         self.mlp = nn.Sequential(nn.Linear(4 * channels, channels), nn.ReLU(), nn.Linear(channels, classes))
+
+    def operations(self) -> Operations:
+        """Of one pair: the MLP's, and a difference and a product of each channel."""
+        h = self.channels
+        hidden, scores = linear(4 * h, h), linear(h, self.classes)
+        return Operations(
+            hidden.multiply_accumulates + scores.multiply_accumulates + h,
+            hidden.accumulates + scores.accumulates + h,
+        )
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """See the class."""
@@ -68,6 +79,16 @@ class WordSoftmax(nn.Module):
         if isinstance(self.output, nn.Linear):
             return log_softmax(self.output(hidden), -1)
         return self.output.log_prob(hidden)
+
+    def operations(self) -> Operations:
+        """Of the probabilities of all words after one token."""
+        if isinstance(self.output, nn.Linear):
+            return linear(self.output.in_features, self.output.out_features)
+        layers = [module for module in self.output.modules() if isinstance(module, nn.Linear)]
+        return Operations(
+            sum(layer.in_features * layer.out_features for layer in layers),
+            sum(layer.out_features for layer in layers if layer.bias is not None),
+        )
 
     @torch.no_grad()
     def most_probable(self, hidden: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from models.backbone import Backbone, Inputs, real_tokens
-from models.block import Block, Operations
+from models.block import Block
 from models.heads import PairHead, WordSoftmax
 from models.neurons import Neuron, NeuronSettings
+from models.operations import Operations, Part, linear
 from models.settings import ModelSettings, check_firing_rate
 from models.ssm import S4D
 
@@ -72,13 +73,20 @@ class Network(nn.Module):
         """The neurons of all blocks."""
         return [block.neuron for block in self.blocks]
 
-    def operations_per_step(self) -> list[Operations]:
-        """Operations of each block for one token."""
-        return [block.operations_per_step() for block in self.blocks]
+    @abstractmethod
+    def _head_operations(self, length: float) -> Operations:
+        """Of what comes after the backbone, for one token of sequences of `length` tokens."""
 
-    def dense_operations_per_step(self) -> list[Operations]:
-        """The same for the network with dense activations."""
-        return [block.dense_operations_per_step() for block in self.blocks]
+    def operations_per_step(self, length: float, *, dense: bool = False) -> list[Part]:
+        """Of every part for one token of sequences of `length` tokens; dense: with dense activations, no neurons."""
+        inside = [
+            Part(name, layer, operations)
+            for layer, block in enumerate(self.blocks)
+            for name, operations in block.operations_per_step(dense=dense).items()
+        ]
+        first = Part("encoder", None, self.backbone.encoder_operations())
+        last = [Part("norm", None, self.backbone.norm_operations()), Part("head", None, self._head_operations(length))]
+        return [first, *inside, *last]
 
 
 class StreamState(NamedTuple):
@@ -99,6 +107,11 @@ class Classifier(Network):
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """inputs [B, L], lengths [B] -> scores [B, classes]."""
         return self.head(self.backbone.mean(inputs, lengths))  # type: ignore[no-any-return]
+
+    def _head_operations(self, length: float) -> Operations:
+        h, classes = self.head.in_features, self.head.out_features
+        scores = linear(h, classes, 1 / length)
+        return scores._replace(accumulates=scores.accumulates + h)  # and the mean over steps
 
     @torch.no_grad()
     def step(self, inputs: Tensor, state: StreamState | None) -> tuple[Tensor, StreamState]:
@@ -124,6 +137,11 @@ class PairClassifier(Network):
         if len(inputs) % 2:
             raise ValueError(f"Pairs are made of an even number of sequences, but there are {len(inputs)}.")
         return self.head(*self.backbone.mean(inputs, lengths).chunk(2))  # type: ignore[no-any-return]
+
+    def _head_operations(self, length: float) -> Operations:
+        once, h = self.head.operations(), self.head.channels
+        share = 1 / (2 * length)  # of a pair that a token is
+        return Operations(share * once.multiply_accumulates, share * once.accumulates + h)
 
     def step(self, inputs: Tensor, state: Any | None) -> tuple[Tensor, Any]:  # noqa: ARG002 (it takes no step)
         """Raises ValueError: nothing can be said of a pair before both sequences have ended."""
@@ -169,6 +187,9 @@ class LanguageModel(Network):
         loss = -self.words(hidden, targets).sum() / max(len(targets), 1)
         answers = self.words.most_probable(hidden) if predict else _nothing(loss)
         return Scored(loss, *answers, len(targets))
+
+    def _head_operations(self, length: float) -> Operations:  # noqa: ARG002 (every token is followed by one)
+        return self.words.operations()
 
     def step(self, inputs: Tensor, state: list[Any] | None) -> tuple[Tensor, list[Any]]:
         """One time step of each text, inputs [B] -> the hidden states [B, H] after it."""

@@ -10,6 +10,7 @@ import pandas as pd
 
 from reports import palette, tables
 from reports.data import Sweep, correctness, load
+from reports.energy import energy_tables
 from reports.figures import Drawn, task_figures
 from reports.findings import Findings, caveat, compare_with_baseline, task_findings
 from reports.latex import latex
@@ -35,6 +36,7 @@ class Section:
     caveat: str
     main: Table
     comparison: Table | None
+    energy: list[Table]
     figures: list[Drawn]
     looks: dict[str, Look]  # of the variants it shows
 
@@ -60,7 +62,7 @@ def build_report(sweep: str, results: Path, out: Path, formats: Sequence[str] = 
     every = [
         replace(each, caption=f"{section.task}: {each.caption}")
         for section in sections
-        for each in (section.main, section.comparison)
+        for each in (section.main, section.comparison, *section.energy)
         if each
     ]
     every += [each for found in alone for each in found.tables]
@@ -96,6 +98,7 @@ def _section(
         caveat(runs),
         tables.main_table(measured, looks, comparisons, note, _data_notes(runs)),
         tables.comparison_table(comparisons, disagreements, looks),
+        energy_tables(runs, looks),
         task_figures(runs, looks, prefix),
         {variant: looks[variant] for variant in measured["variant"]},
     )
@@ -140,6 +143,8 @@ def _page(
 def _markdown(sweep: Sweep, sections: list[Section], measured: list[MeasuredSection]) -> str:
     manifest = sweep.manifest
     parts = [f"# {manifest.title}\n\n{manifest.question}\n\nScale: {manifest.scale}. {manifest.scale_note}\n"]
-    parts += [f"## {section.task}\n\n{section.main.markdown()}" for section in sections]
+    for section in sections:
+        every = (section.main, *section.energy)
+        parts.append(f"## {section.task}\n\n" + "\n".join(each.markdown() for each in every))
     parts += [section.markdown() for section in measured]
     return "\n".join(parts if sections or measured else [*parts, "No run of this sweep has finished.\n"])

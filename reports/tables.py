@@ -206,7 +206,7 @@ def _notes(numbers: pd.DataFrame, shared: bool, shortcut: str) -> tuple[str, ...
         f"{BEST}: the highest mean of the variants with the most seeds. {NEAR_BEST}: a paired test over at "
         f"least {VERDICT_SEEDS} seeds (Holm-corrected) cannot tell it from the best.",
         "Energy: recurrent execution at 45 nm (Horowitz 2014), memory traffic not counted; ÷ dense is "
-        "relative to the same network with a dense mixing layer and no neuron.",
+        "relative to the same network with dense activations. Its parts, and what is counted, are below.",
     ]
     if shortcut:
         notes.insert(1, f"Shortcut: {shortcut}")

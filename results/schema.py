@@ -57,6 +57,17 @@ LAYERS = pa.list_(
     )
 )
 
+OPERATIONS = pa.list_(
+    pa.struct(
+        [
+            ("layer", pa.int32()),  # null for what is of no layer
+            ("part", pa.string()),  # one of models.operations.PARTS
+            ("multiply_accumulates", pa.float64()),  # a token, at the firing rate on the test set
+            ("accumulates", pa.float64()),
+        ]
+    )
+)
+
 PMBC_MAP = pa.list_(
     pa.struct(
         [
@@ -123,14 +134,11 @@ RUN = pa.schema(
         ("machine_shared", pa.bool_()),  # others used the machine while this run was timed
         # CPU: resident set sampled each epoch, null for a measurement; GPU: allocator peak
         ("peak_memory_mib", pa.float64()),
-        (
-            "energy_nj_per_token",
-            pa.float64(),
-        ),  # recurrent execution, 45 nm, see harness/metrics.py; as dense without spikes
-        (
-            "dense_energy_nj_per_token",
-            pa.float64(),
-        ),  # the same network with a dense (MAC) mixing layer, no neuron
+        # recurrent execution, 45 nm, see models/operations.py and results/energy.py; as dense without spikes
+        ("energy_nj_per_token", pa.float64()),
+        ("dense_energy_nj_per_token", pa.float64()),  # the same network with a dense (MAC) mixing layer, no neuron
+        ("projection_energy_nj_per_token", pa.float64()),  # of the mixing layers alone, as papers count
+        ("dense_projection_energy_nj_per_token", pa.float64()),
         ("undetermined", pa.float64()),  # PMBC's undetermined fraction; 0 for exact solvers
         # measurements of the neuron alone (harness/measurements); null for a trained network
         ("forward_ms", pa.float64()),  # forward alone; `train_ms_per_step` is forward and backward
@@ -142,6 +150,7 @@ RUN = pa.schema(
         ("pmbc_map", PMBC_MAP),  # one entry a point of the grid
         ("epochs", EPOCHS),
         ("layers", LAYERS),
+        ("operations", OPERATIONS),
         ("predictions", PREDICTIONS),
     ],
     metadata={"spike_ssm.schema_version": str(SCHEMA_VERSION)},

@@ -17,7 +17,7 @@ from results.schema import RUN
 COLUMNS = (
     "id", "status", "task", "scale", "seed", "config", "environment", "code_version", "started_at", "data_notes",
     "machine_shared", "test_accuracy", "test_perplexity", "firing_rate", "undetermined", "times_loop",
-    "train_ms_per_step", "energy_nj_per_token", "dense_energy_nj_per_token",
+    "train_ms_per_step", "projection_energy_nj_per_token", "dense_projection_energy_nj_per_token",
 )  # fmt: skip
 _NEEDED = ("id", "status", "task", "scale", "seed", "config")
 _FRACTIONS = ("test_accuracy", "firing_rate", "undetermined")
@@ -138,8 +138,9 @@ def _values(row: Mapping[str, Any]) -> dict[str, float]:
     }
     if row.get("undetermined") is not None:
         values["determined"] = 1 - row["undetermined"]
-    if row.get("energy_nj_per_token") is not None and row.get("dense_energy_nj_per_token"):
-        values["energy_saving"] = 1 - row["energy_nj_per_token"] / row["dense_energy_nj_per_token"]
+    if row.get("projection_energy_nj_per_token") is not None and row.get("dense_projection_energy_nj_per_token"):
+        saved = row["projection_energy_nj_per_token"] / row["dense_projection_energy_nj_per_token"]
+        values["energy_saving"] = 1 - saved
     return {name: float(value) for name, value in values.items() if value is not None and math.isfinite(value)}
 
 

@@ -18,14 +18,15 @@ from torch import Tensor
 from harness.errors import UserError
 from harness.evaluation import evaluate
 from harness.loop import run_training
-from harness.metrics import Stopwatch, Stretch, energy_per_token
+from harness.metrics import Stopwatch, Stretch, counted
 from harness.settings import Settings
 from harness.streams import epoch_order, seed_torch
 from harness.tasks import Dataset
 from harness.trainer import Progress, Trainer, firing_rate_penalty, learning_rate_factor, pick_device
 from models.activity import record_activity
-from models.block import Operations
 from models.calibration import TOLERANCE
+from models.operations import Operations, Part
+from results.energy import energy_of
 from results.schema import RUN
 from results.store import read_run, write_run
 
@@ -359,6 +360,12 @@ def test_a_run_says_what_its_row_promises(tiny: SettingsOf, data: Dataset, tmp_p
     assert row["firing_rate"] == pytest.approx(np.mean([layer["firing_rate"] for layer in row["layers"]]))
     assert row["firing_rate"] > 0
     assert 0 < row["energy_nj_per_token"] < row["dense_energy_nj_per_token"]
+    assert row["energy_nj_per_token"] == pytest.approx(energy_of(row["operations"]))
+    assert row["projection_energy_nj_per_token"] == pytest.approx(energy_of(row["operations"], "projection"))
+    rates = {layer["layer"]: layer["firing_rate"] for layer in row["layers"]}
+    for part in row["operations"]:
+        if part["part"] == "projection":
+            assert part["accumulates"] == pytest.approx(2 * 8 + 2 * 8 * 8 * rates[part["layer"]])
     assert row["undetermined"] == 0
     trained = [p for p in trainer_of(settings, data).network.parameters() if p.requires_grad]
     assert row["parameters"] == sum(p.numel() for p in trained)
@@ -402,11 +409,14 @@ def test_a_cuda_device_is_asked_for_in_vain_where_there_is_none() -> None:
 # --- measures
 
 
-def test_energy_is_4600_fj_a_multiply_accumulate_and_900_an_accumulate() -> None:
-    one = Operations(multiply_accumulates=10, accumulates=4, accumulates_per_rate=20)
-    assert energy_per_token([one], [0.25]) == pytest.approx(10 * 4.6e-3 + (4 + 5) * 0.9e-3)
-    two = Operations(multiply_accumulates=0, accumulates=0, accumulates_per_rate=1000)
-    assert energy_per_token([one, two], [0.0, 0.1]) == pytest.approx(0.0496 + 0.09)
+def test_operations_are_counted_at_each_layers_firing_rate() -> None:
+    parts = [Part("projection", layer, Operations(10, 4, 20)) for layer in (0, 1)] + [Part("head", None, Operations(7))]
+    rows = counted(parts, [0.25, 0.5])
+    assert [(row["layer"], row["multiply_accumulates"], row["accumulates"]) for row in rows] == [
+        (0, 10, 9),
+        (1, 10, 14),
+        (None, 7, 0),
+    ]
 
 
 def test_a_stopwatch_leaves_the_warm_up_out() -> None:

@@ -242,33 +242,9 @@ def test_parameter_groups_have_the_documented_rates_and_decays(model: ModelSetti
     assert sum(len(g["params"]) for g in groups.values()) == len(trainable)
 
 
-def test_a_refractory_current_costs_one_mac_and_one_ac_a_channel_more() -> None:
-    plain = network(refractory=0.0, refractory_trainable=False).operations_per_step()
-    refractory = network().operations_per_step()
-    for without, with_current in zip(plain, refractory, strict=True):
-        assert with_current.multiply_accumulates - without.multiply_accumulates == 12
-        assert with_current.accumulates - without.accumulates == 12
-
-
-def test_spikes_of_each_direction_cost_twice_the_neurons_and_their_accumulates_and_no_more() -> None:
-    """H = 12: per rate 2H or H neurons of 2H outputs and a reset; a refractory neuron takes 2 MACs and 1 AC."""
-    (summed, _), (apart, _) = network().operations_per_step(), network(APART).operations_per_step()
-    assert apart.accumulates_per_rate == 2 * summed.accumulates_per_rate == 24 * 25
-    assert apart.multiply_accumulates - summed.multiply_accumulates == 12 * 2
-    assert apart.accumulates - summed.accumulates == 12
-    (summed, _), (apart, _) = network().dense_operations_per_step(), network(APART).dense_operations_per_step()
-    assert apart.multiply_accumulates - summed.multiply_accumulates == 12 * 24, "the mixing of 12 inputs more"
-    assert apart.accumulates == summed.accumulates
-
-
 def dense() -> Classifier:
     torch.manual_seed(0)
     return Classifier(Inputs(18), 10, MODEL, GELUSettings())
-
-
-def test_a_block_whose_neurons_do_not_spike_counts_as_dense() -> None:
-    net = dense()
-    assert net.operations_per_step() == net.dense_operations_per_step()
 
 
 def test_collected_firing_rates_are_those_of_the_layers_and_pull_at_what_comes_before_the_spikes() -> None:

@@ -184,7 +184,9 @@ def test_activity_is_that_of_all_sequences(kind: str) -> None:
         net.score(inputs, lengths, labels)
     assert [layer.tokens for layer in layers] == [int(lengths.sum())] * 2
     assert [float(rate.detach()) for rate in rates] == pytest.approx([layer.firing_rate for layer in layers])
-    assert len(net.neurons) == len(net.operations_per_step()) == len(net.dense_operations_per_step()) == 2
+    parts = net.operations_per_step(10)
+    assert {part.name for part in parts if part.layer is None} == {"encoder", "norm", "head"}
+    assert {part.layer for part in parts} == {0, 1, None}
 
 
 @pytest.mark.parametrize(

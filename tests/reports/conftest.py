@@ -13,6 +13,7 @@ import pytest
 
 from reports.build import build_report
 from reports.paper.definition import definition
+from results.energy import energy_nj, energy_of
 from results.schema import Manifest, PlannedRun
 from results.store import run_path, write_manifest, write_run
 
@@ -109,8 +110,7 @@ def row_of(task: str, variant: str, seed: int, *, scale: str = "laptop", shared:
         "test_tokens_per_s": 55_000.0,
         "machine_shared": shared,
         "peak_memory_mib": 512 + 20 * noise.random(),
-        "energy_nj_per_token": 25 + 60 * rate,
-        "dense_energy_nj_per_token": 152.0,
+        **energies(rate),
         "undetermined": 0.0,
         "epochs": [
             {
@@ -146,6 +146,25 @@ def row_of(task: str, variant: str, seed: int, *, scale: str = "laptop", shared:
             {"example": i, "label": int(label), "prediction": int(guess), "score": 0.5}
             for i, (label, guess) in enumerate(zip(labels, predictions, strict=True))
         ],
+    }
+
+
+def energies(rate: float) -> dict[str, Any]:
+    """Operations of a token at this firing rate, and what follows from them."""
+    macs = {"ssm": 4000.0, "neuron": 128.0}
+    layers = [
+        {"layer": layer, "part": part, "multiply_accumulates": macs.get(part, 0.0), "accumulates": accumulates}
+        for layer in range(LAYERS)
+        for part, accumulates in (("ssm", 0.0), ("neuron", 64 + 64 * rate), ("projection", 128 + 8192 * rate))
+    ]
+    operations = [*layers, {"layer": None, "part": "head", "multiply_accumulates": 6.4, "accumulates": 64.0}]
+    dense = LAYERS * energy_nj(8192, 128)
+    return {
+        "operations": operations,
+        "energy_nj_per_token": energy_of(operations),
+        "dense_energy_nj_per_token": LAYERS * energy_nj(4000, 0) + dense + energy_nj(6.4, 64),
+        "projection_energy_nj_per_token": energy_of(operations, "projection"),
+        "dense_projection_energy_nj_per_token": dense,
     }
 
 
