@@ -11,6 +11,14 @@ from dataclasses import dataclass
 
 LIGHT = ("#1e2432", "#2196ff", "#f56727", "#1b6c54", "#a4419a", "#543902", "#5a1fda")
 DARK = ("#b4b9bd", "#5fa2fb", "#dd6026", "#3de59a", "#b44fa6", "#f5cb30", "#8155f0")
+LIGHT_PAGE = (
+    "--page: #ffffff; --ink: #1c2127; --muted: #59636e; --line: #e2e6ea; --surface: #f6f7f9; --link: #0b5cad; "
+    "--good: #17643f; --bad: #a3330b; --notice: #fff7e0; --notice-line: #e3c25c;"
+)
+DARK_PAGE = (
+    "--page: #12161b; --ink: #e4e8ec; --muted: #9ba6b2; --line: #2b323b; --surface: #1a1f26; --link: #7fb5f5; "
+    "--good: #5fd39a; --bad: #ff9a70; --notice: #2b2615; --notice-line: #7a6521;"
+)
 _DASHES = ((1, 0), (5, 1.5), (3, 1.2), (6, 1.5, 1.2, 1.5), (1.4, 1.2), (8, 2), (4, 1, 1, 1, 1, 1), (2, 2))
 _MARKERS = {  # matplotlib's name -> the same shape for a 12 x 12 legend swatch
     "o": "M6 1.5a4.5 4.5 0 1 0 .01 0z",

@@ -18,5 +18,8 @@ def rendered(template: str, **content: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    colours = {"light": palette.stylesheet(palette.LIGHT), "dark": palette.stylesheet(palette.DARK)}
+    colours = {
+        "light": f"{palette.LIGHT_PAGE} {palette.stylesheet(palette.LIGHT)}",
+        "dark": f"{palette.DARK_PAGE} {palette.stylesheet(palette.DARK)}",
+    }
     return environment.get_template(template).render(**content, **colours)

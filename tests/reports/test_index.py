@@ -41,7 +41,7 @@ def test_a_damaged_manifest_is_named_and_hides_no_other_sweep(sweep, tmp_path):
     page = build_index(sweeps, problems, tmp_path / "out").read_text()
     assert [each.manifest.name for each in sweeps] == ["ablation_refractory"]
     assert "&lt;script&gt;.json is damaged" in page
-    assert "<script" not in page
+    assert page.count("<script>") == 1, "the page's own"
 
 
 def test_the_papers_page_needs_no_sweep(tmp_path, capsys):
@@ -75,7 +75,7 @@ def test_a_folder_that_cannot_be_written_to_is_named_in_one_sentence(sweep, tmp_
 
 def test_the_tables_of_a_sweep_are_latex_too(html):
     source = (html / "ablation_refractory.tex").read_text()
-    assert source.count(r"\begin{table}") == source.count(r"\end{table}") == 2
+    assert source.count(r"\begin{table}") == source.count(r"\end{table}") == 4
     for table in source.split(r"\begin{table}")[1:]:
         columns = len(table.split(r"\begin{tabular}{")[1].split("}")[0])
         body = table.split("\\midrule\n")[1].split("\n\\bottomrule")[0]
