@@ -9,11 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 from reports import palette, tables
-from reports.crossed import compare_crossed
 from reports.data import Sweep, correctness, load
 from reports.energy import energy_tables
 from reports.figures import Drawn, task_figures
-from reports.findings import Findings, caveat, compare_with_baseline, new_examples, task_findings
+from reports.findings import Findings, caveat, compare_with_baseline, task_findings
 from reports.latex import latex
 from reports.measured import MeasuredSection, methods
 from reports.output import FORMATS, write_all, write_figures
@@ -90,16 +89,15 @@ def _section(
         variant: disagreement(right.get(variant, {}), right.get(comparisons.baseline or "", {}))
         for variant in comparisons.accuracy
     }
-    both = compare_crossed(right, comparisons.baseline)
     note = manifest.task_notes.get(task, "")
     measured = tables.measurements(task, runs, comparisons, manifest.variant_notes)
     return measured, Section(
         task,
         note,
-        [*task_findings(runs, comparisons, manifest.baseline), *new_examples(both, comparisons.baseline)],
+        task_findings(runs, comparisons, manifest.baseline),
         caveat(runs),
         tables.main_table(measured, looks, comparisons, note, _data_notes(runs)),
-        tables.comparison_table(comparisons, disagreements, both, looks),
+        tables.comparison_table(comparisons, disagreements, looks),
         energy_tables(runs, looks),
         task_figures(runs, looks, prefix),
         {variant: looks[variant] for variant in measured["variant"]},

@@ -17,7 +17,6 @@ from matplotlib.ticker import MaxNLocator
 from reports import svg
 from reports.data import unfold
 from reports.palette import Look
-from reports.pareto import pareto_front
 from reports.statistics import VERDICT_SEEDS, by_seed, t_interval
 from reports.text import number
 
@@ -100,17 +99,14 @@ def accuracy_and_rate(runs: pd.DataFrame, looks: Mapping[str, Look], names: Iter
                 axes.errorbar(x.mean, y.mean, xerr=x.half, yerr=y.half, fmt="none", color=colour, elinewidth=1.1)
             points(x.mean, y.mean, s=42, edgecolors=svg.PAGE, linewidths=0.7, zorder=3)
             sentences.append(f"{variant} {number(y.mean)} % at {number(x.mean)} %")
-        front = pareto_front(accuracy.mean(), rate.mean())
-        axes.plot(rate.mean()[front], accuracy.mean()[front], color=svg.MUTED, linewidth=0.8, zorder=1)
         _reference_lines(axes, runs)
         caption = (
             f"Small: single seeds. Large: mean over seeds, with 95 % t-intervals from {VERDICT_SEEDS} seeds "
             "on. Up is more accurate, left is sparser. Variants share seeds, so paired differences can be "
-            "clearer than these intervals. Line: the Pareto front of the means, whom no other beats in both; noise "
-            "decides between close ones."
+            "clearer than these intervals."
         )
         caption += _without_rate(runs, shown)
-        label = f"Accuracy against firing rate: {'; '.join(sentences)}. Pareto front: {', '.join(front)}."
+        label = f"Accuracy against firing rate: {'; '.join(sentences)}."
         return _finish(axes, next(names), "Accuracy against firing rate", caption, label)
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from reports.crossed import Crossed
 from reports.statistics import (
     VERDICT_SEEDS,
     Comparison,
@@ -144,28 +143,6 @@ def _above_shortcut(runs: pd.DataFrame) -> Findings:
         if verdict in found
     ]
     return Findings(title, lead, tuple(statements))
-
-
-def new_examples(crossed: Mapping[str, Crossed], baseline: str | None) -> list[Findings]:
-    """What may be said of other test examples than these; nothing where no predictions can be compared."""
-    if not crossed:
-        return []
-    lead = "Seeds and test examples as crossed random effects: what would hold for other examples of the task, too. "
-    decided = [variant for variant, each in crossed.items() if each.decided]
-    if decided:
-        lead += f"A difference from {baseline} is shown for {listing(decided)}."
-    else:
-        lead += f"No variant can be told from {baseline}."
-    statements = tuple(
-        Statement(
-            "higher" if crossed[variant].difference.mean > 0 else "lower",
-            (variant,),
-            f"than {baseline} by {number(abs(crossed[variant].difference.mean) * 100)} points ({PERCENT_95} interval "
-            f"{bounds(crossed[variant].difference, 100)}, {p_value(crossed[variant].adjusted_p)}).",
-        )
-        for variant in decided
-    )
-    return [Findings("Accuracy on new test examples", lead, statements)]
 
 
 def caveat(runs: pd.DataFrame) -> str:

@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from reports.crossed import Crossed
 from reports.palette import Look
-from reports.pareto import pareto_front
 from reports.statistics import VERDICT_SEEDS, Comparison, Disagreement, against, by_seed, t_interval
 from reports.text import ABSENT, bare_p_value, bounds, digits_for, number, plus_minus
 
@@ -146,8 +144,6 @@ def standings(runs: pd.DataFrame) -> dict[str, str]:
 def measurements(task: str, runs: pd.DataFrame, comparisons: Comparisons, notes: Mapping[str, str]) -> pd.DataFrame:
     """The main table in numbers, one row a variant; units are in the columns' names."""
     marks = standings(runs)
-    means = runs.groupby("variant", sort=False)[["test_accuracy", "firing_rate"]].mean()
-    front = pareto_front(means["test_accuracy"], means["firing_rate"])
     rows = []
     for variant, group in runs.assign(energy_ratio=energy_ratio(runs)).groupby("variant", sort=False):
         name = str(variant)
@@ -158,7 +154,6 @@ def measurements(task: str, runs: pd.DataFrame, comparisons: Comparisons, notes:
             "variant": name,
             "note": notes.get(name, ""),
             "mark": marks.get(name, ""),
-            "on_pareto_front": name in front,
             "seeds": accuracy.n,
             "accuracy_percent": accuracy.mean * 100,
             "accuracy_half_interval_percent": accuracy.half * 100,
@@ -226,10 +221,7 @@ def _notes(numbers: pd.DataFrame, shared: bool, shortcut: str) -> tuple[str, ...
 
 
 def comparison_table(
-    comparisons: Comparisons,
-    disagreements: Mapping[str, Disagreement | None],
-    crossed: Mapping[str, Crossed],
-    looks: Mapping[str, Look],
+    comparisons: Comparisons, disagreements: Mapping[str, Disagreement | None], looks: Mapping[str, Look]
 ) -> Table | None:
     """Paired differences to the baseline with their tests; None where there is nothing to compare."""
     if not comparisons.accuracy:
@@ -239,7 +231,6 @@ def comparison_table(
         for group in ("Accuracy", "Firing rate")
         for text in ("difference, points", "95 % interval", "p", "p, Holm")
     ]
-    headings += [Heading(text, "Accuracy, new examples too") for text in ("95 % interval", "p, Holm")]
     headings += [
         Heading("variant", "Answers only one has right"),
         Heading("baseline", "Answers only one has right"),
@@ -247,8 +238,6 @@ def comparison_table(
     rows = []
     for variant, accuracy in comparisons.accuracy.items():
         cells = [*_tested(accuracy), *_tested(comparisons.rate.get(variant))]
-        both = crossed.get(variant)
-        cells += [bounds(both.difference, 100), bare_p_value(both.adjusted_p)] if both else [ABSENT, ABSENT]
         counts = disagreements.get(variant)
         cells += [f"{counts.only_variant:,}", f"{counts.only_baseline:,}"] if counts else [ABSENT, ABSENT]
         rows.append(Row(variant, tuple(cells), looks[variant]))
@@ -257,11 +246,6 @@ def comparison_table(
         "Differences are paired by seed (t-test over seeds, two-sided) and corrected with Holm's procedure, "
         "accuracy and firing rate each as one family."
     ]
-    if crossed:
-        notes.append(
-            "New examples too: seeds and test examples as crossed random effects, so that interval and test are about "
-            "new seeds and new examples of the task; the others are about new seeds on this test set."
-        )
     if examples:
         notes.append(
             f"Answers only one has right: of up to {examples:,}, pooled over test examples and seeds. "
