@@ -118,7 +118,8 @@ def _front(axes: Axes, runs: pd.DataFrame) -> list[str]:
     means = pareto.mean_points(runs)
     members = pareto.front(means)
     if members:
-        steps = means.loc[members] * 100
+        ends = pd.DataFrame({"accuracy": [means["accuracy"].max()], "rate": [means["rate"].max()]})
+        steps = pd.concat([means.loc[members], ends]) * 100
         axes.plot(steps["rate"], steps["accuracy"], drawstyle="steps-post", color=svg.MUTED, lw=0.9, zorder=1)
     return members
 
