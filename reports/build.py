@@ -9,11 +9,13 @@ from pathlib import Path
 import pandas as pd
 
 from reports import palette, tables
+from reports.comparison_tables import comparison_table, matched_table
 from reports.data import Sweep, correctness, load
 from reports.energy import energy_tables
 from reports.figures import Drawn, task_figures
 from reports.findings import Findings, caveat, compare_with_baseline, task_findings
 from reports.latex import latex
+from reports.matched import compare_matched
 from reports.measured import MeasuredSection, methods
 from reports.output import FORMATS, write_all, write_figures
 from reports.palette import Look
@@ -36,6 +38,7 @@ class Section:
     caveat: str
     main: Table
     comparison: Table | None
+    matched: Table | None
     energy: list[Table]
     figures: list[Drawn]
     looks: dict[str, Look]  # of the variants it shows
@@ -62,7 +65,7 @@ def build_report(sweep: str, results: Path, out: Path, formats: Sequence[str] = 
     every = [
         replace(each, caption=f"{section.task}: {each.caption}")
         for section in sections
-        for each in (section.main, section.comparison, *section.energy)
+        for each in (section.main, section.comparison, section.matched, *section.energy)
         if each
     ]
     every += [each for found in alone for each in found.tables]
@@ -83,8 +86,8 @@ def _section(
     sweep: Sweep, task: str, runs: pd.DataFrame, looks: dict[str, Look], prefix: str
 ) -> tuple[pd.DataFrame, Section]:
     manifest = sweep.manifest
-    comparisons = compare_with_baseline(runs, manifest.baseline)
     right = correctness(runs)
+    comparisons = compare_with_baseline(runs, manifest.baseline, right)
     disagreements = {
         variant: disagreement(right.get(variant, {}), right.get(comparisons.baseline or "", {}))
         for variant in comparisons.accuracy
@@ -97,7 +100,8 @@ def _section(
         task_findings(runs, comparisons, manifest.baseline),
         caveat(runs),
         tables.main_table(measured, looks, comparisons, note, _data_notes(runs)),
-        tables.comparison_table(comparisons, disagreements, looks),
+        comparison_table(comparisons, disagreements, looks),
+        matched_table(compare_matched(runs, manifest.runs, manifest.baseline)),
         energy_tables(runs, looks),
         task_figures(runs, looks, prefix),
         {variant: looks[variant] for variant in measured["variant"]},

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reports import svg
+from reports import pareto, svg
 from reports.data import unfold
 from reports.palette import Look
 from reports.statistics import VERDICT_SEEDS, by_seed, t_interval
@@ -99,15 +99,29 @@ def accuracy_and_rate(runs: pd.DataFrame, looks: Mapping[str, Look], names: Iter
                 axes.errorbar(x.mean, y.mean, xerr=x.half, yerr=y.half, fmt="none", color=colour, elinewidth=1.1)
             points(x.mean, y.mean, s=42, edgecolors=svg.PAGE, linewidths=0.7, zorder=3)
             sentences.append(f"{variant} {number(y.mean)} % at {number(x.mean)} %")
+        on_front = _front(axes, shown)
         _reference_lines(axes, runs)
         caption = (
             f"Small: single seeds. Large: mean over seeds, with 95 % t-intervals from {VERDICT_SEEDS} seeds "
             "on. Up is more accurate, left is sparser. Variants share seeds, so paired differences can be "
             "clearer than these intervals."
         )
+        caption += f" Line: Pareto front of the means. {pareto.CAVEAT}" if on_front else ""
         caption += _without_rate(runs, shown)
         label = f"Accuracy against firing rate: {'; '.join(sentences)}."
+        label += f" Pareto front of the means: {', '.join(on_front)}." if on_front else ""
         return _finish(axes, next(names), "Accuracy against firing rate", caption, label)
+
+
+def _front(axes: Axes, runs: pd.DataFrame) -> list[str]:
+    """Draw the front as steps, which promise nothing between its members; returns these, by rising rate."""
+    means = pareto.mean_points(runs)
+    members = pareto.front(means)
+    if members:
+        ends = pd.DataFrame({"accuracy": [means["accuracy"].max()], "rate": [means["rate"].max()]})
+        steps = pd.concat([means.loc[members], ends]) * 100
+        axes.plot(steps["rate"], steps["accuracy"], drawstyle="steps-post", color=svg.MUTED, lw=0.9, zorder=1)
+    return members
 
 
 def learning_curves(runs: pd.DataFrame, looks: Mapping[str, Look], names: Iterator[str]) -> Drawn | None:

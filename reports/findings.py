@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from reports.crossed import Right, over_examples
 from reports.statistics import (
     VERDICT_SEEDS,
     Comparison,
@@ -60,19 +61,24 @@ _BESIDE_SHORTCUT = {
 }
 
 
-def compare_with_baseline(runs: pd.DataFrame, baseline: str | None) -> Comparisons:
-    """Accuracy and firing rate paired with the baseline's; empty where it has no finished run."""
+def compare_with_baseline(runs: pd.DataFrame, baseline: str | None, right: Right | None = None) -> Comparisons:
+    """Accuracy and firing rate paired with the baseline's; empty where it has no finished run.
+
+    With the stored predictions, `right`, accuracy is compared over test examples too.
+    """
     values = by_seed(runs, "test_accuracy")
     if baseline is None or baseline not in values or values[baseline].isna().all():
         return Comparisons(None)
-    return Comparisons(baseline, against(values, baseline), against(by_seed(runs, "firing_rate"), baseline))
+    accuracy = against(values, baseline)
+    rate = against(by_seed(runs, "firing_rate"), baseline)
+    return Comparisons(baseline, accuracy, rate, over_examples(right or {}, baseline, accuracy))
 
 
 def task_findings(runs: pd.DataFrame, comparisons: Comparisons, baseline: str | None) -> list[Findings]:
     """Everything that may be said about the finished runs of one task."""
     found = []
     if comparisons.baseline and comparisons.accuracy:
-        found.append(_against_baseline("Accuracy", comparisons.accuracy, comparisons.baseline))
+        found.append(_accuracy_against_baseline(comparisons, comparisons.baseline))
         rates = {variant: rate for variant, rate in comparisons.rate.items() if rate.difference.n}
         if rates:
             found.append(_against_baseline("Firing rate", rates, comparisons.baseline))
@@ -88,6 +94,30 @@ def _against_baseline(quantity: str, comparisons: Mapping[str, Comparison], base
         for variant, comparison in comparisons.items()
     )
     return Findings(f"{quantity} compared with {baseline}", _lead(comparisons, baseline), statements)
+
+
+def _accuracy_against_baseline(comparisons: Comparisons, baseline: str) -> Findings:
+    """The findings over seeds; what is claimed of these is followed by whether it is shown for new examples too."""
+    found = _against_baseline("Accuracy", comparisons.accuracy, baseline)
+    statements = tuple(
+        replace(item, text=f"{item.text} {_reach(comparison.verdict, comparisons.examples.get(variant))}")
+        if comparison.verdict.decided
+        else item
+        for item, (variant, comparison) in zip(found.statements, comparisons.accuracy.items(), strict=True)
+    )
+    return replace(found, statements=statements)
+
+
+def _reach(shown: Verdict, examples: Comparison | None) -> str:
+    """Whether a difference `shown` for seeds on this test set is shown for new examples of the task."""
+    if examples is None:
+        return "Claimed for seeds on this test set; without predictions of every seed, not for new examples."
+    if not math.isfinite(examples.p):
+        return "Claimed for seeds on this test set; for new examples there is no verdict."
+    evidence = f"{PERCENT_95} interval {bounds(examples.difference, 100)}, {p_value(examples.adjusted_p)}"
+    if examples.verdict is shown:
+        return f"Also shown for new examples of the task ({evidence})."
+    return f"Claimed for seeds on this test set only: not shown for new examples of the task ({evidence})."
 
 
 def _lead(comparisons: Mapping[str, Comparison], baseline: str) -> str:
@@ -146,13 +176,14 @@ def _above_shortcut(runs: pd.DataFrame) -> Findings:
 
 
 def caveat(runs: pd.DataFrame) -> str:
-    """What the intervals do not contain: another test set."""
+    """What the intervals over seeds do not contain: another test set."""
     examples = runs["predictions"].map(lambda entries: len(entries) if isinstance(entries, list) else 0).max()
     if not examples or runs["test_accuracy"].isna().all():
         return ""
     half = binomial_half_width(float(runs["test_accuracy"].mean()), int(examples)) * 100
     return (
-        f"Intervals and verdicts describe the variation between seeds on this test set of {examples:,} "
-        f"examples. Another test set of that size would move a single accuracy by about ± {number(half, 1)} "
-        f"points (binomial, {PERCENT_95}); differences between variants on the same examples move less."
+        "Unless they speak of new examples, intervals and verdicts describe the variation between seeds on this test "
+        f"set of {examples:,} examples. Another test set of that size would move a single accuracy by about "
+        f"± {number(half, 1)} points (binomial, {PERCENT_95}); differences between variants on the same examples move "
+        "less."
     )

@@ -3,7 +3,7 @@
 Intervals are Student's t over seeds (Student 1908; `scipy.stats.t`): a percentile bootstrap over three seeds
 covers 74 %, not 95 %, so it is never used here. Verdicts are paired t-tests over seeds, because runs with one
 seed see the same batches; many comparisons are corrected together by Holm's procedure (Holm 1979). Below
-`VERDICT_SEEDS` seeds there is no verdict at all.
+`VERDICT_SEEDS` seeds there is no verdict at all. What also holds for other test examples is in `reports.crossed`.
 """
 
 from __future__ import annotations
@@ -129,12 +129,16 @@ def by_seed(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 def compare(differences: pd.DataFrame) -> dict[str, Comparison]:
     """Test every column (differences, one row a seed) against zero, corrected together as one family."""
-    untested = {str(variant): _test(differences[variant]) for variant in differences}
-    adjusted = holm([comparison.p for comparison in untested.values()])
+    return corrected({str(variant): _test(differences[variant]) for variant in differences})
+
+
+def corrected(tested: Mapping[str, Comparison]) -> dict[str, Comparison]:
+    """Comparisons with their own p, corrected together as one family and judged."""
+    adjusted = holm([comparison.p for comparison in tested.values()])
     family = sum(math.isfinite(p) for p in adjusted)
     return {
         variant: _judge(replace(comparison, adjusted_p=p, family=family))
-        for (variant, comparison), p in zip(untested.items(), adjusted, strict=True)
+        for (variant, comparison), p in zip(tested.items(), adjusted, strict=True)
     }
 
 

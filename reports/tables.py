@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from reports import pareto
 from reports.palette import Look
-from reports.statistics import VERDICT_SEEDS, Comparison, Disagreement, against, by_seed, t_interval
-from reports.text import ABSENT, bare_p_value, bounds, digits_for, number, plus_minus
+from reports.statistics import VERDICT_SEEDS, Comparison, against, by_seed, t_interval
+from reports.text import ABSENT, digits_for, number, plus_minus
 
 BEST = "best"
 NEAR_BEST = "≈ best"
@@ -115,6 +116,7 @@ class Comparisons:
     baseline: str | None  # None where it has no finished run
     accuracy: Mapping[str, Comparison] = field(default_factory=dict)
     rate: Mapping[str, Comparison] = field(default_factory=dict)
+    examples: Mapping[str, Comparison] = field(default_factory=dict)  # accuracy, over seeds and test examples
 
 
 def energy_ratio(runs: pd.DataFrame) -> pd.Series[float]:
@@ -143,7 +145,7 @@ def standings(runs: pd.DataFrame) -> dict[str, str]:
 
 def measurements(task: str, runs: pd.DataFrame, comparisons: Comparisons, notes: Mapping[str, str]) -> pd.DataFrame:
     """The main table in numbers, one row a variant; units are in the columns' names."""
-    marks = standings(runs)
+    marks, places = standings(runs), pareto.places(runs)
     rows = []
     for variant, group in runs.assign(energy_ratio=energy_ratio(runs)).groupby("variant", sort=False):
         name = str(variant)
@@ -154,6 +156,7 @@ def measurements(task: str, runs: pd.DataFrame, comparisons: Comparisons, notes:
             "variant": name,
             "note": notes.get(name, ""),
             "mark": marks.get(name, ""),
+            "pareto": places.get(name, ""),
             "seeds": accuracy.n,
             "accuracy_percent": accuracy.mean * 100,
             "accuracy_half_interval_percent": accuracy.half * 100,
@@ -177,14 +180,16 @@ def main_table(
     digits = {m.name: m.digits if m.digits is not None else digits_for(numbers[m.name]) for m in measures}
     difference = [Heading(f"vs {comparisons.baseline}, points", "Accuracy")] if comparisons.baseline else []
     dagger = [f"{m.heading.text} †" if m.timing and shared else m.heading.text for m in measures]
-    headings = [Heading("test, %", "Accuracy"), *difference, Heading("seeds", "Accuracy")]
+    on_front = [Heading("accuracy, rate", "Pareto")] if numbers["pareto"].any() else []
+    headings = [Heading("test, %", "Accuracy"), *difference, Heading("seeds", "Accuracy"), *on_front]
     headings += [Heading(text, measure.heading.group) for text, measure in zip(dagger, measures, strict=True)]
     rows = []
     for row in numbers.to_dict("records"):
         versus = plus_minus(row["difference_points"], row["difference_half_interval_points"], signed=True)
         cells = [plus_minus(row["accuracy_percent"], row["accuracy_half_interval_percent"])]
         cells += [versus] if difference else []
-        cells += [str(row["seeds"]), *(number(row[m.name], digits[m.name]) for m in measures)]
+        cells += [str(row["seeds"]), *([row["pareto"] or ABSENT] if on_front else [])]
+        cells += [number(row[m.name], digits[m.name]) for m in measures]
         rows.append(Row(row["variant"], tuple(cells), looks[row["variant"]], row["mark"]))
     blank = ("",) * (len(headings) - 1)
     for label, column in (("Shortcut", "shortcut_percent"), ("Majority class", "majority_percent")):
@@ -210,6 +215,12 @@ def _notes(numbers: pd.DataFrame, shared: bool, shortcut: str) -> tuple[str, ...
     ]
     if shortcut:
         notes.insert(1, f"Shortcut: {shortcut}")
+    if numbers["pareto"].any():
+        notes.append(
+            f"Pareto: {pareto.FRONT}, no other means are at least as accurate and as sparse; {pareto.DOMINATED}, some "
+            "are, and a paired test (Holm over all pairs) shows one of them better in accuracy or rate; "
+            f"{pareto.UNDECIDED}, some are, but no test shows it. {pareto.CAVEAT}"
+        )
     if numbers["firing_rate_percent"].isna().any():
         notes.append(f"Firing: {ABSENT} where the neurons do not spike; their energy is that of the dense network.")
     if language:
@@ -218,50 +229,6 @@ def _notes(numbers: pd.DataFrame, shared: bool, shortcut: str) -> tuple[str, ...
     if shared:
         notes.append("† Timings taken while other runs shared the machine: do not compare them.")
     return tuple(notes)
-
-
-def comparison_table(
-    comparisons: Comparisons, disagreements: Mapping[str, Disagreement | None], looks: Mapping[str, Look]
-) -> Table | None:
-    """Paired differences to the baseline with their tests; None where there is nothing to compare."""
-    if not comparisons.accuracy:
-        return None
-    headings = [
-        Heading(text, group)
-        for group in ("Accuracy", "Firing rate")
-        for text in ("difference, points", "95 % interval", "p", "p, Holm")
-    ]
-    headings += [
-        Heading("variant", "Answers only one has right"),
-        Heading("baseline", "Answers only one has right"),
-    ]
-    rows = []
-    for variant, accuracy in comparisons.accuracy.items():
-        cells = [*_tested(accuracy), *_tested(comparisons.rate.get(variant))]
-        counts = disagreements.get(variant)
-        cells += [f"{counts.only_variant:,}", f"{counts.only_baseline:,}"] if counts else [ABSENT, ABSENT]
-        rows.append(Row(variant, tuple(cells), looks[variant]))
-    examples = max((counts.examples for counts in disagreements.values() if counts), default=0)
-    notes = [
-        "Differences are paired by seed (t-test over seeds, two-sided) and corrected with Holm's procedure, "
-        "accuracy and firing rate each as one family."
-    ]
-    if examples:
-        notes.append(
-            f"Answers only one has right: of up to {examples:,}, pooled over test examples and seeds. "
-            "A description, not a test: the seeds share their examples."
-        )
-    caption = f"Paired differences to {comparisons.baseline}"
-    return Table(caption, "Variant", tuple(headings), tuple(rows), tuple(notes))
-
-
-def _tested(comparison: Comparison | None) -> list[str]:
-    if comparison is None or comparison.difference.n == 0:
-        return [ABSENT] * 4
-    difference = comparison.difference
-    interval = bounds(difference, 100) if math.isfinite(difference.half) else ABSENT
-    ps = bare_p_value(comparison.p), bare_p_value(comparison.adjusted_p)
-    return [number(difference.mean * 100, signed=True), interval, *ps]
 
 
 def overview(numbers: pd.DataFrame, looks: Mapping[str, Look]) -> Table | None:

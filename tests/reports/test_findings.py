@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -56,3 +59,51 @@ def test_a_variant_that_shares_no_seed_with_the_baseline_is_said_not_to():
 
 def test_a_baseline_without_accuracy_is_no_baseline():
     assert findings({"none": [float("nan")] * 3, "other": [0.4, 0.41, 0.43]}) == {}
+
+
+def reach(hits: Mapping[str, np.ndarray], predictions: bool = True) -> str:
+    """The sentence about `other`, from right answers [seed, example] with stored predictions or without."""
+    rows = [
+        {"variant": name, "seed": seed, "test_accuracy": row.mean(), "firing_rate": 0.1}
+        for name, found in hits.items()
+        for seed, row in enumerate(found)
+    ]
+    runs = pd.DataFrame(rows).assign(shortcut_accuracy=0.345)
+    index = pd.MultiIndex.from_arrays([range(EXAMPLES), range(EXAMPLES)])
+    right = {name: {seed: pd.Series(row, index) for seed, row in enumerate(found)} for name, found in hits.items()}
+    comparisons = compare_with_baseline(runs, "none", right if predictions else None)
+    first, *_ = task_findings(runs, comparisons, "none")
+    (statement,) = first.statements
+    assert statement.tag == "higher"
+    return statement.text
+
+
+EXAMPLES = 1000
+
+
+def gained(counts: tuple[int, ...], lost: int) -> dict[str, np.ndarray]:
+    """A baseline that has the first half right, and a variant that gains `counts` examples, by seed, and loses some."""
+    none, other = (np.arange(EXAMPLES) < EXAMPLES // 2 for _ in range(2))
+    other = np.stack([other] * len(counts))
+    other[:, :lost] = False
+    for row, count in zip(other, counts, strict=True):
+        row[EXAMPLES // 2 : EXAMPLES // 2 + count] = True
+    return {"none": np.stack([none] * len(counts)), "other": other}
+
+
+def test_a_difference_that_a_few_lucky_examples_carry_is_claimed_for_this_test_set_only():
+    text = reach(gained((210, 211, 212), lost=200))
+    assert text.startswith("is higher than none by 1.10 points")
+    assert "Claimed for seeds on this test set only: not shown for new examples of the task (95" in text
+
+
+def test_a_difference_far_beyond_its_examples_is_claimed_for_new_ones_too():
+    text = reach(gained((110, 114, 119), lost=5))
+    assert "Also shown for new examples of the task (95" in text
+    assert "only" not in text
+
+
+def test_without_predictions_nothing_is_claimed_for_new_examples():
+    assert reach(gained((110, 114, 119), lost=5), predictions=False).endswith(
+        "Claimed for seeds on this test set; without predictions of every seed, not for new examples."
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from reports.build import build_report
 from results.schema import Manifest
-from results.store import ResultError, run_path, write_manifest
+from results.store import ResultError, read_manifest, run_path, write_manifest
 
 
 class Page(HTMLParser):
@@ -206,6 +207,27 @@ def test_findings_name_direction_interval_and_correction(page):
     assert found
     assert "corrected for" in text
     assert "shows no difference that 3 seeds can show" in text
+
+
+def test_the_front_is_drawn_and_named(page):
+    (label,) = [each for each in page.attributes("aria-label") if (each or "").startswith("Accuracy against")]
+    assert label.endswith("Pareto front of the means: trainable_decay.")
+    assert "Line: Pareto front of the means. A front of noisy means is noisy" in page.text
+    assert {row["Variant"].split()[0]: row["accuracy, rate"] for row in page.table(MAIN)}["trainable_decay"] == "front"
+
+
+def test_variants_that_differ_in_a_number_are_compared_at_one_rate(sweep):
+    results = sweep(details=False)
+    manifest = read_manifest(results, "ablation_refractory")
+    labels = {"trainable": "rho_0.5", "control_reset": "rho_1", "control_decay0": "rho_2"}
+    runs = [replace(run, axes=run.axes | {"refractory": labels.get(run.variant, run.variant)}) for run in manifest.runs]
+    write_manifest(results, replace(manifest, runs=runs))
+    rows = {row["compared with"]: row for row in built(results).table("Accuracy at matched firing rate")}
+    assert {row["Curve"] for row in rows.values()} == {"trainable to control_reset"}
+    assert rows["none"]["at rate, %"] == "no common rate in 3 of 3 seeds"
+    assert rows["none"]["difference, points"] == "–"  # noqa: RUF001
+    assert rows["fixed"]["seeds"] == "3"
+    assert "±" in rows["fixed"]["at rate, %"]
 
 
 def test_accuracy_is_set_against_the_shortcut(page_of):
