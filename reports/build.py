@@ -12,6 +12,7 @@ from reports import palette, tables
 from reports.data import Sweep, correctness, load
 from reports.figures import Drawn, task_figures
 from reports.findings import Findings, caveat, compare_with_baseline, task_findings
+from reports.inside import inside_figures
 from reports.latex import latex
 from reports.measured import MeasuredSection, methods
 from reports.output import FORMATS, write_all, write_figures
@@ -96,7 +97,7 @@ def _section(
         caveat(runs),
         tables.main_table(measured, looks, comparisons, note, _data_notes(runs)),
         tables.comparison_table(comparisons, disagreements, looks),
-        task_figures(runs, looks, prefix),
+        task_figures(runs, looks, prefix) + inside_figures(runs, looks, prefix),
         {variant: looks[variant] for variant in measured["variant"]},
     )
 

@@ -196,15 +196,18 @@ def read_status(folder: Path, run_id: str) -> tuple[Status | None, str | None]:
     return outcome.status, outcome.error
 
 
-def read_runs(folder: Path, ids: Iterable[str], predictions: bool = False) -> tuple[pd.DataFrame, list[str], list[str]]:
+def read_runs(
+    folder: Path, ids: Iterable[str], predictions: bool = False, traces: bool = False
+) -> tuple[pd.DataFrame, list[str], list[str]]:
     """Rows of the runs that are there, ids of those that are missing, and a sentence for each damaged file.
 
-    The frame has the columns of `results.schema.RUN`, `predictions` only when asked for: they are most of a file.
-    `epochs`, `layers`, `pmbc_map` and `predictions` hold lists of dicts.
+    The frame has the columns of `results.schema.RUN`, `predictions` and `traces` only when asked for: they are most
+    of a file. `epochs`, `layers`, `pmbc_map`, `predictions` and `traces` hold lists of dicts.
     """
     import pandas as pd  # half as long to import as all else here, and looking at a sweep needs none
 
-    columns = [name for name in RUN.names if predictions or name != "predictions"]
+    left_out = {"predictions": not predictions, "traces": not traces}
+    columns = [name for name in RUN.names if not left_out.get(name)]
 
     def read(run_id: str) -> pa.Table | ResultError | None:
         path = run_path(folder, run_id)
