@@ -116,7 +116,7 @@ class Trainer:
         return Stopwatch(self.device, min(10, self.steps_per_epoch // 2), stretch)
 
     def _first_batch(self) -> tuple[Tensor, Tensor]:
-        """Inputs and lengths; the network and its noise are set to see it as the first step will, in training mode."""
+        """Inputs and lengths; the network is set to see it as the first step will, in training mode."""
         seed_torch(self.settings.seed, "noise", 0)
         here = next(self._batches(1)).to(self.device)
         self.network.train()

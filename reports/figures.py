@@ -51,7 +51,7 @@ class Parameter:
 PARAMETERS = (
     Parameter(
         "threshold",
-        "Learned threshold",
+        "Threshold",
         "threshold / s.d. of its input",
         "Threshold over the standard deviation of the neuron's input, before training that on the first training "
         "batch, after it on the test set. The threshold alone is a gauge: scaling it together with the SSM's output "

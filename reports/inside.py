@@ -37,16 +37,19 @@ _SEEDS = "Mean over seeds; band: lowest to highest seed."
 def inside_figures(runs: pd.DataFrame, looks: Mapping[str, Look], prefix: str) -> list[Drawn]:
     """Every figure for which `runs`, the finished runs of one task, hold the data."""
     names = (f"{prefix}i{place}" for place in count())
-    traces = unfold(runs, "traces") if "traces" in runs else pd.DataFrame()
+    traces = unfold(runs, "traces")
     drawn = [against_iterations(runs, looks, names)]
     if not traces.empty:
-        drawn += [rate_over_time(traces, looks, names), potentials(traces, looks, names), rasters(traces, looks, names)]
+        variants = list(dict.fromkeys(runs["variant"]))
+        drawn += [draw(traces, variants, looks, names) for draw in (rate_over_time, potentials, rasters)]
     return [figure for figure in drawn if figure is not None]
 
 
-def rate_over_time(traces: pd.DataFrame, looks: Mapping[str, Look], names: Iterator[str]) -> Drawn | None:
+def rate_over_time(
+    traces: pd.DataFrame, variants: Sequence[str], looks: Mapping[str, Look], names: Iterator[str]
+) -> Drawn | None:
     """Firing rate in % against the position in the sequence, a panel a layer: mean and range over seeds."""
-    shown, remark = _limited(traces.dropna(subset=["rate_over_time"]))
+    shown, remark = _limited(traces.dropna(subset=["rate_over_time"]), variants)
     if shown.empty:
         return None
     sentences = []
@@ -65,9 +68,11 @@ def rate_over_time(traces: pd.DataFrame, looks: Mapping[str, Look], names: Itera
         return Drawn("Firing rate over time", caption, svg.render(figure, next(names), label))
 
 
-def potentials(traces: pd.DataFrame, looks: Mapping[str, Look], names: Iterator[str]) -> Drawn | None:
+def potentials(
+    traces: pd.DataFrame, variants: Sequence[str], looks: Mapping[str, Look], names: Iterator[str]
+) -> Drawn | None:
     """Histograms of the membrane potential over the threshold, a panel a layer: mean and range over seeds."""
-    shown, remark = _limited(traces.dropna(subset=["potential"]))
+    shown, remark = _limited(traces.dropna(subset=["potential"]), variants)
     if shown.empty:
         return None
     edges = np.array(POTENTIAL_EDGES)
@@ -93,13 +98,14 @@ def potentials(traces: pd.DataFrame, looks: Mapping[str, Look], names: Iterator[
         return Drawn("Membrane potential", caption, svg.render(figure, next(names), label))
 
 
-def rasters(traces: pd.DataFrame, looks: Mapping[str, Look], names: Iterator[str]) -> Drawn | None:
+def rasters(
+    traces: pd.DataFrame, variants: Sequence[str], looks: Mapping[str, Look], names: Iterator[str]
+) -> Drawn | None:
     """Spikes of the first test example in the first and the last layer: one seed, a row of panels a variant."""
     held = traces.dropna(subset=["raster"])
     if held.empty:
         return None
-    variants = list(dict.fromkeys(held["variant"]))
-    chosen = variants[:MOST_RASTERS]
+    chosen = list(dict.fromkeys(held["variant"]))[:MOST_RASTERS]
     sentences = []
     with svg.drawing():
         columns = 1 + (held["layer"].nunique() > 1)
@@ -120,27 +126,30 @@ def rasters(traces: pd.DataFrame, looks: Mapping[str, Look], names: Iterator[str
             f"A tick is a spike. The lowest seed of each variant; up to {RASTER_CHANNELS} channels, spread over the "
             f"layer, and the first {RASTER_STEPS} steps; first and last layer."
         )
-        caption += _first_of(chosen, variants)
+        caption += _not_drawn(held, chosen, variants)
         label = f"Spikes of the first test example, share of the steps drawn: {'; '.join(sentences)}."
         return Drawn("Spikes of one example", caption, svg.render(figure, next(names), label))
 
 
-def _limited(traces: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """What is drawn of the traces, and the end of a caption that says what is not."""
+def _limited(traces: pd.DataFrame, variants: Sequence[str]) -> tuple[pd.DataFrame, str]:
+    """What is drawn of the traces, and the end of a caption that says what is not, of these variants and of layers."""
     if traces.empty:
         return traces, ""
-    variants, layers = list(dict.fromkeys(traces["variant"])), sorted(set(traces["layer"]))
-    chosen = variants[:MOST_VARIANTS]
+    chosen, layers = list(dict.fromkeys(traces["variant"]))[:MOST_VARIANTS], sorted(set(traces["layer"]))
     places = np.linspace(0, len(layers) - 1, min(len(layers), MOST_LAYERS)).round().astype(int)
     drawn = [layers[place] for place in places]
-    remark = _first_of(chosen, variants)
+    remark = _not_drawn(traces, chosen, variants)
     if len(drawn) < len(layers):
         remark += f" Drawn: {len(drawn)} of {len(layers)} layers."
     return traces[traces["variant"].isin(chosen) & traces["layer"].isin(drawn)], remark
 
 
-def _first_of(chosen: Sequence[str], variants: Sequence[str]) -> str:
-    return f" Drawn: the first {len(chosen)} of {len(variants)} variants." if len(chosen) < len(variants) else ""
+def _not_drawn(held: pd.DataFrame, chosen: Sequence[str], variants: Sequence[str]) -> str:
+    """The end of a caption on variants: those left out for want of room, and those whose runs hold no such record."""
+    having = held["variant"].nunique()
+    remark = f" Drawn: the first {len(chosen)} of {having} variants." if len(chosen) < having else ""
+    lacking = [variant for variant in variants if variant not in set(held["variant"])]
+    return remark + (f" Without such a record: {', '.join(lacking)}." if lacking else "")
 
 
 def _by_layer_and_variant(traces: pd.DataFrame) -> Iterator[tuple[int, str, pd.DataFrame]]:
@@ -164,7 +173,7 @@ def _panels(layers: Sequence[int], x: str, y: str) -> tuple[Figure, dict[int, Ax
     for layer, axes in panels.items():
         axes.set_title(f"layer {layer}", loc="left", size=8.5)
         axes.grid(visible=False, axis="x")
-        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     if len(layers) < grid.size:
         grid[-1, -1].set_axis_off()
         grid[-2, -1].tick_params(labelbottom=True)
@@ -194,8 +203,9 @@ def _ticks(axes: Axes, spikes: npt.NDArray[np.bool_], look: Look) -> None:
     channel, step = np.nonzero(spikes)
     gap = np.full(len(step), np.nan)
     x = np.stack([step, step, gap], axis=1).ravel()
-    y = np.stack([channel - 0.4, channel + 0.4, gap], axis=1).ravel()
-    axes.plot(x, y, color=look.placeholder, lw=0.9)
+    y = np.stack([channel - 0.35, channel + 0.35, gap], axis=1).ravel()
+    axes.plot(x, y, color=look.placeholder, lw=0.9, solid_capstyle="butt")
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set(xlim=(-1, spikes.shape[1]), ylim=(len(spikes) - 0.3, -0.7), yticks=[])
     axes.grid(visible=False)
 

@@ -48,7 +48,7 @@ def against_iterations(runs: pd.DataFrame, looks: Mapping[str, Look], names: Ite
             _point(lower, place, accuracy[variant], looks[variant])
         upper.yaxis.set_major_locator(LogLocator(numticks=6))
         upper.yaxis.set_minor_formatter(NullFormatter())
-        upper.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        upper.yaxis.set_major_formatter(FuncFormatter(lambda value, _: "0" if value <= zero else f"{value:g}"))
         for axes in (upper, lower):
             axes.grid(visible=False, axis="x")
         sentences = [
@@ -57,8 +57,8 @@ def against_iterations(runs: pd.DataFrame, looks: Mapping[str, Look], names: Ite
         ]
         caption = (
             f"Means over seeds, with 95 % t-intervals from {VERDICT_SEEDS} seeds on. Test set, mean over layers and "
-            "batches; padded steps count, as the solver sees them. Hollow: nothing is undetermined, which has no place "
-            "on a logarithmic axis."
+            "batches; padded steps count, as the solver sees them. The lowest tick stands for 0, which has no place on "
+            "a logarithmic axis; hollow: nothing is undetermined."
         )
         label = f"Undetermined fraction against PMBC's iterations: {'; '.join(sentences)}."
         return Drawn("Undetermined fraction by iterations", caption, svg.render(figure, next(names), label))

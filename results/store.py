@@ -123,8 +123,10 @@ def _as_parquet(row: dict[str, Any]) -> bytes:
     footer[_OUTCOME_KEY] = json.dumps({name: row[name] for name in _OUTCOME_COLUMNS})
     schema = RUN.with_metadata({**(RUN.metadata or {}), **footer})
     sink = pa.BufferOutputStream()
-    # one row: dictionaries only lengthen it, and setting up zstd for each column takes longer than all else of a read
-    pq.write_table(pa.Table.from_pylist([row], schema=schema), sink, compression="lz4", use_dictionary=False)
+    table = pa.Table.from_pylist([row], schema=schema)
+    # one row: dictionaries and statistics only lengthen it, the latter by four copies of a raster, and setting up zstd
+    # for each column takes longer than all else of a read
+    pq.write_table(table, sink, compression="lz4", use_dictionary=False, write_statistics=False)
     content: bytes = sink.getvalue().to_pybytes()
     return content
 
