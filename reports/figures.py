@@ -53,9 +53,9 @@ PARAMETERS = (
         "threshold",
         "Threshold",
         "threshold / s.d. of its input",
-        "Threshold over the standard deviation of the neuron's input, before training that on the first training "
-        "batch, after it on the test set. The threshold alone is a gauge: scaling it together with the SSM's output "
-        "leaves every spike unchanged.",
+        "Threshold over the standard deviation of the neuron's input: on the first training batch before training, on "
+        "the test set after. The threshold alone is a gauge: scaling it together with the SSM's output leaves every "
+        "spike unchanged.",
         over_input=True,
     ),
     Parameter("refractory", "Refractory magnitude", "magnitude / threshold", "In units of the threshold."),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -83,7 +84,7 @@ def potentials(
         for layer, variant, own in _by_layer_and_variant(shown):
             counts = np.array(own["potential"].tolist(), dtype=float).T
             shares = 100 * counts / counts.sum(axis=0)
-            _line(panels[layer], pd.DataFrame(shares[1:-1], index=centres), looks[variant], drawstyle="steps-mid")
+            _line(panels[layer], pd.DataFrame(shares[1:-1], index=centres), looks[variant])
             reached = shares[1 + int(np.searchsorted(edges, 1.0)) :].sum(axis=0).mean()
             outside = max(outside, shares[[0, -1]].sum(axis=0).mean())
             sentences.append(f"layer {layer} {variant} {number(reached, 1)} %")
@@ -153,11 +154,12 @@ def _not_drawn(held: pd.DataFrame, chosen: Sequence[str], variants: Sequence[str
 
 
 def _by_layer_and_variant(traces: pd.DataFrame) -> Iterator[tuple[int, str, pd.DataFrame]]:
-    for (layer, variant), own in traces.groupby(["layer", "variant"], sort=False):
-        yield int(layer), str(variant), own
+    for variant, of_variant in traces.groupby("variant", sort=False):
+        for layer in sorted(set(of_variant["layer"])):
+            yield layer, str(variant), of_variant[of_variant["layer"] == layer]
 
 
-def _over_steps(row: pd.Series) -> pd.Series[float]:  # type: ignore[type-arg]
+def _over_steps(row: pd.Series[Any]) -> pd.Series[float]:
     """The rates of one run and layer, indexed by the middle of their bins."""
     rates = row["rate_over_time"]
     return pd.Series(rates, index=(np.arange(len(rates)) + 0.5) * row["bin_steps"])
@@ -182,14 +184,13 @@ def _panels(layers: Sequence[int], x: str, y: str) -> tuple[Figure, dict[int, Ax
     return figure, panels
 
 
-def _line(axes: Axes, seeds: pd.DataFrame, look: Look, drawstyle: str = "default") -> None:
+def _line(axes: Axes, seeds: pd.DataFrame, look: Look) -> None:
     """Mean and range over the columns of `seeds`, against its index."""
     x, colour = seeds.index.to_numpy(), look.placeholder
     if seeds.shape[1] > 1:
-        step = "mid" if drawstyle == "steps-mid" else None
-        axes.fill_between(x, seeds.min(axis=1), seeds.max(axis=1), step=step, color=colour, alpha=0.12, lw=0)
-    line = axes.plot(x, seeds.mean(axis=1), color=colour, lw=1.2, dashes=look.dashes, drawstyle=drawstyle)
-    line[0].set_marker(look.marker if len(x) == 1 else "")
+        axes.fill_between(x, seeds.min(axis=1), seeds.max(axis=1), color=colour, alpha=0.12, lw=0)
+    marker = look.marker if len(x) == 1 else ""  # a single bin would draw no line at all
+    axes.plot(x, seeds.mean(axis=1), color=colour, lw=1.2, dashes=look.dashes, marker=marker)
 
 
 def _part(spikes: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

@@ -30,9 +30,9 @@ def against_iterations(runs: pd.DataFrame, looks: Mapping[str, Look], names: Ite
     shown = runs.assign(iterations=iterations).dropna(subset=["iterations", "undetermined"])
     if shown["iterations"].nunique() < 2:
         return None
-    places = shown.groupby("variant", sort=False)["iterations"].first()
+    places: dict[str, float] = dict(zip(shown["variant"], shown["iterations"], strict=True))
     measures = {name: by_seed(shown, name) * 100 for name in ("undetermined", "test_accuracy")}
-    rest, accuracy = ({variant: t_interval(table[variant]) for variant in places.index} for table in measures.values())
+    rest, accuracy = ({variant: t_interval(table[variant]) for variant in places} for table in measures.values())
     with svg.drawing():
         figure = Figure(figsize=_SIZE, layout="constrained")
         upper, lower = figure.subplots(2, 1, sharex=True)
@@ -73,13 +73,13 @@ def _iterations(config: Any) -> float:
     return _CERTIFIED if allowed is None else float(allowed)
 
 
-def _place(iterations: float, places: pd.Series[float]) -> float:
+def _place(iterations: float, places: Mapping[str, float]) -> float:
     """Certified stands one to the right of the most iterations."""
-    return float(places[places < _CERTIFIED].max()) + 1 if iterations == _CERTIFIED else iterations
+    return max(each for each in places.values() if each < _CERTIFIED) + 1 if iterations == _CERTIFIED else iterations
 
 
-def _mark_places(axes: Axes, places: pd.Series[float]) -> None:
-    marks = sorted(set(places))
+def _mark_places(axes: Axes, places: Mapping[str, float]) -> None:
+    marks = sorted(set(places.values()))
     axes.set_xticks([_place(each, places) for each in marks])
     axes.set_xticklabels(["certified" if each == _CERTIFIED else f"{each:g}" for each in marks])
     axes.margins(x=0.08)
@@ -91,13 +91,11 @@ def _zero(rest: list[Interval]) -> float:
     return float(10 ** (np.floor(np.log10(min(positive))) - 1)) if positive else 0.01
 
 
-def _join(axes: Axes, x: Mapping[str, float], y: Mapping[str, float], places: pd.Series[float]) -> None:
+def _join(axes: Axes, x: Mapping[str, float], y: Mapping[str, float], places: Mapping[str, float]) -> None:
     """A faint line through the means of paper mode, where each M is one variant's."""
-    paper = places[places < _CERTIFIED].sort_values()
-    if paper.is_unique:
-        axes.plot(
-            [x[each] for each in paper.index], [y[each] for each in paper.index], color=svg.MUTED, lw=0.9, zorder=1
-        )
+    paper = sorted((each for each in places if places[each] < _CERTIFIED), key=lambda each: places[each])
+    if len({places[each] for each in paper}) == len(paper):
+        axes.plot([x[each] for each in paper], [y[each] for each in paper], color=svg.MUTED, lw=0.9, zorder=1)
 
 
 def _point(axes: Axes, x: float, value: Interval, look: Look, zero: float | None = None) -> None:
