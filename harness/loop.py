@@ -17,6 +17,7 @@ from harness.interruption import Interrupted
 from harness.metrics import Stopwatch, network_measures
 from harness.settings import Settings
 from harness.tasks import Dataset
+from harness.traces import traces
 from harness.trainer import Progress, Trainer, pick_device
 from models.activity import record_activity
 
@@ -109,6 +110,7 @@ def _test(trainer: Trainer) -> dict[str, Any]:
         **{f"train_{name}": value for name, value in trainer.watch.rates().items()},
         **{f"test_{name}": value for name, value in watch.rates().items() if name != "ms_per_step"},
         **network_measures(network, activity, trainer.parameters_before, activity[0].tokens / sequences),
+        "traces": traces(network, data.test, activity, device, settings.seed),
     }
 
 

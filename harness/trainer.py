@@ -21,7 +21,7 @@ from harness.settings import Settings
 from harness.streams import epoch_order, seed_torch
 from harness.tasks import Batch, Dataset, batches
 from harness.tasks.splits import in_document_order
-from models.activity import collect_firing_rates
+from models.activity import collect_firing_rates, input_deviations
 from models.calibration import calibrate_thresholds
 from models.network import Inputs, Scored, build_network, parameter_groups
 
@@ -113,18 +113,22 @@ class Trainer:
     def _begin(self) -> None:
         self.watch = self._stopwatch(Stretch())
         if (firing_rate := self.settings.model.initial_firing_rate) is not None:
-            self._calibrate(firing_rate)
-        self.parameters_before = [neuron.parameter_summary() for neuron in self.network.neurons]
+            calibrate_thresholds(self.network, *self._first_batch(), firing_rate)
+        deviations = input_deviations(self.network, *self._first_batch())
+        self.parameters_before = [
+            {**neuron.parameter_summary(), "input_std": deviation}
+            for neuron, deviation in zip(self.network.neurons, deviations, strict=True)
+        ]
 
     def _stopwatch(self, stretch: Stretch) -> Stopwatch:
         return Stopwatch(self.device, min(10, self.steps_per_epoch // 2), stretch)
 
-    def _calibrate(self, firing_rate: float) -> None:
-        """Set the initial thresholds on the first training batch, in training mode: as the first step will see it."""
+    def _first_batch(self) -> tuple[Tensor, Tensor]:
+        """Inputs and lengths; the network is set to see it as the first step will, in training mode."""
         seed_torch(self.settings.seed, "noise", 0)
         here = next(self._batches(1)).to(self.device)
         self.network.train()
-        calibrate_thresholds(self.network, here.inputs, here.lengths, firing_rate)
+        return here.inputs, here.lengths
 
     @property
     def finished(self) -> bool:

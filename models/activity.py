@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from models.block import Block, Observer
 from models.distributed import sum_over_parts
@@ -35,6 +36,7 @@ class LayerActivity:
         self._spikes: Tensor | float = 0.0
         self._input: Tensor | float = 0.0
         self._input_squared: Tensor | float = 0.0
+        self._by_step = torch.zeros(2, 0, dtype=torch.float64)  # spikes, summed over channels, and real tokens
         self._undetermined = 0.0
         self._batches = 0
 
@@ -43,11 +45,19 @@ class LayerActivity:
         spikes = spikes.detach()
         kept = torch.ones_like(x[:, :1]) if mask is None else mask.to(x.dtype)
         self.tokens += float(kept.sum())
-        self._spikes += (spikes * kept).sum((0, 2)).double()
+        counted = spikes * kept
+        self._spikes += counted.sum((0, 2)).double()
+        self._by_step = _added(self._by_step, torch.stack([counted.sum((0, 1)), kept.sum((0, 1))]).double())
         self._input += (x * kept).sum((0, 2)).double()
         self._input_squared += (x.square() * kept).sum((0, 2)).double()
         self._undetermined += 0.0 if undetermined is None else float(undetermined)
         self._batches += 1
+
+    @property
+    def by_step(self) -> tuple[Tensor, Tensor]:
+        """Spikes, summed over channels, and real tokens at each step, both [L] float64; L is the longest sequence's."""
+        spikes, tokens = self._by_step[:, self._by_step[1] > 0].cpu()
+        return spikes, tokens
 
     @property
     def rates(self) -> Tensor:
@@ -87,8 +97,30 @@ def record_activity(network: nn.Module) -> Iterator[list[LayerActivity]]:
     """Every block of `network`, in order, counts its activity while the context is open."""
     blocks = _blocks(network)
     activity = [LayerActivity() for _ in blocks]
-    with _observed(blocks, activity):
+    with observed(blocks, activity):
         yield activity
+
+
+@torch.no_grad()
+def input_deviations(network: nn.Module, inputs: Tensor, lengths: Tensor) -> list[float]:
+    """`LayerActivity.input_std` of every block on one batch, in the network's own mode; it stays as it is.
+
+    Noise is drawn from torch's generator, as a single pass would draw it.
+    """
+    with record_activity(network) as activity, buffers_kept(network):
+        network(inputs, lengths)
+    return [layer.input_std for layer in activity]
+
+
+@contextmanager
+def buffers_kept(network: nn.Module) -> Iterator[None]:
+    """What passes in training mode do to buffers, the running statistics of batch norms, is undone."""
+    before = [buffer.clone() for buffer in network.buffers()]
+    try:
+        yield
+    finally:
+        for buffer, value in zip(network.buffers(), before, strict=True):
+            buffer.copy_(value)
 
 
 class _RateCollector:
@@ -107,7 +139,7 @@ def collect_firing_rates(network: nn.Module) -> Iterator[list[Tensor]]:
     """
     blocks = [block for block in _blocks(network) if block.neuron.spiking]
     collector = _RateCollector()
-    with _observed(blocks, [collector] * len(blocks)):
+    with observed(blocks, [collector] * len(blocks)):
         yield collector.rates
 
 
@@ -115,8 +147,16 @@ def _blocks(network: nn.Module) -> list[Block]:
     return [module for module in network.modules() if isinstance(module, Block)]
 
 
+def _added(total: Tensor, more: Tensor) -> Tensor:
+    """Sum of [n, L] and [n, M]; the shorter counts as 0 beyond its end."""
+    length = max(total.shape[1], more.shape[1])
+    total, more = (pad(each, (0, length - each.shape[1])) for each in (total.to(more.device), more))
+    return total + more
+
+
 @contextmanager
-def _observed(blocks: Sequence[Block], observers: Sequence[Observer]) -> Iterator[None]:
+def observed(blocks: Sequence[Block], observers: Sequence[Observer]) -> Iterator[None]:
+    """Each of the blocks shows its observer, and no other, what its neurons do, while the context is open."""
     for block, observer in zip(blocks, observers, strict=True):
         block.observer = observer
     try:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 import logging
 import math
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from models.activity import buffers_kept
 from models.activity import firing_rate as rate_of
 from models.network import Network, check_firing_rate, real_tokens
 from models.neurons import Neuron
@@ -40,21 +40,11 @@ def calibrate_thresholds(network: Network, inputs: Tensor, lengths: Tensor, firi
     check_firing_rate("firing_rate", firing_rate)
     mask = real_tokens(inputs, lengths)
     with ExitStack() as stack:
-        stack.enter_context(_buffers_kept(network))
+        stack.enter_context(buffers_kept(network))
         for layer, neuron in enumerate(network.neurons):
             hook = partial(_calibrate, mask=mask, target=firing_rate, layer=layer)
             stack.enter_context(neuron.register_forward_pre_hook(hook))
         network(inputs, lengths)
-
-
-@contextmanager
-def _buffers_kept(network: nn.Module) -> Iterator[None]:
-    before = [buffer.clone() for buffer in network.buffers()]
-    try:
-        yield
-    finally:
-        for buffer, value in zip(network.buffers(), before, strict=True):
-            buffer.copy_(value)
 
 
 def _calibrate(neuron: Neuron, inputs: tuple[Tensor], *, mask: Tensor | None, target: float, layer: int) -> None:

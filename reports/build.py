@@ -14,6 +14,7 @@ from reports.data import Sweep, correctness, load
 from reports.energy import energy_tables
 from reports.figures import Drawn, task_figures
 from reports.findings import Findings, caveat, compare_with_baseline, task_findings
+from reports.inside import inside_figures
 from reports.latex import latex
 from reports.matched import compare_matched
 from reports.measured import MeasuredSection, methods
@@ -103,7 +104,7 @@ def _section(
         comparison_table(comparisons, disagreements, looks),
         matched_table(compare_matched(runs, manifest.runs, manifest.baseline)),
         energy_tables(runs, looks),
-        task_figures(runs, looks, prefix),
+        task_figures(runs, looks, prefix) + inside_figures(runs, looks, prefix),
         {variant: looks[variant] for variant in measured["variant"]},
     )
 

@@ -49,7 +49,7 @@ def load(folder: Path, sweep: str) -> Sweep:
         [(run.id, run.axes.get("task"), run.variant, run.seed) for run in manifest.runs], columns=_PLANNED
     )
     ids = list(planned["id"])
-    rows, missing, damaged = read_runs(folder, ids, predictions=True)
+    rows, missing, damaged = read_runs(folder, ids, predictions=True, traces=True)
     problems = {run_id: _problem(row) for run_id, row in rows.set_index("id").iterrows()}
     problems |= dict.fromkeys(missing, ("missing", "not finished, or never started"))
     for run_id in set(ids) - set(problems):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -50,10 +51,11 @@ class Parameter:
 PARAMETERS = (
     Parameter(
         "threshold",
-        "Learned threshold",
+        "Threshold",
         "threshold / s.d. of its input",
-        "Threshold over the standard deviation of the neuron's input after training. The threshold alone is "
-        "a gauge: scaling it together with the SSM's output leaves every spike unchanged.",
+        "Threshold over the standard deviation of the neuron's input: on the first training batch before training, on "
+        "the test set after. The threshold alone is a gauge: scaling it together with the SSM's output leaves every "
+        "spike unchanged.",
         over_input=True,
     ),
     Parameter("refractory", "Refractory magnitude", "magnitude / threshold", "In units of the threshold."),
@@ -163,19 +165,23 @@ def parameter_by_layer(
 ) -> Drawn | None:
     """A neuron parameter of every layer before and after training, mean over channels and seeds.
 
-    None unless training moved it; variants without the parameter (null or zero throughout) are left out.
+    None if training is known not to have moved it; variants without the parameter (null or zero throughout) are left
+    out.
     """
     if parameter.of_refractory and not layers.empty:
         layers = layers[layers["refractory_after"] > 0]
     columns = [f"{parameter.name}_before", f"{parameter.name}_after"]
     if layers.empty or layers[columns].isna().all(axis=None):
         return None
-    scale = layers["input_std"] if parameter.over_input else 1.0
-    shown = layers.assign(before=layers[columns[0]] / scale, after=layers[columns[1]] / scale)
+    shown = layers.assign(before=layers[columns[0]], after=layers[columns[1]])
+    if parameter.over_input:
+        before = shown.get("input_std_before", pd.Series(math.nan, shown.index))
+        shown = shown.assign(before=shown["before"] / before, after=shown["after"] / shown["input_std"])
     shown = shown.groupby(["variant", "layer"], sort=False)[["before", "after"]].mean().reset_index()
     has = shown.groupby("variant")[["before", "after"]].transform("max").max(axis=1) > 0
-    shown = shown[has].dropna(subset=["before", "after"])
-    if not (shown["before"] - shown["after"]).abs().max() > _NO_PARAMETER_MOVED:
+    shown = shown[has].dropna(subset=["after"])
+    unknown = shown["before"].isna()
+    if not unknown.any() and not (shown["before"] - shown["after"]).abs().max() > _NO_PARAMETER_MOVED:
         return None
     with svg.drawing():
         axes = _axes("layer (0 is next to the encoder)", parameter.label)
@@ -185,6 +191,8 @@ def parameter_by_layer(
             _dumbbells(axes, shown[shown["variant"] == variant], offset, looks[variant])
         label = f"{parameter.title} by layer after training: " + _by_layer(shown, "after")
         caption = f"{parameter.caption} Hollow: before training; filled: after. Mean over channels and seeds."
+        if unknown.any():
+            caption += f" Before training not recorded: {', '.join(dict.fromkeys(shown.loc[unknown, 'variant']))}."
         return _finish(axes, next(names), f"{parameter.title} by layer", caption, label)
 
 

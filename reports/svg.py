@@ -22,6 +22,7 @@ MUTED = "#fe0400"
 _COLOURS = {INK: "currentColor", FAINT: "var(--line)", PAGE: "var(--page)", MUTED: "var(--muted)"} | {
     f"#fe00{place:02x}": f"var(--v{place})" for place in range(len(LIGHT))
 }
+_LONG = re.compile(r"\d+\.\d{3,}")  # matplotlib writes six decimals of a point, four more than are seen
 _FONT = "DejaVu Sans"  # shipped with matplotlib, used only to measure; the page's own font is shown
 
 
@@ -73,6 +74,7 @@ def render(figure: Figure, name: str, label: str) -> Markup:
     view = re.search(r'viewBox="[^"]*"', drawn)
     opening = f'<svg {view.group() if view else ""} role="img" aria-label="{escape(label)}">'
     drawn = re.sub(r"<svg[^>]*>", lambda _: opening, drawn, count=1)
+    drawn = re.sub(r' d="[^"]*"', lambda path: _LONG.sub(lambda n: f"{float(n[0]):.2f}", path[0]), drawn)
     drawn = re.sub(r'\bid="', f'id="{name}-', drawn)
     drawn = drawn.replace('xlink:href="#', f'href="#{name}-').replace("url(#", f"url(#{name}-")
     for placeholder, colour in _COLOURS.items():

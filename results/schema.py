@@ -44,6 +44,7 @@ LAYERS = pa.list_(
             ("silent", pa.float64()),  # share of channels that fire at less than 0.1 % of the steps
             ("saturated", pa.float64()),  # share of channels that fire at more than 90 % of the steps
             ("input_std", pa.float64()),  # standard deviation of the neuron's input, mean over channels
+            ("input_std_before", pa.float64()),  # the same before training, first training batch, training mode
             # Neuron parameters, mean over channels, before training (calibrated) and after; nulls where there are none.
             ("leak_before", pa.float64()),
             ("leak_after", pa.float64()),
@@ -64,6 +65,31 @@ OPERATIONS = pa.list_(
             ("part", pa.string()),  # one of models.operations.PARTS
             ("multiply_accumulates", pa.float64()),  # a token, at the firing rate on the test set
             ("accumulates", pa.float64()),
+        ]
+    )
+)
+
+TIME_BINS = 32
+"""A firing rate over time has at most so many values."""
+
+POTENTIAL_EDGES = tuple(tenths / 10 for tenths in range(-30, 31))
+"""Between which membrane potentials are counted, in units of the threshold, which is one of them."""
+
+TRACES = pa.list_(
+    pa.struct(
+        [
+            ("layer", pa.int32()),
+            # Of the whole test set, evaluation mode: the steps of a sequence, from its first, in bins of equal width.
+            ("bin_steps", pa.int32()),
+            ("rate_over_time", pa.list_(pa.float64())),  # firing rate in each bin
+            ("tokens_over_time", pa.list_(pa.int64())),  # real tokens in each bin
+            # Of the first test examples, for themselves: potentials at real tokens below the first of POTENTIAL_EDGES,
+            # from each up to the next, and from the last on; null where neurons have no threshold.
+            ("potential", pa.list_(pa.int64())),
+            # Of the first test example, the first of a pair: spikes of some channels, see results/raster.py; null
+            # where neurons send more than 0 and 1.
+            ("raster", pa.binary()),
+            ("raster_steps", pa.int32()),
         ]
     )
 )
@@ -151,6 +177,7 @@ RUN = pa.schema(
         ("epochs", EPOCHS),
         ("layers", LAYERS),
         ("operations", OPERATIONS),
+        ("traces", TRACES),  # one entry a layer; null where the neurons do not spike
         ("predictions", PREDICTIONS),
     ],
     metadata={"spike_ssm.schema_version": str(SCHEMA_VERSION)},

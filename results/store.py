@@ -123,8 +123,10 @@ def _as_parquet(row: dict[str, Any]) -> bytes:
     footer[_OUTCOME_KEY] = json.dumps({name: row[name] for name in _OUTCOME_COLUMNS})
     schema = RUN.with_metadata({**(RUN.metadata or {}), **footer})
     sink = pa.BufferOutputStream()
-    # one row: dictionaries only lengthen it, and setting up zstd for each column takes longer than all else of a read
-    pq.write_table(pa.Table.from_pylist([row], schema=schema), sink, compression="lz4", use_dictionary=False)
+    table = pa.Table.from_pylist([row], schema=schema)
+    # one row: dictionaries and statistics only lengthen it, the latter by four copies of a raster, and setting up zstd
+    # for each column takes longer than all else of a read
+    pq.write_table(table, sink, compression="lz4", use_dictionary=False, write_statistics=False)
     content: bytes = sink.getvalue().to_pybytes()
     return content
 
@@ -196,15 +198,18 @@ def read_status(folder: Path, run_id: str) -> tuple[Status | None, str | None]:
     return outcome.status, outcome.error
 
 
-def read_runs(folder: Path, ids: Iterable[str], predictions: bool = False) -> tuple[pd.DataFrame, list[str], list[str]]:
+def read_runs(
+    folder: Path, ids: Iterable[str], predictions: bool = False, traces: bool = False
+) -> tuple[pd.DataFrame, list[str], list[str]]:
     """Rows of the runs that are there, ids of those that are missing, and a sentence for each damaged file.
 
-    The frame has the columns of `results.schema.RUN`, `predictions` only when asked for: they are most of a file.
-    `epochs`, `layers`, `pmbc_map` and `predictions` hold lists of dicts.
+    The frame has the columns of `results.schema.RUN`, `predictions` and `traces` only when asked for: they are most
+    of a file. `epochs`, `layers`, `pmbc_map`, `predictions` and `traces` hold lists of dicts.
     """
     import pandas as pd  # half as long to import as all else here, and looking at a sweep needs none
 
-    columns = [name for name in RUN.names if predictions or name != "predictions"]
+    left_out = {"predictions": not predictions, "traces": not traces}
+    columns = [name for name in RUN.names if not left_out.get(name)]
 
     def read(run_id: str) -> pa.Table | ResultError | None:
         path = run_path(folder, run_id)

@@ -163,7 +163,7 @@ def test_a_run_that_is_stopped_after_every_single_step_ends_as_one_that_never_wa
     forwards: list[None] = []
     with in_every_forward(lambda: forwards.append(None)):
         found = train(variant, parts)
-    assert len(forwards) == 2 + 2, "only a validation and the test were left to do: no step, no calibration"
+    assert len(forwards) == 2 + 2 + 1, "only a validation, the test and its traces were left to do: no step"
     assert_same(variant[0], (found, parts), (expected, whole))
 
 
@@ -171,7 +171,7 @@ def test_a_run_that_is_stopped_after_every_single_step_ends_as_one_that_never_wa
 def test_wherever_a_run_is_stopped_it_ends_as_one_that_never_was(
     variant: tuple[Settings, Dataset], tmp_path: Path
 ) -> None:
-    """In calibration, in any step, in any batch of a validation or the test."""
+    """Before the first step, in any step, in any batch of a validation or the test, or in the traces."""
     whole = tmp_path / "whole"
     expected = train(variant, whole)
     for place in count(1):
@@ -181,7 +181,7 @@ def test_wherever_a_run_is_stopped_it_ends_as_one_that_never_was(
             break
         assert_same(variant[0], (train(variant, parts), parts), (expected, whole))
     calibrations = variant[0].model.initial_firing_rate is not None
-    assert place == calibrations + 2 * (3 + 2) + 2 + 1
+    assert place == calibrations + 1 + 2 * (3 + 2) + 2 + 1 + 1
 
 
 def test_a_run_is_the_same_with_checkpoints_and_without(pairs: tuple[Settings, Dataset], tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ FIGURES = (
     "Accuracy against firing rate",
     "Learning curves",
     "Firing rate by layer",
-    "Learned threshold by layer",
+    "Threshold by layer",
     "Refractory magnitude by layer",
     "Refractory decay by layer",
 )

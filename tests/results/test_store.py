@@ -161,14 +161,15 @@ def test_an_empty_file_is_damaged(tmp_path):
 
 def test_no_runs_are_a_frame_with_all_columns(tmp_path):
     runs, missing, damaged = read_runs(tmp_path, [])
-    assert list(runs.columns) == [name for name in RUN.names if name != "predictions"]
+    assert list(runs.columns) == [name for name in RUN.names if name not in ("predictions", "traces")]
     assert (len(runs), missing, damaged) == (0, [], [])
 
 
-def test_predictions_are_read_when_asked_for(tmp_path):
+def test_predictions_and_traces_are_read_when_asked_for(tmp_path):
     write_run(tmp_path, row())
-    assert "predictions" not in read_runs(tmp_path, ["a"])[0]
-    runs, _, _ = read_runs(tmp_path, ["a"], predictions=True)
+    assert {"predictions", "traces"}.isdisjoint(read_runs(tmp_path, ["a"])[0])
+    assert "traces" not in read_runs(tmp_path, ["a"], predictions=True)[0]
+    runs, _, _ = read_runs(tmp_path, ["a"], predictions=True, traces=True)
     assert list(runs.columns) == RUN.names
     assert runs["predictions"][0] == row()["predictions"]
 

@@ -1,0 +1,21 @@
+"""Spikes of one example as the bytes that a result file holds: a bit a channel and step, channel by channel."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+RASTER_CHANNELS = 32
+RASTER_STEPS = 512
+"""A raster has at most so many channels, spread evenly over the layer's, and so many steps, the first ones."""
+
+
+def pack_raster(spikes: npt.NDArray[np.bool_]) -> bytes:
+    """The bytes of spikes [channels, steps]."""
+    return np.packbits(spikes, axis=1).tobytes()
+
+
+def unpack_raster(packed: bytes, steps: int) -> npt.NDArray[np.bool_]:
+    """Spikes [channels, steps]: the inverse of `pack_raster`, each channel of which begins a new byte."""
+    rows = np.frombuffer(packed, np.uint8).reshape(-1, -(-steps // 8))
+    return np.unpackbits(rows, axis=1, count=steps).astype(bool)
