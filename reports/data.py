@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from results.schema import RUN, Manifest
 from results.store import read_manifest, read_runs, run_path
 
 _NUMERIC = [field.name for field in RUN if str(field.type) in ("double", "int32", "int64")]
+_EXAMPLE = ["example", "label"]
 _PLANNED = ["id", "task", "variant", "seed"]
 
 
@@ -86,10 +88,18 @@ def unfold(runs: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def correctness(runs: pd.DataFrame) -> dict[str, dict[int, pd.Series[bool]]]:
-    """For every variant and seed with stored predictions: right or wrong, indexed by (example, label)."""
+    """For every variant and seed with stored predictions: right or wrong, indexed by (example, label).
+
+    Runs with the same test set share one index, so that aligning them costs nothing.
+    """
     right: dict[str, dict[int, pd.Series[bool]]] = {}
+    indexes: dict[bytes, pd.MultiIndex] = {}
     for variant, seed, predictions in zip(runs["variant"], runs["seed"], runs["predictions"], strict=True):
         if isinstance(predictions, list) and predictions:
-            frame = pd.DataFrame(predictions).set_index(["example", "label"], drop=False)
-            right.setdefault(variant, {})[int(seed)] = frame["prediction"] == frame["label"]
+            entries = np.array([(entry["example"], entry["label"], entry["prediction"]) for entry in predictions])
+            test_set = entries[:, :2].tobytes()
+            if test_set not in indexes:
+                indexes[test_set] = pd.MultiIndex.from_arrays(entries[:, :2].T, names=_EXAMPLE)
+            correct = pd.Series(entries[:, 1] == entries[:, 2], indexes[test_set])
+            right.setdefault(variant, {})[int(seed)] = correct
     return right

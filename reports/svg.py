@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 
 import matplotlib as mpl
 from markupsafe import Markup, escape
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from reports.palette import LIGHT
@@ -23,6 +24,7 @@ _COLOURS = {INK: "currentColor", FAINT: "var(--line)", PAGE: "var(--page)", MUTE
     f"#fe00{place:02x}": f"var(--v{place})" for place in range(len(LIGHT))
 }
 _LONG = re.compile(r"\d+\.\d{3,}")  # matplotlib writes six decimals of a point, four more than are seen
+_POINTS_PER_INCH = 72  # the unit of an SVG of matplotlib
 _FONT = "DejaVu Sans"  # shipped with matplotlib, used only to measure; the page's own font is shown
 
 
@@ -67,7 +69,13 @@ def render(figure: Figure, name: str, label: str) -> Markup:
     Safe to insert as it is: matplotlib escapes every text it writes, and the label is escaped here.
     """
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    canvas = FigureCanvasSVG(figure)
+    figure.set_dpi(_POINTS_PER_INCH)
+    if layout := figure.get_layout_engine():
+        layout.execute(figure)
+        figure.set_layout_engine("none")
+    # `savefig` would draw everything once more, only to lay it out
+    canvas.print_svg(buffer, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     drawn = buffer.getvalue()
     drawn = drawn[drawn.index("<svg") :]
     drawn = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", "", drawn, flags=re.DOTALL)
