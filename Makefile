@@ -12,10 +12,11 @@ paper: $(VENV)/.installed
 	$(BIN)/python -m reports paper
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slurm" --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -m slurm
 
 fast: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not slurm" --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -59,5 +59,5 @@ def made_plain(network: Network, *, spiking: bool) -> Network:
         block.__class__ = PlainBlock
         block.ssm.__class__ = PlainS4D
         if spiking:
-            block.neuron = PlainLIF()  # type: ignore[assignment]
+            block.neuron_at["after_ssm"] = PlainLIF()
     return network

@@ -110,6 +110,10 @@ class Checkpoints:
             _log.warning("No checkpoint in %s can be used: training starts again.", self.folder)
         return None
 
+    def newest(self) -> Path | None:
+        """The file of the newest good checkpoint that was read or written here; None where there is none."""
+        return self._good[-1] if self._good else None
+
     def remove(self) -> None:
         """Remove the folder, once the result is stored."""
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -52,7 +52,7 @@ def run_training(
         saving = _Saving(trainer, checkpoints, every_s)
         with saving.at_interruption():
             while not trainer.finished:
-                _epoch_or_divergence(trainer, saving.when_due)
+                _epoch_or_divergence(trainer, saving.when_due, checkpoints)
                 after_epoch(trainer.history[-1])
                 saving.when_due()
     if not processes.leads:
@@ -83,7 +83,7 @@ class _Saving:
             self.now()
 
     def now(self) -> None:
-        if self._checkpoints is not None:
+        if self._checkpoints is not None and self._trainer.is_finite:
             self._checkpoints.save(self._trainer.state())
         self._last = time.monotonic()
 
@@ -119,17 +119,20 @@ def _perplexity(loss: float) -> float:
     return math.exp(loss) if loss < MAX_EXPONENT else math.inf
 
 
-def _epoch_or_divergence(trainer: Trainer, after_step: Callable[[], None]) -> None:
+def _epoch_or_divergence(trainer: Trainer, after_step: Callable[[], None], checkpoints: Checkpoints | None) -> None:
     """One epoch. A network that was fine at the first step and is not any more has diverged: `UserError`."""
     try:
         trainer.epoch(after_step)
     except ValueError as error:
         if trainer.steps_done == 0:
             raise
-        optim = trainer.settings.optim
+        optim, position = trainer.settings.optim, trainer.position
+        kept = checkpoints.newest() if checkpoints else None
         raise UserError(
-            f"Training diverged in epoch {trainer.position.epoch}: {error} Lower optim.lr ({optim.lr}) or "
-            f"optim.ssm_lr ({optim.ssm_lr}), or lengthen optim.warmup_epochs ({optim.warmup_epochs})."
+            f"Training diverged in epoch {position.epoch}, step {position.step + 1}: {error} "
+            f"Lower optim.lr ({optim.lr}) or optim.ssm_lr ({optim.ssm_lr}), or lengthen optim.warmup_epochs "
+            f"({optim.warmup_epochs}). "
+            + (f"The last good checkpoint is {kept}." if kept else "There is no checkpoint.")
         ) from error
 
 

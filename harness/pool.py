@@ -103,9 +103,11 @@ class Pool:
             begun = self._begun.setdefault(job.run_id, time.monotonic())
             if limit is None or time.monotonic() - begun <= 60 * limit:
                 continue
-            for process in _family(worker):
+            family = _family(worker)
+            for process in family:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
+            psutil.wait_procs(family, SECONDS_TO_SAVE)  # the lease of a process that still ends is not given up
             record_failure(
                 job,
                 "timed out",

@@ -83,9 +83,8 @@ def execute(job: Job, worker: str, watch: Watch | None = None, team: Team = ALON
             row = {**_identity(job), **_outcome(job, worker, checkpoints, team)}
             if claim.held():
                 write_run(job.results, row)
-                # What ran out of memory may go on where there is more; what lost a process did nothing wrong.
-                if row["status"] in ("done", "failed") and not team.lost:
-                    checkpoints.remove()
+                if row["status"] == "done":
+                    checkpoints.remove()  # a failed run's is there to be looked at, and to go on from
         finally:
             progress_path(job.results, job.run_id).unlink(missing_ok=True)
     return True

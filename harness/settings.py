@@ -28,7 +28,7 @@ TRACKERS = ("none", "tensorboard", "wandb")
 TASK_SETTINGS: dict[str, type] = {name: each for name, (_, each) in (*TASKS.items(), *MEASUREMENTS.items())}
 """What `task=NAME` may name -> its settings: a task to train on, or a measurement."""
 RESOURCES = (
-    *("processes", "threads", "gpus", "memory_gb", "timeout_minutes", "runs_per_job"),
+    *("processes", "threads", "gpus", "memory_gb", "timeout_minutes", "runs_per_job", "recompute_activations"),
     *("partition", "account", "qos", "constraint"),
 )
 """Fields of the launcher that a task at a scale may have its own value of."""
@@ -98,7 +98,8 @@ class LauncherSettings:
 
     A run is trained by so many `processes` together, which share every batch; threads, gpus and memory_gb are those of
     each. `memory_gb` and `timeout_minutes`, where set, end a run that exceeds them. A run writes a checkpoint every
-    `checkpoint_minutes`.
+    `checkpoint_minutes`. `recompute_activations`: a step keeps only the blocks' inputs for the backward, which computes
+    the rest again: less memory, more time, the same numbers.
     workers: local processes that take the runs. All below is for SLURM: see sweeps/launcher/slurm.yaml.
 
     `resources` maps a SCALE or a TASK_SCALE, which goes before it, to the fields in `RESOURCES` that its runs get
@@ -112,6 +113,7 @@ class LauncherSettings:
     memory_gb: int | None = None
     timeout_minutes: float | None = None
     checkpoint_minutes: float = 5.0
+    recompute_activations: bool = False
     workers: int | None = None
     max_parallel: int = 64
     runs_per_job: int = 1

@@ -37,7 +37,6 @@ class Team:
         self.rank = rank
         self.count = count
         self.broken = False  # a run has failed: the processes may not be in step any more
-        self.lost = False  # because one of them is gone
         self._store = store
         self._round = 0
 
@@ -90,7 +89,6 @@ class Team:
             if (said := self.fail(error)) is not None:
                 raise UserError(said) from error
             if _is_of_connection(error):
-                self.lost = True
                 raise UserError(
                     f"Of the {self.count} processes that trained this run, process {self.rank} lost another one; the "
                     f"machine may have run out of memory. {KEPT} ({error})"

@@ -37,7 +37,7 @@ def traces(
     here = collate(test, np.arange(min(EXAMPLES, len(test)))).to(device)
     network.eval()
     seed_torch(seed, "evaluation", 0, 0)
-    with observed(network.blocks, observers):
+    with observed(network, observers):
         network(here.inputs, here.lengths)
     layers = zip(activity, observers, strict=True)
     return [{"layer": place, **over_time(seen), **first.row} for place, (seen, first) in enumerate(layers)]

@@ -23,6 +23,7 @@ from harness.tasks import Batch, Dataset, batches
 from harness.tasks.splits import in_document_order
 from models.activity import collect_firing_rates, input_deviations
 from models.calibration import calibrate_thresholds
+from models.diagnosis import first_not_finite
 from models.network import Inputs, Scored, build_network, parameter_groups
 
 
@@ -95,8 +96,10 @@ class Trainer:
         self.network = build_network(
             data.kind, Inputs(data.vocabulary), data.facts.classes, settings.model, settings.neuron
         ).to(self.device)
+        self.network.backbone.recomputes = settings.launcher.recompute_activations
         optim = settings.optim
-        self.optimiser = torch.optim.AdamW(parameter_groups(self.network, optim.lr, optim.ssm_lr, optim.weight_decay))
+        groups = parameter_groups(self.network, optim.lr, optim.ssm_lr, optim.weight_decay)
+        self.optimiser = torch.optim.AdamW(groups, fused=True)
         self._peak_rates = [group["lr"] for group in self.optimiser.param_groups]
         self.steps_per_epoch = math.ceil(len(data.train) / optim.batch_size)
         self.position = Position()
@@ -159,7 +162,7 @@ class Trainer:
         self.network.train()
         for batch in self._batches(position.epoch, position.step):
             seed_torch(seed, "noise", position.epoch, position.step, *self.processes.stream)
-            loss, accuracy = self._step(batch, counts_answers)
+            loss, accuracy = self._step_or_divergence(batch, counts_answers)
             position.step += 1
             position.seen += batch.targets
             position.loss_sum += loss * batch.targets
@@ -180,6 +183,19 @@ class Trainer:
             order = epoch_order(self.settings.seed, epoch, len(train))
         return batches(train, optim.batch_size, order, optim.length_pool, start=start)
 
+    def _step_or_divergence(self, batch: Batch, counts_answers: bool) -> tuple[float, float]:
+        """As `_step`. Raises ValueError, which says where, when something is not a finite number."""
+        try:
+            loss, accuracy = self._step(batch, counts_answers)
+            if not math.isfinite(loss):
+                raise ValueError(f"The loss is {loss}.")
+        except ValueError as error:
+            here = batch.to(self.device)
+            where = first_not_finite(self.network, here.inputs, here.lengths)
+            found = f" The first values that are not finite are {where}." if where else ""
+            raise ValueError(f"{error}{found}") from error
+        return loss, accuracy
+
     def _step(self, batch: Batch, counts_answers: bool) -> tuple[float, float]:
         """One update; mean loss and share of right answers (0 if not counted) of the whole batch before it."""
         with self.processes.sharing(batch) as (part, weight):
@@ -189,6 +205,8 @@ class Trainer:
             self.optimiser.zero_grad(set_to_none=True)
             (weight * scored.loss + penalty / self.processes.count).backward()
         self.processes.add_up_gradients(self.network)
+        # A step is not taken where the loss is no number, as a GPU finds out without having to stop for the answer.
+        self.optimiser.found_inf = (~scored.loss.detach().isfinite()).float()  # type: ignore[attr-defined]
         self.optimiser.step()
         self.watch.stop(len(batch.examples), int(batch.lengths.sum()))
         right = (scored.predictions.cpu() == part.labels).double().mean() if counts_answers else 0.0
@@ -240,6 +258,11 @@ class Trainer:
             self.best_weights = copy.deepcopy(self.network.state_dict())
         self.peak_memory_mib = max(self.peak_memory_mib, memory_mib(self.device))
         self.position = Position(position.epoch + 1)
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all parameters are numbers still."""
+        return all(bool(parameter.isfinite().all()) for parameter in self.network.parameters())
 
     def state(self) -> State:
         """All that a new trainer needs to go on from here; the tensors are the live ones, not copies."""

@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 
 from models.block import Block, Observer
 from models.distributed import sum_over_parts
+from models.recomputation import is_again
 
 SILENT_BELOW = 0.001
 SATURATED_ABOVE = 0.9
@@ -94,16 +95,16 @@ class LayerActivity:
 
 @contextmanager
 def record_activity(network: nn.Module) -> Iterator[list[LayerActivity]]:
-    """Every block of `network`, in order, counts its activity while the context is open."""
-    blocks = _blocks(network)
-    activity = [LayerActivity() for _ in blocks]
-    with observed(blocks, activity):
+    """Every neuron of `network`'s blocks, in the order of computing, has its activity counted in this context."""
+    places = _places(network)
+    activity = [LayerActivity() for _ in places]
+    with observed(network, activity):
         yield activity
 
 
 @torch.no_grad()
 def input_deviations(network: nn.Module, inputs: Tensor, lengths: Tensor) -> list[float]:
-    """`LayerActivity.input_std` of every block on one batch, in the network's own mode; it stays as it is.
+    """`LayerActivity.input_std` of every neuron on one batch, in the network's own mode; it stays as it is.
 
     Noise is drawn from torch's generator, as a single pass would draw it.
     """
@@ -128,7 +129,9 @@ class _RateCollector:
         self.rates: list[Tensor] = []
 
     def add(self, x: Tensor, spikes: Tensor, mask: Tensor | None, undetermined: Tensor | None) -> None:  # noqa: ARG002
-        self.rates.append(firing_rate(spikes, mask))
+        rate = firing_rate(spikes, mask)  # also when computed again: the backward wants the same tensors kept
+        if not is_again():
+            self.rates.append(rate)
 
 
 @contextmanager
@@ -137,14 +140,16 @@ def collect_firing_rates(network: nn.Module) -> Iterator[list[Tensor]]:
 
     Gradients flow from a rate through the spikes' surrogate.
     """
-    blocks = [block for block in _blocks(network) if block.neuron.spiking]
     collector = _RateCollector()
-    with observed(blocks, [collector] * len(blocks)):
+    spiking = [block.neurons[place].spiking for block, place in _places(network)]
+    with observed(network, [collector if spikes else None for spikes in spiking]):
         yield collector.rates
 
 
-def _blocks(network: nn.Module) -> list[Block]:
-    return [module for module in network.modules() if isinstance(module, Block)]
+def _places(network: nn.Module) -> list[tuple[Block, str]]:
+    """Those of all neurons, in the order of computing."""
+    blocks = [module for module in network.modules() if isinstance(module, Block)]
+    return [(block, place) for block in blocks for place in block.neurons]
 
 
 def _added(total: Tensor, more: Tensor) -> Tensor:
@@ -155,12 +160,14 @@ def _added(total: Tensor, more: Tensor) -> Tensor:
 
 
 @contextmanager
-def observed(blocks: Sequence[Block], observers: Sequence[Observer]) -> Iterator[None]:
-    """Each of the blocks shows its observer, and no other, what its neurons do, while the context is open."""
-    for block, observer in zip(blocks, observers, strict=True):
-        block.observer = observer
+def observed(network: nn.Module, observers: Sequence[Observer | None]) -> Iterator[None]:
+    """Each neuron, in the order of computing, shows its observer, and no other, what it does in this context."""
+    places = _places(network)
+    for (block, place), observer in zip(places, observers, strict=True):
+        if observer is not None:
+            block.observers[place] = observer
     try:
         yield
     finally:
-        for block in blocks:
-            block.observer = None
+        for block, _ in places:
+            block.observers.clear()

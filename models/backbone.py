@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.block import Block
+from models.block import PLACEMENTS, Block
 from models.neurons import NeuronSettings, build_neuron
 from models.norm import NORMS
 from models.operations import Operations, linear
@@ -51,6 +51,9 @@ class Backbone(nn.Module):
     """Sequences [n, L] -> their representation [n, H, L]: encoder, blocks and, where norms come first, a last norm.
 
     Tokens are embedded, real values mapped linearly to H channels. Source of the rest: see the module.
+
+    `recomputes`: of each block only the input is kept for the backward, which computes the rest again, to the same
+    numbers: a step takes less memory and more time.
     """
 
     def __init__(self, inputs: Inputs, model: ModelSettings, neuron: NeuronSettings) -> None:
@@ -64,6 +67,7 @@ class Backbone(nn.Module):
             self.encoder = nn.Embedding(inputs.vocabulary, model.channels)
         self.blocks = nn.ModuleList(_block(model, neuron) for _ in range(model.layers))
         self.final_norm = norm(model.channels) if model.prenorm else None
+        self.recomputes = False
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
         """The representation [n, H, L], where padding comes out as garbage, and the mask of `real_tokens`.
@@ -74,7 +78,7 @@ class Backbone(nn.Module):
         mask = real_tokens(inputs, lengths)
         x = self._encode(inputs)
         for block in self.blocks:
-            x = block(x, mask)
+            x = block.recomputed(x, mask) if self.recomputes and self.training else block(x, mask)  # type: ignore[operator]
         return (x if self.final_norm is None else self.final_norm(x, mask)), mask
 
     def mean(self, inputs: Tensor, lengths: Tensor) -> Tensor:
@@ -119,17 +123,20 @@ class Backbone(nn.Module):
 
 
 def _block(model: ModelSettings, neuron: NeuronSettings) -> Block:
-    neurons = (2 if model.spikes_per_direction else 1) * model.channels
+    ssm = S4D(
+        model.channels,
+        model.state_size,
+        bidirectional=model.bidirectional,
+        initialisation=model.initialisation,
+        dt_min=model.dt_min,
+        dt_max=model.dt_max,
+    )
+    channels = dict.fromkeys(PLACEMENTS[model.neuron_placement], model.channels)
+    if model.spikes_per_direction:
+        channels["after_ssm"] *= 2
     return Block(
-        S4D(
-            model.channels,
-            model.state_size,
-            bidirectional=model.bidirectional,
-            initialisation=model.initialisation,
-            dt_min=model.dt_min,
-            dt_max=model.dt_max,
-        ),
-        build_neuron(neurons, neuron),
+        ssm,
+        {place: build_neuron(each, neuron) for place, each in channels.items()},
         NORMS[model.norm](model.channels),
         channels=model.channels,
         prenorm=model.prenorm,

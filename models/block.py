@@ -1,10 +1,13 @@
 """The SPikE-SSM block: norm, S4D, neuron, dropout, gated mixing, residual.
 
-Source: arXiv 2410.17268 and its sister arXiv 2408.14909; the placement of the neuron after the SSM is our reading.
+Source: arXiv 2410.17268 and its sister arXiv 2408.14909; where neurons sit is our reading, see `PLACEMENTS`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -14,11 +17,20 @@ from torch.nn.functional import glu
 from models.neurons import Neuron
 from models.norm import ChannelLayerNorm, MaskedBatchNorm
 from models.operations import Operations, linear
+from models.recomputation import recomputed
 from models.ssm import S4D
+
+PLACEMENTS: Mapping[str, tuple[str, ...]] = {
+    "after_ssm": ("after_ssm",),
+    "around_ssm": ("before_ssm", "after_ssm"),
+    "after_mixing": ("after_ssm", "after_mixing"),
+}
+"""Where neurons sit -> their places in a block, in the order of computing: on what the SSM gives, which spikes drive
+the mixing; besides on what the SSM is given; or besides on what the residual adds."""
 
 
 class Observer(Protocol):
-    """Is shown what the neuron of a block receives, detached, and sends, differentiable."""
+    """Is shown what a neuron receives, detached, and sends, differentiable."""
 
     def add(self, x: Tensor, spikes: Tensor, mask: Tensor | None, undetermined: Tensor | None) -> None:
         """See `models.activity.LayerActivity.add`."""
@@ -27,14 +39,15 @@ class Observer(Protocol):
 class Block(nn.Module):
     """[B, H, L] -> [B, H, L]. No norm stands between SSM and neuron: the threshold would cease to be a gauge.
 
+    neurons: by place, one of the values of `PLACEMENTS`.
     prenorm: the norm acts on the block's input; else on the sum of residual and output.
-    spikes_per_direction: the neuron, over 2H channels, sees the two directions of the SSM apart instead of their sum.
+    spikes_per_direction: the neuron after the SSM, over 2H channels, sees its two directions apart, not their sum.
     """
 
     def __init__(
         self,
         ssm: S4D,
-        neuron: Neuron,
+        neurons: Mapping[str, Neuron],
         norm: MaskedBatchNorm | ChannelLayerNorm,
         *,
         channels: int,
@@ -48,22 +61,52 @@ class Block(nn.Module):
         self.spikes_per_direction = spikes_per_direction
         self.norm = norm
         self.ssm = ssm
-        self.neuron = neuron
+        self.neuron_at = nn.ModuleDict(neurons)
         self.dropout = nn.Dropout(dropout)
-        self.mixing = nn.Conv1d(neuron.channels, 2 * channels, kernel_size=1)
-        self.observer: Observer | None = None
+        self.mixing = nn.Conv1d(neurons["after_ssm"].channels, 2 * channels, kernel_size=1)
+        self.observers: dict[str, Observer] = {}  # by place
+
+    @property
+    def neurons(self) -> dict[str, Neuron]:
+        """By place, in the order of computing."""
+        return dict(self.neuron_at.items())  # type: ignore[arg-type]
+
+    @property
+    def neuron(self) -> Neuron:
+        """The one after the SSM, which every block has."""
+        return self.neurons["after_ssm"]
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """x [B, H, L]; mask [B, 1, L], True at real tokens, or None when there is no padding."""
-        drive = self.norm(x, mask) if self.prenorm else x
+        drive = self._fired("before_ssm", self.norm(x, mask) if self.prenorm else x, mask)
         if mask is not None:
             drive = drive * mask  # the convolution reaches across padding
         membrane_input = self.ssm.by_direction(drive) if self.spikes_per_direction else self.ssm(drive)
-        spikes = self.neuron(membrane_input)
-        if self.observer is not None:
-            self.observer.add(membrane_input.detach(), spikes, mask, self.neuron.undetermined)
-        x = x + glu(self._mixed(self.dropout(spikes)), dim=1)
+        spikes = self._fired("after_ssm", membrane_input, mask)
+        x = x + self._fired("after_mixing", glu(self._mixed(self.dropout(spikes)), dim=1), mask)
         return x if self.prenorm else self.norm(x, mask)
+
+    def recomputed(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """`forward`, of which only the inputs are kept for the backward; observers are shown everything twice."""
+        return recomputed(self, x, mask, inside=partial(self._observed_by, dict(self.observers)))
+
+    @contextmanager
+    def _observed_by(self, observers: dict[str, Observer]) -> Iterator[None]:
+        before, self.observers = self.observers, observers
+        try:
+            yield
+        finally:
+            self.observers = before
+
+    def _fired(self, place: str, x: Tensor, mask: Tensor | None) -> Tensor:
+        """What the neuron there makes of `x`; `x` where there is none."""
+        neuron = self.neurons.get(place)
+        if neuron is None:
+            return x
+        spikes: Tensor = neuron(x)
+        if place in self.observers:
+            self.observers[place].add(x.detach(), spikes, mask, neuron.undetermined)
+        return spikes
 
     def _mixed(self, spikes: Tensor) -> Tensor:
         """`mixing` as a batched product, which is faster than as a convolution."""
@@ -71,27 +114,42 @@ class Block(nn.Module):
         assert bias is not None
         return torch.baddbmm(bias[:, None].expand(batch, -1, 1), weight.expand(batch, -1, -1), spikes)
 
-    def step(self, x: Tensor, state: tuple[Any, Any] | None) -> tuple[Tensor, tuple[Any, Any]]:
-        """One time step of `forward` in evaluation mode: x [B, H] -> [B, H]; state of SSM and neuron, None at first."""
-        ssm_state, neuron_state = (None, None) if state is None else state
-        drive = self.norm(x[..., None], None)[..., 0] if self.prenorm else x
-        membrane_input, ssm_state = self.ssm.step(drive, ssm_state)
-        spikes, neuron_state = self.neuron.step(membrane_input, neuron_state)
-        x = x + glu(self.mixing(spikes[..., None]), dim=1)[..., 0]
-        return x if self.prenorm else self.norm(x[..., None], None)[..., 0], (ssm_state, neuron_state)
+    def step(self, x: Tensor, state: dict[str, Any] | None) -> tuple[Tensor, dict[str, Any]]:
+        """One time step of `forward` in evaluation mode: x [B, H] -> [B, H], and the states; None at first."""
+        before, after = state or {}, dict[str, Any]()
 
-    def operations_per_step(self, *, dense: bool = False) -> dict[str, Operations]:
-        """Those of each part for one token. dense: with a dense activation, whose mixing multiplies."""
-        h, inputs = self.channels, self.neuron.channels
+        def fired(place: str, x: Tensor) -> Tensor:
+            if place in self.neurons:
+                x, after[place] = self.neurons[place].step(x, before.get(place))
+            return x
+
+        drive = fired("before_ssm", self.norm(x[..., None], None)[..., 0] if self.prenorm else x)
+        membrane_input, after["ssm"] = self.ssm.step(drive, before.get("ssm"))
+        spikes = fired("after_ssm", membrane_input)
+        x = x + fired("after_mixing", glu(self.mixing(spikes[..., None]), dim=1)[..., 0])
+        return x if self.prenorm else self.norm(x[..., None], None)[..., 0], after
+
+    def operations_per_step(self, *, dense: bool = False) -> dict[tuple[str, str], Operations]:
+        """Those of each part for one token, by the place of the neuron whose firing rate they depend on, and part.
+
+        dense: with a dense activation, whose mixing multiplies. The SSM multiplies also what spikes give it, and the
+        residual adds a neuron's output at every step.
+        """
+        h, main = self.channels, "after_ssm"
         parts = {
-            "norm": Operations(h),  # a scale and a shift
-            "ssm": Operations(self.ssm.multiplications_per_step()),
-            "projection": linear(inputs, 2 * h),
-            "gate": Operations(h),
-            "residual": Operations(0, h),
+            (main, "norm"): Operations(h),  # a scale and a shift
+            (main, "ssm"): Operations(self.ssm.multiplications_per_step()),
+            (main, "projection"): linear(self.neuron.channels, 2 * h),
+            (main, "gate"): Operations(h),
+            (main, "residual"): Operations(0, h),
         }
-        if self.neuron.spiking and not dense:
-            multiply_accumulates, accumulates = self.neuron.operations_per_step()
-            parts["neuron"] = Operations(inputs * multiply_accumulates, inputs * accumulates, inputs)  # and the reset
-            parts["projection"] = Operations(0, 2 * h, 2 * h * inputs)
+        if dense:
+            return parts
+        for place, neuron in self.neurons.items():
+            if neuron.spiking:
+                multiply_accumulates, accumulates = neuron.operations_per_step()
+                n = neuron.channels
+                parts[place, "neuron"] = Operations(n * multiply_accumulates, n * accumulates, n)  # and the reset
+        if self.neuron.spiking:
+            parts[main, "projection"] = Operations(0, 2 * h, 2 * h * self.neuron.channels)
         return parts

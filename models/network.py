@@ -70,8 +70,8 @@ class Network(nn.Module):
 
     @property
     def neurons(self) -> list[Neuron]:
-        """The neurons of all blocks."""
-        return [block.neuron for block in self.blocks]
+        """Those of all blocks in the order of computing; the n-th, from 0 on, makes up layer n of what is recorded."""
+        return [neuron for block in self.blocks for neuron in block.neurons.values()]
 
     @abstractmethod
     def _head_operations(self, length: float) -> Operations:
@@ -79,10 +79,12 @@ class Network(nn.Module):
 
     def operations_per_step(self, length: float, *, dense: bool = False) -> list[Part]:
         """Of every part for one token of sequences of `length` tokens; dense: with dense activations, no neurons."""
+        places = [(block, place) for block in self.blocks for place in block.neurons]
         inside = [
             Part(name, layer, operations)
-            for layer, block in enumerate(self.blocks)
-            for name, operations in block.operations_per_step(dense=dense).items()
+            for layer, (block, here) in enumerate(places)
+            for (place, name), operations in block.operations_per_step(dense=dense).items()
+            if place == here
         ]
         first = Part("encoder", None, self.backbone.encoder_operations())
         last = [Part("norm", None, self.backbone.norm_operations()), Part("head", None, self._head_operations(length))]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import batch_norm
 
 from models.distributed import batch_is_shared, sum_over_parts
+from models.recomputation import is_again
 
 
 class MaskedBatchNorm(nn.BatchNorm1d):
@@ -14,16 +16,25 @@ class MaskedBatchNorm(nn.BatchNorm1d):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """[B, H, L] -> [B, H, L]."""
         if not self.training or (mask is None and not batch_is_shared()):
-            return super().forward(x)
+            return self._without_mask(x)
         if mask is None:
             mask = x.new_ones(x.shape[0], 1, x.shape[2])
         count = sum_over_parts(mask.sum().to(x.dtype))
         mean = sum_over_parts((x * mask).sum((0, 2))) / count
         centred = x - mean[:, None]
         variance = sum_over_parts((centred.square() * mask).sum((0, 2))) / count
-        self._update_running(mean.detach(), (variance * count / (count - 1).clamp(min=1)).detach())
+        if not is_again():
+            self._update_running(mean.detach(), variance.detach() * count / (count - 1).clamp(min=1))
         scale = self.weight * torch.rsqrt(variance + self.eps)
         return centred * scale[:, None] + self.bias[:, None]
+
+    def _without_mask(self, x: Tensor) -> Tensor:
+        if not is_again():
+            return super().forward(x)
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        statistics = self.running_mean.clone(), self.running_var.clone()  # which torch would update once more
+        return batch_norm(x, *statistics, self.weight, self.bias, self.training, eps=self.eps)
 
     def _update_running(self, mean: Tensor, unbiased_variance: Tensor) -> None:
         assert self.running_mean is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from models.block import PLACEMENTS
 from models.norm import NORMS
 from models.ssm.s4d import INITIALISATIONS, check_sizes
 
@@ -12,6 +13,7 @@ from models.ssm.s4d import INITIALISATIONS, check_sizes
 class ModelSettings:
     """The network around the neurons. `channels` is d_model (H), `state_size` d_state (N).
 
+    neuron_placement: which neurons a block has beside the one after the SSM, see `models.block.PLACEMENTS`.
     spikes_per_direction: a bidirectional SSM's directions go through 2H neurons a layer instead of being summed first.
     initial_firing_rate: training starts from thresholds scaled to it, see `models.calibration`; null: as given.
     softmax_cutoffs, softmax_divisor: how a language model's words are grouped, see `models.heads.WordSoftmax`.
@@ -21,6 +23,7 @@ class ModelSettings:
     channels: int = 256
     state_size: int = 4
     bidirectional: bool = True
+    neuron_placement: str = "after_ssm"
     spikes_per_direction: bool = False
     initialisation: str = "lin"
     dt_min: float = 1e-3
@@ -34,7 +37,8 @@ class ModelSettings:
 
     def __post_init__(self) -> None:
         """Raise ValueError with a sentence when a value is out of range."""
-        for label, allowed in (("norm", NORMS), ("initialisation", INITIALISATIONS)):
+        choices = (("norm", NORMS), ("initialisation", INITIALISATIONS), ("neuron_placement", PLACEMENTS))
+        for label, allowed in choices:
             if getattr(self, label) not in allowed:
                 raise ValueError(
                     f"{label} {getattr(self, label)!r} does not exist; choose one of {', '.join(allowed)}."

@@ -11,10 +11,10 @@ import pandas as pd
 from reports import palette, tables
 from reports.comparison_tables import comparison_table, matched_table
 from reports.data import Sweep, correctness, load
+from reports.drawing import draw
 from reports.energy import energy_tables
-from reports.figures import Drawn, task_figures
+from reports.figures import Drawn
 from reports.findings import Findings, caveat, compare_with_baseline, task_findings
-from reports.inside import inside_figures
 from reports.latex import latex
 from reports.matched import compare_matched
 from reports.measured import MeasuredSection, methods
@@ -52,13 +52,14 @@ def build_report(sweep: str, results: Path, out: Path, formats: Sequence[str] = 
     """
     loaded = load(results, sweep)
     looks = _looks(loaded)
+    tasks = {task: loaded.done[loaded.done["task"] == task] for task in loaded.tasks if task not in MEASUREMENTS}
+    tasks = {task: runs for task, runs in tasks.items() if not runs.empty}
+    figures = draw(tasks, looks)
     numbers, sections = [], []
-    for place, task in enumerate(task for task in loaded.tasks if task not in MEASUREMENTS):
-        runs = loaded.done[loaded.done["task"] == task]
-        if not runs.empty:
-            measured, section = _section(loaded, task, runs, looks, f"t{place}")
-            numbers.append(measured)
-            sections.append(section)
+    for task, runs in tasks.items():
+        measured, section = _section(loaded, task, runs, looks, figures[task])
+        numbers.append(measured)
+        sections.append(section)
     measurements = pd.concat(numbers, ignore_index=True) if numbers else pd.DataFrame()
     alone = [found for found in (speed_section(loaded, looks, "s"), map_section(loaded, "p")) if found]
     page = _page(loaded, sections, alone, measurements, looks)
@@ -84,7 +85,7 @@ def build_report(sweep: str, results: Path, out: Path, formats: Sequence[str] = 
 
 
 def _section(
-    sweep: Sweep, task: str, runs: pd.DataFrame, looks: dict[str, Look], prefix: str
+    sweep: Sweep, task: str, runs: pd.DataFrame, looks: dict[str, Look], figures: list[Drawn]
 ) -> tuple[pd.DataFrame, Section]:
     manifest = sweep.manifest
     right = correctness(runs)
@@ -104,7 +105,7 @@ def _section(
         comparison_table(comparisons, disagreements, looks),
         matched_table(compare_matched(runs, manifest.runs, manifest.baseline)),
         energy_tables(runs, looks),
-        task_figures(runs, looks, prefix) + inside_figures(runs, looks, prefix),
+        figures,
         {variant: looks[variant] for variant in measured["variant"]},
     )
 

@@ -99,7 +99,7 @@ def correctness(runs: pd.DataFrame) -> dict[str, dict[int, pd.Series[bool]]]:
             entries = np.array([(entry["example"], entry["label"], entry["prediction"]) for entry in predictions])
             test_set = entries[:, :2].tobytes()
             if test_set not in indexes:
-                indexes[test_set] = pd.MultiIndex.from_arrays(entries[:, :2].T, names=_EXAMPLE)
+                indexes[test_set] = pd.MultiIndex.from_arrays(list(entries[:, :2].T), names=_EXAMPLE)
             correct = pd.Series(entries[:, 1] == entries[:, 2], indexes[test_set])
             right.setdefault(variant, {})[int(seed)] = correct
     return right

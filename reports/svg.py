@@ -23,7 +23,7 @@ MUTED = "#fe0400"
 _COLOURS = {INK: "currentColor", FAINT: "var(--line)", PAGE: "var(--page)", MUTED: "var(--muted)"} | {
     f"#fe00{place:02x}": f"var(--v{place})" for place in range(len(LIGHT))
 }
-_LONG = re.compile(r"\d+\.\d{3,}")  # matplotlib writes six decimals of a point, four more than are seen
+_LONG = re.compile(r"-?\d+\.\d{2,}")  # matplotlib writes six decimals of a point, five more than are seen
 _POINTS_PER_INCH = 72  # the unit of an SVG of matplotlib
 _FONT = "DejaVu Sans"  # shipped with matplotlib, used only to measure; the page's own font is shown
 
@@ -75,19 +75,27 @@ def render(figure: Figure, name: str, label: str) -> Markup:
         layout.execute(figure)
         figure.set_layout_engine("none")
     # `savefig` would draw everything once more, only to lay it out
-    canvas.print_svg(buffer, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    canvas.print_svg(buffer, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))  # type: ignore[no-untyped-call]
     drawn = buffer.getvalue()
     drawn = drawn[drawn.index("<svg") :]
     drawn = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", "", drawn, flags=re.DOTALL)
     view = re.search(r'viewBox="[^"]*"', drawn)
     opening = f'<svg {view.group() if view else ""} role="img" aria-label="{escape(label)}">'
     drawn = re.sub(r"<svg[^>]*>", lambda _: opening, drawn, count=1)
-    drawn = re.sub(r' d="[^"]*"', lambda path: _LONG.sub(lambda n: f"{float(n[0]):.2f}", path[0]), drawn)
+    drawn = re.sub(r' [dxy]="[^"]*"', lambda found: _shortened(found[0]), drawn)
+    drawn = re.sub(r">\s+<", "><", drawn)
     drawn = re.sub(r'\bid="', f'id="{name}-', drawn)
     drawn = drawn.replace('xlink:href="#', f'href="#{name}-').replace("url(#", f"url(#{name}-")
     for placeholder, colour in _COLOURS.items():
         drawn = drawn.replace(placeholder, colour)
     return Markup(drawn.replace(f"'{_FONT}'", "var(--font)"))
+
+
+def _shortened(attribute: str) -> str:
+    """Numbers with one decimal, on one line."""
+    return " " + " ".join(
+        _LONG.sub(lambda number: f"{float(number[0]):.1f}".removesuffix(".0"), attribute).split()
+    ).replace(' "', '"')
 
 
 _LIGHT = {"line": "#e2e6ea", "page": "#ffffff", "muted": "#59636e", "font": "sans-serif"} | {

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from harness.checkpoint import Checkpoints
 from harness.errors import UserError
 from harness.evaluation import evaluate
 from harness.loop import run_training
@@ -115,9 +116,9 @@ def test_variants_of_one_seed_start_from_the_same_weights_but_for_the_neurons_ow
     none, all_, other = (
         trainer_of(tiny("model.layers=2", *words), data).network.state_dict() for words in (NONE, ALL, ("seed=1",))
     )
-    shared = [name for name in none if ".neuron." not in name]
+    shared = [name for name in none if ".neuron_at." not in name]
     assert len(shared) > 10
-    assert shared == [name for name in all_ if ".neuron." not in name]
+    assert shared == [name for name in all_ if ".neuron_at." not in name]
     assert all(torch.equal(none[name], all_[name]) for name in shared)
     assert not torch.equal(none["backbone.encoder.weight"], other["backbone.encoder.weight"])
 
@@ -392,8 +393,31 @@ def test_training_learns(tiny: SettingsOf, data: Dataset) -> None:
 def test_training_that_diverges_says_so_and_names_the_learning_rates(
     tiny: SettingsOf, data: Dataset, words: tuple[str, ...]
 ) -> None:
-    with pytest.raises(UserError, match=r"Training diverged in epoch 1: .* Lower optim\.lr \(1e\+30\)"):
+    with pytest.raises(UserError, match=r"Training diverged in epoch 1, step \d+: .* Lower optim\.lr \(1e\+30\)"):
         train(tiny("optim.lr=1e30", *words), data)
+
+
+def test_a_loss_that_is_no_number_names_the_step_the_layer_and_the_last_good_checkpoint(
+    tiny: SettingsOf, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def falls_ill(*arguments: Any) -> Trainer:
+        trainer = Trainer(*arguments)
+        trainer.network.blocks[1].ssm.register_forward_hook(
+            lambda _module, _inputs, y: y * (math.nan if trainer.position.step == 3 else 1.0)
+        )
+        return trainer
+
+    monkeypatch.setattr("harness.loop.Trainer", falls_ill)
+    checkpoints = Checkpoints(tmp_path, "run")
+    with pytest.raises(UserError) as refusal:
+        run_training(tiny("neuron=gelu", "model.layers=2"), data, lambda _: None, checkpoints=checkpoints, every_s=0)
+    sentence = str(refusal.value)
+    assert "step 4: The loss is nan." in sentence
+    assert "The first values that are not finite are the output of backbone.blocks.1.ssm." in sentence
+    assert f"The last good checkpoint is {tmp_path}" in sentence
+    kept = Checkpoints(tmp_path, "run").latest()
+    assert kept is not None
+    assert kept.values["position"]["step"] == 3
 
 
 def test_a_cuda_device_is_asked_for_in_vain_where_there_is_none() -> None:

@@ -207,7 +207,7 @@ def test_looking_at_the_input_leaves_the_network_as_it_is(tiny: SettingsOf, data
     input_deviations(network, batch.inputs, batch.lengths)
     after = network.state_dict()
     assert all(torch.equal(after[name], value) for name, value in before.items())
-    assert all(block.observer is None for block in network.blocks)
+    assert not any(block.observers for block in network.blocks)
 
 
 def test_traces_are_read_as_they_were_written_and_add_less_than_30_kib_to_a_file(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_nothing_but_thresholds_changes_running_statistics_included(training: bo
     before = copy.deepcopy(net.state_dict())
     calibrate_thresholds(net, tokens(), LENGTHS, 0.1)
     changed = {name for name, value in net.state_dict().items() if not torch.equal(value, before[name])}
-    assert changed == {f"backbone.blocks.{layer}.neuron.threshold._stored" for layer in range(3)}
+    assert changed == {f"backbone.blocks.{layer}.neuron_at.after_ssm.threshold._stored" for layer in range(3)}
     assert net.training == training
     assert all(parameter.grad is None for parameter in net.parameters())
     calibrated = thresholds(net)
@@ -128,7 +128,7 @@ def test_a_target_out_of_reach_gets_the_closest_rate_and_a_warning(caplog: pytes
 def test_neurons_without_a_threshold_stay_and_the_others_are_calibrated() -> None:
     net = network().eval()
     middle = net.blocks[1]
-    middle.neuron = GELU(16, GELUSettings())
+    middle.neuron_at["after_ssm"] = GELU(16, GELUSettings())
     before = copy.deepcopy(middle.state_dict())
     calibrate_thresholds(net, tokens(), LENGTHS, 0.2)
     first, _, last = rates(net)

@@ -5,7 +5,9 @@ Also: spikes of each direction, firing rates that a loss may use, and blocks who
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -193,6 +195,94 @@ def test_each_direction_has_neurons_of_its_own_and_mixing_takes_both() -> None:
     assert [layer.rates.shape for layer in layers] == [(24,), (24,)]
 
 
+@pytest.mark.parametrize(
+    ("placement", "spiking"),
+    [("after_ssm", (False, False)), ("around_ssm", (True, False)), ("after_mixing", (False, True))],
+)
+def test_spikes_also_enter_the_ssm_or_the_residual_where_neurons_are_placed_so(
+    placement: str, spiking: tuple[bool, bool]
+) -> None:
+    net = network(replace(MODEL, neuron_placement=placement, norm="layer"))
+    block = net.blocks[0]
+    block.prenorm = True  # so that nothing comes after the sum
+    driven: list[Tensor] = []
+    block.ssm.register_forward_pre_hook(lambda _, args: driven.append(args[0]))
+    x = 3 * torch.randn(2, 12, 30)
+    added = block(x, None) - x
+    is_binary = [bool(((each - each.round()).abs() < 1e-5).all()) for each in (driven[0], added)]
+    assert is_binary == list(spiking)
+
+
+@pytest.mark.parametrize("placement", ["around_ssm", "after_mixing"])
+def test_every_neuron_of_a_block_is_a_layer_of_its_own_in_the_order_of_computing(placement: str) -> None:
+    net = network(replace(MODEL, neuron_placement=placement))
+    called: list[nn.Module] = []
+    for neuron in net.neurons:
+        neuron.register_forward_hook(lambda module, *_: called.append(module))
+    with record_activity(net) as layers, collect_firing_rates(net):
+        net(tokens(2, 30), torch.tensor([30, 30]))
+    assert called == net.neurons
+    assert len(layers) == len(net.neurons) == 4
+    parts = {(part.layer, part.name) for part in net.operations_per_step(30)}
+    assert {layer for layer, name in parts if name == "neuron"} == {0, 1, 2, 3}
+    assert {layer for layer, name in parts if name == "projection"} == ({1, 3} if placement == "around_ssm" else {0, 2})
+
+
+@pytest.mark.parametrize("placement", ["around_ssm", "after_mixing"])
+def test_streaming_agrees_wherever_neurons_sit(placement: str) -> None:
+    net = network(replace(CAUSAL, neuron_placement=placement)).double().eval()
+    sequence, state = tokens(3, 60), None
+    for t in range(60):
+        scores, state = net.step(sequence[:, t], state)
+    torch.testing.assert_close(scores, net(sequence, torch.full((3,), 60)))
+
+
+@pytest.mark.parametrize("lengths", [(20, 20, 20), (20, 13, 7)], ids=["full", "padded"])
+def test_recomputed_activations_change_no_number_and_are_not_kept(lengths: tuple[int, ...]) -> None:
+    outcomes, calls = [], [0, 0]
+    for recomputes in (False, True):
+        net = network(replace(MODEL, dropout=0.3)).train()
+        net.backbone.recomputes = recomputes
+        net.blocks[0].register_forward_pre_hook(
+            lambda *_, which=int(recomputes): calls.__setitem__(which, calls[which] + 1)
+        )
+        torch.manual_seed(2)
+        with collect_firing_rates(net) as rates:
+            scores = net(tokens(3, 20), torch.tensor(lengths))
+        (scores.square().sum() + sum(rate.square() for rate in rates)).backward()
+        assert len(rates) == 2
+        grads = {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
+        outcomes.append((scores, grads, dict(net.named_buffers())))
+    torch.testing.assert_close(*outcomes, rtol=0, atol=0)
+    assert calls == [1, 2]
+
+
+@pytest.mark.slow
+def test_streaming_sends_the_spikes_of_the_sequence_over_ten_thousand_steps() -> None:
+    net = network(replace(CAUSAL, state_size=8)).double().eval()
+    sequence, state, streamed, seen = tokens(1, 10_000), None, [], []
+    for neuron in net.neurons:
+        neuron.register_forward_hook(lambda _module, _inputs, spikes: seen.append(spikes[0]))
+    net(sequence, torch.tensor([10_000]))
+    steps = [neuron.step for neuron in net.neurons]
+    for neuron, step in zip(net.neurons, steps, strict=True):
+        neuron.step = _kept(step, streamed)  # type: ignore[method-assign]
+    for t in range(10_000):
+        _, state = net.step(sequence[:, t], state)
+    spikes = torch.stack(streamed).view(10_000, 2, 12).permute(1, 2, 0)
+    assert 0.01 < float(spikes.mean()) < 0.9
+    assert torch.equal(spikes, torch.stack(seen))
+
+
+def _kept(step: Callable[..., tuple[Tensor, Any]], into: list[Tensor]) -> Callable[..., tuple[Tensor, Any]]:
+    def kept(x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        spikes, state = step(x, state)
+        into.append(spikes[0])
+        return spikes, state
+
+    return kept
+
+
 @pytest.mark.parametrize("norm", ["batch", "layer"])
 @pytest.mark.parametrize("prenorm", [False, True])
 def test_streaming_gives_the_scores_of_the_sequence_so_far(norm: str, prenorm: bool) -> None:
@@ -222,10 +312,10 @@ def test_parameter_groups_have_the_documented_rates_and_decays(model: ModelSetti
     assert members == {
         "ssm": ["ssm.b", "ssm.frequency", "ssm.log_decay", "ssm.log_dt"],
         "neuron": [
-            "neuron._decay._stored",
-            "neuron._refractory._stored",
-            "neuron.leak._stored",
-            "neuron.threshold._stored",
+            "neuron_at.after_ssm._decay._stored",
+            "neuron_at.after_ssm._refractory._stored",
+            "neuron_at.after_ssm.leak._stored",
+            "neuron_at.after_ssm.threshold._stored",
         ],
         "plain": ["bias", "mixing.bias", "norm.bias", "norm.weight", "weight"],
         "decayed": ["mixing.weight", "ssm.c", "ssm.d", "weight"],

@@ -94,7 +94,7 @@ def test_the_published_example_of_wikitext103() -> None:
     assert energy_nj(0, 72.66e9) == pytest.approx(65.4e6, rel=2e-3)
     layers, channels, length = 16, 1024, 8192
     block = network(ModelSettings(layers=1, channels=channels, state_size=2)).blocks[0]
-    dense, spiking = (block.operations_per_step(dense=dense)["projection"] for dense in (True, False))
+    dense, spiking = (block.operations_per_step(dense=dense)["after_ssm", "projection"] for dense in (True, False))
     assert layers * length * dense.multiply_accumulates == pytest.approx(275.2e9, rel=2e-3)
     rate = 72.66 / 275.2
     accumulates = layers * length * rate * spiking.accumulates_per_rate
