@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -20,6 +20,7 @@ from harness.tasks import Dataset
 from harness.traces import traces
 from harness.trainer import Progress, Trainer, pick_device
 from models.activity import record_activity
+from models.network import Network
 
 MAX_EXPONENT = 700.0  # of e, in double precision
 
@@ -36,7 +37,7 @@ def run_training(
     after_epoch: Callable[[dict[str, Any]], None] = lambda _: None,
     together: AbstractContextManager[Processes] = BY_ITSELF,
 ) -> dict[str, Any]:
-    """Train, take the weights of the best validation accuracy, or perplexity (the earliest of equals), test them.
+    """Train and test. The best weights are of the best validation accuracy, or perplexity, the earliest of equals.
 
     With `checkpoints` it goes on from the newest one, and leaves one after the first step `every_s` seconds, 0 or
     more, after the last. `after_epoch` is given each epoch's row of `results.schema.EPOCHS`. Returns the columns of
@@ -89,20 +90,22 @@ class _Saving:
 
 
 def _test(trainer: Trainer) -> dict[str, Any]:
-    """The best weights on the test set, and what the training had been."""
+    """The weights that `optim.tested_weights` names on the test set, the others' score, and how training had been."""
     settings, data, device = trainer.settings, trainer.data, trainer.device
-    best, language = trainer.best, data.kind == "language"
-    network = copy.deepcopy(trainer.network)  # a checkpoint taken now is to hold the last weights
-    network.load_state_dict(trainer.best_weights)
+    rule, language = settings.optim.tested_weights, data.kind == "language"
+    epochs = {"best": trainer.best, "last": trainer.history[-1]}
+    network = _with_weights(trainer, rule)
     watch, sequences = Stopwatch(device, warmup=1), len(data.test) * len(data.test.sequences)
     with record_activity(network) as activity:
         test = evaluate(network, data.test, settings.optim.batch_size, device, watch, noise=(settings.seed, 0))
+    scores = {which: test if epochs[which] is epochs[rule] else _score(trainer, which) for which in epochs}
     return {
+        "tested_weights": rule,
         "test_accuracy": test.accuracy,
-        "validation_accuracy": best["validation_accuracy"],
-        **({"test_perplexity": _perplexity(test.loss)} if language else {}),
-        **({"validation_perplexity": _perplexity(best["validation_loss"])} if language else {}),
-        "best_epoch": best["epoch"],
+        **{f"{which}_test_accuracy": score.accuracy for which, score in scores.items()},
+        "validation_accuracy": epochs[rule]["validation_accuracy"],
+        **(_perplexities(scores, rule, epochs[rule]["validation_loss"]) if language else {}),
+        "best_epoch": epochs["best"]["epoch"],
         "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
         "peak_memory_mib": trainer.peak_memory_mib,
         "epochs": trainer.history,
@@ -111,6 +114,29 @@ def _test(trainer: Trainer) -> dict[str, Any]:
         **{f"test_{name}": value for name, value in watch.rates().items() if name != "ms_per_step"},
         **network_measures(network, activity, trainer.parameters_before, activity[0].tokens / sequences),
         "traces": traces(network, data.test, activity, device, settings.seed),
+    }
+
+
+def _with_weights(trainer: Trainer, which: str) -> Network:
+    """A copy of the network, so that a checkpoint taken meanwhile holds the last weights."""
+    network = copy.deepcopy(trainer.network)
+    if which == "best":
+        network.load_state_dict(trainer.best_weights)
+    return network
+
+
+def _score(trainer: Trainer, which: str) -> Evaluation:
+    settings, network = trainer.settings, _with_weights(trainer, which)
+    noise = (settings.seed, 0)
+    return evaluate(network, trainer.data.test, settings.optim.batch_size, trainer.device, noise=noise)
+
+
+def _perplexities(scores: Mapping[str, Evaluation], rule: str, validation_loss: float) -> dict[str, float]:
+    found = {f"{which}_test_perplexity": _perplexity(score.loss) for which, score in scores.items()}
+    return {
+        **found,
+        "test_perplexity": found[f"{rule}_test_perplexity"],
+        "validation_perplexity": _perplexity(validation_loss),
     }
 
 

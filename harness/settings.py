@@ -63,6 +63,8 @@ class OptimSettings:
 
     Batches are cut from stretches of `length_pool` batches sorted by length (1: no sorting), which saves padding.
     `firing_rate_weight` times the mean over layers of (firing rate - `firing_rate_target`)^2 joins the training loss.
+    `tested_weights`: a run's test accuracy is that of the weights with the `best` validation accuracy (perplexity), or
+    of the `last` ones; the result has both.
     """
 
     lr: float = 0.01
@@ -74,9 +76,11 @@ class OptimSettings:
     length_pool: int = 1
     firing_rate_target: float | None = None
     firing_rate_weight: float = 0.0
+    tested_weights: str = "best"
 
     def __post_init__(self) -> None:
         """Raise ValueError when a value is out of range."""
+        _one_of("tested_weights", self.tested_weights, ("best", "last"))
         for label in ("lr", "ssm_lr", "weight_decay", "warmup_epochs", "firing_rate_weight"):
             _at_least(label, getattr(self, label), 0)
         for label in ("batch_size", "epochs", "length_pool"):

@@ -162,6 +162,9 @@ def measurements(task: str, runs: pd.DataFrame, comparisons: Comparisons, notes:
             "accuracy_half_interval_percent": accuracy.half * 100,
             "difference_points": comparison.difference.mean * 100 if comparison else math.nan,
             "difference_half_interval_points": comparison.difference.half * 100 if comparison else math.nan,
+            "tested_weights": ", ".join(sorted(set(group["tested_weights"].dropna()))),
+            "best_weights_percent": group["best_test_accuracy"].mean() * 100,
+            "last_weights_percent": group["last_test_accuracy"].mean() * 100,
             "shortcut_percent": group["shortcut_accuracy"].mean() * 100,
             "majority_percent": group["majority_accuracy"].mean() * 100,
             "shortcut_perplexity": group["shortcut_perplexity"].mean(),
@@ -203,11 +206,22 @@ def main_table(
     )
 
 
+def _of_which_weights(numbers: pd.DataFrame) -> str:
+    """The rule, and how much the other one would have changed."""
+    criterion = "perplexity" if numbers["test_perplexity"].notna().any() else "accuracy"
+    words = {"best": f"with the best validation {criterion}", "last": "of the last epoch"}
+    rules = list(dict.fromkeys(rule for rule in numbers["tested_weights"] if rule)) or ["best"]
+    sentence = f"Accuracy is of the weights {' or '.join(words.get(rule, rule) for rule in rules)}"
+    change = (numbers["best_weights_percent"] - numbers["last_weights_percent"]).abs().max()
+    if len(rules) > 1 or math.isnan(change):
+        return f"{sentence}."
+    (other,) = set(words) - set(rules)
+    return f"{sentence}; with those {words[other]} a variant's mean changes by at most {number(change)} points."
+
+
 def _notes(numbers: pd.DataFrame, shared: bool, shortcut: str) -> tuple[str, ...]:
-    language = numbers["test_perplexity"].notna().any()
     notes = [
-        "Means over seeds; ± is the half width of the 95 % t-interval over seeds. Accuracy is of the "
-        f"weights with the best validation {'perplexity' if language else 'accuracy'}.",
+        f"Means over seeds; ± is the half width of the 95 % t-interval over seeds. {_of_which_weights(numbers)}",
         f"{BEST}: the highest mean of the variants with the most seeds. {NEAR_BEST}: a paired test over at "
         f"least {VERDICT_SEEDS} seeds (Holm-corrected) cannot tell it from the best.",
         "Energy: recurrent execution at 45 nm (Horowitz 2014), memory traffic not counted; ÷ dense is "
@@ -223,7 +237,7 @@ def _notes(numbers: pd.DataFrame, shared: bool, shortcut: str) -> tuple[str, ...
         )
     if numbers["firing_rate_percent"].isna().any():
         notes.append(f"Firing: {ABSENT} where the neurons do not spike; their energy is that of the dense network.")
-    if language:
+    if numbers["test_perplexity"].notna().any():
         perplexity = number(numbers["shortcut_perplexity"].mean(), 1)
         notes.append(f"Accuracy: the share of words guessed right. The shortcut's perplexity is {perplexity}.")
     if shared:

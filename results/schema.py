@@ -139,10 +139,15 @@ RUN = pa.schema(
         ("started_at", pa.string()),  # ISO 8601, UTC
         ("duration_s", pa.float64()),
         ("parameters", pa.int64()),  # trainable
-        ("test_accuracy", pa.float64()),  # of the weights with the best validation accuracy, or perplexity
-        ("validation_accuracy", pa.float64()),  # of the same weights
+        ("tested_weights", pa.string()),  # best: of the best validation accuracy, or perplexity; last
+        ("test_accuracy", pa.float64()),  # of the tested weights
+        ("best_test_accuracy", pa.float64()),
+        ("last_test_accuracy", pa.float64()),
+        ("validation_accuracy", pa.float64()),  # of the tested weights
         # of the next word, where that is the task: there accuracies are shares of words
         ("test_perplexity", pa.float64()),
+        ("best_test_perplexity", pa.float64()),
+        ("last_test_perplexity", pa.float64()),
         ("validation_perplexity", pa.float64()),
         ("best_epoch", pa.int32()),
         ("shortcut_accuracy", pa.float64()),  # test accuracy of the task's shortcut, see the task's docstring

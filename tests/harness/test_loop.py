@@ -335,7 +335,15 @@ def test_the_tested_weights_are_those_of_the_best_validation_epoch(tiny: Setting
         trainer.epoch()
     test = evaluate(trainer.network, data.test, settings.optim.batch_size, CPU)
     assert [row["score"] for row in run["predictions"]] == test.scores.tolist()
-    assert run["test_accuracy"] == test.accuracy
+    assert run["test_accuracy"] == run["best_test_accuracy"] == test.accuracy
+    while not trainer.finished:
+        trainer.epoch()
+    last = evaluate(trainer.network, data.test, settings.optim.batch_size, CPU).accuracy
+    assert run["last_test_accuracy"] == last
+    other = train(tiny("optim.epochs=4", "optim.lr=0.05", f"seed={seed}", "optim.tested_weights=last"), data)
+    assert (other["tested_weights"], other["test_accuracy"]) == ("last", last)
+    assert other["best_test_accuracy"] == test.accuracy
+    assert other["validation_accuracy"] == validation[-1]
 
 
 def test_a_run_says_what_its_row_promises(tiny: SettingsOf, data: Dataset, tmp_path: Path) -> None:
