@@ -125,9 +125,10 @@ def _outcome(job: Job, worker: str, checkpoints: Checkpoints, team: Team) -> dic
         measured = {"status": "done", **_measure(job, _reporter(job, worker), checkpoints, team)}
     except Exception as error:
         _log.info("Run %s failed.", job.run_id, exc_info=error)
+        lacks_memory = _is_out_of_memory(error)
         measured = {
-            "status": "out of memory" if _is_out_of_memory(error) else "failed",
-            "error": sentence(error),
+            "status": "out of memory" if lacks_memory else "failed",
+            "error": sentence(error) + (f" {_less_memory(job.settings)}" if lacks_memory else ""),
             "traceback": traceback.format_exc(),
             "log_tail": log_tail(log_path(job.results, job.run_id)),
         }
@@ -149,6 +150,15 @@ def _code_warning(job: Job) -> str | None:
     sentence = f"The code changed between submission ({job.code_version}) and start ({now}); the latter counts."
     _log.warning(sentence)
     return sentence
+
+
+def _less_memory(settings: Settings) -> str:
+    """What can be done about a step that needs too much."""
+    steps = "" if settings.launcher.recompute_activations else " or set launcher.recompute_activations=true"
+    return (
+        f"Lower optim.batch_size ({settings.optim.batch_size}){steps}; launcher.memory_gb is the limit of a process, and "
+        f"launcher.processes ({settings.launcher.processes}) share a batch."
+    )
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -259,6 +259,7 @@ def test_a_run_that_fills_the_memory_is_out_of_memory(place: Any) -> None:
     (row,) = place.rows().values()
     assert (outcome.status, row["status"]) == (1, "out of memory")
     assert "allocate" in row["error"]
+    assert "Lower optim.batch_size (64) or set launcher.recompute_activations=true" in row["error"]
 
 
 @pytest.mark.slow
