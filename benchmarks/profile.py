@@ -1,0 +1,122 @@
+"""`python -m benchmarks.profile`: where the time of a training step goes, as docs/step_profile.svg.
+
+The network, batch and threads of benchmarks.network on the CPU, through torch's profiler; the parts are told apart by
+the modules of the forward and by the nodes of the backward. Shares, not speeds: a profiled step is a little slower.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from torch.profiler import ProfilerActivity, profile, record_function
+
+from benchmarks.network import CPU, OURS, Size, training_step
+from benchmarks.report import THREADS, start_anew_with
+from harness.environment import KEEP_MEMORY
+from models.network import Network
+
+PICTURE = Path(__file__).resolve().parent.parent / "docs" / "step_profile.svg"
+STEPS = 10
+PARTS = {
+    "convolution": r"_ConvolutionBackward",
+    "neuron": r"spike_ssm|Generated",
+    "mixing and gate": r"Baddbmm|Glu",
+    "norm": r"BatchNorm",
+    "kernel": r"Bmm|Exp|Complex|Real|Imag|Cat|Permute|Reshape|Mul|Div|Expm1|Unsafe|View",
+}
+"""Part -> the names of its nodes in the backward; all else is `rest`."""
+_NODE = "autograd::engine::evaluate_function: "
+_STEP, _FORWARD, _OPTIMISER = "step", "forward", "Optimizer.step"
+
+
+def name_parts(network: Network) -> None:
+    """Have the profiler see the parts of the forward."""
+    network.score = _named(_FORWARD, network.score)  # type: ignore[method-assign]
+    for block in network.blocks:
+        block.ssm.kernels = _named("kernel", block.ssm.kernels)  # type: ignore[method-assign]
+        block.ssm.forward = _named("kernel and convolution", block.ssm.forward)  # type: ignore[method-assign]
+        block.neuron.forward = _named("neuron", block.neuron.forward)  # type: ignore[method-assign]
+        block.norm.forward = _named("norm", block.norm.forward)  # type: ignore[method-assign]
+        block._mixed = _named("mixing and gate", block._mixed)  # type: ignore[method-assign]  # noqa: SLF001
+
+
+def _named(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    return partial(_recorded, name, function)
+
+
+def _recorded(name: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    with record_function(name):
+        return function(*arguments, **options)
+
+
+def shares(totals: dict[str, float]) -> dict[str, Counter[str]]:
+    """Of forward and backward, the percentage of a step that each part takes; totals: time by name."""
+    forward = Counter({part: totals[part] for part in ("kernel", "neuron", "norm", "mixing and gate")})
+    forward["convolution"] = totals["kernel and convolution"] - totals["kernel"]
+    forward["rest"] = totals[_FORWARD] - forward.total()
+    backward: Counter[str] = Counter()
+    for name, time in totals.items():
+        if name.startswith(_NODE):
+            node = name.removeprefix(_NODE)
+            backward[next((part for part, nodes in PARTS.items() if re.search(nodes, node)), "rest")] += time
+    update = next(time for name, time in totals.items() if name.startswith(_OPTIMISER))
+    backward["rest"] += totals[_STEP] - totals[_FORWARD] - backward.total() - update
+    whole = totals[_STEP] / 100
+    found = {"forward": forward, "backward": backward, "optimiser": Counter({"rest": update})}
+    return {phase: Counter({part: time / whole for part, time in parts.items()}) for phase, parts in found.items()}
+
+
+def measured(size: Size) -> dict[str, Counter[str]]:
+    """`shares` of some steps."""
+    network = size.candidate(OURS)
+    step = training_step(network, size, CPU)
+    step()
+    name_parts(network)
+    step = training_step(network, size, CPU)
+    with profile(activities=[ProfilerActivity.CPU]) as seen:
+        for _ in range(STEPS):
+            with record_function(_STEP):
+                step()
+    return shares({event.key: event.cpu_time_total for event in seen.key_averages()})
+
+
+def draw(found: dict[str, Counter[str]]) -> None:
+    """A bar a phase."""
+    figure = Figure(figsize=(7, 2.4), layout="constrained")
+    axes = figure.subplots()
+    for place, phase in enumerate(reversed(found)):
+        left = 0.0
+        for number, part in enumerate([*PARTS, "rest"]):
+            width = found[phase][part]
+            axes.barh(place, width, left=left, color=f"C{number}", label=part if place == 0 else None)
+            if width > 2:
+                axes.text(left + width / 2, place, f"{width:.0f}", ha="center", va="center", color="white")
+            left += width
+    axes.set_yticks(range(len(found)), list(reversed(found)))
+    axes.set_xlabel("% of a training step")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper center", ncols=len(PARTS) + 1, frameon=False, fontsize=8)
+    figure.savefig(PICTURE, metadata={"Date": None, "Creator": None})
+
+
+def main() -> None:
+    """Measure, print and draw."""
+    start_anew_with(KEEP_MEMORY | {"OMP_NUM_THREADS": str(THREADS), "NUMBA_NUM_THREADS": str(THREADS)})
+    torch.set_num_threads(THREADS)
+    found = measured(Size())
+    for phase, parts in found.items():
+        print(phase, ", ".join(f"{part} {share:.1f} %" for part, share in parts.most_common()))
+    draw(found)
+    print(os.path.relpath(PICTURE))
+
+
+if __name__ == "__main__":
+    main()
