@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ PARTS = {
     "kernel": r"Bmm|Exp|Complex|Real|Imag|Cat|Permute|Reshape|Mul|Div|Expm1|Unsafe|View",
 }
 """Part -> the names of its nodes in the backward; all else is `rest`."""
+Shares = dict[str, float]
 _NODE = "autograd::engine::evaluate_function: "
 _STEP, _FORWARD, _OPTIMISER = "step", "forward", "Optimizer.step"
 
@@ -45,7 +45,7 @@ def name_parts(network: Network) -> None:
         block.ssm.forward = _named("kernel and convolution", block.ssm.forward)  # type: ignore[method-assign]
         block.neuron.forward = _named("neuron", block.neuron.forward)  # type: ignore[method-assign]
         block.norm.forward = _named("norm", block.norm.forward)  # type: ignore[method-assign]
-        block._mixed = _named("mixing and gate", block._mixed)  # type: ignore[method-assign]  # noqa: SLF001
+        block._mixed = _named("mixing and gate", block._mixed)  # type: ignore[method-assign]
 
 
 def _named(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -57,24 +57,24 @@ def _recorded(name: str, function: Callable[..., Any], *arguments: Any, **option
         return function(*arguments, **options)
 
 
-def shares(totals: dict[str, float]) -> dict[str, Counter[str]]:
-    """Of forward and backward, the percentage of a step that each part takes; totals: time by name."""
-    forward = Counter({part: totals[part] for part in ("kernel", "neuron", "norm", "mixing and gate")})
+def shares(totals: Mapping[str, float]) -> dict[str, Shares]:
+    """Of forward, backward and optimiser, the percentage of a step that each part takes; totals: time by name."""
+    forward = {part: totals[part] for part in ("kernel", "neuron", "norm", "mixing and gate")}
     forward["convolution"] = totals["kernel and convolution"] - totals["kernel"]
-    forward["rest"] = totals[_FORWARD] - forward.total()
-    backward: Counter[str] = Counter()
+    forward["rest"] = totals[_FORWARD] - sum(forward.values())
+    backward = dict.fromkeys([*PARTS, "rest"], 0.0)
     for name, time in totals.items():
         if name.startswith(_NODE):
             node = name.removeprefix(_NODE)
             backward[next((part for part, nodes in PARTS.items() if re.search(nodes, node)), "rest")] += time
     update = next(time for name, time in totals.items() if name.startswith(_OPTIMISER))
-    backward["rest"] += totals[_STEP] - totals[_FORWARD] - backward.total() - update
-    whole = totals[_STEP] / 100
-    found = {"forward": forward, "backward": backward, "optimiser": Counter({"rest": update})}
-    return {phase: Counter({part: time / whole for part, time in parts.items()}) for phase, parts in found.items()}
+    backward["rest"] += totals[_STEP] - totals[_FORWARD] - sum(backward.values()) - update
+    percent = totals[_STEP] / 100
+    found = {"forward": forward, "backward": backward, "optimiser": {"rest": update}}
+    return {phase: {part: time / percent for part, time in parts.items()} for phase, parts in found.items()}
 
 
-def measured(size: Size) -> dict[str, Counter[str]]:
+def measured(size: Size) -> dict[str, Shares]:
     """`shares` of some steps."""
     network = size.candidate(OURS)
     step = training_step(network, size, CPU)
@@ -88,14 +88,14 @@ def measured(size: Size) -> dict[str, Counter[str]]:
     return shares({event.key: event.cpu_time_total for event in seen.key_averages()})
 
 
-def draw(found: dict[str, Counter[str]]) -> None:
+def draw(found: dict[str, Shares]) -> None:
     """A bar a phase."""
     figure = Figure(figsize=(7, 2.4), layout="constrained")
     axes = figure.subplots()
     for place, phase in enumerate(reversed(found)):
         left = 0.0
         for number, part in enumerate([*PARTS, "rest"]):
-            width = found[phase][part]
+            width = found[phase].get(part, 0.0)
             axes.barh(place, width, left=left, color=f"C{number}", label=part if place == 0 else None)
             if width > 2:
                 axes.text(left + width / 2, place, f"{width:.0f}", ha="center", va="center", color="white")
@@ -113,7 +113,7 @@ def main() -> None:
     torch.set_num_threads(THREADS)
     found = measured(Size())
     for phase, parts in found.items():
-        print(phase, ", ".join(f"{part} {share:.1f} %" for part, share in parts.most_common()))
+        print(phase, ", ".join(f"{part} {share:.1f} %" for part, share in parts.items()))
     draw(found)
     print(os.path.relpath(PICTURE))
 

@@ -156,8 +156,8 @@ def _less_memory(settings: Settings) -> str:
     """What can be done about a step that needs too much."""
     steps = "" if settings.launcher.recompute_activations else " or set launcher.recompute_activations=true"
     return (
-        f"Lower optim.batch_size ({settings.optim.batch_size}){steps}; launcher.memory_gb is the limit of a process, and "
-        f"launcher.processes ({settings.launcher.processes}) share a batch."
+        f"Lower optim.batch_size ({settings.optim.batch_size}){steps}; launcher.memory_gb is the limit of a process, "
+        f"and launcher.processes ({settings.launcher.processes}) share a batch."
     )
 
 

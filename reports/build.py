@@ -11,7 +11,7 @@ import pandas as pd
 from reports import palette, tables
 from reports.comparison_tables import comparison_table, matched_table
 from reports.data import Sweep, correctness, load
-from reports.drawing import draw
+from reports.drawing import studio
 from reports.energy import energy_tables
 from reports.figures import Drawn
 from reports.findings import Findings, caveat, compare_with_baseline, task_findings
@@ -27,6 +27,7 @@ from reports.statistics import disagreement
 from reports.tables import Table
 from reports.templating import rendered
 from results.schema import MEASUREMENTS
+from results.store import read_manifest
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,12 @@ def build_report(sweep: str, results: Path, out: Path, formats: Sequence[str] = 
 
     Raises `ResultError` with a sentence when the sweep has no manifest or `out` cannot be written to.
     """
-    loaded = load(results, sweep)
-    looks = _looks(loaded)
-    tasks = {task: loaded.done[loaded.done["task"] == task] for task in loaded.tasks if task not in MEASUREMENTS}
-    tasks = {task: runs for task, runs in tasks.items() if not runs.empty}
-    figures = draw(tasks, looks)
+    with studio(len(read_manifest(results, sweep).runs)) as draw:
+        loaded = load(results, sweep)
+        looks = _looks(loaded)
+        tasks = {task: loaded.done[loaded.done["task"] == task] for task in loaded.tasks if task not in MEASUREMENTS}
+        tasks = {task: runs for task, runs in tasks.items() if not runs.empty}
+        figures = draw(tasks, looks)
     numbers, sections = [], []
     for task, runs in tasks.items():
         measured, section = _section(loaded, task, runs, looks, figures[task])

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from results.schema import RUN, Manifest
@@ -95,11 +94,12 @@ def correctness(runs: pd.DataFrame) -> dict[str, dict[int, pd.Series[bool]]]:
     right: dict[str, dict[int, pd.Series[bool]]] = {}
     indexes: dict[bytes, pd.MultiIndex] = {}
     for variant, seed, predictions in zip(runs["variant"], runs["seed"], runs["predictions"], strict=True):
-        if isinstance(predictions, list) and predictions:
-            entries = np.array([(entry["example"], entry["label"], entry["prediction"]) for entry in predictions])
-            test_set = entries[:, :2].tobytes()
-            if test_set not in indexes:
-                indexes[test_set] = pd.MultiIndex.from_arrays(list(entries[:, :2].T), names=_EXAMPLE)
-            correct = pd.Series(entries[:, 1] == entries[:, 2], indexes[test_set])
-            right.setdefault(variant, {})[int(seed)] = correct
+        if predictions is None or predictions.empty:
+            continue
+        keys = predictions[_EXAMPLE].to_numpy()
+        test_set = keys.tobytes()
+        if test_set not in indexes:
+            indexes[test_set] = pd.MultiIndex.from_arrays(list(keys.T), names=_EXAMPLE)
+        correct = (predictions["label"] == predictions["prediction"]).to_numpy()
+        right.setdefault(variant, {})[int(seed)] = pd.Series(correct, indexes[test_set])
     return right

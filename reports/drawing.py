@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from multiprocessing import get_context
 
 import pandas as pd
@@ -16,19 +18,42 @@ from reports.palette import Look
 MANY_RUNS = 500
 """From so many on, starting processes pays."""
 
+Tasks = Mapping[str, pd.DataFrame]
+"""Of each task, its finished runs."""
 
-def draw(tasks: Mapping[str, pd.DataFrame], looks: Mapping[str, Look]) -> dict[str, list[Drawn]]:
-    """The figures of each task, from its finished runs; the ids of the n-th task's, from 0 on, start with `t<n>`."""
-    if len(tasks) < 2 or sum(map(len, tasks.values())) < MANY_RUNS:
-        return {task: _draw(runs, looks, f"t{place}") for place, (task, runs) in enumerate(tasks.items())}
+Draw = Callable[[Tasks, Mapping[str, Look]], dict[str, list[Drawn]]]
+"""Draws the figures of each task; the ids of the n-th task's, from 0 on, start with `t<n>`."""
+
+
+@contextmanager
+def studio(runs: int) -> Iterator[Draw]:
+    """Draws as long as the context is open; for many runs by processes that get ready while these are being read."""
+    if runs < MANY_RUNS:
+        yield _draw_here
+        return
+    processes = os.cpu_count() or 1
     # spawned: a forked process would inherit the locks of the threads that read the results
-    with ProcessPoolExecutor(min(os.cpu_count() or 1, len(tasks)), mp_context=get_context("spawn")) as pool:
-        begun = {
-            task: pool.submit(_draw, runs.drop(columns="predictions"), looks, f"t{place}")
-            for place, (task, runs) in enumerate(tasks.items())
-        }
-        return {task: drawn.result() for task, drawn in begun.items()}
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        for _ in range(processes):
+            pool.submit(_get_ready)
+        yield partial(_draw_there, pool)
 
 
-def _draw(runs: pd.DataFrame, looks: Mapping[str, Look], prefix: str) -> list[Drawn]:
+def _get_ready() -> None:
+    """Done once this module is imported."""
+
+
+def _draw_here(tasks: Tasks, looks: Mapping[str, Look]) -> dict[str, list[Drawn]]:
+    return {task: _figures(runs, looks, f"t{place}") for place, (task, runs) in enumerate(tasks.items())}
+
+
+def _draw_there(pool: Executor, tasks: Tasks, looks: Mapping[str, Look]) -> dict[str, list[Drawn]]:
+    begun = {
+        task: pool.submit(_figures, runs.drop(columns="predictions"), looks, f"t{place}")
+        for place, (task, runs) in enumerate(tasks.items())
+    }
+    return {task: drawn.result() for task, drawn in begun.items()}
+
+
+def _figures(runs: pd.DataFrame, looks: Mapping[str, Look], prefix: str) -> list[Drawn]:
     return task_figures(runs, looks, prefix) + inside_figures(runs, looks, prefix)

@@ -203,7 +203,7 @@ def _without_rate(frame: pd.DataFrame, shown: pd.DataFrame) -> str:
 
 
 def _axes(x: str, y: str) -> Axes:
-    axes = Figure(figsize=_SIZE, layout="constrained").add_subplot()
+    axes = svg.framed(Figure(figsize=_SIZE)).add_subplot()
     axes.set(xlabel=x, ylabel=y)
     axes.grid(visible=False, axis="x")
     return axes

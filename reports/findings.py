@@ -177,7 +177,7 @@ def _above_shortcut(runs: pd.DataFrame) -> Findings:
 
 def caveat(runs: pd.DataFrame) -> str:
     """What the intervals over seeds do not contain: another test set."""
-    examples = runs["predictions"].map(lambda entries: len(entries) if isinstance(entries, list) else 0).max()
+    examples = runs["predictions"].map(lambda entries: 0 if entries is None else len(entries)).max()
     if not examples or runs["test_accuracy"].isna().all():
         return ""
     half = binomial_half_width(float(runs["test_accuracy"].mean()), int(examples)) * 100

@@ -110,7 +110,8 @@ def rasters(
     sentences = []
     with svg.drawing():
         columns = 1 + (held["layer"].nunique() > 1)
-        figure = Figure(figsize=(_WIDTH, 0.5 + 0.95 * len(chosen)), layout="constrained")
+        figure = Figure(figsize=(_WIDTH, 0.65 + 0.95 * len(chosen)))
+        svg.framed(figure, left=0.3, top=0.25, hspace=0.4, wspace=0.06)
         grid = figure.subplots(len(chosen), columns, sharex=True, squeeze=False)
         for variant, row in zip(chosen, grid, strict=True):
             own = held[held["variant"] == variant]
@@ -169,7 +170,9 @@ def _panels(layers: Sequence[int], x: str, y: str) -> tuple[Figure, dict[int, Ax
     """A panel a layer, two in a row, all with the same axes."""
     columns = min(len(layers), 2)
     rows = -(-len(layers) // columns)
-    figure = Figure(figsize=(_WIDTH, 0.45 + 1.6 * rows + 0.6 * (rows == 1)), layout="constrained")
+    figure = svg.framed(
+        Figure(figsize=(_WIDTH, 0.65 + 1.6 * rows + 0.6 * (rows == 1))), top=0.25, hspace=0.25, wspace=0.08
+    )
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     panels = dict(zip(layers, grid.flat, strict=False))
     for layer, axes in panels.items():

@@ -63,6 +63,18 @@ def drawing() -> AbstractContextManager[None]:
     )
 
 
+def framed(
+    figure: Figure, left: float = 0.6, bottom: float = 0.48, right: float = 0.12, top: float = 0.1, **between: float
+) -> Figure:
+    """The figure with margins of so many inches; `between` panels as `Figure.subplots_adjust` has it.
+
+    To have the margins found, a layout engine draws everything once more, which takes as long as the rest.
+    """
+    width, height = figure.get_size_inches()
+    figure.subplots_adjust(left / width, bottom / height, 1 - right / width, 1 - top / height, **between)
+    return figure
+
+
 def render(figure: Figure, name: str, label: str) -> Markup:
     """The figure as an inline `<svg>` whose ids start with `name`; `label` is its text for screen readers.
 

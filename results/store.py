@@ -12,7 +12,7 @@ even then a reader sees one of them, whole.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -204,7 +204,8 @@ def read_runs(
     """Rows of the runs that are there, ids of those that are missing, and a sentence for each damaged file.
 
     The frame has the columns of `results.schema.RUN`, `predictions` and `traces` only when asked for: they are most
-    of a file. `epochs`, `layers`, `pmbc_map`, `predictions` and `traces` hold lists of dicts.
+    of a file. `predictions` holds a frame a run, whose columns are its fields, or None; `epochs`, `layers`,
+    `operations`, `traces` and `pmbc_map` hold lists of dicts.
     """
     import pandas as pd  # half as long to import as all else here, and looking at a sweep needs none
 
@@ -222,10 +223,31 @@ def read_runs(
     with ThreadPoolExecutor(_THREADS) as pool:
         found = list(pool.map(read, ids))
     tables = [table.replace_schema_metadata(None) for table in found if isinstance(table, pa.Table)]
-    rows = pa.concat_tables(tables, promote_options="default").to_pylist() if tables else []
+    if tables:
+        rows = _as_frame(pa.concat_tables(tables, promote_options="default"), columns)
+    else:
+        rows = pd.DataFrame(columns=columns)
     missing = [run_id for run_id, table in zip(ids, found, strict=True) if table is None]
     damaged = [str(error) for error in found if isinstance(error, ResultError)]
-    return pd.DataFrame(rows, columns=columns), missing, damaged
+    return rows, missing, damaged
+
+
+def _as_frame(table: pa.Table, columns: Sequence[str]) -> pd.DataFrame:
+    """With these columns, of plain Python values; `predictions`, of which there may be millions, as a frame each."""
+    import pandas as pd
+
+    name = "predictions"
+    predictions = table[name].combine_chunks() if name in table.column_names else None
+    rows = table.drop_columns(name) if predictions is not None else table
+    frame = pd.DataFrame(rows.to_pylist(), columns=[column for column in columns if column != name])
+    if predictions is None:
+        return frame.reindex(columns=list(columns))
+    entries = pa.Table.from_struct_array(predictions.values).to_pandas()
+    ends = predictions.offsets.to_pylist()
+    valid = predictions.is_valid().to_pylist()
+    frames = [entries[start:end] if there else None for start, end, there in zip(ends, ends[1:], valid, strict=False)]
+    frame[name] = pd.Series(dict(enumerate(frames)), dtype=object)
+    return frame[list(columns)]
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> Path:

@@ -111,8 +111,9 @@ def wide(runs: pd.DataFrame, column: str) -> pd.DataFrame:
 
 def hits(runs: pd.DataFrame, variant: str) -> pd.DataFrame:
     """Right answers, one row a seed and one column an example."""
-    rows = runs[runs["variant"] == variant].set_index("seed")["predictions"].explode()
-    answers = pd.DataFrame(rows.tolist(), index=rows.index).reset_index()
+    own = runs[runs["variant"] == variant]
+    frames = {seed: pd.DataFrame(list(rows)) for seed, rows in zip(own["seed"], own["predictions"], strict=True)}
+    answers = pd.concat(frames, names=["seed"]).reset_index("seed")
     answers["right"] = (answers["label"] == answers["prediction"]).astype(float)
     return answers.pivot(index="seed", columns="example", values="right")
 

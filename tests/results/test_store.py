@@ -171,7 +171,7 @@ def test_predictions_and_traces_are_read_when_asked_for(tmp_path):
     assert "traces" not in read_runs(tmp_path, ["a"], predictions=True)[0]
     runs, _, _ = read_runs(tmp_path, ["a"], predictions=True, traces=True)
     assert list(runs.columns) == RUN.names
-    assert runs["predictions"][0] == row()["predictions"]
+    assert runs["predictions"][0].to_dict("records") == row()["predictions"]
 
 
 def test_runs_written_before_and_after_a_column_came_are_read_together(tmp_path):
