@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from torch import Tensor
+
 from harness.checkpoint import Checkpoints
 from harness.distributed import BY_ITSELF, Processes
 from harness.errors import UserError
@@ -35,11 +37,13 @@ def run_training(
     every_s: float = SECONDS_BETWEEN_CHECKPOINTS,
     after_epoch: Callable[[dict[str, Any]], None] = lambda _: None,
     together: AbstractContextManager[Processes] = BY_ITSELF,
+    keep: Callable[[dict[str, Tensor]], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Train, take the weights of the best validation accuracy, or perplexity (the earliest of equals), test them.
 
     With `checkpoints` it goes on from the newest one, and leaves one after the first step `every_s` seconds, 0 or
-    more, after the last. `after_epoch` is given each epoch's row of `results.schema.EPOCHS`. Returns the columns of
+    more, after the last. `after_epoch` is given each epoch's row of `results.schema.EPOCHS`, `keep` the best weights, as
+    a network's `state_dict`, once they are tested. Returns the columns of
     `results.schema.RUN` that follow from training. Raises `Interrupted` when the process is asked to stop inside an
     `interruptible` block, and leaves a checkpoint before.
 
@@ -58,7 +62,9 @@ def run_training(
     if not processes.leads:
         return {}
     with saving.at_interruption():
-        return _test(trainer)
+        tested = _test(trainer)
+        keep(trainer.best_weights)
+        return tested
 
 
 class _Saving:
