@@ -42,10 +42,9 @@ def run_training(
     """Train, take the weights of the best validation accuracy, or perplexity (the earliest of equals), test them.
 
     With `checkpoints` it goes on from the newest one, and leaves one after the first step `every_s` seconds, 0 or
-    more, after the last. `after_epoch` is given each epoch's row of `results.schema.EPOCHS`, `keep` the best weights, as
-    a network's `state_dict`, once they are tested. Returns the columns of
-    `results.schema.RUN` that follow from training. Raises `Interrupted` when the process is asked to stop inside an
-    `interruptible` block, and leaves a checkpoint before.
+    more, after the last. `after_epoch` is given each epoch's row of `results.schema.EPOCHS`, `keep` the best weights, a
+    `state_dict`, once they are tested. Returns the columns of `results.schema.RUN` that follow from training. Raises
+    `Interrupted` when the process is asked to stop inside an `interruptible` block, and leaves a checkpoint before.
 
     Where several processes train `together`, as `harness.team` lets them, the first one has the checkpoints, and tests;
     the others return nothing.

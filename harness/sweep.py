@@ -108,7 +108,7 @@ def _check_purpose(sweep: Sweep, settings: Settings) -> None:
     """Raise `UserError` unless the sweep either trains its runs or evaluates those of another."""
     if sweep.of is None and settings.robustness is not None:
         raise UserError(
-            f"The sweep {sweep.name!r} trains its runs, so it takes no robustness; evaluate them once they are trained: "
+            f"The sweep {sweep.name!r} trains its runs, so it takes no robustness; evaluate them afterwards: "
             f"+sweep=robustness of={sweep.name}."
         )
     if sweep.of is not None and settings.robustness is None:

@@ -42,7 +42,7 @@ def read_weights(results: Path, run_id: str) -> dict[str, Tensor]:
         raise UserError(f"The weights {path} are not those of run {run_id}: {_again(results, run_id)}.")
     if owner.get("code") != code_fingerprint():
         raise UserError(
-            f"The weights {path} were trained by code {owner.get('code')}, but this is code {code_fingerprint()}, whose "
+            f"The weights {path} were trained by code {owner.get('code')}, but this is {code_fingerprint()}, whose "
             f"networks may differ: go back to that code, or {_again(results, run_id)}."
         )
     return state.tensors

@@ -22,6 +22,7 @@ from reports.output import FORMATS, write_all, write_figures
 from reports.palette import Look
 from reports.pmbc_map import map_section
 from reports.provenance import provenance
+from reports.robustness import is_evaluated, robustness_section
 from reports.speed import LOOP, speed_section
 from reports.statistics import disagreement
 from reports.tables import Table
@@ -52,15 +53,17 @@ def build_report(sweep: str, results: Path, out: Path, formats: Sequence[str] = 
     """
     loaded = load(results, sweep)
     looks = _looks(loaded)
-    numbers, sections = [], []
+    numbers, sections, alone = [], [], []
     for place, task in enumerate(task for task in loaded.tasks if task not in MEASUREMENTS):
         runs = loaded.done[loaded.done["task"] == task]
-        if not runs.empty:
+        if is_evaluated(runs).any():
+            alone.append(robustness_section(loaded, task, runs[is_evaluated(runs)], looks, f"r{place}"))
+        elif not runs.empty:
             measured, section = _section(loaded, task, runs, looks, f"t{place}")
             numbers.append(measured)
             sections.append(section)
     measurements = pd.concat(numbers, ignore_index=True) if numbers else pd.DataFrame()
-    alone = [found for found in (speed_section(loaded, looks, "s"), map_section(loaded, "p")) if found]
+    alone += [found for found in (speed_section(loaded, looks, "s"), map_section(loaded, "p")) if found]
     page = _page(loaded, sections, alone, measurements, looks)
     table = pd.concat([measurements, *(found.numbers for found in alone)], ignore_index=True)
     every = [

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from harness.errors import UserError
@@ -177,8 +176,8 @@ class Bench:
         if corruption == "length" and level > 1:
             if not inputs.can_be_generated(self._settings.task):
                 return "no longer sequences to be had"
-            longest = self._of_length(level).lengths.max()
-            if any(isinstance(neuron, PSN) and longest > len(neuron.weight) for neuron in neurons):
+            most = min((len(neuron.weight) for neuron in neurons if isinstance(neuron, PSN)), default=None)
+            if most is not None and self._of_length(level).lengths.max() > most:
                 return "longer than the neuron's matrix"
         return None
 

@@ -30,7 +30,7 @@ def rounded(x: Tensor, largest: Tensor | float, bits: float) -> Tensor:
         return x
     if x.is_complex():
         return torch.view_as_complex(rounded(torch.view_as_real(x), largest, bits))
-    steps = 2 ** (int(bits) - 1) - 1
+    steps: int = 2 ** (int(bits) - 1) - 1
     scale = largest / steps
     return (x / scale).round().clamp(-steps, steps) * scale
 
@@ -126,13 +126,13 @@ class StateRounding:
 
 
 def causal_parts(ssm: S4D) -> list[S4D]:
-    """An SSM that can be streamed for each direction; the second, for the steps to come, reads them from the last on."""
+    """For each direction an SSM that can be streamed; the one that looks ahead reads the sequence from its end."""
     return [_causal(ssm, direction) for direction in range(len(ssm.c))]
 
 
 @torch.no_grad()
 def _causal(ssm: S4D, direction: int) -> S4D:
-    part = S4D(len(ssm.d), ssm.state_size, bidirectional=False).to(ssm.d.device)
+    part = S4D(len(ssm.d), ssm.state_size, bidirectional=False).to(ssm.d)
     own = {**ssm.state_dict(), "c": ssm.c[direction : direction + 1]}
     part.load_state_dict(own if direction == 0 else {**own, "d": torch.zeros_like(ssm.d)})
     return part

@@ -82,4 +82,3 @@ def _is_allowed(level: float, allowed: Range) -> bool:
         return False
     above = allowed.low < level if allowed.above_low else allowed.low <= level
     return level == allowed.neutral or (above and level <= allowed.high)
-

@@ -27,7 +27,7 @@ def spike_deletion(network: Network, probability: float, generator: torch.Genera
 
 @contextmanager
 def spike_insertion(network: Network, probability: float, generator: torch.Generator) -> Iterator[None]:
-    """Each step of a channel without a spike gets one with `probability`, in [0, 1], at real tokens; nested as above."""
+    """Each real token of a channel without a spike gets one with `probability`, in [0, 1]; nested as above."""
     with _changed_spikes(network, generator, lambda spikes, drawn: torch.where(drawn < probability, 1.0, spikes)):
         yield
 

@@ -20,7 +20,9 @@ def trained_run(results: Path, run_id: str) -> Trained:
     path = run_path(results, run_id)
     outcome = read_outcome(path) if path.exists() else None
     if outcome is None or outcome.status != "done" or outcome.test_accuracy is None:
-        raise UserError(f"The trained run {run_id} is not in {results}: train it first, with these settings less robustness.")
+        raise UserError(
+            f"The trained run {run_id} is not in {results}: train it first, with these settings less robustness."
+        )
     return Trained(run_id, read_weights(results, run_id), outcome.test_accuracy)
 
 
