@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from harness.settings import Settings
 from harness.streams import torch_generator
 from harness.tasks import Dataset, ListOps, Split
 from harness.tasks.splits import Flat, Sequences, collate
+from harness.tasks.text import TextSettings
 from harness.trainer import Trainer
 from models.network import Network
 from models.neurons import NEURONS
@@ -298,6 +300,18 @@ def test_rounded_states_change_answers_more_the_fewer_the_bits(tiny: SettingsOf,
         with states.streamed(bits):
             off.append(float((answers(network, data.test).scores - full.scores).abs().mean()))
     assert off[0] < off[1]
+
+
+def test_other_tasks_than_listops_have_shorter_sequences_but_no_longer_ones(
+    tiny: SettingsOf, data: Dataset, cache: Path
+) -> None:
+    settings = tiny("robustness=standard")
+    weights = network_of(settings.trained(), data).state_dict()
+    other = replace(settings, task=TextSettings())
+    bench = Bench(other, settings.robustness, data, weights, (cache, cache))  # type: ignore[arg-type]
+    assert bench.row("length", 0.5)["examples"] == len(data.test)
+    longer = bench.row("length", 2.0)
+    assert (longer["accuracy"], longer["reason"]) == (None, "no longer sequences to be had")
 
 
 # --- all of them, of a trained network
