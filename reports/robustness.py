@@ -144,30 +144,25 @@ def _findings(comparisons: Mapping[str, Mapping[str, Comparison]], baseline: str
         if family
         else f"No verdict: that takes at least {VERDICT_SEEDS} shared seeds, with some spread between them."
     )
-    statements = [
-        Statement(CORRUPTIONS[name].title, (), _sentence(found, baseline))
-        for name, found in comparisons.items()
-        if family
-    ]
+    statements = [_statement(name, found, baseline) for name, found in comparisons.items() if family]
     return [Findings(f"Mean accuracy over the levels compared with {baseline}", lead, tuple(statements))]
 
 
-def _sentence(found: Mapping[str, Comparison], baseline: str) -> str:
+def _statement(corruption: str, found: Mapping[str, Comparison], baseline: str) -> Statement:
     """What the tests of one corruption show, each variant once."""
-    parts = [
+    shown = [
         f"{variant} is {each.verdict.value} than {baseline} by {number(abs(each.difference.mean) * 100)} points "
         f"({PERCENT_95} interval {bounds(each.difference, 100)}, {p_value(each.adjusted_p)})"
         for variant, each in found.items()
         if each.verdict.decided
     ]
-    for verdict, words in ((Verdict.OPEN, "no difference is shown for"), (None, "no verdict on")):
-        others = [
-            variant
-            for variant, each in found.items()
-            if not each.verdict.decided and (each.verdict is Verdict.OPEN) == (verdict is Verdict.OPEN)
-        ]
-        parts += [f"{words} {listing(others)}"] if others else []
-    return "; ".join(parts) + "."
+    unshown = [variant for variant, each in found.items() if each.verdict is Verdict.OPEN]
+    without = [variant for variant, each in found.items() if not each.verdict.decided and variant not in unshown]
+    parts = list(shown)
+    parts += [f"no difference is shown for {listing(unshown)}"] if unshown else []
+    parts += [f"no verdict on {listing(without)}"] if without else []
+    tag = "shown" if shown else "not shown" if unshown else "no verdict"
+    return Statement(tag, (), f"{CORRUPTIONS[corruption].title}: {'; '.join(parts)}.")
 
 
 def _area_table(runs: pd.DataFrame, curves: pd.DataFrame, found: pd.DataFrame, looks: Mapping[str, Look]) -> Table:

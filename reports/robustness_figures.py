@@ -47,7 +47,7 @@ def curve_figure(
             _curve(axes, means[variant], looks[variant])
             if corruption.bits:
                 axes.set_xticks(list(marks.values()), [_bits(level) for level in marks])
-        caption = "Mean over seeds; band: 95 % t-interval over seeds. Dashed: the shortcut."
+        caption = "Mean over seeds; band: 95 % t-interval over seeds. Dashed: the shortcut, uncorrupted."
         caption += f" Grey line: {baseline}." if baseline in means else ""
         caption += (
             f" Drawn: the first {len(variants)} of {len(having)} variants." if len(variants) < len(having) else ""
@@ -93,8 +93,9 @@ def _panels(variants: list[str], axis: str) -> tuple[Figure, dict[str, Axes]]:
         axes.set_title(variant if len(variant) <= 18 else f"{variant[:17]}…", loc="left", size=8)
         axes.grid(visible=False, axis="x")
         axes.xaxis.set_major_locator(MaxNLocator(4))
-    for empty in list(grid.flat)[len(variants) :]:
+    for place, empty in list(enumerate(grid.flat))[len(variants) :]:
         empty.set_axis_off()
+        grid.flat[place - _COLUMNS].tick_params(labelbottom=True)
     figure.supxlabel(axis, size=9)
     figure.supylabel("test accuracy, %", size=9)
     return figure, panels

@@ -178,7 +178,7 @@ class Bench:
                 return "no longer sequences to be had"
             most = min((len(neuron.weight) for neuron in neurons if isinstance(neuron, PSN)), default=None)
             if most is not None and self._of_length(level).lengths.max() > most:
-                return "longer than the neuron's matrix"
+                return "too long for its matrix"
         return None
 
 

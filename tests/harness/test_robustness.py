@@ -368,7 +368,7 @@ def test_weights_that_do_not_reach_the_stored_accuracy_are_refused(
     [
         (("neuron=gelu",), "spike_deletion", 0.1, "does not spike"),
         (("neuron=gelu",), "threshold_jitter", 0.1, "has no threshold"),
-        (("neuron=psn",), "length", 2.0, "longer than the neuron's matrix"),
+        (("neuron=psn",), "length", 2.0, "too long for its matrix"),
         (("neuron=psn", "neuron.causal=false"), "state_bits", 4, "cannot be streamed"),
         (("model.spikes_per_direction=true",), "state_bits", 4, "cannot be streamed"),
     ],

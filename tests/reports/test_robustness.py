@@ -162,11 +162,11 @@ def test_a_variant_that_loses_more_in_every_seed_is_lower_and_others_are_not(bui
     decided = csv[(csv["p_holm"] < 0.05) & (csv["corruption"] == "length")]
     assert set(decided["variant"]) >= {"fixed"}
     assert re.search(
-        r"Sequence length (\S+ is higher than none [^;]*; )?fixed is lower than none by \d+\.\d\d points", text
+        r"Sequence length: (\S+ is higher than none [^;]*; )?fixed is lower than none by \d+\.\d\d points", text
     )
     for _, row in csv[csv["p_holm"] >= 0.05].iterrows():
         title = CORRUPTIONS[row["corruption"]].title
-        assert not re.search(rf"{title} [^.]*{row['variant']} is (higher|lower)", text)
+        assert not re.search(rf"{title}: [^.]*{row['variant']} is (higher|lower)", text)
 
 
 def test_two_seeds_decide_nothing(build: Callable[..., Any]) -> None:
