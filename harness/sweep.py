@@ -121,7 +121,7 @@ def _require_trained(sweep: Sweep, grid: Grid, todo: list[Job], words: list[str]
         return
     wanted = {job.run_id for job in todo}
     labels = {run.settings.trained().run_id(): run.label for run in grid.runs if run.plan.id in wanted}
-    require_trained(todo[0].results, labels, training_command(sweep.of, [shlex.quote(word) for word in words]))
+    require_trained(todo[0].results, labels, training_command(f"harness.sweep +sweep={sweep.of}", words))
 
 
 def _jobs(grid: Grid, results: Path) -> dict[str, Job]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import count
 
 import numpy as np
@@ -18,31 +17,11 @@ from reports.data import Sweep, unfold
 from reports.findings import Findings, Statement
 from reports.measured import MeasuredSection
 from reports.palette import Look
-from reports.robustness_figures import curve_figure
+from reports.robustness_figures import CORRUPTIONS, FULL_PRECISION, curve_figure
 from reports.statistics import VERDICT_SEEDS, Comparison, Verdict, by_seed, compare, t_interval
 from reports.tables import Heading, Row, Table
 from reports.text import ABSENT, PERCENT_95, bare_p_value, bounds, listing, number, p_value, plus_minus
 
-
-@dataclass(frozen=True)
-class Corruption:
-    """What a corruption of `results.schema.ROBUSTNESS` is called, and what its levels are."""
-
-    title: str
-    axis: str
-    bits: bool = False
-
-
-CORRUPTIONS = {
-    "input_noise": Corruption("Input noise", "s.d. of the noise / s.d. of the encoder's output"),
-    "token_corruption": Corruption("Token corruption", "share of tokens or pixels replaced"),
-    "length": Corruption("Sequence length", "length / trained length"),
-    "spike_deletion": Corruption("Spike deletion", "probability of a spike to get lost"),
-    "spike_insertion": Corruption("Spike insertion", "probability of a spike where there was none"),
-    "weight_bits": Corruption("Weight bits", "bits", bits=True),
-    "state_bits": Corruption("State bits", "bits", bits=True),
-    "threshold_jitter": Corruption("Threshold jitter", "s.d. of the logarithm of thresholds"),
-}
 _AREA = (
     "Mean over the levels: the area under the curve of accuracy against the level, by trapezoids from the lowest level "
     "to the highest, the uncorrupted one among them, divided by that range. Bits b count as the step of the rounding, "
@@ -58,7 +37,9 @@ def is_evaluated(runs: pd.DataFrame) -> pd.Series[bool]:
 def place_of(level: float, corruption: str) -> float:
     """Where a level stands on the axis that areas are taken over."""
     kind = CORRUPTIONS[corruption]
-    return 0.0 if kind.bits and level >= 32 else 2.0 ** (1 - level) if kind.bits else level
+    if not kind.bits:
+        return level
+    return 0.0 if level == FULL_PRECISION else 2.0 ** (1 - level)
 
 
 def area(places: list[float], accuracies: list[float]) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -16,13 +17,32 @@ from reports.palette import Look
 from reports.statistics import t_interval
 from reports.text import number
 
-if TYPE_CHECKING:
-    from reports.robustness import Corruption
-
 MOST_VARIANTS = 9
 _COLUMNS = 3
 _WIDTH = 4.5  # inches, as the other figures
-_FULL_PRECISION = 32
+FULL_PRECISION = 32
+"""Bits at which nothing is rounded."""
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """What a corruption of `results.schema.ROBUSTNESS` is called, and what its levels are."""
+
+    title: str
+    axis: str
+    bits: bool = False
+
+
+CORRUPTIONS = {
+    "input_noise": Corruption("Input noise", "s.d. of the noise / s.d. of the encoder's output"),
+    "token_corruption": Corruption("Token corruption", "share of tokens or pixels replaced"),
+    "length": Corruption("Sequence length", "length / trained length"),
+    "spike_deletion": Corruption("Spike deletion", "probability of a spike to get lost"),
+    "spike_insertion": Corruption("Spike insertion", "probability of a spike where there was none"),
+    "weight_bits": Corruption("Weight bits", "bits", bits=True),
+    "state_bits": Corruption("State bits", "bits", bits=True),
+    "threshold_jitter": Corruption("Threshold jitter", "s.d. of the logarithm of thresholds"),
+}
 
 
 def curve_figure(
@@ -45,9 +65,13 @@ def curve_figure(
                 axes.plot(means[baseline].index, means[baseline]["mean"], color=svg.MUTED, lw=0.9, zorder=1)
             axes.axhline(shortcut * 100, color=svg.MUTED, lw=0.9, dashes=(4, 2), zorder=1)
             _curve(axes, means[variant], looks[variant])
+            axes.set_ylim(_limits([curve["mean"] for curve in means.values()], shortcut * 100))
             if corruption.bits:
                 axes.set_xticks(list(marks.values()), [_bits(level) for level in marks])
-        caption = "Mean over seeds; band: 95 % t-interval over seeds. Dashed: the shortcut, uncorrupted."
+        caption = (
+            "Mean over seeds; band: 95 % t-interval over seeds, cut where it leaves the panel. Dashed: the shortcut, "
+            "uncorrupted."
+        )
         caption += f" Grey line: {baseline}." if baseline in means else ""
         caption += (
             f" Drawn: the first {len(variants)} of {len(having)} variants." if len(variants) < len(having) else ""
@@ -62,7 +86,7 @@ def _marks(levels: list[float], bits: bool) -> dict[float, float]:
 
 
 def _bits(level: float) -> str:
-    return "full" if level == _FULL_PRECISION else f"{level:g}"
+    return "full" if level == FULL_PRECISION else f"{level:g}"
 
 
 def _over_seeds(own: pd.DataFrame, marks: Mapping[float, float]) -> pd.DataFrame:
@@ -73,6 +97,13 @@ def _over_seeds(own: pd.DataFrame, marks: Mapping[float, float]) -> pd.DataFrame
     }
     rows = {place: {"mean": each.mean, "half": each.half} for place, each in sorted(found.items())}
     return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _limits(means: Sequence[pd.Series[float]], shortcut: float) -> tuple[float, float]:
+    """Of the axis of accuracy, %: what the means need, and room on both sides for intervals."""
+    values = [*pd.concat(means), *([shortcut] if math.isfinite(shortcut) else [])]
+    room = max(3.0, 0.4 * (max(values) - min(values)))
+    return max(0.0, min(values) - room), min(100.0, max(values) + room)
 
 
 def _curve(axes: Axes, curve: pd.DataFrame, look: Look) -> None:

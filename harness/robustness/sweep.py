@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,7 @@ def evaluating(name: str, content: Mapping[str, Any], of: str | None, load: Call
     )
 
 
-def training_command(of: str, words: list[str]) -> str:
-    """The command that trains what the command with these words, as they are typed in a shell, evaluates."""
+def training_command(program: str, words: Sequence[str]) -> str:
+    """For a shell: `python -m` `program`, which trains what the same command with all of these words evaluates."""
     kept = [word for word in words if word.split("=")[0].split(".")[0] not in NOT_OF_TRAINING]
-    return " ".join(["python -m harness.sweep", f"+sweep={of}", *kept])
+    return f"python -m {program} {shlex.join(kept)}".strip()

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import harness.sweep
-import harness.weights
+import harness.train
 from harness.checkpoint import read_state, write_state
 from harness.compose import Composer, parse_command_line
 from harness.errors import UserError
@@ -129,6 +129,25 @@ def test_the_packaged_sweep_evaluates_the_runs_of_the_neuron_ablation(composer: 
 
     evaluating, training = runs_of("+sweep=robustness"), runs_of("+sweep=ablation_neuron")
     assert [settings.trained().run_id() for settings in evaluating] == [settings.run_id() for settings in training]
+
+
+@pytest.mark.slow
+def test_worker_processes_evaluate_as_this_one_does(robust: Any) -> None:
+    robust.sweep()
+    assert robust.sweep("launcher=local", "launcher.workers=2", "seed=0", name="robust").status == 0
+    assert sum(row["robustness"] is not None for row in robust.rows().values()) == 2
+
+
+def test_a_single_run_is_evaluated_by_the_command_that_trains_single_runs(
+    robust: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [word for word in robust.words("robustness=standard", "neuron.leak=0.5")[3:] if "reports" not in word]
+    assert harness.train.main(words) == 1
+    command = shlex.split(capsys.readouterr().err.partition("no result: ")[2])
+    assert command[:3] == ["python", "-m", "harness.train"]
+    assert harness.train.main(command[3:]) == 0
+    assert harness.train.main(words) == 0
+    assert sorted(row["robustness"] is not None for row in robust.rows().values()) == [False, True]
 
 
 # --- what cannot be evaluated gets one sentence, before anything begins

@@ -18,8 +18,10 @@ from scipy import stats
 
 from harness.robustness.settings import RANGES
 from reports.build import build_report
-from reports.robustness import CORRUPTIONS, area, place_of
-from results.store import read_run
+from reports.paper.runs import gather
+from reports.robustness import area, place_of
+from reports.robustness_figures import CORRUPTIONS
+from results.store import read_run, write_run
 
 LEVELS = {"input_noise": [0, 0.5, 2.0], "length": [1, 0.5, 2.0], "weight_bits": [32, 4, 8], "spike_deletion": [0, 0.1]}
 VARIANTS = ("none", "fixed", "trainable")
@@ -221,6 +223,18 @@ def test_without_a_finished_baseline_nothing_is_compared(build: Callable[..., An
     _, text, csv = build(change=lambda row: None if "-none-" in row["id"] else evaluated(row))
     assert "Without a finished run of a baseline nothing is compared." in text
     assert csv["difference_points"].isna().all()
+
+
+def test_the_papers_tables_count_a_trained_run_once_and_not_its_evaluation(
+    paper_runs: Callable[..., Path], paper_row: Callable[..., dict[str, Any]]
+) -> None:
+    place = ("lra_accuracy", "S4D-Lin", "listops")
+    results = paper_runs(*place, [0.5])
+    write_run(results, paper_row(*place, 0, **{"id": "evaluation", "robustness.streamed_examples": 256}))
+    found = gather([results])
+    assert len(found.found) == 1
+    (sentence,) = found.others
+    assert sentence.endswith("evaluation.parquet holds an evaluation of a trained run, which counts by itself.")
 
 
 def test_every_corruption_of_the_harness_has_a_title_here() -> None:
