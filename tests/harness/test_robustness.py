@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -22,8 +21,8 @@ from harness.evaluation import Evaluation, evaluate
 from harness.loop import run_training
 from harness.robustness.evaluation import Bench, Trained, evaluate_robustness
 from harness.robustness.inputs import corrupted_tokens, encoder_deviation, input_noise, other_length, shortened
-from harness.robustness.rounding import StateRounding, causal_parts, rounded, rounded_parameters, rounded_weights
-from harness.robustness.settings import FULL_PRECISION, RANGES
+from harness.robustness.rounding import rounded_weights
+from harness.robustness.settings import RANGES
 from harness.robustness.spikes import spike_deletion, spike_insertion, threshold_jitter
 from harness.settings import Settings
 from harness.streams import torch_generator
@@ -32,8 +31,6 @@ from harness.tasks.splits import Flat, Sequences, collate
 from harness.tasks.text import TextSettings
 from harness.trainer import Trainer
 from models.network import Network
-from models.neurons import NEURONS
-from models.ssm import S4D
 
 CPU = torch.device("cpu")
 SettingsOf = Callable[..., Settings]
@@ -92,25 +89,6 @@ def test_a_network_corrupted_at_the_neutral_level_answers_bit_for_bit_as_before(
 def test_tokens_replaced_with_probability_0_and_sequences_of_their_whole_length_are_the_same(data: Dataset) -> None:
     for other in (corrupted_tokens(data.test, 0, data.vocabulary, generator()), shortened(data.test, 1)):
         assert [row.tolist() for row in other.sequences[0]] == [row.tolist() for row in data.test.sequences[0]]
-
-
-STREAMED = sorted(set(NEURONS) - {"pspike"})  # it draws: streamed and at once it draws other numbers in deeper layers
-
-
-@pytest.mark.parametrize("bidirectional", [True, False])
-@pytest.mark.parametrize("neuron", STREAMED)
-def test_streaming_without_rounding_is_the_network_itself(
-    tiny: SettingsOf, data: Dataset, neuron: str, bidirectional: bool
-) -> None:
-    """In double precision, where rounding flips no spike."""
-    network = network_of(
-        tiny(f"neuron={neuron}", f"model.bidirectional={bidirectional}", "model.layers=2"), data
-    ).double()
-    clean = answers(network, data.test)
-    with StateRounding(network).streamed(FULL_PRECISION):
-        streamed = answers(network, data.test)
-    assert torch.equal(streamed.predictions, clean.predictions)
-    torch.testing.assert_close(streamed.scores, clean.scores, rtol=1e-6, atol=1e-8)
 
 
 # --- inputs
@@ -246,60 +224,7 @@ def test_every_channels_threshold_has_a_factor_of_its_own_that_stays(
     assert torch.equal(neuron.threshold(), before)
 
 
-# --- few bits
-
-numbers = st.lists(st.floats(-10, 10, width=32), min_size=1, max_size=20).map(torch.tensor)
-
-
-@given(numbers, st.integers(2, 12))
-def test_rounding_is_to_the_nearest_of_equal_steps_symmetric_around_0(x: Tensor, bits: int) -> None:
-    largest = float(x.abs().max())
-    found = rounded(x, largest, bits)
-    step = largest / (2 ** (bits - 1) - 1)
-    assert ((found - x).abs() <= step / 2 + 1e-5).all()
-    assert torch.equal(rounded(-x, largest, bits), -found)
-    assert len(set(found.tolist())) <= 2**bits - 1
-    torch.testing.assert_close(rounded(found, largest, bits), found)
-
-
-def test_beyond_its_range_a_state_is_clipped() -> None:
-    assert rounded(torch.tensor([-5.0, 0.2, 5.0]), 1.0, 2).tolist() == [-1.0, 0.0, 1.0]
-
-
-def test_biases_norms_and_the_neurons_numbers_are_not_rounded(tiny: SettingsOf, data: Dataset) -> None:
-    network = network_of(tiny(), data)
-    chosen = {id(parameter) for parameter in rounded_parameters(network)}
-    names = {name.removeprefix("backbone.") for name, each in network.named_parameters() if id(each) in chosen}
-    ssm = {f"blocks.0.ssm.{name}" for name in ("log_dt", "log_decay", "frequency", "b", "c", "d")}
-    assert names == {"encoder.weight", "blocks.0.mixing.weight", "head.weight", *ssm}
-
-
-def test_weights_have_few_values_inside_and_are_as_before_afterwards(tiny: SettingsOf, data: Dataset) -> None:
-    network = network_of(tiny(), data)
-    before = copy.deepcopy(network.state_dict())
-    with rounded_weights(network, 3):
-        assert all(len(each.unique()) <= 7 for each in rounded_parameters(network))
-        assert any(not torch.equal(value, before[name]) for name, value in network.state_dict().items())
-    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
-
-
-def test_a_bidirectional_ssm_is_two_that_can_be_streamed() -> None:
-    ssm, x = S4D(4, 6).double(), torch.randn(2, 4, 9, dtype=torch.float64)
-    causal, ahead = causal_parts(ssm)
-    found = causal(x) + torch.nn.functional.pad(ahead(x.flip(-1)).flip(-1)[..., 1:], (0, 1))
-    torch.testing.assert_close(found, ssm(x))
-
-
-def test_rounded_states_change_answers_more_the_fewer_the_bits(tiny: SettingsOf, data: Dataset) -> None:
-    network = network_of(tiny("model.layers=2"), data)
-    states = StateRounding(network)
-    with states.streamed(FULL_PRECISION):
-        full = answers(network, data.test)
-    off = []
-    for bits in (12, 3):
-        with states.streamed(bits):
-            off.append(float((answers(network, data.test).scores - full.scores).abs().mean()))
-    assert off[0] < off[1]
+# --- lengths
 
 
 def test_other_tasks_than_listops_have_shorter_sequences_but_no_longer_ones(

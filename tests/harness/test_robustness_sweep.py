@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+import harness.run
 import harness.sweep
 import harness.train
 from harness.checkpoint import read_state, write_state
@@ -22,7 +24,7 @@ from harness.states import weights_path
 from harness.tasks import Dataset
 from harness.weights import read_weights
 from results.schema import ROBUSTNESS
-from results.store import read_manifest, read_run, run_path
+from results.store import read_manifest, read_run, run_path, write_run
 
 EVALUATING = {"title": "Robust", "question": "How robust?", "of": "mini", "base": {"launcher": "debug"}}
 FEW = "input_noise: [0.5]\nspike_deletion: [0.2, 1.0]\nweight_bits: [8, 4]\nlength: [0.5, 2]\nstate_bits: [6]\n"
@@ -272,6 +274,18 @@ def test_the_weights_kept_are_those_of_the_best_epoch_bit_for_bit(
     kept = read_weights(robust.results, run_id)
     assert set(kept) == set(best)
     assert all(torch.equal(kept[name], best[name]) for name in best)
+
+
+def test_weights_are_there_before_the_result_is(robust: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = []
+
+    def noting(results: Path, row: dict[str, Any]) -> Path:
+        there.append(read_weights(results, row["id"]))
+        return write_run(results, row)
+
+    monkeypatch.setattr(harness.run, "write_run", noting)
+    assert robust.sweep().status == 0
+    assert len(there) == 2
 
 
 def test_by_default_classifiers_keep_their_weights_and_language_models_do_not(composer: Composer) -> None:
