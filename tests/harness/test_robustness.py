@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -102,6 +103,7 @@ def split_of(sequences: list[list[int]]) -> Split:
     return Split((Sequences(flat),), np.zeros(len(sequences), np.int64))
 
 
+@hypothesis_settings(deadline=None)
 @given(rows, st.floats(0, 1), st.floats(0, 1), st.integers(0, 100))
 def test_replaced_tokens_are_others_of_the_vocabulary_and_a_larger_share_replaces_the_same_and_more(
     sequences: list[list[int]], share: float, other: float, seed: int
@@ -123,6 +125,7 @@ def test_pixels_are_replaced_by_other_grey_levels(data: Dataset) -> None:
     assert len(set(values.tolist())) == 256
 
 
+@hypothesis_settings(deadline=None)
 @given(rows, st.floats(0.01, 1))
 def test_shortened_sequences_are_first_parts(sequences: list[list[int]], factor: float) -> None:
     for row, part in zip(sequences, shortened(split_of(sequences), factor).sequences[0], strict=True):

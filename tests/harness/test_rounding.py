@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -37,6 +37,7 @@ def answers(network: Network, split: Split) -> Evaluation:
 numbers = st.lists(st.floats(-10, 10, width=32), min_size=1, max_size=20).map(torch.tensor)
 
 
+@settings(deadline=None)
 @given(numbers, st.integers(2, 12))
 def test_rounding_is_to_the_nearest_of_equal_steps_symmetric_around_0(x: Tensor, bits: int) -> None:
     largest = float(x.abs().max())

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -137,6 +137,7 @@ def test_differences_to_the_baseline_are_paired_by_seed_and_corrected_over_the_s
         assert rows.loc[place, "p_holm"] == pytest.approx(holm[place])
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=6), st.floats(-2, 2), st.floats(0.1, 3))
 def test_an_area_lies_between_the_lowest_and_the_highest_accuracy_wherever_the_levels_are(
     accuracies: list[float], start: float, step: float
