@@ -43,8 +43,8 @@ class State:
     values: dict[str, Any]
 
 
-class _DamageError(Exception):
-    """A checkpoint is not what was written."""
+class DamageError(Exception):
+    """A file is not what was written."""
 
 
 @functools.cache
@@ -78,7 +78,7 @@ class Checkpoints:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             path = self.folder / f"{self._next_number():08d}.safetensors"
-            _write(path, _serialised(self._owner, state))
+            write_state(path, self._owner, state)
             self._good = [*self._good, path][-KEPT:]
             for other in set(self.folder.glob("*.safetensors*")) - set(self._good):
                 other.unlink(missing_ok=True)
@@ -97,8 +97,8 @@ class Checkpoints:
         paths = self._paths()
         for path in reversed(paths):
             try:
-                owner, state = _read(path)
-            except _DamageError as error:
+                owner, state = read_state(path)
+            except DamageError as error:
                 _log.warning("The checkpoint %s is not used: it is damaged (%s).", path, error)
                 continue
             differing = [name for name, value in self._owner.items() if owner.get(name) != value]
@@ -124,6 +124,11 @@ class Checkpoints:
 
     def _next_number(self) -> int:
         return max((int(path.stem) for path in self._paths() if path.stem.isdecimal()), default=0) + 1
+
+
+def write_state(path: Path, owner: Mapping[str, Any], state: State) -> None:
+    """Write `state` and whose it is, with a checksum; `path` is whole or not there. Raises `OSError`."""
+    _write(path, _serialised(owner, state))
 
 
 def _serialised(owner: Mapping[str, Any], state: State) -> bytes:
@@ -153,8 +158,8 @@ def _write(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _read(path: Path) -> tuple[dict[str, Any], State]:
-    """Whose state it is, and the state. Raises `_DamageError`."""
+def read_state(path: Path) -> tuple[dict[str, Any], State]:
+    """Whose state it is, and the state. Raises `DamageError`."""
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata()
@@ -162,8 +167,8 @@ def _read(path: Path) -> tuple[dict[str, Any], State]:
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a dict)
         text, expected = metadata["state"], metadata["sha256"]
     except (SafetensorError, OSError, KeyError, TypeError) as error:
-        raise _DamageError(str(error)) from error
+        raise DamageError(str(error)) from error
     if _checksum(tensors, text) != expected:
-        raise _DamageError("its checksum is wrong")
+        raise DamageError("its checksum is wrong")
     owner, values = json.loads(text)
     return owner, State(tensors, values)

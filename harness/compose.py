@@ -26,7 +26,7 @@ from harness.settings import Settings, register_schemas
 SWEEPS = Path(__file__).resolve().parent.parent / "sweeps"
 """The packaged configuration root."""
 
-GROUPS = ("task", "neuron", "model", "optim", "scale", "launcher")
+GROUPS = ("task", "neuron", "model", "optim", "scale", "launcher", "robustness")
 """Configuration groups: `task=listops` picks sweeps/task/listops.yaml."""
 
 

@@ -3,6 +3,8 @@
 An axis is a list of values of a setting or group (`task: [listops]`, `neuron.leak: [0.5, 0.9]`) or a mapping from
 labels to the settings that a label stands for; `task: all` is a task of every kind of the Long Range Arena. On the
 command line an axis narrows the sweep; everything else set there holds for every run.
+
+A sweep `of` another one evaluates the runs that the other trained: it has the other's axes, seeds and baseline.
 """
 
 from __future__ import annotations
@@ -14,10 +16,15 @@ from typing import Any
 
 from harness.compose import CommandLine, Composer
 from harness.errors import UserError
+from harness.robustness.settings import RANGES
+from harness.robustness.sweep import evaluating
 from harness.settings import SCALES, Settings
 from harness.slurm import automatic_launcher
 from harness.tasks import ALL, TASKS
 from results.schema import PlannedRun
+
+LISTS = frozenset(f"robustness.{corruption}" for corruption in RANGES)
+"""Settings that hold lists: on the command line they take one value or several without being an axis."""
 
 NOTE = "note"
 """Key of an axis label that describes it to readers instead of setting something."""
@@ -41,6 +48,7 @@ class Sweep:
     include: list[dict[str, Any]] = field(default_factory=list)
     baseline: dict[str, str] | None = None
     scales: dict[str, dict[str, Any]] = field(default_factory=dict)
+    of: str | None = None
 
 
 @dataclass(frozen=True)
@@ -69,10 +77,17 @@ _Axes = dict[str, dict[str, dict[str, Any]]]
 """Axis -> label -> settings."""
 
 
-def load_sweep(composer: Composer, name: str, scale: str) -> Sweep:
-    """The sweep file `name` as it stands at `scale`. Raises `UserError`, naming the file and the valid keys."""
+def load_sweep(composer: Composer, name: str, scale: str, of: str | None = None) -> Sweep:
+    """The sweep file `name` as it stands at `scale`. Raises `UserError`, naming the file and the valid keys.
+
+    of: of a sweep that evaluates another's runs, that other one, instead of the file's; it becomes part of the name.
+    """
     content = composer.load_sweep(name)
-    fields = set(Sweep.__dataclass_fields__) - {"name", "scale"}
+    if "of" in content:
+        return evaluating(name, content, of, lambda trained: load_sweep(composer, trained, scale))
+    if of is not None:
+        raise UserError(f"of={of} has no meaning for the sweep {name!r}, which evaluates no other sweep's runs.")
+    fields = set(Sweep.__dataclass_fields__) - {"name", "scale", "of"}
     unknown = set(content) - fields
     missing = {"title", "question", "grid", "seeds"} - set(content)
     if unknown or missing:
@@ -135,6 +150,7 @@ def expand(composer: Composer, command: CommandLine, sweep: Sweep) -> Grid:
     """All runs of `sweep` that the command line leaves, each once. Raises `UserError`."""
     automatic = {"launcher": automatic_launcher()}
     overrides = {key: value for key, value in command.overrides.items() if (key, value) != ("launcher", "auto")}
+    overrides |= {key: _listed(value) for key, value in overrides.items() if key in LISTS}
     seeds = _listed(overrides.pop("seed", sweep.seeds))
     if not seeds or not all(isinstance(seed, int) and seed >= 0 for seed in seeds):
         raise UserError(f"The seeds of sweep {sweep.name!r} must be whole numbers from 0 on, but they are {seeds}.")
@@ -142,7 +158,7 @@ def expand(composer: Composer, command: CommandLine, sweep: Sweep) -> Grid:
     for name in set(axes) & set(overrides):
         axes[name] = _narrowed(name, axes[name], _spelled_out(sweep, name, overrides.pop(name)))
     for key, value in overrides.items():
-        if isinstance(value, list):
+        if isinstance(value, list) and key not in LISTS:
             raise UserError(
                 f"{key} is not an axis of sweep {sweep.name!r} (its axes are {', '.join([*axes, 'seed'])}), "
                 "so it takes one value."

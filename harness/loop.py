@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from torch import Tensor
+
 from harness.checkpoint import Checkpoints
 from harness.distributed import BY_ITSELF, Processes
 from harness.errors import UserError
@@ -36,13 +38,14 @@ def run_training(
     every_s: float = SECONDS_BETWEEN_CHECKPOINTS,
     after_epoch: Callable[[dict[str, Any]], None] = lambda _: None,
     together: AbstractContextManager[Processes] = BY_ITSELF,
+    keep: Callable[[dict[str, Tensor]], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Train and test. The best weights are of the best validation accuracy, or perplexity, the earliest of equals.
 
     With `checkpoints` it goes on from the newest one, and leaves one after the first step `every_s` seconds, 0 or
-    more, after the last. `after_epoch` is given each epoch's row of `results.schema.EPOCHS`. Returns the columns of
-    `results.schema.RUN` that follow from training. Raises `Interrupted` when the process is asked to stop inside an
-    `interruptible` block, and leaves a checkpoint before.
+    more, after the last. `after_epoch` is given each epoch's row of `results.schema.EPOCHS`, `keep` the weights, a
+    `state_dict`, once they are tested. Returns the columns of `results.schema.RUN` that follow from training. Raises
+    `Interrupted` when the process is asked to stop inside an `interruptible` block, and leaves a checkpoint before.
 
     Where several processes train `together`, as `harness.team` lets them, the first one has the checkpoints, and tests;
     the others return nothing.
@@ -59,7 +62,9 @@ def run_training(
     if not processes.leads:
         return {}
     with saving.at_interruption():
-        return _test(trainer)
+        tested = _test(trainer)
+        keep(_weights(trainer, trainer.settings.optim.tested_weights))
+        return tested
 
 
 class _Saving:
@@ -120,9 +125,12 @@ def _test(trainer: Trainer) -> dict[str, Any]:
 def _with_weights(trainer: Trainer, which: str) -> Network:
     """A copy of the network, so that a checkpoint taken meanwhile holds the last weights."""
     network = copy.deepcopy(trainer.network)
-    if which == "best":
-        network.load_state_dict(trainer.best_weights)
+    network.load_state_dict(_weights(trainer, which))
     return network
+
+
+def _weights(trainer: Trainer, which: str) -> dict[str, Tensor]:
+    return trainer.best_weights if which == "best" else trainer.network.state_dict()
 
 
 def _score(trainer: Trainer, which: str) -> Evaluation:

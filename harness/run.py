@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,14 @@ from harness.interruption import interruptible
 from harness.lease import Lease, Watch
 from harness.loop import Progress, pick_device, run_training
 from harness.measurements import MEASUREMENTS
+from harness.robustness.evaluation import evaluate_robustness
+from harness.robustness.trained import trained_run
 from harness.settings import Settings
 from harness.states import checkpoints_folder, lease_path, log_path, log_tail, progress_path
 from harness.tasks import TASKS, Dataset
 from harness.team import ALONE, Team
 from harness.trackers import open_tracker
+from harness.weights import keep_weights
 from results.store import run_path, write_json, write_run
 
 SECONDS_BETWEEN_REPORTS = 0.5
@@ -167,8 +171,12 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 def _measure(job: Job, report: Report, checkpoints: Checkpoints, team: Team) -> dict[str, Any]:
     settings = job.settings
-    is_measurement = settings.task.name in MEASUREMENTS
-    run = _measure_neuron(settings, report) if is_measurement else _train_network(job, report, checkpoints, team)
+    if settings.task.name in MEASUREMENTS:
+        run = _measure_neuron(settings, report)
+    elif settings.robustness is not None:
+        run = _evaluate_trained(job, report)
+    else:
+        run = _train_network(job, report, checkpoints, team)
     return {
         **run,
         "environment": json.dumps(
@@ -192,12 +200,26 @@ def _train_network(job: Job, report: Report, checkpoints: Checkpoints, team: Tea
             every_s=every_s,
             after_epoch=tracker.log,
             together=team.together(),
+            keep=partial(keep_weights, job.results, job.run_id) if settings.keeps_weights() else lambda _: None,
         )
-    return {
-        **trained,
-        **asdict(data.baselines),
-        "data_notes": list(data.facts.notes),
-    }
+    return {**trained, **_of_data(data)}
+
+
+def _evaluate_trained(job: Job, report: Report) -> dict[str, Any]:
+    settings = job.settings
+    trained = trained_run(job.results, settings.trained().run_id())
+    data, folders = _data(settings), (cache_folder(settings), files_folder(settings))
+    told = _share(report)
+    return {**evaluate_robustness(settings, data, trained, folders, told), **_of_data(data)}
+
+
+def _of_data(data: Dataset) -> dict[str, Any]:
+    return {**asdict(data.baselines), "data_notes": list(data.facts.notes)}
+
+
+def _share(report: Report) -> Callable[[float], None]:
+    """Reports the finished share of what trains nothing."""
+    return lambda done: report(replace(_START, done=done))
 
 
 def train_along(jobs: Sequence[Job], team: Team) -> None:
@@ -225,7 +247,7 @@ def _measure_neuron(settings: Settings, report: Report) -> dict[str, Any]:
         settings.neuron,
         seed=settings.seed,
         device=pick_device(settings.device),
-        report=lambda done: report(replace(_START, done=done)),
+        report=_share(report),
     )
 
 
@@ -240,6 +262,7 @@ def _reporter(job: Job, worker: str) -> Report:
             last = now
             write_json(path, {"worker": worker, **asdict(progress)})
 
-    epochs = 0 if job.settings.task.name in MEASUREMENTS else job.settings.optim.epochs
+    trains = job.settings.task.name not in MEASUREMENTS and job.settings.robustness is None
+    epochs = job.settings.optim.epochs if trains else 0
     write_json(path, {"worker": worker, **asdict(replace(_START, epochs=epochs))})
     return report

@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
 from harness.measurements import MEASUREMENTS
+from harness.robustness.settings import RobustnessSettings
 from harness.tasks import TASKS
 from models.network import ModelSettings
 from models.neurons import NEURONS
@@ -182,7 +183,11 @@ class PathSettings:
 
 @dataclass
 class Settings:
-    """Everything about one run. The fields down to `seed` decide its outcome and make up its id."""
+    """Everything about one run. The fields down to `seed` decide its outcome and make up its id.
+
+    So does `robustness`, where it is set: the run then trains nothing, but evaluates the run of the same settings
+    without it.
+    """
 
     scale: ScaleSettings = field(default_factory=ScaleSettings)
     task: Any = MISSING
@@ -190,6 +195,7 @@ class Settings:
     model: ModelSettings = field(default_factory=ModelSettings)
     optim: OptimSettings = field(default_factory=OptimSettings)
     seed: int = 0
+    robustness: RobustnessSettings | None = None
     launcher: LauncherSettings = field(default_factory=LauncherSettings)
     paths: PathSettings = field(default_factory=PathSettings)
     device: str = "auto"
@@ -199,6 +205,7 @@ class Settings:
     show: str | None = None  # `config`: print the resolved configuration of a run
     retry: bool = False  # run failed runs again
     collect: bool = False  # start nothing: record what has ended and render the report
+    keep_weights: bool | None = None  # of trained networks; null: all but those of language models, which are large
 
     def __post_init__(self) -> None:
         """Raise ValueError for an unknown device, tracker or thing to show."""
@@ -211,11 +218,27 @@ class Settings:
                 f"launcher.processes={self.launcher.processes} cannot share a batch of {self.optim.batch_size}: lower "
                 "it to at most optim.batch_size."
             )
+        if self.robustness is not None and not self._has_classes():
+            raise ValueError(
+                f"robustness is of trained classifiers, and task={self.task.name} trains none: choose another task."
+            )
+
+    def _has_classes(self) -> bool:
+        return self.task.name in TASKS and TASKS[self.task.name][0].kind != "language"
 
     def identity(self) -> dict[str, Any]:
         """All that decides the outcome, as plain containers; of the scale only its name."""
         parts = {label: asdict(getattr(self, label)) for label in ("task", "neuron", "model", "optim")}
-        return {"scale": self.scale.name, **parts, "seed": self.seed}
+        corruptions = {} if self.robustness is None else {"robustness": asdict(self.robustness)}
+        return {"scale": self.scale.name, **parts, "seed": self.seed, **corruptions}
+
+    def trained(self) -> Settings:
+        """The settings of the training run that a robustness run evaluates."""
+        return replace(self, robustness=None)
+
+    def keeps_weights(self) -> bool:
+        """Whether the tested weights of the run are kept when it is finished."""
+        return self._has_classes() if self.keep_weights is None else self.keep_weights
 
     def run_id(self) -> str:
         """Twelve hexadecimal digits, a hash of `identity`."""

@@ -88,6 +88,11 @@ def checkpoints_folder(results: Path, run_id: str) -> Path:
     return results / "checkpoints" / run_id
 
 
+def weights_path(results: Path, run_id: str) -> Path:
+    """The tested weights of the finished run, where they are kept."""
+    return results / "weights" / f"{run_id}.safetensors"
+
+
 def read_progress(results: Path, run_id: str) -> dict[str, Any] | None:
     """What the run last said of itself: `worker` and the fields of `harness.trainer.Progress`."""
     try:

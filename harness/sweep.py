@@ -7,6 +7,7 @@
     python -m harness.sweep +sweep=NAME show=config                 the resolved configuration of a run
     python -m harness.sweep +sweep=NAME retry=true                  failed runs again
     python -m harness.sweep +sweep=NAME wait=false                  submit and return; see harness.status
+    python -m harness.sweep +sweep=robustness of=NAME                a sweep's trained networks under corruptions
     python -m harness.sweep +sweep=NAME scale=gpu launcher=slurm neuron.leak=0.9
                                                                     any setting of sweeps/, for every run
 
@@ -36,6 +37,8 @@ from harness.grid import Grid, GridRun, Sweep, expand, load_sweep
 from harness.interruption import Interrupted
 from harness.launch import launch, submit, wait
 from harness.pool import worker_count
+from harness.robustness.sweep import training_command
+from harness.robustness.trained import require_trained
 from harness.run import Job
 from harness.settings import PathSettings, Settings
 from harness.states import RunState, Survey
@@ -68,9 +71,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(command: CommandLine, composer: Composer, words: list[str]) -> int:
     if command.sweep is None:
         raise UserError(f"Name a sweep with +sweep=NAME; there are {', '.join(composer.options('sweep'))}.")
-    sweep = load_sweep(composer, command.sweep, str(command.overrides.get("scale", "laptop")))
+    of = command.overrides.pop("of", None)
+    scale = str(command.overrides.get("scale", "laptop"))
+    sweep = load_sweep(composer, command.sweep, scale, None if of is None else str(of))
     grid = expand(composer, command, sweep)
     settings = grid.runs[0].settings
+    _check_purpose(sweep, settings)
     if settings.show == "config":
         _show_config(grid)
         return 0
@@ -87,14 +93,35 @@ def _run(command: CommandLine, composer: Composer, words: list[str]) -> int:
         wait(ended, Survey(results, [job.run_id for job in ended]), lambda _: None)
     else:
         require(settings.tracker)
-        write_manifest(results, _manifest(sweep, grid, words))
         todo = [job for run_id, job in jobs.items() if _is_to_run(states[run_id], settings.retry)]
+        _require_trained(sweep, grid, todo, words)
+        write_manifest(results, _manifest(sweep, grid, words))
         _announce(states, len(todo), grid, settings.retry)
         if todo:
             _execute(todo, sweep, grid, words)
             if not settings.wait:
                 return 0
     return _finish(sweep, grid, results)
+
+
+def _check_purpose(sweep: Sweep, settings: Settings) -> None:
+    """Raise `UserError` unless the sweep either trains its runs or evaluates those of another."""
+    if sweep.of is None and settings.robustness is not None:
+        raise UserError(
+            f"The sweep {sweep.name!r} trains its runs, so it takes no robustness; evaluate them afterwards: "
+            f"+sweep=robustness of={sweep.name}."
+        )
+    if sweep.of is not None and settings.robustness is None:
+        raise UserError(f"The sweep {sweep.name!r} evaluates runs, but its base does not say under what: robustness.")
+
+
+def _require_trained(sweep: Sweep, grid: Grid, todo: list[Job], words: list[str]) -> None:
+    """Raise `UserError`, with the command that trains them, when runs that `todo` evaluates cannot be used."""
+    if sweep.of is None or not todo:
+        return
+    wanted = {job.run_id for job in todo}
+    labels = {run.settings.trained().run_id(): run.label for run in grid.runs if run.plan.id in wanted}
+    require_trained(todo[0].results, labels, training_command(f"harness.sweep +sweep={sweep.of}", words))
 
 
 def _jobs(grid: Grid, results: Path) -> dict[str, Job]:

@@ -2,6 +2,7 @@
 
 python -m harness.train task=listops neuron.leak=0.9 seed=1
 python -m harness.train task=speed neuron.solver=pmbc        a measurement, which trains nothing
+python -m harness.train task=listops robustness=standard     the run of the same settings under corruptions
 torchrun --nproc-per-node=2 -m harness.train ...             two processes, which share every batch
 
 The result is stored like any other; a run with the same id is not run again unless retry=true.
@@ -18,6 +19,8 @@ from harness.display import Display
 from harness.errors import UserError
 from harness.interruption import Interrupted
 from harness.launch import launch
+from harness.robustness.sweep import training_command
+from harness.robustness.trained import require_trained
 from harness.run import Job, train_along
 from harness.states import look
 from harness.team import assemble
@@ -41,9 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not team.leads:
             train_along([job], team)
             return int(team.broken)
+        label = f"{settings.task.name} · {settings.neuron.name} · seed {settings.seed}"
+        if settings.robustness is not None:
+            require_trained(results, {settings.trained().run_id(): label}, training_command("harness.train", words))
         if settings.retry:
             discard_failure(results, job.run_id)
-        label = f"{settings.task.name} · {settings.neuron.name} · seed {settings.seed}"
         with Display({job.run_id: label}, workers=1) as display:
             launch([job], "train", display, team)
         team.dismiss()

@@ -22,6 +22,7 @@ from reports.output import FORMATS, write_all, write_figures
 from reports.palette import Look
 from reports.pmbc_map import map_section
 from reports.provenance import provenance
+from reports.robustness import is_evaluated, robustness_section
 from reports.speed import LOOP, speed_section
 from reports.statistics import disagreement
 from reports.tables import Table
@@ -54,16 +55,21 @@ def build_report(sweep: str, results: Path, out: Path, formats: Sequence[str] = 
     with studio(len(read_manifest(results, sweep).runs)) as draw:
         loaded = load(results, sweep)
         looks = _looks(loaded)
-        tasks = {task: loaded.done[loaded.done["task"] == task] for task in loaded.tasks if task not in MEASUREMENTS}
-        tasks = {task: runs for task, runs in tasks.items() if not runs.empty}
+        by_task = {task: loaded.done[loaded.done["task"] == task] for task in loaded.tasks if task not in MEASUREMENTS}
+        evaluated = {task: runs[is_evaluated(runs)] for task, runs in by_task.items() if is_evaluated(runs).any()}
+        tasks = {task: runs for task, runs in by_task.items() if task not in evaluated and not runs.empty}
         figures = draw(tasks, looks)
     numbers, sections = [], []
     for task, runs in tasks.items():
         measured, section = _section(loaded, task, runs, looks, figures[task])
         numbers.append(measured)
         sections.append(section)
+    alone = [
+        robustness_section(loaded, task, runs, looks, f"r{place}")
+        for place, (task, runs) in enumerate(evaluated.items())
+    ]
     measurements = pd.concat(numbers, ignore_index=True) if numbers else pd.DataFrame()
-    alone = [found for found in (speed_section(loaded, looks, "s"), map_section(loaded, "p")) if found]
+    alone += [found for found in (speed_section(loaded, looks, "s"), map_section(loaded, "p")) if found]
     page = _page(loaded, sections, alone, measurements, looks)
     table = pd.concat([measurements, *(found.numbers for found in alone)], ignore_index=True)
     every = [

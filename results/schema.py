@@ -109,6 +109,19 @@ PMBC_MAP = pa.list_(
     )
 )
 
+ROBUSTNESS = pa.list_(
+    pa.struct(
+        [
+            ("corruption", pa.string()),  # one of harness.robustness.settings.RANGES
+            ("level", pa.float64()),  # the first of a corruption is the one that changes nothing
+            ("accuracy", pa.float64()),  # null where the corruption has no meaning for the network
+            ("firing_rate", pa.float64()),  # as corrupted, mean over layers; null where the neurons do not spike
+            ("examples", pa.int32()),  # that the accuracy is of
+            ("reason", pa.string()),  # why there is no accuracy, in a few words that follow the variant's name
+        ]
+    )
+)
+
 PREDICTIONS = pa.list_(
     pa.struct(
         [
@@ -183,6 +196,7 @@ RUN = pa.schema(
         ("layers", LAYERS),
         ("operations", OPERATIONS),
         ("traces", TRACES),  # one entry a layer; null where the neurons do not spike
+        ("robustness", ROBUSTNESS),  # of a trained network, evaluated again; null for what was trained or measured
         ("predictions", PREDICTIONS),
     ],
     metadata={"spike_ssm.schema_version": str(SCHEMA_VERSION)},

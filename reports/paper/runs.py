@@ -86,7 +86,9 @@ def _read(path: Path, into: Runs) -> list[Run]:
     found = []
     for row in rows:
         run = _run(row)
-        if isinstance(run, Run):
+        if isinstance(run, Run) and "robustness.streamed_examples" in run.settings:
+            into.others.append(f"{path} holds an evaluation of a trained run, which counts by itself.")
+        elif isinstance(run, Run):
             found.append(run)
         else:
             into.problems.append(f"{path}, run {row['id']!r}: {run} It is left out.")

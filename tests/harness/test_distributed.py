@@ -162,8 +162,8 @@ def test_when_one_process_fails_all_end_and_say_why(tmp_path: Path, composer: Co
     case = ("classification", (), ("error", 1, 2))
     said = [each["said"] for each in in_processes(tmp_path, composer, {"failing": case})["failing"]]
     assert [text.partition(" Lower optim.lr")[0] for text in said] == [
-        "In process 1 of 2: Training diverged in epoch 1: The sky has fallen.",
-        "Training diverged in epoch 1: The sky has fallen.",
+        "In process 1 of 2: Training diverged in epoch 1, step 3: The sky has fallen.",
+        "Training diverged in epoch 1, step 3: The sky has fallen.",
     ]
 
 

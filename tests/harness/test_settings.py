@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.compose import Composer
+from harness.robustness.settings import RobustnessSettings
 from harness.settings import (
     LauncherSettings,
     OptimSettings,
@@ -33,6 +34,8 @@ OTHER_WORDS: dict[str, Any] = {
     "resolve": "silent",
     "reset": "none",
     "initialisation": "inv",
+    "neuron_placement": "around_ssm",
+    "tested_weights": "last",
     "norm": "layer",
     "softmax_cutoffs": [100],
     "kind": "debug",
@@ -106,7 +109,17 @@ def test_how_and_where_a_run_is_executed_does_not_make_another_run(run: Settings
 
 @pytest.mark.parametrize(
     "change",
-    [{"device": "cpu"}, {"dry_run": True}, {"show": "config"}, {"retry": True}, {"wait": False}, {"collect": True}],
+    [
+        *(
+            {"device": "cpu"},
+            {"dry_run": True},
+            {"show": "config"},
+            {"retry": True},
+            {"wait": False},
+            {"collect": True},
+        ),
+        {"keep_weights": False},
+    ],
 )
 def test_what_is_asked_of_the_command_does_not_make_another_run(run: Settings, change: dict[str, Any]) -> None:
     assert replace(run, **change).run_id() == run.run_id()
@@ -118,10 +131,18 @@ def test_the_seed_and_the_name_of_the_scale_make_another_run_but_its_note_does_n
     assert replace(run, scale=ScaleSettings(run.scale.name, "Another sentence.")).run_id() == run.run_id()
 
 
+def test_corruptions_make_another_run_which_knows_the_run_that_it_evaluates(run: Settings) -> None:
+    evaluating = replace(run, robustness=RobustnessSettings(weight_bits=[4]))
+    other = replace(run, robustness=RobustnessSettings(weight_bits=[8]))
+    assert len({run.run_id(), evaluating.run_id(), other.run_id()}) == 3
+    assert evaluating.trained() == run
+    assert "robustness" not in run.identity(), "runs without keep the ids that they had"
+
+
 def test_every_setting_is_known_to_these_tests() -> None:
     """A new field of `Settings` has to be sorted into one kind or the other, above."""
-    single = {"scale", "seed", "device", "dry_run", "show", "retry", "wait", "collect", "tracker"}
-    assert {each.name for each in fields(Settings)} == {*DECIDING, *ELSEWHERE, *single}
+    single = {"scale", "seed", "device", "dry_run", "show", "retry", "wait", "collect", "tracker", "keep_weights"}
+    assert {each.name for each in fields(Settings)} == {*DECIDING, *ELSEWHERE, *single, "robustness"}
 
 
 def test_an_id_is_12_hexadecimal_digits_and_does_not_depend_on_order_or_spelling(
@@ -165,6 +186,7 @@ runs = st.builds(
     model=st.builds(ModelSettings, channels=st.integers(1, 1024), prenorm=st.booleans(), dt_max=st.floats(0.01, 1)),
     optim=st.builds(OptimSettings, lr=positive, weight_decay=st.floats(0, 1), batch_size=st.integers(1, 512)),
     seed=st.integers(0, 2**31),
+    robustness=st.none() | st.builds(RobustnessSettings, weight_bits=st.just([4.0]), length=st.just([0.5, 2.0])),
     launcher=st.builds(LauncherSettings, workers=st.none() | st.integers(1, 64), account=st.none() | words),
     paths=st.builds(PathSettings, results=words, cache=st.none() | words),
     device=st.sampled_from(["auto", "cpu", "cuda"]),

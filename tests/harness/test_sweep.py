@@ -56,8 +56,8 @@ def test_a_sweep_executes_its_runs_and_ends_with_the_path_of_its_report(place: A
     assert "Does the leak matter?" in page
     assert len(place.rows()) == 4
     for run_id, row in place.rows().items():
-        perplexities = {f"{of}_perplexity" for of in ("test", "validation", "shortcut")}
-        nullable = {"error", "traceback", "log_tail", "code_warning", *perplexities, *OF_MEASUREMENTS}
+        perplexities = {f"{of}_perplexity" for of in ("test", "best_test", "last_test", "validation", "shortcut")}
+        nullable = {"error", "traceback", "log_tail", "code_warning", *perplexities, *OF_MEASUREMENTS, "robustness"}
         assert {name for name in RUN.names if row[name] is None} == nullable
         assert (row["id"], row["status"], row["scale"], row["neuron"]) == (run_id, "done", "laptop", "refractory_lif")
         assert (len(row["epochs"]), len(row["layers"]), len(row["predictions"])) == (1, 1, 32)
@@ -163,7 +163,7 @@ def test_a_run_that_diverges_fails_by_itself_and_runs_again_only_when_asked_to(p
     first = place.sweep(name="lr")
     assert first.status == 1
     (sentence,) = first.err
-    assert sentence.startswith("Failed: listops · bad · seed 0. Training diverged in epoch 1: ")
+    assert sentence.startswith("Failed: listops · bad · seed 0. Training diverged in epoch 1, step ")
     assert "Lower optim.lr (1e+30)" in sentence
     assert statuses(place) == {0.01: "done", 1e30: "failed"}
     assert first.out[-1] == str(place.reports / "lr.html")

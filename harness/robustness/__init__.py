@@ -1,0 +1,1 @@
+"""Trained networks under corruptions that they were not trained with."""
