@@ -10,7 +10,8 @@ from pathlib import Path
 
 from harness import sweep
 from harness.status import RESULTS
-from results.store import ResultError, read_manifest
+from results.errors import ResultError
+from results.store import read_manifest
 
 
 def repeat(program: str, description: str, word: str, arguments: Sequence[str] | None) -> int:

@@ -16,8 +16,9 @@ from pathlib import Path
 from harness import slurm
 from harness.status import RESULTS
 from harness.submissions import submissions
+from results.errors import ResultError
 from results.process import Process
-from results.store import ResultError, read_manifest
+from results.store import read_manifest
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

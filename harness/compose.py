@@ -29,6 +29,8 @@ SWEEPS = Path(__file__).resolve().parent.parent / "sweeps"
 GROUPS = ("task", "neuron", "model", "optim", "scale", "launcher", "robustness")
 """Configuration groups: `task=listops` picks sweeps/task/listops.yaml."""
 
+_EXAMPLES = {"sweep": "grid:", "study": "sweep: NAME", "tune": "optim.lr: {low: 0.001, high: 0.1, log: true}"}
+
 
 @dataclass(frozen=True)
 class CommandLine:
@@ -108,20 +110,20 @@ class Composer:
         """Names that `group` offers."""
         return sorted({path.stem for folder in self._folders for path in (folder / group).glob("*.yaml")})
 
-    def load_sweep(self, name: str) -> dict[str, Any]:
-        """The content of sweep/NAME.yaml, as plain containers."""
+    def load(self, group: str, name: str) -> dict[str, Any]:
+        """The content of GROUP/NAME.yaml, which is no part of a run's configuration, as plain containers."""
         for folder in self._folders:
-            path = folder / "sweep" / f"{name}.yaml"
+            path = folder / group / f"{name}.yaml"
             if path.is_file():
                 try:
                     content = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
                 except Exception as error:
                     reason = " ".join(str(error).split()).rstrip(".")
-                    raise UserError(f"The sweep file {path} cannot be read: {reason}.") from error
+                    raise UserError(f"The {group} file {path} cannot be read: {reason}.") from error
                 if not isinstance(content, dict):
-                    raise UserError(f"The sweep file {path} must hold keys and values, such as `grid:`.")
+                    raise UserError(f"The {group} file {path} must hold keys and values, such as `{_EXAMPLES[group]}`.")
                 return {str(key): value for key, value in content.items()}
-        raise UserError(f"There is no sweep {name!r}; choose one of {', '.join(self.options('sweep'))}.")
+        raise UserError(f"There is no {group} {name!r}; choose one of {', '.join(self.options(group))}.")
 
     def settings(self, overrides: Mapping[str, Any]) -> Settings:
         """The settings with these group choices and values, validated. Raises `UserError`."""

@@ -10,7 +10,7 @@ A sweep `of` another one evaluates the runs that the other trained: it has the o
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,15 +48,17 @@ class Sweep:
     include: list[dict[str, Any]] = field(default_factory=list)
     baseline: dict[str, str] | None = None
     scales: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tune: dict[str, Any] | None = None
     of: str | None = None
 
 
 @dataclass(frozen=True)
 class GridRun:
-    """A run of the sweep with its settings."""
+    """A run of the sweep with its settings; `tuned` are those of them that a tuning chose, by name."""
 
     plan: PlannedRun
     settings: Settings
+    tuned: dict[str, Any] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -76,13 +78,21 @@ class Grid:
 _Axes = dict[str, dict[str, dict[str, Any]]]
 """Axis -> label -> settings."""
 
+Tuned = Callable[[Settings, str], Mapping[str, Any]]
+"""From a run's settings and variant to settings that were chosen for it."""
+
+
+def untuned(settings: Settings, variant: str) -> dict[str, Any]:  # noqa: ARG001 (a `Tuned`)
+    """Nothing was chosen."""
+    return {}
+
 
 def load_sweep(composer: Composer, name: str, scale: str, of: str | None = None) -> Sweep:
     """The sweep file `name` as it stands at `scale`. Raises `UserError`, naming the file and the valid keys.
 
     of: of a sweep that evaluates another's runs, that other one, instead of the file's; it becomes part of the name.
     """
-    content = composer.load_sweep(name)
+    content = composer.load("sweep", name)
     if "of" in content:
         return evaluating(name, content, of, lambda trained: load_sweep(composer, trained, scale))
     if of is not None:
@@ -123,6 +133,7 @@ _SHAPES: dict[str, tuple[type, type, str]] = {
     "seeds": (list, int, "must be a list of whole numbers from 0 on"),
     "base": (dict, object, "must map settings to values"),
     "exclude": (list, dict, "must be a list of points, each a mapping from axes to labels"),
+    "tune": (dict, object, "must map settings to ranges: {low: A, high: B, log: true} or {choices: [...]}"),
     "include": (list, dict, "must be a list of points, each a mapping from every axis to a label"),
     "baseline": (dict, object, "must map axes to labels"),
     "scales": (dict, object, "must map scales to further grid, exclude, include and seeds"),
@@ -146,8 +157,11 @@ def _shaped(where: str, content: Any) -> dict[str, Any]:
     return {key: value for key, value in content.items() if value is not None}
 
 
-def expand(composer: Composer, command: CommandLine, sweep: Sweep) -> Grid:
-    """All runs of `sweep` that the command line leaves, each once. Raises `UserError`."""
+def expand(composer: Composer, command: CommandLine, sweep: Sweep, tuned: Tuned = untuned) -> Grid:
+    """All runs of `sweep` that the command line leaves, each once. Raises `UserError`.
+
+    What was `tuned` goes before the sweep's base, behind a variant's own settings and the command line.
+    """
     automatic = {"launcher": automatic_launcher()}
     overrides = {key: value for key, value in command.overrides.items() if (key, value) != ("launcher", "auto")}
     overrides |= {key: _listed(value) for key, value in overrides.items() if key in LISTS}
@@ -173,9 +187,13 @@ def expand(composer: Composer, command: CommandLine, sweep: Sweep) -> Grid:
         variant = " / ".join(label for axis, label in point.items() if axis != "task") or "default"
         notes[variant] = " ".join(str(settings[NOTE]) for settings in chosen if NOTE in settings)
         for seed in its_seeds:
-            settings = composer.settings({**automatic, **sweep.base, **values, "seed": seed, **overrides})
+            own = {**values, "seed": seed, **overrides}
+            settings = composer.settings({**automatic, **sweep.base, **own})
+            found = {key: value for key, value in tuned(settings, variant).items() if key not in own}
+            if found:
+                settings = composer.settings({**automatic, **sweep.base, **found, **own})
             plan = PlannedRun(settings.run_id(), point, variant, seed)
-            runs.setdefault(plan.id, GridRun(plan, settings))
+            runs.setdefault(plan.id, GridRun(plan, settings, found))
     if not runs:
         raise UserError(f"Nothing is left of sweep {sweep.name!r} after its exclusions.")
     return Grid(list(runs.values()), _baseline(sweep, list(axes)), {name: note for name, note in notes.items() if note})

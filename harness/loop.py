@@ -40,11 +40,13 @@ def run_training(
     together: AbstractContextManager[Processes] = BY_ITSELF,
     keep: Callable[[dict[str, Tensor]], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Train and test. The best weights are of the best validation accuracy, or perplexity, the earliest of equals.
+    """Train and, unless the settings say `test=false`, test.
+
+    The best weights are of the best validation accuracy, or perplexity, the earliest of equals.
 
     With `checkpoints` it goes on from the newest one, and leaves one after the first step `every_s` seconds, 0 or
     more, after the last. `after_epoch` is given each epoch's row of `results.schema.EPOCHS`, `keep` the weights, a
-    `state_dict`, once they are tested. Returns the columns of `results.schema.RUN` that follow from training. Raises
+    `state_dict`, when all else is done. Returns the columns of `results.schema.RUN` that follow from training. Raises
     `Interrupted` when the process is asked to stop inside an `interruptible` block, and leaves a checkpoint before.
 
     Where several processes train `together`, as `harness.team` lets them, the first one has the checkpoints, and tests;
@@ -62,9 +64,9 @@ def run_training(
     if not processes.leads:
         return {}
     with saving.at_interruption():
-        tested = _test(trainer)
-        keep(_weights(trainer, trainer.settings.optim.tested_weights))
-        return tested
+        found = {**_trained(trainer), **(_test(trainer) if settings.test else {})}
+        keep(_weights(trainer, settings.optim.tested_weights))
+        return found
 
 
 class _Saving:
@@ -94,28 +96,40 @@ class _Saving:
         self._last = time.monotonic()
 
 
+def _trained(trainer: Trainer) -> dict[str, Any]:
+    """How training had been, and what the weights that `optim.tested_weights` names reached in validation."""
+    rule, language = trainer.settings.optim.tested_weights, trainer.data.kind == "language"
+    chosen = _epochs(trainer)[rule]
+    return {
+        "tested_weights": rule,
+        "validation_accuracy": chosen["validation_accuracy"],
+        "validation_perplexity": _perplexity(chosen["validation_loss"]) if language else None,
+        "best_epoch": trainer.best["epoch"],
+        "parameters": sum(p.numel() for p in trainer.network.parameters() if p.requires_grad),
+        "peak_memory_mib": trainer.peak_memory_mib,
+        "epochs": trainer.history,
+        **{f"train_{name}": value for name, value in trainer.watch.rates().items()},
+    }
+
+
+def _epochs(trainer: Trainer) -> dict[str, dict[str, Any]]:
+    return {"best": trainer.best, "last": trainer.history[-1]}
+
+
 def _test(trainer: Trainer) -> dict[str, Any]:
-    """The weights that `optim.tested_weights` names on the test set, the others' score, and how training had been."""
+    """The weights that `optim.tested_weights` names on the test set, and the others' score."""
     settings, data, device = trainer.settings, trainer.data, trainer.device
     rule, language = settings.optim.tested_weights, data.kind == "language"
-    epochs = {"best": trainer.best, "last": trainer.history[-1]}
-    network = _with_weights(trainer, rule)
+    epochs, network = _epochs(trainer), _with_weights(trainer, rule)
     watch, sequences = Stopwatch(device, warmup=1), len(data.test) * len(data.test.sequences)
     with record_activity(network) as activity:
         test = evaluate(network, data.test, settings.optim.batch_size, device, watch, noise=(settings.seed, 0))
     scores = {which: test if epochs[which] is epochs[rule] else _score(trainer, which) for which in epochs}
     return {
-        "tested_weights": rule,
         "test_accuracy": test.accuracy,
         **{f"{which}_test_accuracy": score.accuracy for which, score in scores.items()},
-        "validation_accuracy": epochs[rule]["validation_accuracy"],
-        **(_perplexities(scores, rule, epochs[rule]["validation_loss"]) if language else {}),
-        "best_epoch": epochs["best"]["epoch"],
-        "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
-        "peak_memory_mib": trainer.peak_memory_mib,
-        "epochs": trainer.history,
+        **(_perplexities(scores, rule) if language else {}),
         "predictions": [] if language else _predictions(test),
-        **{f"train_{name}": value for name, value in trainer.watch.rates().items()},
         **{f"test_{name}": value for name, value in watch.rates().items() if name != "ms_per_step"},
         **network_measures(network, activity, trainer.parameters_before, activity[0].tokens / sequences),
         "traces": traces(network, data.test, activity, device, settings.seed),
@@ -139,13 +153,9 @@ def _score(trainer: Trainer, which: str) -> Evaluation:
     return evaluate(network, trainer.data.test, settings.optim.batch_size, trainer.device, noise=noise)
 
 
-def _perplexities(scores: Mapping[str, Evaluation], rule: str, validation_loss: float) -> dict[str, float]:
+def _perplexities(scores: Mapping[str, Evaluation], rule: str) -> dict[str, float]:
     found = {f"{which}_test_perplexity": _perplexity(score.loss) for which, score in scores.items()}
-    return {
-        **found,
-        "test_perplexity": found[f"{rule}_test_perplexity"],
-        "validation_perplexity": _perplexity(validation_loss),
-    }
+    return {**found, "test_perplexity": found[f"{rule}_test_perplexity"]}
 
 
 def _perplexity(loss: float) -> float:

@@ -202,7 +202,7 @@ def _train_network(job: Job, report: Report, checkpoints: Checkpoints, team: Tea
             together=team.together(),
             keep=partial(keep_weights, job.results, job.run_id) if settings.keeps_weights() else lambda _: None,
         )
-    return {**trained, **_of_data(data)}
+    return {**trained, **(_of_data(data) if settings.test else {})}
 
 
 def _evaluate_trained(job: Job, report: Report) -> dict[str, Any]:

@@ -186,7 +186,7 @@ class Settings:
     """Everything about one run. The fields down to `seed` decide its outcome and make up its id.
 
     So does `robustness`, where it is set: the run then trains nothing, but evaluates the run of the same settings
-    without it.
+    without it. So does `test`, where it is false: the run has no test accuracy, as a trial of a tuning should not.
     """
 
     scale: ScaleSettings = field(default_factory=ScaleSettings)
@@ -196,6 +196,7 @@ class Settings:
     optim: OptimSettings = field(default_factory=OptimSettings)
     seed: int = 0
     robustness: RobustnessSettings | None = None
+    test: bool = True  # false: validation is all that is measured, and the test set is left alone
     launcher: LauncherSettings = field(default_factory=LauncherSettings)
     paths: PathSettings = field(default_factory=PathSettings)
     device: str = "auto"
@@ -222,6 +223,8 @@ class Settings:
             raise ValueError(
                 f"robustness is of trained classifiers, and task={self.task.name} trains none: choose another task."
             )
+        if self.robustness is not None and not self.test:
+            raise ValueError("robustness is measured on the test set, which test=false leaves alone: set one of them.")
 
     def _has_classes(self) -> bool:
         return self.task.name in TASKS and TASKS[self.task.name][0].kind != "language"
@@ -230,7 +233,8 @@ class Settings:
         """All that decides the outcome, as plain containers; of the scale only its name."""
         parts = {label: asdict(getattr(self, label)) for label in ("task", "neuron", "model", "optim")}
         corruptions = {} if self.robustness is None else {"robustness": asdict(self.robustness)}
-        return {"scale": self.scale.name, **parts, "seed": self.seed, **corruptions}
+        untested = {} if self.test else {"test": False}
+        return {"scale": self.scale.name, **parts, "seed": self.seed, **corruptions, **untested}
 
     def trained(self) -> Settings:
         """The settings of the training run that a robustness run evaluates."""

@@ -15,9 +15,10 @@ from typing import Any, Literal, get_args
 
 from harness import lease, slurm
 from harness.submissions import Submission, submissions
+from results.errors import ResultError
 from results.process import Process
 from results.schema import FAILURES, Status
-from results.store import Outcome, ResultError, read_outcomes, run_path
+from results.store import Outcome, read_outcomes, run_path
 
 State = Literal[Status, "waiting", "queued", "running", "preempted"]
 STATES: tuple[str, ...] = get_args(State)

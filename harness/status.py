@@ -19,8 +19,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.states import STATES, RunState, Survey
+from results.errors import ResultError
 from results.schema import Manifest, PlannedRun
-from results.store import ResultError, read_manifest, read_manifests
+from results.store import read_manifest, read_manifests
 
 RESULTS = Path("results/runs")
 """Where results lie unless told otherwise, as `paths.results` has it."""

@@ -8,6 +8,7 @@
     python -m harness.sweep +sweep=NAME retry=true                  failed runs again
     python -m harness.sweep +sweep=NAME wait=false                  submit and return; see harness.status
     python -m harness.sweep +sweep=robustness of=NAME                a sweep's trained networks under corruptions
+    python -m harness.sweep +sweep=NAME tuned=true                  with the settings that harness.tune chose
     python -m harness.sweep +sweep=NAME scale=gpu launcher=slurm neuron.leak=0.9
                                                                     any setting of sweeps/, for every run
 
@@ -16,27 +17,23 @@ Finished runs (by id, a hash of all that decides their outcome) are not run agai
 
 from __future__ import annotations
 
-import argparse
 import shlex
-import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 
-from harness import slurm
+from harness.command import run_command
 from harness.compose import CommandLine, Composer, parse_command_line
-from harness.display import Display
-from harness.environment import code_version
 from harness.errors import UserError
-from harness.grid import Grid, GridRun, Sweep, expand, load_sweep
-from harness.interruption import Interrupted
-from harness.launch import launch, submit, wait
-from harness.pool import worker_count
+from harness.execution import announce, execute_shown, is_to_run, jobs_of, require_launcher, results_folder
+from harness.grid import Grid, GridRun, Sweep, Tuned, expand, load_sweep, untuned
+from harness.launch import submit, wait
 from harness.robustness.sweep import training_command
 from harness.robustness.trained import require_trained
 from harness.run import Job
@@ -45,45 +42,35 @@ from harness.states import RunState, Survey
 from harness.tasks import TASKS
 from harness.trackers import require
 from results.schema import Manifest
-from results.store import ResultError, discard_failure, prepare_folder, write_manifest
+from results.store import discard_failure, write_manifest
+from results.tuning import Tuning, read_tuning, tuning_path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns its exit status: 0 when every run of the sweep is done, else 1."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    parser = argparse.ArgumentParser(
-        "harness.sweep", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config-dir", type=Path, help="a folder of yours with sweep/NAME.yaml files")
-    parser.add_argument("settings", nargs="*", metavar="key=value")
-    options, unknown = parser.parse_known_args(words)
-    try:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # harness.cancel asks so; end in good order
-        return _run(parse_command_line([*unknown, *options.settings]), Composer(options.config_dir), words)
-    except (UserError, ResultError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-    except (KeyboardInterrupt, Interrupted):
-        print("Stopped; jobs on SLURM go on. The same command goes on from here.", file=sys.stderr)
-        return 130
+    return run_command("harness.sweep", __doc__, arguments, _run)
 
 
-def _run(command: CommandLine, composer: Composer, words: list[str]) -> int:
+def _run(composer: Composer, settings_words: list[str], words: list[str]) -> int:
+    command = parse_command_line(settings_words)
     if command.sweep is None:
         raise UserError(f"Name a sweep with +sweep=NAME; there are {', '.join(composer.options('sweep'))}.")
-    of = command.overrides.pop("of", None)
+    of, tuned = command.overrides.pop("of", None), command.overrides.pop("tuned", None)
     scale = str(command.overrides.get("scale", "laptop"))
     sweep = load_sweep(composer, command.sweep, scale, None if of is None else str(of))
-    grid = expand(composer, command, sweep)
+    tuning = _tuning(tuned, sweep, command)
+    grid = expand(composer, command, sweep, _chosen(tuning) if tuning else untuned)
     settings = grid.runs[0].settings
     _check_purpose(sweep, settings)
+    if tuning:
+        _check_seeds(tuning, grid)
     if settings.show == "config":
         _show_config(grid)
         return 0
-    if settings.launcher.kind == "slurm" and not (settings.dry_run or settings.collect or slurm.is_available()):
-        raise UserError("launcher=slurm, but there is no sbatch on this machine. Use launcher=local.")
-    results = _results_folder(settings, create=not settings.dry_run)
-    jobs = _jobs(grid, results)
+    if not (settings.dry_run or settings.collect):
+        require_launcher(settings)
+    results = results_folder(settings, create=not settings.dry_run)
+    jobs = jobs_of(grid.runs, results)
     states = Survey(results, jobs).states()
     if settings.dry_run:
         _show_plan(grid, states, settings.retry)
@@ -93,10 +80,10 @@ def _run(command: CommandLine, composer: Composer, words: list[str]) -> int:
         wait(ended, Survey(results, [job.run_id for job in ended]), lambda _: None)
     else:
         require(settings.tracker)
-        todo = [job for run_id, job in jobs.items() if _is_to_run(states[run_id], settings.retry)]
+        todo = [job for run_id, job in jobs.items() if is_to_run(states[run_id], settings.retry)]
         _require_trained(sweep, grid, todo, words)
-        write_manifest(results, _manifest(sweep, grid, words))
-        _announce(states, len(todo), grid, settings.retry)
+        write_manifest(results, _manifest(sweep, grid, words, tuning))
+        announce(states, len(todo), settings)
         if todo:
             _execute(todo, sweep, grid, words)
             if not settings.wait:
@@ -104,8 +91,37 @@ def _run(command: CommandLine, composer: Composer, words: list[str]) -> int:
     return _finish(sweep, grid, results)
 
 
+def _tuning(tuned: object, sweep: Sweep, command: CommandLine) -> Tuning | None:
+    """The tuning that `tuned` asks for: true for the one in the results folder, or a file's path."""
+    if tuned is None or tuned is False:
+        return None
+    results = Path(str(command.overrides.get("paths.results", PathSettings.results))).expanduser().absolute()
+    name = sweep.of or sweep.name
+    path = tuning_path(results, name, sweep.scale) if tuned is True else Path(str(tuned)).expanduser().absolute()
+    return read_tuning(path, name, sweep.scale)
+
+
+def _chosen(tuning: Tuning) -> Tuned:
+    def of_run(settings: Settings, variant: str) -> dict[str, Any]:
+        choice = tuning.choice(settings.task.name, variant)
+        return {} if choice is None else choice.values
+
+    return of_run
+
+
+def _check_seeds(tuning: Tuning, grid: Grid) -> None:
+    """Raise `UserError` when a run has a seed that its settings were chosen by."""
+    if shared := sorted({run.plan.seed for run in grid.runs} & set(tuning.seeds)):
+        raise UserError(
+            f"The tuning chose by the seeds {tuning.seeds}, so the sweep cannot have {shared} as well: its results "
+            "would be better than chance allows. Give other seeds."
+        )
+
+
 def _check_purpose(sweep: Sweep, settings: Settings) -> None:
-    """Raise `UserError` unless the sweep either trains its runs or evaluates those of another."""
+    """Raise `UserError` unless the sweep either trains and tests its runs or evaluates those of another."""
+    if not settings.test:
+        raise UserError("test=false leaves a sweep nothing to report; it is for harness.train and harness.tune.")
     if sweep.of is None and settings.robustness is not None:
         raise UserError(
             f"The sweep {sweep.name!r} trains its runs, so it takes no robustness; evaluate them afterwards: "
@@ -124,31 +140,16 @@ def _require_trained(sweep: Sweep, grid: Grid, todo: list[Job], words: list[str]
     require_trained(todo[0].results, labels, training_command(f"harness.sweep +sweep={sweep.of}", words))
 
 
-def _jobs(grid: Grid, results: Path) -> dict[str, Job]:
-    launcher = grid.runs[0].settings.launcher
-    # a node may have other tenants
-    shared = launcher.kind == "slurm" or (launcher.kind == "local" and worker_count(launcher, len(grid.runs)) > 1)
-    version = code_version()
-    return {run.plan.id: Job(run.plan.id, run.settings, results, shared, version) for run in grid.runs}
-
-
 def _execute(todo: list[Job], sweep: Sweep, grid: Grid, words: list[str]) -> None:
     """Have `todo` run, and wait for it where that is wanted."""
+    settings = grid.runs[0].settings
+    if settings.wait:
+        execute_shown(todo, sweep.name, {run.plan.id: run.label for run in grid.runs})
+        return
     for job in todo:
         discard_failure(job.results, job.run_id)
-    settings = grid.runs[0].settings
-    if not settings.wait:
-        submit(todo, sweep.name, words)
-        print(f"Submitted. See how it goes: {_status_command(sweep.name, settings)}")
-        return
-    labels = {run.plan.id: run.label for run in grid.runs}
-    with Display({job.run_id: labels[job.run_id] for job in todo}, _workers(grid)) as display:
-        launch(todo, sweep.name, display)
-
-
-def _workers(grid: Grid) -> int:
-    launcher = grid.runs[0].settings.launcher
-    return {"local": worker_count(launcher, len(grid.runs)), "slurm": launcher.max_parallel}.get(launcher.kind, 1)
+    submit(todo, sweep.name, words)
+    print(f"Submitted. See how it goes: {_status_command(sweep.name, settings)}")
 
 
 def _status_command(sweep: str, settings: Settings) -> str:
@@ -156,30 +157,12 @@ def _status_command(sweep: str, settings: Settings) -> str:
     return f"python -m harness.status {sweep}" + (f" --results {settings.paths.results}" if elsewhere else "")
 
 
-def _results_folder(settings: Settings, create: bool) -> Path:
-    folder = Path(settings.paths.results).expanduser().absolute()
-    return prepare_folder(folder) if create else folder
-
-
-def _is_to_run(state: RunState, retry: bool) -> bool:
-    return not (state.is_finished and state.recorded) or (state.has_failed and retry)
-
-
-def _announce(states: dict[str, RunState], todo: int, grid: Grid, retry: bool) -> None:
-    kind = grid.runs[0].settings.launcher.kind
-    failed = sum(state.has_failed and state.recorded for state in states.values())
-    ready = len(states) - todo
-    print(f"{len(states)} runs: {ready} finished earlier, {todo} to run ({kind}, {_workers(grid)} at a time).")
-    if failed and not retry:
-        print(f"{failed} of them failed earlier; retry=true runs them again.")
-
-
 def _show_plan(grid: Grid, states: dict[str, RunState], retry: bool) -> None:
     for run in grid.runs:
         state = states[run.plan.id]
-        fate = "to run" if _is_to_run(state, retry) else f"skipped, {state.status}"
+        fate = "to run" if is_to_run(state, retry) else f"skipped, {state.status}"
         print(f"{run.plan.id}  {run.label}  ({fate})")
-    count = sum(_is_to_run(state, retry) for state in states.values())
+    count = sum(is_to_run(state, retry) for state in states.values())
     print(f"{len(states)} runs, {count} to run, {len(states) - count} skipped.")
 
 
@@ -189,7 +172,7 @@ def _show_config(grid: Grid) -> None:
     print(OmegaConf.to_yaml(OmegaConf.create(asdict(run.settings))), end="")
 
 
-def _manifest(sweep: Sweep, grid: Grid, words: list[str]) -> Manifest:
+def _manifest(sweep: Sweep, grid: Grid, words: list[str], tuning: Tuning | None) -> Manifest:
     scale = grid.runs[0].settings.scale
     tasks = {run.settings.task.name for run in grid.runs}
     return Manifest(
@@ -203,6 +186,7 @@ def _manifest(sweep: Sweep, grid: Grid, words: list[str]) -> Manifest:
         runs=[run.plan for run in grid.runs],
         variant_notes=grid.variant_notes,
         task_notes={name: TASKS[name][0].shortcut for name in sorted(tasks & set(TASKS))},
+        tuning=tuning,
     )
 
 

@@ -24,7 +24,8 @@ from harness.robustness.trained import require_trained
 from harness.run import Job, train_along
 from harness.states import look
 from harness.team import assemble
-from results.store import ResultError, discard_failure, prepare_folder, run_path
+from results.errors import ResultError
+from results.store import discard_failure, prepare_folder, run_path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -22,7 +22,7 @@ from reports.compare import build_comparison
 from reports.index import build_index, listed
 from reports.output import FORMATS, formats
 from reports.paper.page import build_paper
-from results.store import ResultError
+from results.errors import ResultError
 
 MEASURED = Path("results/measured")
 

@@ -12,8 +12,9 @@ from reports.output import write_all
 from reports.tables import Heading, Row, Table
 from reports.templating import rendered
 from reports.text import ABSENT
+from results.errors import ResultError
 from results.schema import Manifest
-from results.store import ResultError, manifest_path, read_manifest, read_run, run_path
+from results.store import manifest_path, read_manifest, read_run, run_path
 
 NAME = "index"
 

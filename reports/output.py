@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from reports.svg import standalone
-from results.store import ResultError
+from results.errors import ResultError
 
 FORMATS = ("html", "csv", "md", "latex", "svg")
 SUFFIXES = {"html": "html", "csv": "csv", "md": "md", "latex": "tex"}

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from results.tuning import Tuning
+
 SCHEMA_VERSION = 1
 
 MEASUREMENTS = ("speed", "pmbc_map")
@@ -230,6 +232,7 @@ class Manifest:
     runs: list[PlannedRun] = field(default_factory=list)
     variant_notes: dict[str, str] = field(default_factory=dict)  # one sentence a variant
     task_notes: dict[str, str] = field(default_factory=dict)  # one sentence a task: what its shortcut is
+    tuning: Tuning | None = None  # that chose settings for its variants
 
     def to_json(self) -> dict[str, Any]:
         """Plain containers, for a JSON file."""
@@ -238,4 +241,9 @@ class Manifest:
     @staticmethod
     def from_json(content: dict[str, Any]) -> Manifest:
         """The inverse of `to_json`."""
-        return Manifest(**{**content, "runs": [PlannedRun(**run) for run in content["runs"]]})
+        tuning = content.get("tuning")
+        parts = {
+            "runs": [PlannedRun(**run) for run in content["runs"]],
+            "tuning": None if tuning is None else Tuning.from_json(tuning),
+        }
+        return Manifest(**{**content, **parts})

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from results.errors import ResultError
 from results.files import link_if_free, remove_leftovers, replace, written
 from results.schema import RUN, SCHEMA_VERSION, Manifest, Status
 
@@ -30,10 +31,6 @@ if TYPE_CHECKING:
 
 _OUTCOME_KEY = "spike_ssm.outcome"
 _THREADS = 4  # they wait for a file server more than they compute
-
-
-class ResultError(Exception):
-    """A result file, manifest or results folder cannot be used; the message says which and what to do."""
 
 
 @dataclass(frozen=True)
@@ -277,7 +274,7 @@ def read_manifest(folder: Path, sweep: str) -> Manifest:
         )
     try:
         return Manifest.from_json(json.loads(path.read_text()))
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ResultError(
             f"The manifest {path} is damaged ({error}). Run python -m harness.sweep +sweep={sweep} again: "
             "it writes a new one and skips the finished runs."

@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from reports.published import speed_table
-from results.store import ResultError
+from results.errors import ResultError
 
 FILE = "results/reproduction.yaml"
 MEASURES = (

@@ -16,6 +16,7 @@ import psutil
 import pytest
 import torch
 
+import harness.tune
 from harness.compose import Composer, parse_command_line
 from harness.settings import Settings
 from harness.sweep import main
@@ -47,6 +48,14 @@ class Outcome:
     status: int
     out: list[str]
     err: list[str]
+
+
+def called(command: Callable[[list[str]], int], words: list[str]) -> Outcome:
+    """Of a command in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        status = command(words)
+    return Outcome(status, out.getvalue().splitlines(), err.getvalue().splitlines())
 
 
 @dataclass(frozen=True)
@@ -81,10 +90,11 @@ class Place:
 
     def sweep(self, *words: str, name: str = "mini") -> Outcome:
         """Call the command in this process."""
-        out, err = io.StringIO(), io.StringIO()
-        with redirect_stdout(out), redirect_stderr(err):
-            status = main(self.words(*words, name=name))
-        return Outcome(status, out.getvalue().splitlines(), err.getvalue().splitlines())
+        return called(main, self.words(*words, name=name))
+
+    def tune(self, *words: str, name: str = "mini") -> Outcome:
+        """Call harness.tune in this process."""
+        return called(harness.tune.main, self.words(*words, name=name))
 
     def start(self, *words: str, name: str = "mini") -> subprocess.Popen[str]:
         """Call the command in a process of its own, started in this place's folder."""

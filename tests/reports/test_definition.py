@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from harness.compose import Composer, parse_command_line
 from harness.grid import expand, load_sweep
 from reports.paper.definition import Column, Entry, PaperTable, commands, definition, parsed
-from results.store import ResultError
+from results.errors import ResultError
 
 SCALES = ("laptop", "gpu", "paper")
 SWEEPS = sorted(path.name.removesuffix(".yaml") for path in files("sweeps").joinpath("sweep").iterdir())

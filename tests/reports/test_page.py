@@ -14,8 +14,9 @@ import pandas as pd
 import pytest
 
 from reports.build import build_report
+from results.errors import ResultError
 from results.schema import Manifest
-from results.store import ResultError, read_manifest, run_path, write_manifest
+from results.store import read_manifest, run_path, write_manifest
 
 
 class Page(HTMLParser):

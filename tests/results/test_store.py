@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from results.errors import ResultError
 from results.schema import RUN, SCHEMA_VERSION, Manifest, PlannedRun
 from results.store import (
     Outcome,
-    ResultError,
     discard_failure,
     manifest_path,
     prepare_folder,
