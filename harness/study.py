@@ -19,7 +19,8 @@ from harness import sweep, tune
 from harness.command import run_command
 from harness.compose import Composer, parse_command_line
 from harness.errors import UserError
-from harness.grid import expand, load_sweep
+from harness.grid import expand
+from harness.sweep_file import load_sweep
 
 FREE = ("scale", "launcher", "paths", "device", "tracker", "retry", "dry_run")
 """Settings, and groups of them, that may be set: where and at which registered scale a study is executed."""

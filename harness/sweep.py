@@ -32,13 +32,14 @@ from harness.command import run_command
 from harness.compose import CommandLine, Composer, parse_command_line
 from harness.errors import UserError
 from harness.execution import announce, execute_shown, is_to_run, jobs_of, require_launcher, results_folder
-from harness.grid import Grid, GridRun, Sweep, Tuned, expand, load_sweep, untuned
+from harness.grid import Grid, GridRun, Tuned, expand, untuned
 from harness.launch import submit, wait
 from harness.robustness.sweep import training_command
 from harness.robustness.trained import require_trained
 from harness.run import Job
 from harness.settings import PathSettings, Settings
 from harness.states import RunState, Survey
+from harness.sweep_file import Sweep, load_sweep
 from harness.tasks import TASKS
 from harness.trackers import require
 from results.schema import Manifest
@@ -187,6 +188,7 @@ def _manifest(sweep: Sweep, grid: Grid, words: list[str], tuning: Tuning | None)
         variant_notes=grid.variant_notes,
         task_notes={name: TASKS[name][0].shortcut for name in sorted(tasks & set(TASKS))},
         tuning=tuning,
+        controls=grid.controls,
     )
 
 

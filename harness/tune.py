@@ -26,9 +26,10 @@ from harness.compose import CommandLine, Composer, parse_command_line
 from harness.environment import code_version
 from harness.errors import UserError
 from harness.execution import announce, execute_shown, is_to_run, jobs_of, require_launcher, results_folder
-from harness.grid import GridRun, Sweep, expand, load_sweep
+from harness.grid import GridRun, expand
 from harness.settings import Settings
 from harness.states import Survey
+from harness.sweep_file import Sweep, load_sweep
 from harness.tasks import TASKS
 from harness.tuning import SAMPLERS, Axis, choose, has_meaning, points
 from results.store import read_run, run_path
@@ -38,7 +39,7 @@ SEEDS = [1000]
 """Of the trials, where the command names none; far from the 0, 1, 2, ... of sweeps."""
 
 _NOT_HERE = ("of", "tuned", "test", "wait", "collect", "show", "robustness")
-_SCORES = ("validation_accuracy", "validation_perplexity")
+_SCORES = {"accuracy": "validation_accuracy", "perplexity": "validation_perplexity"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -226,7 +227,7 @@ def _conclude(search: Search, results: Path, words: Sequence[str]) -> int:
 
 def _row(search: Search, trial: Trial, results: Path) -> dict[str, Any]:
     run = trial.run
-    found = read_run(run_path(results, run.plan.id), ["id", "status", "error", *_SCORES])
+    found = read_run(run_path(results, run.plan.id), ["id", "status", "error", *_SCORES.values()])
     return {
         "sweep": search.sweep.name,
         "scale": search.sweep.scale,
@@ -242,13 +243,13 @@ def _row(search: Search, trial: Trial, results: Path) -> dict[str, Any]:
 def _chosen(search: Search, rows: list[dict[str, Any]]) -> dict[str, dict[str, Choice]]:
     found: dict[str, dict[str, Choice]] = {}
     for task, variant in dict.fromkeys((row["task"], row["variant"]) for row in rows):
-        language = TASKS[task][0].kind == "language"
+        measure = "perplexity" if TASKS[task][0].kind == "language" else "accuracy"
         of_trial: dict[int, list[float | None]] = {}
         tried: dict[int, dict[str, Any]] = {}
         for row in (each for each in rows if (each["task"], each["variant"]) == (task, variant)):
-            of_trial.setdefault(row["trial"], []).append(row[_SCORES[language]] if row["status"] == "done" else None)
+            of_trial.setdefault(row["trial"], []).append(row[_SCORES[measure]] if row["status"] == "done" else None)
             tried[row["trial"]] = row["values"]
-        choice = choose(search.axes, of_trial, tried, highest=not language)
+        choice = choose(search.axes, of_trial, tried, measure)
         found.setdefault(task, {})[variant] = choice
     return found
 

@@ -149,12 +149,11 @@ def choose(
     axes: Sequence[Axis],
     scores: Mapping[int, Sequence[float | None]],
     tried: Mapping[int, Mapping[str, Any]],
-    *,
-    highest: bool = True,
+    measure: str,
 ) -> Choice:
     """The trial of the best mean score over seeds, the earliest of equals; one with a failed seed, None, cannot win.
 
-    scores, tried: by trial, the scores of its seeds and its settings. highest: accuracies; else perplexities.
+    scores, tried: by trial, the scores of its seeds and its settings. measure: accuracy or perplexity.
     """
     means = {
         trial: sum(of_trial) / len(of_trial)  # type: ignore[arg-type]  # mypy does not see that none is None
@@ -163,8 +162,8 @@ def choose(
     }
     done, failed = len(means), len(scores) - len(means)
     if not means:
-        return Choice(done, failed)
-    best = (max if highest else min)(means, key=means.__getitem__)
+        return Choice(done, failed, measure=measure)
+    best = (max if measure == "accuracy" else min)(means, key=means.__getitem__)
     values = dict(tried[best])
     edges = [axis.name for axis in axes if axis.name in values and axis.is_at_edge(values[axis.name])]
-    return Choice(done, failed, best, means[best], values, edges)
+    return Choice(done, failed, best, means[best], measure, values, edges)

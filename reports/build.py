@@ -10,6 +10,8 @@ import pandas as pd
 
 from reports import palette, tables
 from reports.comparison_tables import comparison_table, matched_table
+from reports.control_tables import control_findings, control_table
+from reports.controls import judge
 from reports.data import Sweep, correctness, load
 from reports.drawing import studio
 from reports.energy import energy_tables
@@ -23,10 +25,12 @@ from reports.palette import Look
 from reports.pmbc_map import map_section
 from reports.provenance import provenance
 from reports.robustness import is_evaluated, robustness_section
+from reports.scaling import lines, scaling_figures
 from reports.speed import LOOP, speed_section
 from reports.statistics import disagreement
 from reports.tables import Table
 from reports.templating import rendered
+from reports.tuning import tagged, tuning_table
 from results.schema import MEASUREMENTS
 from results.store import read_manifest
 
@@ -40,11 +44,22 @@ class Section:
     findings: list[Findings]
     caveat: str
     main: Table
+    tuning: Table | None
     comparison: Table | None
     matched: Table | None
+    controls: Table | None
     energy: list[Table]
     figures: list[Drawn]
     looks: dict[str, Look]  # of the variants it shows
+
+    @property
+    def tables(self) -> list[Table]:
+        """All of them, in the order of the page."""
+        return [
+            each
+            for each in (self.main, self.tuning, *self.energy, self.comparison, self.matched, self.controls)
+            if each
+        ]
 
 
 def build_report(sweep: str, results: Path, out: Path, formats: Sequence[str] = FORMATS) -> Path:
@@ -60,12 +75,12 @@ def build_report(sweep: str, results: Path, out: Path, formats: Sequence[str] = 
         tasks = {task: runs for task, runs in by_task.items() if task not in evaluated and not runs.empty}
         figures = draw(tasks, looks)
     numbers, sections = [], []
-    for task, runs in tasks.items():
-        measured, section = _section(loaded, task, runs, looks, figures[task])
+    for place, (task, runs) in enumerate(tasks.items()):
+        measured, section = _section(loaded, task, runs, looks, figures[task], place)
         numbers.append(measured)
         sections.append(section)
     alone = [
-        robustness_section(loaded, task, runs, looks, f"r{place}")
+        robustness_section(loaded, task, runs, tagged(looks, loaded.manifest, [task]), f"r{place}")
         for place, (task, runs) in enumerate(evaluated.items())
     ]
     measurements = pd.concat(numbers, ignore_index=True) if numbers else pd.DataFrame()
@@ -73,10 +88,7 @@ def build_report(sweep: str, results: Path, out: Path, formats: Sequence[str] = 
     page = _page(loaded, sections, alone, measurements, looks)
     table = pd.concat([measurements, *(found.numbers for found in alone)], ignore_index=True)
     every = [
-        replace(each, caption=f"{section.task}: {each.caption}")
-        for section in sections
-        for each in (section.main, section.comparison, section.matched, *section.energy)
-        if each
+        replace(each, caption=f"{section.task}: {each.caption}") for section in sections for each in section.tables
     ]
     every += [each for found in alone for each in found.tables]
     contents = {
@@ -93,9 +105,10 @@ def build_report(sweep: str, results: Path, out: Path, formats: Sequence[str] = 
 
 
 def _section(
-    sweep: Sweep, task: str, runs: pd.DataFrame, looks: dict[str, Look], figures: list[Drawn]
+    sweep: Sweep, task: str, runs: pd.DataFrame, looks: dict[str, Look], figures: list[Drawn], place: int
 ) -> tuple[pd.DataFrame, Section]:
     manifest = sweep.manifest
+    looks, line_of = tagged(looks, manifest, [task]), lines(manifest.runs)
     right = correctness(runs)
     comparisons = compare_with_baseline(runs, manifest.baseline, right)
     disagreements = {
@@ -103,18 +116,22 @@ def _section(
         for variant in comparisons.accuracy
     }
     note = manifest.task_notes.get(task, "")
+    judged = judge(runs, manifest.controls) if manifest.controls else []
+    explained = control_findings(judged, manifest.controls.of) if manifest.controls else None
     measured = tables.measurements(task, runs, comparisons, manifest.variant_notes)
     return measured, Section(
         task,
         note,
-        task_findings(runs, comparisons, manifest.baseline),
+        [*task_findings(runs, comparisons, manifest.baseline), *([explained] if explained else [])],
         caveat(runs),
         tables.main_table(measured, looks, comparisons, note, _data_notes(runs)),
+        tuning_table(manifest, task, {variant: looks[variant] for variant in measured["variant"]}),
         comparison_table(comparisons, disagreements, looks),
         matched_table(compare_matched(runs, manifest.runs, manifest.baseline)),
+        control_table(judged, looks),
         energy_tables(runs, looks),
-        figures,
-        {variant: looks[variant] for variant in measured["variant"]},
+        [*figures, *scaling_figures(runs, manifest.runs, looks, f"n{place}")],
+        {line_of.get(variant, variant): looks[variant] for variant in measured["variant"]},
     )
 
 
@@ -124,10 +141,11 @@ def _data_notes(runs: pd.DataFrame) -> list[str]:
 
 
 def _looks(sweep: Sweep) -> dict[str, Look]:
-    """A look a variant; the variants of one measured method share the method's, which is there by its name too."""
-    method = methods(sweep)
+    """A look a variant; those of one measured method, or on one line, share its, which is there by its name too."""
+    baseline = sweep.manifest.baseline or LOOP
+    method = methods(sweep) | lines(sweep.manifest.runs)
     names = list(dict.fromkeys(method.get(variant, variant) for variant in sweep.variants))
-    looks = palette.looks(names, sweep.manifest.baseline or LOOP)
+    looks = palette.looks(names, method.get(baseline, baseline))
     return looks | {variant: looks[name] for variant, name in method.items()}
 
 
@@ -140,6 +158,7 @@ def _page(
 ) -> str:
     problems = sweep.runs[sweep.runs["state"] != "done"]
     trained = sweep.runs[~sweep.runs["task"].isin(MEASUREMENTS)]
+    looks = tagged(looks, sweep.manifest, [section.task for section in sections])
     return rendered(
         "page.html.j2",
         manifest=sweep.manifest,
@@ -158,7 +177,6 @@ def _markdown(sweep: Sweep, sections: list[Section], measured: list[MeasuredSect
     manifest = sweep.manifest
     parts = [f"# {manifest.title}\n\n{manifest.question}\n\nScale: {manifest.scale}. {manifest.scale_note}\n"]
     for section in sections:
-        every = (section.main, *section.energy)
-        parts.append(f"## {section.task}\n\n" + "\n".join(each.markdown() for each in every))
+        parts.append(f"## {section.task}\n\n" + "\n".join(each.markdown() for each in section.tables))
     parts += [section.markdown() for section in measured]
     return "\n".join(parts if sections or measured else [*parts, "No run of this sweep has finished.\n"])

@@ -91,7 +91,7 @@ def accuracy_and_rate(runs: pd.DataFrame, looks: Mapping[str, Look], names: Iter
     accuracy, rate = by_seed(shown, "test_accuracy") * 100, by_seed(shown, "firing_rate") * 100
     sentences = []
     with svg.drawing():
-        axes = _axes("mean firing rate, %", "test accuracy, %")
+        axes = new_axes("mean firing rate, %", "test accuracy, %")
         for variant in accuracy:
             look, y, x = looks[str(variant)], t_interval(accuracy[variant]), t_interval(rate[variant])
             colour = look.placeholder
@@ -112,7 +112,7 @@ def accuracy_and_rate(runs: pd.DataFrame, looks: Mapping[str, Look], names: Iter
         caption += _without_rate(runs, shown)
         label = f"Accuracy against firing rate: {'; '.join(sentences)}."
         label += f" Pareto front of the means: {', '.join(on_front)}." if on_front else ""
-        return _finish(axes, next(names), "Accuracy against firing rate", caption, label)
+        return finished(axes, next(names), "Accuracy against firing rate", caption, label)
 
 
 def _front(axes: Axes, runs: pd.DataFrame) -> list[str]:
@@ -133,15 +133,15 @@ def learning_curves(runs: pd.DataFrame, looks: Mapping[str, Look], names: Iterat
         return None
     epochs["accuracy"] = epochs["validation_accuracy"] * 100
     with svg.drawing():
-        axes = _axes("epoch", "validation accuracy, %")
-        _lines(axes, epochs, "epoch", "accuracy", looks, markers=epochs["epoch"].max() <= _FEW_EPOCHS)
+        axes = new_axes("epoch", "validation accuracy, %")
+        draw_lines(axes, epochs, "epoch", "accuracy", looks, markers=epochs["epoch"].max() <= _FEW_EPOCHS)
         _reference_lines(axes, runs)
         last = epochs[epochs["epoch"] == epochs["epoch"].max()].groupby("variant", sort=False)["accuracy"].mean()
         label = "Validation accuracy by epoch; at the last epoch: " + "; ".join(
             f"{variant} {number(value)} %" for variant, value in last.items()
         )
         caption = "Mean over seeds; band: lowest to highest seed. Reference lines are of the test set."
-        return _finish(axes, next(names), "Learning curves", caption, label + ".")
+        return finished(axes, next(names), "Learning curves", caption, label + ".")
 
 
 def rate_by_layer(layers: pd.DataFrame, looks: Mapping[str, Look], names: Iterator[str]) -> Drawn | None:
@@ -151,13 +151,13 @@ def rate_by_layer(layers: pd.DataFrame, looks: Mapping[str, Look], names: Iterat
     shown = layers.dropna(subset=["firing_rate"])
     shown = shown.assign(rate=shown["firing_rate"] * 100)
     with svg.drawing():
-        axes = _axes("layer (0 is next to the encoder)", "firing rate, %")
-        _lines(axes, shown, "layer", "rate", looks, markers=True)
+        axes = new_axes("layer (0 is next to the encoder)", "firing rate, %")
+        draw_lines(axes, shown, "layer", "rate", looks, markers=True)
         axes.set_ylim(bottom=0)
         label = "Firing rate by layer: " + _by_layer(shown, "rate")
         caption = "Mean over seeds; band: lowest to highest seed. Test set, evaluation mode, padding not counted."
         caption += _without_rate(layers, shown)
-        return _finish(axes, next(names), "Firing rate by layer", caption, label)
+        return finished(axes, next(names), "Firing rate by layer", caption, label)
 
 
 def parameter_by_layer(
@@ -184,7 +184,7 @@ def parameter_by_layer(
     if not unknown.any() and not (shown["before"] - shown["after"]).abs().max() > _NO_PARAMETER_MOVED:
         return None
     with svg.drawing():
-        axes = _axes("layer (0 is next to the encoder)", parameter.label)
+        axes = new_axes("layer (0 is next to the encoder)", parameter.label)
         variants = list(dict.fromkeys(shown["variant"]))
         for place, variant in enumerate(variants):
             offset = (place - (len(variants) - 1) / 2) * 0.8 / len(variants)
@@ -193,7 +193,7 @@ def parameter_by_layer(
         caption = f"{parameter.caption} Hollow: before training; filled: after. Mean over channels and seeds."
         if unknown.any():
             caption += f" Before training not recorded: {', '.join(dict.fromkeys(shown.loc[unknown, 'variant']))}."
-        return _finish(axes, next(names), f"{parameter.title} by layer", caption, label)
+        return finished(axes, next(names), f"{parameter.title} by layer", caption, label)
 
 
 def _without_rate(frame: pd.DataFrame, shown: pd.DataFrame) -> str:
@@ -202,14 +202,16 @@ def _without_rate(frame: pd.DataFrame, shown: pd.DataFrame) -> str:
     return f" Not shown, without a firing rate: {', '.join(absent)}." if absent else ""
 
 
-def _axes(x: str, y: str) -> Axes:
+def new_axes(x: str, y: str) -> Axes:
+    """Of a figure of its own, with these labels."""
     axes = svg.framed(Figure(figsize=_SIZE)).add_subplot()
     axes.set(xlabel=x, ylabel=y)
     axes.grid(visible=False, axis="x")
     return axes
 
 
-def _finish(axes: Axes, name: str, title: str, caption: str, label: str) -> Drawn:
+def finished(axes: Axes, name: str, title: str, caption: str, label: str) -> Drawn:
+    """The figure of `axes`. name: of its elements, once a page; label: what it shows, in words."""
     if axes.get_xlabel().startswith(("epoch", "layer")):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     figure = axes.get_figure(root=True)
@@ -217,7 +219,8 @@ def _finish(axes: Axes, name: str, title: str, caption: str, label: str) -> Draw
     return Drawn(title, caption, svg.render(figure, name, label))
 
 
-def _lines(axes: Axes, frame: pd.DataFrame, x: str, y: str, looks: Mapping[str, Look], *, markers: bool) -> None:
+def draw_lines(axes: Axes, frame: pd.DataFrame, x: str, y: str, looks: Mapping[str, Look], *, markers: bool) -> None:
+    """A line a variant: mean over seeds, and a band from the lowest to the highest."""
     variants = list(dict.fromkeys(frame["variant"]))
     chosen = {variant: looks[variant] for variant in variants}
     labels = axes.get_xlabel(), axes.get_ylabel()

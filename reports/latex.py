@@ -58,7 +58,7 @@ def _cells(row: Row) -> list[str]:
         first = rf"\textbf{{{first}}}"
     elif row.mark == NEAR_BEST:
         first = rf"$\approx$ {first}"
-    return [escaped(row.head), first, *others]
+    return [escaped(row.label), first, *others]
 
 
 def _line(cells: list[str]) -> str:

@@ -40,6 +40,7 @@ class Look:
     marker: str  # matplotlib's name
     dashes: tuple[float, ...]  # matplotlib's on-off lengths
     outline: str  # the marker as an SVG path
+    tag: str = ""  # what is to be said of the variant wherever it has a row
 
     @property
     def css(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,6 +39,11 @@ class Row:
     kind: str = ""  # what the row holds, where rows hold different things
     link: str = ""  # where its heading leads
 
+    @property
+    def label(self) -> str:
+        """The heading with its variant's tag, as text."""
+        return f"{self.head} ({self.look.tag})" if self.look and self.look.tag else self.head
+
 
 @dataclass(frozen=True)
 class Table:
@@ -68,7 +74,7 @@ class Table:
         for row in self.rows:
             emphasis = {BEST: "**{}**", NEAR_BEST: "≈ {}"}.get(row.mark, "{}")
             first, *others = [_escaped(cell) for cell in row.cells]
-            lines.append(_line([_escaped(row.head), emphasis.format(first), *others]))
+            lines.append(_line([_escaped(row.label), emphasis.format(first), *others]))
         notes = "".join(f"\n- {_escaped(note)}" for note in self.notes)
         return f"**{_escaped(self.caption)}**\n\n" + "\n".join(lines) + "\n" + notes + "\n"
 
@@ -144,8 +150,13 @@ def standings(runs: pd.DataFrame) -> dict[str, str]:
 
 
 def measurements(task: str, runs: pd.DataFrame, comparisons: Comparisons, notes: Mapping[str, str]) -> pd.DataFrame:
-    """The main table in numbers, one row a variant; units are in the columns' names."""
-    marks, places = standings(runs), pareto.places(runs)
+    """The main table in numbers, one row a variant; units are in the columns' names.
+
+    Variants are ranked among those with the same data: longer sequences are another task.
+    """
+    alike = [group for _, group in runs.groupby(_data(runs), sort=False)]
+    marks = {variant: mark for group in alike for variant, mark in standings(group).items()}
+    places = {variant: place for group in alike for variant, place in pareto.places(group).items()}
     rows = []
     for variant, group in runs.assign(energy_ratio=energy_ratio(runs)).groupby("variant", sort=False):
         name = str(variant)
@@ -172,6 +183,18 @@ def measurements(task: str, runs: pd.DataFrame, comparisons: Comparisons, notes:
         row |= {measure.name: group[measure.column].mean() * measure.factor for measure in MEASURES}
         rows.append(row | {"machine_shared": bool(group["machine_shared"].eq(True).any())})
     return pd.DataFrame(rows)
+
+
+def _data(runs: pd.DataFrame) -> pd.Series[str]:
+    """What each run was trained and tested on; what cannot be read counts as the same."""
+
+    def of_run(config: object) -> str:
+        try:
+            return json.dumps(json.loads(str(config))["task"], sort_keys=True)
+        except (ValueError, KeyError, TypeError):
+            return ""
+
+    return runs["config"].map(of_run)
 
 
 def main_table(

@@ -219,6 +219,25 @@ class PlannedRun:
 
 
 @dataclass(frozen=True)
+class Effect:
+    """A variant said to have an effect, and the variants that it must be compared with before that is believed."""
+
+    variant: str
+    reference: str | None  # without the effect; None where it is not in the sweep
+    controls: list[str]  # which might do the same without it
+    missing: list[str]  # labels of controls that are not in the sweep
+    rates: list[str]  # without it, at other firing rates, the reference among them
+
+
+@dataclass(frozen=True)
+class Controls:
+    """What a sweep wants to know of its effects: are they what they are called, or something plainer?"""
+
+    of: str  # in words, e.g. refractoriness
+    effects: list[Effect]
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What a sweep set out to run; the report compares it with what is there."""
 
@@ -233,6 +252,7 @@ class Manifest:
     variant_notes: dict[str, str] = field(default_factory=dict)  # one sentence a variant
     task_notes: dict[str, str] = field(default_factory=dict)  # one sentence a task: what its shortcut is
     tuning: Tuning | None = None  # that chose settings for its variants
+    controls: Controls | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain containers, for a JSON file."""
@@ -241,9 +261,9 @@ class Manifest:
     @staticmethod
     def from_json(content: dict[str, Any]) -> Manifest:
         """The inverse of `to_json`."""
-        tuning = content.get("tuning")
-        parts = {
-            "runs": [PlannedRun(**run) for run in content["runs"]],
-            "tuning": None if tuning is None else Tuning.from_json(tuning),
-        }
+        parts: dict[str, Any] = {"runs": [PlannedRun(**run) for run in content["runs"]]}
+        if tuning := content.get("tuning"):
+            parts["tuning"] = Tuning.from_json(tuning)
+        if controls := content.get("controls"):
+            parts["controls"] = Controls(controls["of"], [Effect(**each) for each in controls["effects"]])
         return Manifest(**{**content, **parts})

@@ -41,7 +41,8 @@ class Choice:
     done: int  # trials, all of whose seeds finished
     failed: int
     trial: int | None = None  # the chosen one, counted from 0; None where all failed
-    score: float | None = None  # its mean validation accuracy, or perplexity, over seeds
+    score: float | None = None  # its mean over seeds, of validation `measure`
+    measure: str = "accuracy"  # or perplexity
     values: dict[str, Any] = field(default_factory=dict)  # its settings
     edges: list[str] = field(default_factory=list)  # settings at an end of their range: a wider one might do better
 

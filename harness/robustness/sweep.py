@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import UserError
 
 if TYPE_CHECKING:
-    from harness.grid import Sweep
+    from harness.sweep_file import Sweep
 
 KEYS = {"title": str, "question": str, "of": str, "base": dict}
 """What the file of such a sweep holds, and of which type."""

@@ -62,7 +62,8 @@ class SDN(FeedForward):
 
     def __init__(self, channels: int, settings: SDNSettings) -> None:
         super().__init__(channels, settings)
-        self.network = contribution_network().requires_grad_(False)
+        with torch.random.fork_rng(devices=[]):  # what is drawn is overwritten, and must not shift what others draw
+            self.network = contribution_network().requires_grad_(False)
         self.network.load_state_dict(load_file(NETWORK_FILE))
 
     @staticmethod

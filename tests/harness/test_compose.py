@@ -13,7 +13,7 @@ from harness.errors import UserError
 from harness.sweep import main
 
 NEURON_KEYS = "threshold, threshold_trainable, threshold_shared"
-FIELDS = "base, baseline, exclude, grid, include, question, scales, seeds, title"
+FIELDS = "base, baseline, controls, exclude, grid, include, question, scales, seeds, title, tune"
 
 
 @pytest.fixture

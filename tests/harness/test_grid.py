@@ -11,7 +11,8 @@ import pytest
 
 from harness.compose import Composer, parse_command_line
 from harness.errors import UserError
-from harness.grid import Grid, expand, load_sweep
+from harness.grid import Grid, expand
+from harness.sweep_file import load_sweep
 from harness.tasks import ALL, LRA
 
 GridOf = Callable[..., Grid]

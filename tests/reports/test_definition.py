@@ -14,7 +14,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from harness.compose import Composer, parse_command_line
-from harness.grid import expand, load_sweep
+from harness.grid import expand
+from harness.sweep_file import load_sweep
 from reports.paper.definition import Column, Entry, PaperTable, commands, definition, parsed
 from results.errors import ResultError
 
