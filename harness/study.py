@@ -10,14 +10,14 @@ runs: nothing that decides an outcome can be set on the command line. The same c
 
 from __future__ import annotations
 
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 from harness import sweep, tune
 from harness.command import run_command
-from harness.compose import Composer, parse_command_line
+from harness.compose import CommandLine, Composer, parse_command_line
 from harness.errors import UserError
 from harness.grid import expand
 from harness.sweep_file import load_sweep
@@ -41,11 +41,15 @@ class Study:
     def read(composer: Composer, name: str) -> Study:
         """Raises `UserError`, naming the file and what it must hold."""
         content = composer.load("study", name)
-        kinds = {"title": str, "sweep": str, "budget": int, "robustness": bool, "questions": list, "answers": str}
-        wrong = [key for key, kind in kinds.items() if not isinstance(content.get(key), kind)]
+        text = (str, "a text")
+        kinds: dict[str, tuple[type, str]] = {
+            **{"title": text, "sweep": text, "budget": (int, "a whole number"), "answers": text},
+            **{"robustness": (bool, "true or false"), "questions": (list, "a list")},
+        }
+        wrong = [key for key, (kind, _) in kinds.items() if not isinstance(content.get(key), kind)]
         unknown = sorted(set(content) - {each.name for each in fields(Study)})
         if wrong or unknown:
-            what = f"its {wrong[0]} must be a {kinds[wrong[0]].__name__}" if wrong else f"{unknown[0]} is not known"
+            what = f"its {wrong[0]} must be {kinds[wrong[0]][1]}" if wrong else f"{unknown[0]} is not known"
             raise UserError(f"The study file study/{name}.yaml must hold {', '.join(kinds)}: {what}.")
         return Study(**content)
 
@@ -57,13 +61,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(composer: Composer, settings: list[str], words: list[str]) -> int:
     names = [word for word in settings if "=" not in word and not word.startswith("-")]
-    known = ", ".join(composer.options("study"))
     if len(names) != 1:
+        known = ", ".join(composer.options("study"))
         raise UserError(f"Name one study: python -m harness.study NAME, with NAME one of {known}.")
     study = Study.read(composer, names[0])
-    _check_registered(names[0], [word for word in settings if word not in names])
-    shared = [word for word in words if word != names[0]]
-    return _steps(composer, study, shared)
+    settings = [word for word in settings if word != names[0]]
+    _check_registered(names[0], settings)
+    return _steps(composer, study, settings, [word for word in words if word != names[0]])
 
 
 def _check_registered(name: str, settings: list[str]) -> None:
@@ -76,36 +80,35 @@ def _check_registered(name: str, settings: list[str]) -> None:
             )
 
 
-def _steps(composer: Composer, study: Study, shared: list[str]) -> int:
-    tuning = [f"+sweep={study.sweep}", f"budget={study.budget}", *shared]
-    running = [f"+sweep={study.sweep}", "tuned=true", *shared]
-    evaluating = ["+sweep=robustness", f"of={study.sweep}", "tuned=true", *shared]
-    runs = _count(composer, study, shared)
+def _steps(composer: Composer, study: Study, settings: list[str], words: list[str]) -> int:
+    """One after the other; settings: the words less options."""
+
+    def step(what: str, program: Callable[[Composer, list[str], list[str]], int], *first: str) -> int:
+        print(f"\n{what}: python -m {program.__module__} {shlex.join([*first, *words])}")
+        return program(composer, [*first, *settings], [*first, *words])
+
+    runs = _count(composer, study, settings)
     print(f"{study.title} Asked:")
     for question in study.questions:
         print(f"  {question}")
-    print(f"\n1. Tuning: python -m harness.tune {' '.join(tuning)}")
-    status = tune.main(tuning)
-    if parse_command_line([word for word in shared if "=" in word]).overrides.get("dry_run"):
-        print(
-            f"\n2. Then {runs} runs with the chosen settings" + (", and their robustness." if study.robustness else ".")
-        )
+    status = step("1. Tuning", tune.run, f"+sweep={study.sweep}", f"budget={study.budget}")
+    if parse_command_line(settings).overrides.get("dry_run"):
+        afterwards = ", and their robustness" if study.robustness else ""
+        print(f"\n2. Then {runs} runs with the chosen settings{afterwards}.")
         return status
-    if status == 130:
-        return status
-    print(f"\n2. Running: python -m harness.sweep {' '.join(running)}")
-    status = sweep.main(running)
+    status = step("2. Running", sweep.run, f"+sweep={study.sweep}", "tuned=true")
     if status or not study.robustness:
         return status
-    print(f"\n3. Robustness: python -m harness.sweep {' '.join(evaluating)}")
-    return sweep.main(evaluating)
+    return step("3. Robustness", sweep.run, "+sweep=robustness", f"of={study.sweep}", "tuned=true")
 
 
-def _count(composer: Composer, study: Study, shared: list[str]) -> int:
-    """How many runs the sweep has. Raises `UserError` where it cannot be."""
-    command: Any = parse_command_line([f"+sweep={study.sweep}", *(word for word in shared if "=" in word)])
+def _count(composer: Composer, study: Study, settings: list[str]) -> int:
+    """How many runs the sweep has. Raises `UserError` where it, or its tuning, cannot be."""
+    command = parse_command_line(settings)
+    tune.plan(composer, CommandLine(study.sweep, {**command.overrides, "budget": study.budget}))
     scale = str(command.overrides.get("scale", "laptop"))
-    return len(expand(composer, command, load_sweep(composer, study.sweep, scale)).runs)
+    found = load_sweep(composer, study.sweep, scale)
+    return len(expand(composer, CommandLine(study.sweep, command.overrides), found).runs)
 
 
 if __name__ == "__main__":

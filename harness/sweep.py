@@ -49,10 +49,11 @@ from results.tuning import Tuning, read_tuning, tuning_path
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns its exit status: 0 when every run of the sweep is done, else 1."""
-    return run_command("harness.sweep", __doc__, arguments, _run)
+    return run_command("harness.sweep", __doc__, arguments, run)
 
 
-def _run(composer: Composer, settings_words: list[str], words: list[str]) -> int:
+def run(composer: Composer, settings_words: list[str], words: list[str]) -> int:
+    """As `main`, with the words less options; errors are raised, see `harness.command`."""
     command = parse_command_line(settings_words)
     if command.sweep is None:
         raise UserError(f"Name a sweep with +sweep=NAME; there are {', '.join(composer.options('sweep'))}.")

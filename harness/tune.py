@@ -44,7 +44,7 @@ _SCORES = {"accuracy": "validation_accuracy", "perplexity": "validation_perplexi
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns its exit status: 0 when every variant has a finished trial, else 1."""
-    return run_command("harness.tune", __doc__, arguments, _run)
+    return run_command("harness.tune", __doc__, arguments, run)
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,8 @@ class Search:
         }
 
 
-def _run(composer: Composer, settings_words: list[str], words: list[str]) -> int:
+def run(composer: Composer, settings_words: list[str], words: list[str]) -> int:
+    """As `main`, with the words less options; errors are raised, see `harness.command`."""
     search = plan(composer, parse_command_line(settings_words))
     settings = search.runs[0].settings
     require_launcher(settings)

@@ -166,7 +166,10 @@ def test_a_word_that_makes_no_sense_is_one_sentence_with_what_is_allowed(
 def test_a_label_that_is_not_on_a_labelled_axis_is_one_sentence_with_the_labels(refused: Callable[..., str]) -> None:
     sentence = refused("refractory=often", name="ablation_refractory")
     assert "refractory=often is not on this sweep's axis" in sentence
-    assert "none, fixed, trainable, trainable_decay, control_decay0, control_reset" in sentence
+    assert (
+        "none, fixed, trainable, trainable_decay, control_decay0, raised_1.5, raised_2, raised_3, control_reset"
+        in sentence
+    )
 
 
 @pytest.mark.parametrize(
@@ -189,6 +192,10 @@ def test_a_call_that_lacks_its_sweep_is_one_sentence(
 
 
 # --- what is refused in a sweep file
+
+CONTROLS = {
+    "of": "forgetting", "axis": "neuron.leak", "reference": "0.9", "effects": ["0.5"], "controls": [], "rates": ["0.9"]
+}  # fmt: skip
 
 BAD_FILES: dict[str, tuple[str | dict[str, Any], list[str]]] = {
     "empty axis": ({"grid": {"neuron.leak": []}}, ["the axis 'neuron.leak' is empty", "a list of values"]),
@@ -230,6 +237,23 @@ BAD_FILES: dict[str, tuple[str | dict[str, Any], list[str]]] = {
         {"grid": {"neuron.leak": [0.5], "neuron.decay": [0.1]}, "include": [{"neuron.leak": 0.5}]},
         ["an include must name every axis: neuron.leak, neuron.decay"],
     ),
+    "controls of half a sweep": (
+        {"controls": {"of": "leaks", "axis": "neuron.leak"}},
+        ["controls must hold the texts of, axis and reference"],
+    ),
+    "controls of no axis": (
+        {"controls": {**CONTROLS, "axis": "neuron.leek"}},
+        ["controls.axis 'neuron.leek' is not an axis; the axes are neuron.leak."],
+    ),
+    "controls of no label": (
+        {"controls": {**CONTROLS, "controls": ["0.7"]}},
+        ["controls.controls: 0.7 is not on the axis 'neuron.leak'; it has 0.5, 0.9."],
+    ),
+    "controls without an effect": ({"controls": {**CONTROLS, "effects": []}}, ["must name at least one effect"]),
+    "controls whose curve leaves the reference out": (
+        {"controls": {**CONTROLS, "rates": ["0.5"]}},
+        ["its rates must hold the reference"],
+    ),
     "base is a list": ({"base": ["neuron"]}, ["base must map settings to values"]),
     "misspelt setting of the base": ({"base": {"optim.rate": 1}}, ["optim.rate is not a setting", "lr, ssm_lr"]),
     "unknown scale": ({"scales": {"huge": {"seeds": [1]}}}, ["scales are laptop, gpu, paper, not huge"]),
@@ -254,7 +278,7 @@ def test_a_sweep_file_that_makes_no_sense_is_one_sentence_with_what_is_allowed(
     assert [fragment for fragment in fragments if fragment not in sentence] == []
 
 
-@pytest.mark.parametrize("key", ["base", "exclude", "include", "baseline", "scales"])
+@pytest.mark.parametrize("key", ["base", "exclude", "include", "baseline", "scales", "tune", "controls"])
 def test_a_key_of_a_sweep_file_may_be_left_empty(place: Any, key: str) -> None:
     place.sweep_file("sparse", f"title: T\nquestion: Q?\nseeds: [0]\ngrid: {{neuron.leak: [0.5]}}\n{key}:\n")
     assert place.sweep("dry_run=true", "launcher=debug", name="sparse").status == 0
