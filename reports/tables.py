@@ -250,6 +250,8 @@ def _notes(numbers: pd.DataFrame, shared: bool, shortcut: str) -> tuple[str, ...
         "Energy: recurrent execution at 45 nm (Horowitz 2014), memory traffic not counted; ÷ dense is "
         "relative to the same network with dense activations. Its parts, and what is counted, are below.",
     ]
+    if words := _parameter_counts(numbers):
+        notes.append(words)
     if shortcut:
         notes.insert(1, f"Shortcut: {shortcut}")
     if numbers["pareto"].any():
@@ -266,6 +268,20 @@ def _notes(numbers: pd.DataFrame, shared: bool, shortcut: str) -> tuple[str, ...
     if shared:
         notes.append("† Timings taken while other runs shared the machine: do not compare them.")
     return tuple(notes)
+
+
+def _parameter_counts(numbers: pd.DataFrame) -> str:
+    """Whether the variants are equally large."""
+    counts = numbers.set_index("variant")["parameters"].dropna().sort_values(kind="stable")
+    if len(counts) < 2:
+        return ""
+    least, most = counts.iloc[0], counts.iloc[-1]
+    if least == most:
+        return f"All variants have {least:,.0f} trained parameters."
+    return (
+        f"Trained parameters differ by {number((most / least - 1) * 100, 1)} %: from {least:,.0f} "
+        f"({counts.index[0]}) to {most:,.0f} ({counts.index[-1]})."
+    )
 
 
 def overview(numbers: pd.DataFrame, looks: Mapping[str, Look]) -> Table | None:

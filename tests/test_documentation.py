@@ -151,3 +151,9 @@ def test_the_performance_pages_times_of_the_harness_are_the_measured_ones() -> N
 def test_the_python_example_of_the_readme_runs() -> None:
     (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     subprocess.run([sys.executable, "-c", example], cwd=ROOT, check=True)
+
+
+def test_every_test_file_named_in_the_documentation_exists() -> None:
+    named = set(re.findall(r"`(tests/[\w/]+\.py)`", TEXT))
+    assert named
+    assert [path for path in named if not (ROOT / path).is_file()] == []

@@ -133,7 +133,8 @@ def causal_parts(ssm: S4D) -> list[S4D]:
 
 @torch.no_grad()
 def _causal(ssm: S4D, direction: int) -> S4D:
-    part = S4D(len(ssm.d), ssm.state_size, bidirectional=False).to(ssm.d)
+    kind = "real" if ssm.is_real else "lin"  # decides the shapes; the values are copied
+    part = S4D(len(ssm.d), ssm.state_size, bidirectional=False, initialisation=kind).to(ssm.d)
     own = {**ssm.state_dict(), "c": ssm.c[direction : direction + 1]}
     part.load_state_dict(own if direction == 0 else {**own, "d": torch.zeros_like(ssm.d)})
     return part

@@ -1,8 +1,9 @@
 """The S4D kernel without the array [H, N, L] of powers that its formula asks for.
 
-k_t = 2 Re sum_n w_n e^(a_n t). With t = T i + j a power is a product, e^(a T i) e^(a j), so that about sqrt(L) powers
-of each kind are enough, and the sum over states is a matrix product: memory O(H N sqrt(L)), on any device, and
-gradients follow from the same formula. (Ours; Gu et al. 2022, arXiv 2206.11893, hold all powers.)
+k_t = 2 Re sum_n w_n e^(a_n t), for real states without the 2 Re. With t = T i + j a power is a product,
+e^(a T i) e^(a j), so that about sqrt(L) powers of each kind are enough, and the sum over states is a matrix product:
+memory O(H N sqrt(L)), on any device, and gradients follow from the same formula. (Ours; Gu et al. 2022,
+arXiv 2206.11893, hold all powers.)
 """
 
 from __future__ import annotations
@@ -19,26 +20,28 @@ def s4d_kernel(dt_a: Tensor, weights: Tensor, length: int) -> Tensor:
     """The convolution kernels of diagonal state space models, differentiable.
 
     Args:
-        dt_a: step size times A, complex [H, N]; real parts below 0.
-        weights: C times the discretised B, complex [D, H, N], for each of D directions.
+        dt_a: step size times A, [H, N], real, or complex for one of each conjugate pair; real parts below 0.
+        weights: C times the discretised B, likewise real or complex, [D, H, N], for each of D directions.
         length: L, at least 1.
 
     Returns: kernels [D, H, L], real. Powers are computed in double precision: in single, the phase of a fast state is
     off by 0.01 after 16,384 steps.
     """
-    directions, channels, states = weights.shape
+    directions, channels, _ = weights.shape
     steps = 2 ** round(math.log2(math.sqrt(directions * length)))
     stretches = math.ceil(length / steps)
     with torch.autocast(dt_a.device.type, enabled=False):
         within = _powers(dt_a, 1, steps)
-        begins = 2 * weights[..., None] * _powers(dt_a, steps, stretches)
-        left = torch.cat((begins.real, -begins.imag), 2).permute(1, 0, 3, 2).reshape(channels, -1, 2 * states)
-        kernels = left @ torch.cat((within.real, within.imag), 1)
+        begins = weights[..., None] * _powers(dt_a, steps, stretches)
+        if dt_a.is_complex():
+            begins = 2 * torch.cat((begins.real, -begins.imag), 2)
+            within = torch.cat((within.real, within.imag), 1)
+        kernels = begins.permute(1, 0, 3, 2).reshape(channels, -1, within.shape[1]) @ within
     return kernels.view(channels, directions, -1)[..., :length].transpose(0, 1)
 
 
 def _powers(dt_a: Tensor, stride: int, count: int) -> Tensor:
-    """e^(dt_a t) at t = 0, stride, ..., complex [H, N, count] in dt_a's precision: products again, if they are many."""
+    """e^(dt_a t) at t = 0, stride, ..., [H, N, count] in dt_a's precision: products again, if they are many."""
     if count <= _FEW:
         return _exact_powers(dt_a, stride, count)
     begins = _exact_powers(dt_a, stride * _FEW, math.ceil(count / _FEW))
@@ -47,4 +50,5 @@ def _powers(dt_a: Tensor, stride: int, count: int) -> Tensor:
 
 def _exact_powers(dt_a: Tensor, stride: int, count: int) -> Tensor:
     times = stride * torch.arange(count, device=dt_a.device, dtype=torch.float64)
-    return torch.exp(dt_a.to(torch.complex128)[..., None] * times).to(dt_a.dtype)
+    double = torch.complex128 if dt_a.is_complex() else torch.float64
+    return torch.exp(dt_a.to(double)[..., None] * times).to(dt_a.dtype)

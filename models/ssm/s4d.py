@@ -1,7 +1,8 @@
 """S4D: a diagonal state space model as a long convolution.
 
-Source: Gu et al. 2022 (arXiv 2206.11893), zero-order hold, complex parameters. State n of channel h obeys
-x' = A x + B u, y = 2 Re(C x) + D u; only one of each conjugate pair is stored, hence the 2 Re.
+Source: Gu et al. 2022 (arXiv 2206.11893), zero-order hold. State n of channel h obeys x' = A x + B u,
+y = 2 Re(C x) + D u; only one of each conjugate pair is stored, hence the 2 Re. S4D-Real has N real states instead of
+N / 2 pairs, as many real parameters, and y = C x + D u.
 """
 
 from __future__ import annotations
@@ -14,17 +15,21 @@ from torch import Tensor, nn
 from models.ssm.convolution import convolution
 from models.ssm.kernel import s4d_kernel
 
-INITIALISATIONS = ("lin", "inv")
+INITIALISATIONS = ("lin", "inv", "real")
 
 
-def initial_frequencies(name: str, pairs: int) -> Tensor:
-    """Imaginary parts of A, [pairs], for `pairs` conjugate pairs. S4D-Lin: pi n; S4D-Inv: (N/pi)(N/(2n+1) - 1)."""
-    n = torch.arange(pairs, dtype=torch.float32)
+def initial_states(name: str, state_size: int) -> Tensor:
+    """A: for N / 2 conjugate pairs complex [N / 2], with real part -1/2, for S4D-Real real [N].
+
+    S4D-Lin: imaginary part pi n; S4D-Inv: (N / pi)(N / (2n + 1) - 1); S4D-Real: -(n + 1).
+    """
+    n = torch.arange(state_size if name == "real" else state_size // 2, dtype=torch.float32)
     if name == "lin":
-        return math.pi * n
+        return torch.complex(torch.full_like(n, -0.5), math.pi * n)
     if name == "inv":
-        size = 2 * pairs
-        return (size / math.pi) * (size / (2 * n + 1) - 1)
+        return torch.complex(torch.full_like(n, -0.5), (state_size / math.pi) * (state_size / (2 * n + 1) - 1))
+    if name == "real":
+        return -(n + 1)
     raise ValueError(f"S4D initialisation {name!r} does not exist; choose one of {', '.join(INITIALISATIONS)}.")
 
 
@@ -41,9 +46,9 @@ class S4D(nn.Module):
 
     Args:
         channels: H.
-        state_size: N, real size of the state; N / 2 conjugate pairs are stored.
+        state_size: N, real size of the state: N / 2 stored conjugate pairs, or N real states.
         bidirectional: add a second kernel that looks ahead.
-        initialisation: `lin` or `inv`.
+        initialisation: `lin` or `inv`; `real`, whose states stay real.
         dt_min, dt_max: the step size of each channel is drawn log-uniformly from this range.
 
     `ssm_parameters` (A, B, dt) want a learning rate of their own and no weight decay (S4 practice).
@@ -61,31 +66,37 @@ class S4D(nn.Module):
     ) -> None:
         super().__init__()
         check_sizes(state_size, dt_min, dt_max)
-        pairs, directions = state_size // 2, 2 if bidirectional else 1
+        a, directions = initial_states(initialisation, state_size), 2 if bidirectional else 1
         self.state_size = state_size
         self.bidirectional = bidirectional
+        self.is_real = not a.is_complex()
         self.log_dt = nn.Parameter(torch.empty(channels).uniform_(math.log(dt_min), math.log(dt_max)))
-        self.log_decay = nn.Parameter(torch.full((channels, pairs), math.log(0.5)))  # Re A = -exp(log_decay)
-        self.frequency = nn.Parameter(initial_frequencies(initialisation, pairs).repeat(channels, 1))
-        self.b = nn.Parameter(torch.view_as_real(torch.ones(channels, pairs, dtype=torch.complex64)))
-        c = torch.randn(directions, channels, pairs, dtype=torch.complex64)
-        self.c = nn.Parameter(torch.view_as_real(c))
+        self.log_decay = nn.Parameter((-a.real).log().repeat(channels, 1))  # Re A = -exp(log_decay)
+        self.frequency = None if self.is_real else nn.Parameter(a.imag.repeat(channels, 1))
+        self.b = _stored(torch.ones(channels, len(a), dtype=a.dtype))
+        self.c = _stored(torch.randn(directions, channels, len(a), dtype=a.dtype))
         self.d = nn.Parameter(torch.randn(channels))
 
     def ssm_parameters(self) -> list[nn.Parameter]:
         """A, B and dt."""
-        return [self.log_dt, self.log_decay, self.frequency, self.b]
+        return [self.log_dt, self.log_decay, *([] if self.frequency is None else [self.frequency]), self.b]
 
     def _discretised(self) -> tuple[Tensor, Tensor]:
-        """A times the step size, and B by zero-order hold, both [H, N/2]."""
-        a = torch.complex(-self.log_decay.exp(), self.frequency)
+        """A times the step size, and B by zero-order hold, both [H, N/2], or real [H, N]."""
+        a = -self.log_decay.exp()
+        if self.frequency is not None:
+            a = torch.complex(a, self.frequency)
         dt_a = self.log_dt.exp()[:, None] * a
-        return dt_a, torch.view_as_complex(self.b) * torch.expm1(dt_a) / a
+        return dt_a, self._as_stored(self.b) * torch.expm1(dt_a) / a
+
+    def _as_stored(self, parameter: Tensor) -> Tensor:
+        """The inverse of `_stored`."""
+        return parameter if self.is_real else torch.view_as_complex(parameter)
 
     def kernels(self, length: int) -> Tensor:
         """The convolution kernels, [directions, H, L], without the skip."""
         dt_a, discrete_b = self._discretised()
-        return s4d_kernel(dt_a, torch.view_as_complex(self.c) * discrete_b, length)
+        return s4d_kernel(dt_a, self._as_stored(self.c) * discrete_b, length)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, H, L] -> [B, H, L]. Steps beyond an example's length must be zero in x; they come out as garbage."""
@@ -100,7 +111,7 @@ class S4D(nn.Module):
         return torch.cat((convolution(x, self.d, causal), convolution(x, 0.0, torch.zeros_like(ahead), ahead)), 1)
 
     def step(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-        """One time step of `forward` by recurrence: x [B, H] -> [B, H]; state [B, H, N/2], None at the start.
+        """One time step of `forward` by recurrence: x [B, H] -> [B, H]; state like A, None at the start.
 
         Raises ValueError for a bidirectional layer, which needs the steps to come.
         """
@@ -111,13 +122,19 @@ class S4D(nn.Module):
             )
         dt_a, discrete_b = self._discretised()
         state = discrete_b * x[..., None] + (0 if state is None else torch.exp(dt_a) * state)
-        y = 2 * (torch.view_as_complex(self.c)[0] * state).real.sum(-1)
-        return y + self.d * x, state
+        y = (self._as_stored(self.c)[0] * state).sum(-1)
+        return (y if self.is_real else 2 * y.real) + self.d * x, state
 
     def multiplications_per_step(self) -> int:
         """Real multiply-accumulates of one time step in recurrent form.
 
-        Per state and direction: decay of the state 4 (a complex product), input 2, output 2; and one for D.
+        Per state and direction: decay of the state 4 (a complex product), input 2, output 2, or 1 each where the state
+        is real; and one for D.
         """
-        directions, channels, pairs = self.c.shape[:3]
-        return int(channels * (directions * pairs * 8 + 1))
+        directions, channels, states = self.c.shape[:3]
+        return int(channels * (directions * states * (3 if self.is_real else 8) + 1))
+
+
+def _stored(values: Tensor) -> nn.Parameter:
+    """Complex numbers as pairs of real ones, which every optimiser and file format knows."""
+    return nn.Parameter(torch.view_as_real(values) if values.is_complex() else values)

@@ -12,15 +12,18 @@ from hypothesis import strategies as st
 from models.ssm import S4D
 from models.ssm.convolution import convolution
 from models.ssm.kernel import s4d_kernel
-from models.ssm.s4d import initial_frequencies
+from models.ssm.s4d import INITIALISATIONS, initial_states
 
 
 def recurrence(layer: S4D, x: torch.Tensor, direction: int) -> torch.Tensor:
-    """The causal state space model step by step, in complex128."""
-    a = torch.complex(-layer.log_decay.double().exp(), layer.frequency.double())
+    """The causal state space model step by step, in complex128; a real one has half of each pair and no other half."""
+    if layer.frequency is None:
+        a, b, c = -layer.log_decay.double().exp() + 0j, layer.b.double(), layer.c.double()[direction] / 2
+    else:
+        a = torch.complex(-layer.log_decay.double().exp(), layer.frequency.double())
+        b, c = torch.view_as_complex(layer.b.double()), torch.view_as_complex(layer.c.double())[direction]
     discrete_a = torch.exp(layer.log_dt.double().exp()[:, None] * a)
-    discrete_b = (discrete_a - 1) / a * torch.view_as_complex(layer.b.double())
-    c = torch.view_as_complex(layer.c.double())[direction]
+    discrete_b = (discrete_a - 1) / a * b
     state = torch.zeros(x.shape[0], *a.shape, dtype=torch.complex128)
     outputs = []
     for x_t in x.double().unbind(-1):
@@ -29,7 +32,7 @@ def recurrence(layer: S4D, x: torch.Tensor, direction: int) -> torch.Tensor:
     return torch.stack(outputs, -1)
 
 
-@pytest.mark.parametrize("initialisation", ["lin", "inv"])
+@pytest.mark.parametrize("initialisation", INITIALISATIONS)
 @pytest.mark.parametrize("length", [1, 2, 63, 200])
 def test_the_causal_convolution_is_the_recurrence(length: int, initialisation: str) -> None:
     torch.manual_seed(0)
@@ -39,9 +42,21 @@ def test_the_causal_convolution_is_the_recurrence(length: int, initialisation: s
     torch.testing.assert_close(layer(x).double(), expected.double(), rtol=1e-4, atol=1e-4)
 
 
-def test_the_second_direction_is_the_recurrence_run_backwards_from_lag_minus_one() -> None:
+@pytest.mark.parametrize("initialisation", INITIALISATIONS)
+def test_streaming_is_the_convolution(initialisation: str) -> None:
     torch.manual_seed(0)
-    layer = S4D(4, 8, bidirectional=True)
+    layer = S4D(4, 8, bidirectional=False, initialisation=initialisation)
+    x, state, outputs = torch.randn(2, 4, 100), None, []
+    for x_t in x.unbind(-1):
+        y, state = layer.step(x_t, state)
+        outputs.append(y)
+    torch.testing.assert_close(torch.stack(outputs, -1), layer(x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("initialisation", INITIALISATIONS)
+def test_the_second_direction_is_the_recurrence_run_backwards_from_lag_minus_one(initialisation: str) -> None:
+    torch.manual_seed(0)
+    layer = S4D(4, 8, bidirectional=True, initialisation=initialisation)
     x = torch.randn(2, 4, 50)
     ahead = recurrence(layer, x.flip(-1), 1).flip(-1)
     shifted = torch.cat((ahead[..., 1:], torch.zeros(2, 4, 1)), -1)
@@ -129,13 +144,29 @@ def test_the_kernel_holds_nothing_like_all_powers() -> None:
 
 
 def test_initial_values_are_the_published_ones() -> None:
-    assert initial_frequencies("lin", 3).tolist() == pytest.approx([0, math.pi, 2 * math.pi])
     inverse = [(6 / math.pi) * (6 / (2 * n + 1) - 1) for n in range(3)]
-    assert initial_frequencies("inv", 3).tolist() == pytest.approx(inverse)
+    for name, frequencies in (("lin", [0, math.pi, 2 * math.pi]), ("inv", inverse)):
+        assert initial_states(name, 6).imag.tolist() == pytest.approx(frequencies)
+        assert initial_states(name, 6).real.tolist() == [-0.5] * 3
+    assert initial_states("real", 6).tolist() == [-1, -2, -3, -4, -5, -6]
     layer = S4D(100, 6, dt_min=1e-3, dt_max=1e-1)
     torch.testing.assert_close(-layer.log_decay.exp(), torch.full((100, 3), -0.5))
     dt = layer.log_dt.detach().exp()
     assert 1e-3 <= float(dt.min()) < float(dt.max()) <= 1e-1
+
+
+def test_real_states_have_as_many_parameters_as_pairs_and_cost_less() -> None:
+    pairs, real = (S4D(5, 8, initialisation=name) for name in ("lin", "real"))
+    assert sum(map(torch.numel, pairs.parameters())) == sum(map(torch.numel, real.parameters()))
+    assert real.multiplications_per_step() < pairs.multiplications_per_step()
+    assert not any(parameter.is_complex() for parameter in real.parameters())
+
+
+@given(length=st.integers(1, 700), directions=st.integers(1, 2))
+def test_the_kernel_of_real_states_is_the_formula(length: int, directions: int) -> None:
+    torch.manual_seed(directions)
+    dt_a, weights = -torch.rand(2, 3, dtype=torch.float64) / 100, torch.randn(directions, 2, 3, dtype=torch.float64)
+    torch.testing.assert_close(s4d_kernel(dt_a, weights, length), formula(dt_a, weights, length) / 2)
 
 
 def test_it_stays_stable_whatever_training_does_to_its_parameters() -> None:
@@ -143,6 +174,7 @@ def test_it_stays_stable_whatever_training_does_to_its_parameters() -> None:
     for parameter in layer.ssm_parameters():
         torch.nn.init.normal_(parameter, std=2)
     layer.log_dt.data.clamp_(max=0)
+    assert layer.frequency is not None
     assert (torch.complex(-layer.log_decay.exp(), layer.frequency).real < 0).all()
 
 

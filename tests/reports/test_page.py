@@ -98,6 +98,11 @@ def test_page_says_what_was_asked_at_which_scale_and_how_much_is_done(page):
     assert "18 of 18 runs finished." in shown.text
 
 
+def test_the_page_says_whether_the_variants_are_equally_large(page, page_of):
+    assert "Trained parameters differ by 1.2 %: from 21,482 (none) to 21,738 (trainable_decay)." in page.text
+    assert "All variants have 21,482 trained parameters." in page_of(variants=("none", "fixed")).text
+
+
 def test_paper_scale_carries_no_warning_about_published_figures(page_of):
     assert "Only paper scale" not in page_of(scale="paper").text
 
