@@ -1,4 +1,4 @@
-"""Long convolutions by FFT, with a backward that keeps nothing of their size but the input."""
+"""Long convolutions by FFT, with a backward that keeps nothing of their size but the input; short ones as products."""
 
 from __future__ import annotations
 
@@ -8,22 +8,39 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+SHORT = 128
+"""Up to so many steps, and twice the examples, a product with the matrix of all pairs of steps is faster.
+
+On one CPU thread, with both gradients, 1.0 to 2.5 times at 8 to 128 steps and 64 or 256 channels; a training step of
+the laptop's ListOps takes three quarters of the time. Chunks of products with carried states do not help: 0.4 to 1.1
+times as fast as the FFT from 1,024 to 16,384 steps.
+"""
+
 
 def convolution(x: Tensor, skip: Tensor | float, kernel: Tensor, reverse_kernel: Tensor | None = None) -> Tensor:
-    """y_t = skip x_t + sum_j kernel_j x_{t-j} + sum_j reverse_kernel_j x_{t+1+j}, by FFT with zero padding.
+    """y_t = skip x_t + sum_j kernel_j x_{t-j} + sum_j reverse_kernel_j x_{t+1+j}; beyond its ends x is 0.
 
     x [B, H, L], kernels [H, L] and skip [H] or a number, of one precision: half precision is computed in single. The
     reverse kernel starts at lag -1 (as in the S4 code base): lag 0 belongs to the causal kernel alone, so that no step
-    is counted twice. Differentiable once.
+    is counted twice. To be differentiated once.
     """
     ahead = torch.zeros_like(kernel) if reverse_kernel is None else reverse_kernel.flip(-1)  # lag -1 comes last
     with torch.autocast(x.device.type, enabled=False):
         skip = torch.as_tensor(skip, dtype=kernel.dtype, device=kernel.device).expand(len(kernel))
-        y: Tensor = _Convolution.apply(x.to(kernel.dtype), skip, torch.cat((kernel, ahead), -1))  # type: ignore[no-untyped-call]
+        x = x.to(kernel.dtype)
+        if x.shape[-1] <= min(SHORT, 2 * len(x)):
+            return _by_product(x, torch.cat((ahead[:, 1:], kernel[:, :1] + skip[:, None], kernel[:, 1:]), -1))
+        y: Tensor = _ByFFT.apply(x, skip, torch.cat((kernel, ahead), -1))  # type: ignore[no-untyped-call]
     return y
 
 
-class _Convolution(torch.autograd.Function):
+def _by_product(x: Tensor, lags: Tensor) -> Tensor:
+    """lags [H, 2L - 1]: the kernel from lag -(L - 1) to L - 1."""
+    matrix = lags.unfold(-1, x.shape[-1], 1).flip(-1)  # [H, L, L]; row t holds lags t to t - L + 1
+    return torch.bmm(x.transpose(0, 1), matrix.transpose(1, 2)).transpose(0, 1).contiguous()
+
+
+class _ByFFT(torch.autograd.Function):
     """x [B, H, L] with skip [H] and kernels [H, 2L], whose second half holds the negative lags.
 
     The formula's own backward would keep the spectra, and transform complex arrays where real ones do.

@@ -64,29 +64,47 @@ def test_the_second_direction_is_the_recurrence_run_backwards_from_lag_minus_one
     torch.testing.assert_close(layer(x).double(), expected.double(), rtol=1e-4, atol=1e-4)
 
 
-def test_an_impulse_shows_which_lag_belongs_to_which_kernel() -> None:
-    x = torch.zeros(1, 1, 7)
-    x[..., 3] = 1
-    forward, reverse = torch.tensor([[1.0, 2, 3, 4, 5, 6, 7]]), torch.tensor([[10.0, 20, 30, 40, 50, 60, 70]])
-    y = convolution(x, 0.0, forward, reverse)
-    torch.testing.assert_close(y, torch.tensor([[[30.0, 20, 10, 1, 2, 3, 4]]]), rtol=0, atol=1e-4)
-
-
-def test_nothing_wraps_around() -> None:
-    x = torch.zeros(1, 1, 5)
-    x[..., 0] = x[..., 4] = 1
-    ones = torch.ones(1, 5)
-    torch.testing.assert_close(convolution(x, 0.0, ones, ones), torch.tensor([[[2.0, 2, 2, 2, 2]]]), rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("reverse", [False, True])
-def test_the_convolutions_gradients_are_those_of_its_sums(reverse: bool) -> None:
+@pytest.mark.parametrize("length", [1, 4, 7, 64, 127, 200])
+def test_products_and_the_fft_are_the_same_convolution(length: int) -> None:
+    """One example goes by FFT, many by products, unless the sequences are long."""
     torch.manual_seed(0)
-    x, skip = torch.randn(2, 3, 6, dtype=torch.float64), torch.randn(3, dtype=torch.float64)
-    kernels = [torch.randn(3, 6, dtype=torch.float64) for _ in range(1 + reverse)]
+    x, skip = torch.randn(100, 3, length), torch.randn(3)
+    kernels = torch.randn(3, length) / length, torch.randn(3, length) / length
+    together = convolution(x, skip, *kernels)
+    one_by_one = torch.cat([convolution(each[None], skip, *kernels) for each in x])
+    torch.testing.assert_close(together, one_by_one, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [7, 71])
+@pytest.mark.parametrize("examples", [1, 60])
+def test_an_impulse_shows_which_lag_belongs_to_which_kernel(length: int, examples: int) -> None:
+    x = torch.zeros(examples, 1, length)
+    x[..., 3] = 1
+    lags = torch.arange(1.0, length + 1)[None]
+    y = convolution(x, 0.0, lags, 10 * lags)
+    expected = torch.cat((torch.tensor([30.0, 20, 10]), lags[0, : length - 3]))
+    torch.testing.assert_close(y[0, 0], expected, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("length", [5, 69])
+@pytest.mark.parametrize("examples", [1, 60])
+def test_nothing_wraps_around(length: int, examples: int) -> None:
+    x = torch.zeros(examples, 1, length)
+    x[..., 0] = x[..., -1] = 1
+    ones = torch.ones(1, length)
+    torch.testing.assert_close(convolution(x, 0.0, ones, ones), torch.full_like(x, 2), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("examples", [2, 20], ids=["by FFT", "by product"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_convolutions_gradients_are_those_of_its_sums(reverse: bool, examples: int) -> None:
+    torch.manual_seed(0)
+    length = 7
+    x, skip = torch.randn(examples, 2, length, dtype=torch.float64), torch.randn(2, dtype=torch.float64)
+    kernels = [torch.randn(2, length, dtype=torch.float64) for _ in range(1 + reverse)]
     inputs = [tensor.requires_grad_() for tensor in (x, skip, *kernels)]
     assert torch.autograd.gradcheck(convolution, inputs)
-    steps = torch.arange(6)
+    steps = torch.arange(length)
     lags = steps[:, None] - steps
     matrix = torch.where(lags >= 0, kernels[0][:, lags.clamp(min=0)], 0.0)
     if reverse:
