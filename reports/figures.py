@@ -19,7 +19,7 @@ from reports import pareto, svg
 from reports.data import unfold
 from reports.palette import Look
 from reports.statistics import VERDICT_SEEDS, by_seed, t_interval
-from reports.text import number
+from reports.text import listing, number
 
 _SIZE = (4.5, 3.1)  # inches; 324 units wide, so that text stays readable on a phone
 _RANGE = ("pi", 100)  # seaborn's name for lowest to highest
@@ -102,14 +102,14 @@ def accuracy_and_rate(runs: pd.DataFrame, looks: Mapping[str, Look], names: Iter
             points(x.mean, y.mean, s=42, edgecolors=svg.PAGE, linewidths=0.7, zorder=3)
             sentences.append(f"{variant} {number(y.mean)} % at {number(x.mean)} %")
         on_front = _front(axes, shown)
-        _reference_lines(axes, runs)
+        off = _reference_lines(axes, runs)
         caption = (
             f"Small: single seeds. Large: mean over seeds, with 95 % t-intervals from {VERDICT_SEEDS} seeds "
             "on. Up is more accurate, left is sparser. Variants share seeds, so paired differences can be "
             "clearer than these intervals."
         )
         caption += f" Line: Pareto front of the means. {pareto.CAVEAT}" if on_front else ""
-        caption += _without_rate(runs, shown)
+        caption += _without_rate(runs, shown) + off
         label = f"Accuracy against firing rate: {'; '.join(sentences)}."
         label += f" Pareto front of the means: {', '.join(on_front)}." if on_front else ""
         return finished(axes, next(names), "Accuracy against firing rate", caption, label)
@@ -135,12 +135,12 @@ def learning_curves(runs: pd.DataFrame, looks: Mapping[str, Look], names: Iterat
     with svg.drawing():
         axes = new_axes("epoch", "validation accuracy, %")
         draw_lines(axes, epochs, "epoch", "accuracy", looks, markers=epochs["epoch"].max() <= _FEW_EPOCHS)
-        _reference_lines(axes, runs)
+        off = _reference_lines(axes, runs)
         last = epochs[epochs["epoch"] == epochs["epoch"].max()].groupby("variant", sort=False)["accuracy"].mean()
         label = "Validation accuracy by epoch; at the last epoch: " + "; ".join(
             f"{variant} {number(value)} %" for variant, value in last.items()
         )
-        caption = "Mean over seeds; band: lowest to highest seed. Reference lines are of the test set."
+        caption = f"Mean over seeds; band: lowest to highest seed. References are of the test set.{off}"
         return finished(axes, next(names), "Learning curves", caption, label + ".")
 
 
@@ -235,16 +235,21 @@ def draw_lines(axes: Axes, frame: pd.DataFrame, x: str, y: str, looks: Mapping[s
     axes.set(xlabel=labels[0], ylabel=labels[1])
 
 
-def _reference_lines(axes: Axes, runs: pd.DataFrame) -> None:
-    """The shortcut and the majority class, labelled at the right: both above their lines unless they meet."""
+def _reference_lines(axes: Axes, runs: pd.DataFrame) -> str:
+    """The shortcut and the majority class, labelled at the right: both above their lines unless they meet.
+
+    Those so far from the runs that these would fill less than half of the axis are left to the end of the caption.
+    """
     means = {"shortcut": runs["shortcut_accuracy"].mean(), "majority class": runs["majority_accuracy"].mean()}
     values = {name: mean * 100 for name, mean in means.items() if pd.notna(mean)}
-    for value in values.values():
+    low, high = axes.get_ylim()
+    near = {name: value for name, value in values.items() if 2 * low - high <= value <= 2 * high - low}
+    for value in near.values():
         axes.axhline(value, color=svg.MUTED, lw=0.9, dashes=(4, 2), zorder=1)
     low, high = axes.get_ylim()
-    meet = len(values) > 1 and max(values.values()) - min(values.values()) < 0.07 * (high - low)
-    for name, value in values.items():
-        below = meet and value == min(values.values())
+    meet = len(near) > 1 and max(near.values()) - min(near.values()) < 0.07 * (high - low)
+    for name, value in near.items():
+        below = meet and value == min(near.values())
         axes.annotate(
             f"{name} {number(value, 1)} %",
             xy=(1, value),
@@ -256,6 +261,8 @@ def _reference_lines(axes: Axes, runs: pd.DataFrame) -> None:
             color=svg.MUTED,
             size=8,
         )
+    far = [f"{name} {number(value, 1)} %" for name, value in values.items() if name not in near]
+    return f" Off the axis: {listing(far)}." if far else ""
 
 
 def _dumbbells(axes: Axes, frame: pd.DataFrame, offset: float, look: Look) -> None:

@@ -54,14 +54,15 @@ class Look:
 
 
 def looks(variants: list[str], baseline: str | None) -> dict[str, Look]:
-    """A look a variant: the baseline has the neutral first colour, a repeated colour has another marker."""
+    """A look a variant: the baseline alone has the neutral first colour, a repeated one another marker."""
     order = sorted(variants, key=lambda variant: variant != baseline)
     return {variant: _look(place) for place, variant in enumerate(order, start=0 if baseline in variants else 1)}
 
 
 def _look(place: int) -> Look:
     marker, outline = list(_MARKERS.items())[place % len(_MARKERS)]
-    return Look(place % len(LIGHT), marker, _DASHES[place % len(_DASHES)], outline)
+    colour = place if place < len(LIGHT) else 1 + (place - len(LIGHT)) % (len(LIGHT) - 1)
+    return Look(colour, marker, _DASHES[place % len(_DASHES)], outline)
 
 
 def stylesheet(colours: tuple[str, ...]) -> str:

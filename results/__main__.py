@@ -1,0 +1,48 @@
+"""`python -m results`: finished sweeps as one file, and back.
+
+python -m results pack study_neurons robustness_study_neurons --to study.parquet
+python -m results unpack study.parquet --to study                 then: python -m reports study_neurons --results study
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from results.errors import ResultError
+from results.packed import pack, unpack
+
+FOLDER = Path("results/runs")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command. Returns its exit status."""
+    parser = argparse.ArgumentParser(
+        "python -m results", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    packing = commands.add_parser("pack", help="write the runs of sweeps to one parquet file")
+    packing.add_argument("sweeps", nargs="+", metavar="SWEEP")
+    packing.add_argument("--results", type=Path, default=FOLDER, help="the results folder (%(default)s)")
+    packing.add_argument("--to", type=Path, required=True, help="the file")
+    unpacking = commands.add_parser("unpack", help="put them back into a results folder")
+    unpacking.add_argument("file", type=Path)
+    unpacking.add_argument("--to", type=Path, default=FOLDER, help="the results folder (%(default)s)")
+    options = parser.parse_args(arguments)
+    try:
+        if options.command == "pack":
+            count = pack(options.results.expanduser().absolute(), options.sweeps, options.to.expanduser().absolute())
+            print(f"{count} runs: {options.to}")
+        else:
+            manifests = unpack(options.file.expanduser().absolute(), options.to.expanduser().absolute())
+            print(f"{', '.join(manifest.name for manifest in manifests)}: {options.to}")
+    except ResultError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""docs/study.md says what the stored runs of the study say, worked out again from them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from reports.data import Sweep, load, unfold
+from reports.findings import compare_with_baseline
+from reports.robustness import areas, compared, is_evaluated
+from reports.statistics import against, by_seed, t_interval
+from reports.text import plus_minus
+from results.packed import unpack
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = (ROOT / "docs" / "study.md").read_text()
+STORED = ROOT / "results" / "measured" / "study_neurons_laptop.parquet"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study")
+    unpack(STORED, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def study(folder: Path) -> Sweep:
+    return load(folder, "study_neurons")
+
+
+def shown(value: float, half: float, verdict: str = "") -> str:
+    return plus_minus(value * 100, half * 100, signed=True) + (f", {verdict}" if verdict in ("higher", "lower") else "")
+
+
+def test_every_number_of_the_table_is_that_of_the_runs(study: Sweep) -> None:
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in PAGE.splitlines() if line.startswith("| ")]
+    stated = {row[0]: row[1:] for row in rows if row[0] != "neuron"}
+    accuracy, rate = by_seed(study.done, "test_accuracy"), by_seed(study.done, "firing_rate")
+    against_accuracy, against_rate = against(accuracy, "lif_soft"), against(rate, "lif_soft")
+    assert set(stated) == set(accuracy)
+    for name, cells in stated.items():
+        own, fires = t_interval(accuracy[name]), t_interval(rate[name])
+        expected = [plus_minus(own.mean * 100, own.half * 100), "", "", ""]
+        if name != "lif_soft":
+            found = against_accuracy[name]
+            expected[1] = shown(found.difference.mean, found.difference.half, found.verdict.value)
+        if fires.n:
+            expected[2] = f"{fires.mean * 100:.2f}"
+            found = against_rate[name] if name != "lif_soft" else None
+            if found is not None:
+                expected[3] = shown(found.difference.mean, found.difference.half, found.verdict.value)
+        assert cells == expected, name
+
+
+def test_the_claims_about_accuracy_and_rate_are_those_of_the_tests(study: Sweep) -> None:
+    compared = compare_with_baseline(study.done, "lif_soft")
+    decided = {name for name, each in compared.accuracy.items() if each.verdict.decided}
+    assert decided == {"gelu"}
+    assert {name for name, each in compared.rate.items() if each.verdict.decided} == {
+        "refractory_lif",
+        "binary",
+        "sliding_psn",
+    }
+    refractory = compared.accuracy["refractory_lif"].difference
+    assert (round(-refractory.low * 100, 2), round(refractory.high * 100, 2)) == (2.35, 0.07)
+    assert all(study.done["firing_rate"].dropna().groupby(study.done["variant"]).mean().between(0.25, 0.35))
+
+
+def test_the_claims_about_robustness_are_those_of_the_tests(folder: Path) -> None:
+    runs = load(folder, "robustness_study_neurons").done
+    assert is_evaluated(runs).all()
+    found = compared(areas(unfold(runs, "robustness")), "lif_soft")
+    decided = {
+        (name, corruption): each
+        for corruption, others in found.items()
+        for name, each in others.items()
+        if each.verdict.decided
+    }
+    assert set(decided) == {("gelu", "length"), ("binary", "state_bits"), ("refractory_lif", "spike_insertion")}
+    for each in decided.values():
+        assert shown(each.difference.mean, each.difference.half) in PAGE
+    assert f"out of {next(iter(decided.values())).family} are shown" in PAGE
+
+
+def test_the_trials_are_beside_it_and_the_same_for_all() -> None:
+    trials = pd.read_parquet(STORED.parent / "tuned" / "study_neurons_laptop.parquet")
+    assert (trials.groupby("variant")["trial"].nunique() == 8).all()
+    assert set(trials["seed"]) == {1000}
+    assert re.search(r"64 trials, 40 runs and 40\nevaluations", PAGE)
