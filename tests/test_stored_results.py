@@ -1,4 +1,4 @@
-"""docs/study.md says what the stored runs of the study say, worked out again from them."""
+"""What docs/study.md and docs/protocol.md say of stored runs is what these say, worked out again."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from reports.controls import UNDECIDED, judge
 from reports.data import Sweep, load, unfold
 from reports.findings import compare_with_baseline
 from reports.robustness import areas, compared, is_evaluated
-from reports.statistics import against, by_seed, t_interval
-from reports.text import plus_minus
+from reports.statistics import Verdict, against, by_seed, t_interval
+from reports.text import listing, number, plus_minus
 from results.packed import unpack
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -91,3 +92,23 @@ def test_the_trials_are_beside_it_and_the_same_for_all() -> None:
     assert (trials.groupby("variant")["trial"].nunique() == 8).all()
     assert set(trials["seed"]) == {1000}
     assert re.search(r"64 trials, 40 runs and 40\nevaluations", PAGE)
+
+
+def test_the_stored_refractory_ablation_says_what_the_protocol_says(tmp_path: Path) -> None:
+    unpack(STORED.parent / "ablation_refractory_laptop.parquet", tmp_path)
+    ablation = load(tmp_path, "ablation_refractory")
+    assert ablation.manifest.controls is not None
+    said = " ".join((ROOT / "docs" / "protocol.md").read_text().split())
+    judged = judge(ablation.done, ablation.manifest.controls)
+    assert {each.verdict for each in judged} == {UNDECIDED}
+    measured = [number(each.advantage.comparison.difference.mean * 100, signed=True) for each in judged]
+    assert f"they lie {listing(measured)} points from" in said
+    compared = compare_with_baseline(ablation.done, "none")
+    for comparisons, words in (
+        (compared.rate, "fire {} to {} points less"),
+        (compared.accuracy, "are {} to {} points less accurate"),
+    ):
+        found = [comparisons[each.effect.variant] for each in judged]
+        assert all(each.verdict is Verdict.LOWER for each in found)
+        ends = sorted(-each.difference.mean * 100 for each in found)
+        assert words.format(number(ends[0], 1), number(ends[-1], 1)) in said
