@@ -34,8 +34,7 @@ from harness.errors import UserError
 from harness.execution import announce, execute_shown, is_to_run, jobs_of, require_launcher, results_folder
 from harness.grid import Grid, GridRun, Tuned, expand, untuned
 from harness.launch import submit, wait
-from harness.robustness.sweep import training_command
-from harness.robustness.trained import require_trained
+from harness.robustness.trained import require_trained, training_command
 from harness.run import Job
 from harness.settings import PathSettings, Settings
 from harness.states import RunState, Survey

@@ -9,13 +9,12 @@ A sweep `of` another one evaluates the runs that the other trained: it has the o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.compose import Composer
 from harness.controls import check_controls
 from harness.errors import UserError
-from harness.robustness.sweep import evaluating
 from harness.settings import SCALES
 from harness.tasks import ALL
 
@@ -53,7 +52,8 @@ def load_sweep(composer: Composer, name: str, scale: str, of: str | None = None)
     """
     content = composer.load("sweep", name)
     if "of" in content:
-        return evaluating(name, content, of, lambda trained: load_sweep(composer, trained, scale))
+        _check_evaluation(name, content)
+        return _evaluating(name, content, load_sweep(composer, of or content["of"], scale))
     if of is not None:
         raise UserError(f"of={of} has no meaning for the sweep {name!r}, which evaluates no other sweep's runs.")
     fields = set(Sweep.__dataclass_fields__) - {"name", "scale", "of"}
@@ -86,6 +86,34 @@ def load_sweep(composer: Composer, name: str, scale: str, of: str | None = None)
         axes = {axis: list(axis_of(sweep, axis, sweep.grid[axis])) for axis in sweep.grid}
         check_controls(f"sweep/{name}.yaml", sweep.controls, axes)
     return sweep
+
+
+_EVALUATION = {"title": str, "question": str, "of": str, "base": dict}
+"""What the file of a sweep that evaluates holds, and of which type."""
+
+
+def _check_evaluation(name: str, content: Mapping[str, Any]) -> None:
+    """Raise `UserError` unless it holds that and no more."""
+    right = all(isinstance(content.get(key), kind) for key, kind in _EVALUATION.items())
+    if not right or set(content) - set(_EVALUATION):
+        raise UserError(
+            f"sweep/{name}.yaml names with `of` the sweep whose runs it evaluates, and takes axes and seeds from it: "
+            f"it must hold the texts title, question and of and the mapping base, but it holds {dict(content)}."
+        )
+
+
+def _evaluating(name: str, content: Mapping[str, Any], trained: Sweep) -> Sweep:
+    """The runs of `trained` with the content's settings too. Raises `UserError` where that trains none."""
+    if trained.of is not None:
+        raise UserError(f"of={trained.name} trains no runs; name a sweep that does, such as {trained.of}.")
+    return replace(
+        trained,
+        name=name if trained.name == content["of"] else f"{name}_{trained.name}",
+        title=f"{content['title']}: {trained.title}",
+        question=content["question"],
+        base={**trained.base, **content["base"]},
+        of=trained.name,
+    )
 
 
 _SHAPES: dict[str, tuple[type, type, str]] = {

@@ -19,8 +19,7 @@ from harness.display import Display
 from harness.errors import UserError
 from harness.interruption import Interrupted
 from harness.launch import launch
-from harness.robustness.sweep import training_command
-from harness.robustness.trained import require_trained
+from harness.robustness.trained import require_trained, training_command
 from harness.run import Job, train_along
 from harness.states import look
 from harness.team import assemble

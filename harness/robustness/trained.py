@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import UserError
@@ -13,6 +14,10 @@ from results.store import read_outcome, run_path
 
 NAMED = 3
 """So many runs at the most are named in a sentence; of the others it tells the number."""
+
+
+NOT_OF_TRAINING = ("+sweep", "of", "robustness", "dry_run", "show", "wait", "retry", "collect")
+"""Settings that are not also said to the sweep that trains."""
 
 
 def trained_run(results: Path, run_id: str) -> Trained:
@@ -65,3 +70,9 @@ def _named(run_ids: list[str], labels: Mapping[str, str]) -> str:
     shown = ", ".join(f"{run_id} ({labels[run_id]})" for run_id in run_ids[:NAMED])
     more = f" and {len(run_ids) - NAMED} more" if len(run_ids) > NAMED else ""
     return f"{'Run' if len(run_ids) == 1 else 'Runs'} {shown}{more}"
+
+
+def training_command(program: str, words: Sequence[str]) -> str:
+    """For a shell: `python -m` `program`, which trains what the same command with all of these words evaluates."""
+    kept = [word for word in words if word.split("=")[0].split(".")[0] not in NOT_OF_TRAINING]
+    return f"python -m {program} {shlex.join(kept)}".strip()
