@@ -20,6 +20,7 @@ from harness.command import run_command
 from harness.compose import CommandLine, Composer, parse_command_line
 from harness.errors import UserError
 from harness.grid import expand
+from harness.search import plan
 from harness.sweep_file import load_sweep
 
 FREE = ("scale", "launcher", "paths", "device", "tracker", "retry", "dry_run")
@@ -105,7 +106,7 @@ def _steps(composer: Composer, study: Study, settings: list[str], words: list[st
 def _count(composer: Composer, study: Study, settings: list[str]) -> int:
     """How many runs the sweep has. Raises `UserError` where it, or its tuning, cannot be."""
     command = parse_command_line(settings)
-    tune.plan(composer, CommandLine(study.sweep, {**command.overrides, "budget": study.budget}))
+    plan(composer, CommandLine(study.sweep, {**command.overrides, "budget": study.budget}))
     scale = str(command.overrides.get("scale", "laptop"))
     found = load_sweep(composer, study.sweep, scale)
     return len(expand(composer, CommandLine(study.sweep, command.overrides), found).runs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from results import files
 from results.errors import ResultError
-from results.files import replace
 
 TRIALS = pa.schema(
     [
@@ -67,6 +67,23 @@ class Tuning:
         found = self.chosen.get(task, {}).get(variant)
         return found if found is not None and found.trial is not None else None
 
+    def joined(self, earlier: Tuning) -> Tuning:
+        """With the choices of an earlier search of the same points for tasks and variants that are not in this one."""
+        chosen = {
+            task: {**earlier.chosen.get(task, {}), **self.chosen.get(task, {})}
+            for task in [*earlier.chosen, *(task for task in self.chosen if task not in earlier.chosen)]
+        }
+        lacking = {
+            axis: list(dict.fromkeys([*earlier.lacking.get(axis, []), *self.lacking.get(axis, [])]))
+            for axis in self.axes
+            if axis in earlier.lacking or axis in self.lacking
+        }
+        return replace(self, chosen=chosen, lacking=lacking)
+
+    def is_same_search(self, other: Tuning) -> bool:
+        """Whether the other tried the same points with the same seeds."""
+        return all(getattr(self, name) == getattr(other, name) for name in ("axes", "sampler", "budget", "seeds"))
+
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> Tuning:
         """The inverse of `dataclasses.asdict`. Raises TypeError or AttributeError for anything else."""
@@ -89,13 +106,22 @@ def write_tuning(path: Path, tuning: Tuning, trials: list[dict[str, Any]]) -> No
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(trials, schema=TRIALS), sink)
     try:
-        replace(path.with_suffix(".parquet"), sink.getvalue().to_pybytes())
-        replace(path, content.encode())
+        files.replace(path.with_suffix(".parquet"), sink.getvalue().to_pybytes())
+        files.replace(path, content.encode())
     except OSError as error:
         raise ResultError(
             f"The tuning {path} cannot be written ({error.strerror}). Make room or make the folder writable, then run "
             "the command again: finished trials are not run again."
         ) from error
+
+
+def read_trials(path: Path) -> list[dict[str, Any]]:
+    """The rows that `write_tuning` put beside the YAML file `path`; none where they cannot be read."""
+    try:
+        rows: list[dict[str, Any]] = pq.read_table(path.with_suffix(".parquet"), schema=TRIALS).to_pylist()
+    except (OSError, pa.ArrowException):
+        return []
+    return rows
 
 
 def read_tuning(path: Path, sweep: str, scale: str) -> Tuning:

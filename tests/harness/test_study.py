@@ -12,9 +12,9 @@ import yaml
 import harness.study
 from harness.compose import SWEEPS, CommandLine, Composer
 from harness.grid import expand
+from harness.search import plan
 from harness.study import Study
 from harness.sweep_file import load_sweep
-from harness.tune import plan
 from results.store import read_manifest
 from tests.harness.conftest import MINI, TINY, called
 

@@ -155,6 +155,31 @@ def test_finished_trials_are_not_run_again_and_a_larger_budget_goes_on(tuned: An
     assert {name: (tuned.results / name).stat().st_mtime_ns for name in before} == before
 
 
+def test_variants_may_be_tuned_one_after_the_other(tuned: Any) -> None:
+    whole, trials = tuning_of(tuned), trials_of(tuned)
+    for path in (tuned.results / "tuned").iterdir():
+        path.unlink()
+    for neuron in ("gelu", "lif_soft"):
+        assert tuned.tune("budget=2", f"neuron={neuron}").status == 0
+    assert tuning_of(tuned).chosen == whole.chosen
+    assert {axis: set(left) for axis, left in tuning_of(tuned).lacking.items()} == {
+        axis: set(left) for axis, left in whole.lacking.items()
+    }
+    order = ["variant", "trial"]
+    pd.testing.assert_frame_equal(
+        trials_of(tuned).sort_values(order, ignore_index=True), trials.sort_values(order, ignore_index=True)
+    )
+
+
+def test_another_budget_replaces_the_tuning_whole_because_budgets_are_equal(tuned: Any) -> None:
+    outcome = tuned.tune("budget=1", "neuron=gelu")
+    assert (
+        "The earlier tuning tried other points, so it is replaced; variants that only it had are untuned now."
+        in outcome.out
+    )
+    assert set(tuning_of(tuned).chosen["listops"]) == {"gelu"}
+
+
 # --- what the sweep does with it
 
 
