@@ -25,7 +25,7 @@ from models.network import Network
 PICTURE = Path(__file__).resolve().parent.parent / "docs" / "step_profile.svg"
 STEPS = 10
 PARTS = {
-    "convolution": r"_ConvolutionBackward",
+    "convolution": r"_ByFFTBackward",
     "neuron": r"spike_ssm|Generated",
     "mixing and gate": r"Baddbmm|Glu",
     "norm": r"BatchNorm",

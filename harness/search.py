@@ -107,11 +107,20 @@ def _sampler(value: Any) -> str:
 
 
 def _axes(composer: Composer, sweep: Sweep) -> list[Axis]:
+    """Those of the sweep file, all of which must be settings of some variant, or else the default ones."""
     if sweep.tune is not None:
         content, where = sweep.tune, f"sweep/{sweep.name}.yaml: tune"
     else:
         content, where = composer.load("tune", "default"), "tune/default.yaml"
-    return [Axis.read(str(name), entry, where) for name, entry in content.items()]
+    axes = [Axis.read(str(name), entry, where) for name, entry in content.items()]
+    if sweep.tune is not None:
+        everything = expand(composer, CommandLine(sweep.name, {"scale": sweep.scale}), sweep).runs
+        for axis in axes:
+            if not any(has_meaning(axis.name, run.settings) for run in everything):
+                raise UserError(
+                    f"The axis {axis.name} is a setting of no variant of {sweep.name!r}: correct or remove it."
+                )
+    return axes
 
 
 def _check(search: Search) -> None:
@@ -119,13 +128,7 @@ def _check(search: Search) -> None:
     settings = search.trials[0].run.settings
     if settings.task.name not in TASKS:
         raise UserError(f"The sweep {search.sweep.name!r} measures and trains nothing, so there is nothing to tune.")
-    variants = list(dict.fromkeys(trial.run.plan.variant for trial in search.trials))
     lacking = search.lacking()
-    for name, left in lacking.items():
-        if left == variants and not any(has_meaning(name, trial.run.settings) for trial in search.trials):
-            raise UserError(
-                f"The axis {name} is a setting of no variant of {search.sweep.name!r}: correct or remove it."
-            )
     if all(axis.name in lacking for axis in search.axes):
         whose = "; ".join(f"{name} is not one of {', '.join(left)}" for name, left in lacking.items())
         raise UserError(

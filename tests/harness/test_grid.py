@@ -18,7 +18,8 @@ from harness.tasks import ALL, LRA
 GridOf = Callable[..., Grid]
 
 TWO_AXES = {"neuron.leak": [0.5, 0.9], "size": {"small": {"model.channels": 8}, "large": {"model.channels": 16}}}
-VARIANTS = ["none", "fixed", "trainable", "trainable_decay", "control_decay0", "control_reset"]
+RAISED = ["raised_1.5", "raised_2", "raised_3"]
+VARIANTS = ["none", "fixed", "trainable", "trainable_decay", "control_decay0", "control_reset", *RAISED]
 
 
 def grid_of(composer: Composer, name: str, *words: str) -> Grid:
@@ -197,12 +198,12 @@ def test_runs_made_equal_by_the_user_are_one(grid: GridOf) -> None:
 # --- the packaged sweeps
 
 
-def test_the_refractory_ablation_is_six_variants_times_three_seeds(ablation: GridOf) -> None:
+def test_the_refractory_ablation_is_nine_variants_times_three_seeds(ablation: GridOf) -> None:
     found = ablation()
     assert variants(found) == [variant for variant in VARIANTS for _ in range(3)]
     assert found.baseline == "none"
     assert set(found.variant_notes) == set(VARIANTS), "each says what it is"
-    assert len({run.plan.id for run in found.runs}) == 18
+    assert len({run.plan.id for run in found.runs}) == 27
 
 
 @pytest.mark.parametrize("tasks", [[], ["task=all"]])
@@ -215,7 +216,7 @@ def test_outside_listops_the_laptops_ablation_has_the_four_levels_and_two_seeds(
     for name in names:
         points = [(run.plan.variant, run.plan.seed) for run in runs if run.settings.task.name == name]
         if name == "listops":
-            assert len(points) == 18
+            assert len(points) == 27
         else:
             assert points == [(level, seed) for level in VARIANTS[:4] for seed in (0, 1)]
 
@@ -223,7 +224,7 @@ def test_outside_listops_the_laptops_ablation_has_the_four_levels_and_two_seeds(
 @pytest.mark.parametrize("scale", ["gpu", "paper"])
 def test_beyond_the_laptop_the_refractory_ablation_has_a_threshold_axis(ablation: GridOf, scale: str) -> None:
     found = ablation(f"scale={scale}")
-    assert len({run.plan.id for run in found.runs}) == 36
+    assert len({run.plan.id for run in found.runs}) == 54
     assert found.baseline == "none / trainable"
     for run in found.runs:
         assert run.settings.neuron.threshold_trainable == (run.plan.axes["threshold"] == "trainable")
@@ -239,7 +240,10 @@ def test_the_variants_of_the_refractory_ablation_are_what_they_are_called(ablati
         "trainable_decay": (True, True),
     }
     assert neuron["none"].refractory == 0
-    assert {neuron[name].refractory for name in VARIANTS if name not in ("none", "control_reset")} == {0.5}
+    assert {neuron[name].refractory for name in (*VARIANTS[1:4], "control_decay0")} == {0.5}
+    assert {name: (neuron[name].refractory, neuron[name].threshold) for name in RAISED} == {
+        name: (0, float(name.removeprefix("raised_"))) for name in RAISED
+    }
     assert neuron["control_decay0"].decay == neuron["control_reset"].decay == 0, "no memory: a larger reset"
     assert {neuron[name].decay for name in ("fixed", "trainable", "trainable_decay")} == {0.5}
     fixed = neuron["fixed"]
@@ -247,7 +251,7 @@ def test_the_variants_of_the_refractory_ablation_are_what_they_are_called(ablati
 
 
 def test_the_variants_of_the_refractory_ablation_differ_in_nothing_else(ablation: GridOf) -> None:
-    varied = {"refractory", "refractory_trainable", "decay", "decay_trainable"}
+    varied = {"refractory", "refractory_trainable", "decay", "decay_trainable", "threshold"}
     rest = []
     for run in ablation("seed=0").runs:
         identity = run.settings.identity()

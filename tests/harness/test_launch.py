@@ -237,15 +237,15 @@ def test_a_run_that_raises_fails_alone(place: Any) -> None:
     "Its worker is ended, the run has timed out, its checkpoint is kept, and retry with a higher limit completes it.",
 )
 def test_a_run_that_takes_too_long_is_ended_and_goes_on_when_retried(place: Any) -> None:
-    long = ("launcher=local", "launcher.workers=1", "optim.epochs=200", "launcher.checkpoint_minutes=0")
-    outcome = place.sweep(*long, "neuron.leak=0.5", "launcher.timeout_minutes=0.05")
+    long = ("launcher=local", "launcher.workers=1", "optim.epochs=500", "launcher.checkpoint_minutes=0")
+    outcome = place.sweep(*long, "neuron.leak=0.5", "launcher.timeout_minutes=0.1")
     (row,) = place.rows().values()
     assert (outcome.status, row["status"]) == (1, "timed out")
-    assert "launcher.timeout_minutes=0.05" in row["error"]
+    assert "launcher.timeout_minutes=0.1" in row["error"]
     assert list((place.results / "checkpoints" / row["id"]).glob("*.safetensors"))
     assert place.sweep(*long, "neuron.leak=0.5", "retry=true").status == 0
     (row,) = place.rows().values()
-    assert (row["status"], len(row["epochs"])) == ("done", 200)
+    assert (row["status"], len(row["epochs"])) == ("done", 500)
 
 
 @pytest.mark.slow

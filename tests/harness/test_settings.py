@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.compose import Composer
+from harness.errors import UserError
 from harness.robustness.settings import RobustnessSettings
 from harness.settings import (
     LauncherSettings,
@@ -141,8 +142,27 @@ def test_corruptions_make_another_run_which_knows_the_run_that_it_evaluates(run:
 
 def test_every_setting_is_known_to_these_tests() -> None:
     """A new field of `Settings` has to be sorted into one kind or the other, above."""
-    single = {"scale", "seed", "device", "dry_run", "show", "retry", "wait", "collect", "tracker", "keep_weights"}
+    single = {
+        "scale",
+        "seed",
+        "device",
+        "dry_run",
+        "show",
+        "retry",
+        "wait",
+        "collect",
+        "tracker",
+        "keep_weights",
+        "test",
+    }
     assert {each.name for each in fields(Settings)} == {*DECIDING, *ELSEWHERE, *single, "robustness"}
+
+
+def test_a_run_that_leaves_the_test_set_alone_is_another_run(tiny: Callable[..., Settings]) -> None:
+    assert tiny("test=false").run_id() != tiny("test=true").run_id() == tiny().run_id()
+    assert "test" not in tiny().identity(), "so that ids from before there was the setting stay"
+    with pytest.raises(UserError, match="robustness is measured on the test set, which test=false leaves alone"):
+        tiny("test=false", "robustness=standard")
 
 
 def test_an_id_is_12_hexadecimal_digits_and_does_not_depend_on_order_or_spelling(
