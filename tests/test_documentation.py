@@ -157,3 +157,10 @@ def test_every_test_file_named_in_the_documentation_exists() -> None:
     named = set(re.findall(r"`(tests/[\w/]+\.py)`", TEXT))
     assert named
     assert [path for path in named if not (ROOT / path).is_file()] == []
+
+
+def test_the_performance_pages_numbers_of_the_report_are_the_measured_ones() -> None:
+    page = (ROOT / "docs" / "performance.md").read_text()
+    frame = pd.read_parquet(ROOT / "results" / "measured" / "reports_cpu.parquet").set_index("section")
+    assert f"| building the page of 2,000 runs | {frame.loc['building', 'value']:.1f} s |" in page
+    assert f"| its size | {frame.loc['page', 'value']:.1f} MB |" in page
