@@ -114,9 +114,11 @@ def judge(runs: pd.DataFrame, controls: Controls) -> list[Judged]:
 
 
 def _advantage(runs: pd.DataFrame, effect: Effect, variant: str) -> AtRate:
-    curve = Curve("its firing rate without the effect", tuple(effect.rates))
-    if effect.reference is None or len(effect.rates) < 2:
-        problem = "no curve of accuracy against rate was run"
+    """Of the variants of the curve, those with finished runs on this task; the reference must be among them."""
+    there = set(runs["variant"])
+    curve = Curve("its firing rate without the effect", tuple(rate for rate in effect.rates if rate in there))
+    if effect.reference not in curve.variants or len(curve.variants) < 2:
+        problem = "no curve of accuracy against firing rate was run here"
         return AtRate(variant, curve.name, t_interval([]), pd.Series(dtype=float), problem)
     return at_matched_rate(runs, Curve(variant, (variant,)), curve)
 

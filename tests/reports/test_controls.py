@@ -118,7 +118,14 @@ def test_a_control_without_a_finished_run_may_explain_it():
 )
 def test_without_a_curve_there_is_no_verdict(effect: Effect):
     found = judged(study({"fixed": 0.04}), effect)
-    assert (found.verdict, found.reason) == (UNDECIDED, "no curve of accuracy against rate was run")
+    assert (found.verdict, found.reason) == (UNDECIDED, "no curve of accuracy against firing rate was run here")
+
+
+def test_a_task_without_the_curve_has_no_verdict_and_one_with_most_of_it_has():
+    runs = study({"fixed": 0.04})
+    without = judged(runs[~runs["variant"].str.startswith("raised")])
+    assert (without.verdict, without.reason) == (UNDECIDED, "no curve of accuracy against firing rate was run here")
+    assert judged(runs[runs["variant"] != "raised_3"]).verdict == ITSELF
 
 
 def test_an_effect_without_a_finished_run_is_not_judged():
