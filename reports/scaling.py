@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import count
 
 import pandas as pd
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from reports import svg
 from reports.figures import Drawn, draw_lines, finished, new_axes
@@ -28,13 +29,20 @@ class Quantity:
     factor: float = 1.0
     logarithmic: bool = False
     timing: bool = False
+    caption: str = ""
 
 
 QUANTITIES = (
     Quantity("test_accuracy", "Test accuracy", "test accuracy, %", 100),
     Quantity("firing_rate", "Firing rate", "mean firing rate, %", 100),
-    Quantity("us_per_token", "Training time", "µs a token", 1, logarithmic=True, timing=True),
-    Quantity("peak_memory_mib", "Peak memory", "MiB", 1, logarithmic=True),
+    Quantity("us_per_token", "Training time", "µs a token", logarithmic=True, timing=True),
+    Quantity(
+        "peak_memory_mib",
+        "Peak memory",
+        "MiB",
+        logarithmic=True,
+        caption=" On a CPU: of the whole process, which may have held other runs before.",
+    ),
 )
 
 
@@ -99,12 +107,19 @@ def _figure(frame: pd.DataFrame, axis: str, quantity: Quantity, looks: Mapping[s
         axes.minorticks_off()
         if quantity.logarithmic:
             axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+            axes.yaxis.set_minor_formatter(NullFormatter())
         means = shown.groupby(["variant", "at"], sort=False)["value"].mean()
         sentences = [
             f"{line} {', '.join(number(value) for value in values.sort_index(level='at'))}"
             for line, values in means.groupby("variant", sort=False)
         ]
-        caption = "Mean over seeds; band: lowest to highest seed."
+        caption = f"Mean over seeds; band: lowest to highest seed.{quantity.caption}"
+        shortcut = shown.groupby("at")["shortcut_accuracy"].mean().dropna() * 100
+        if quantity.column == "test_accuracy" and not shortcut.empty:
+            axes.plot(shortcut.index, shortcut, color=svg.MUTED, lw=0.9, dashes=(4, 2), zorder=1)
+            caption += f" Grey: the shortcut, {', '.join(number(value) for value in shortcut)} %."
         if quantity.timing and shown["machine_shared"].eq(True).any():
             caption += " Taken while other runs shared the machine: do not compare."
         label = f"{quantity.title} at {axis} {', '.join(f'{tick:g}' for tick in ticks)}: {'; '.join(sentences)}."
