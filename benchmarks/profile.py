@@ -6,6 +6,7 @@ the modules of the forward and by the nodes of the backward. Shares, not speeds:
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -109,6 +110,7 @@ def draw(found: dict[str, Shares]) -> None:
 
 def main() -> None:
     """Measure, print and draw."""
+    argparse.ArgumentParser("benchmarks.profile", description=__doc__).parse_args()  # --help, and no other word
     start_anew_with(KEEP_MEMORY | {"OMP_NUM_THREADS": str(THREADS), "NUMBA_NUM_THREADS": str(THREADS)})
     torch.set_num_threads(THREADS)
     found = measured(Size())
