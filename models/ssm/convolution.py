@@ -9,11 +9,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 SHORT = 128
-"""Up to so many steps, and twice the examples, a product with the matrix of all pairs of steps is faster.
+"""Up to so many steps, and twice the examples, a product with the matrix of all pairs of steps is faster on a CPU.
 
-On one CPU thread, with both gradients, 1.0 to 2.5 times at 8 to 128 steps and 64 or 256 channels; a training step of
-the laptop's ListOps takes three quarters of the time. Chunks of products with carried states do not help: 0.4 to 1.1
-times as fast as the FFT from 1,024 to 16,384 steps.
+Chunks of such products with carried states were tried for longer sequences and did not help.
 """
 
 
