@@ -9,7 +9,7 @@ from harness.compose import CommandLine, Composer
 from harness.errors import UserError
 from harness.grid import GridRun, expand
 from harness.settings import Settings
-from harness.sweep_file import Sweep, load_sweep
+from harness.sweep_file import Sweep, named_sweep
 from harness.tasks import TASKS
 from harness.tuning import SAMPLERS, Axis, has_meaning, points
 
@@ -62,13 +62,11 @@ class Search:
 
 def plan(composer: Composer, command: CommandLine) -> Search:
     """The trials that the command asks for. Raises `UserError`, e.g. where the variants share no axis."""
-    if command.sweep is None:
-        raise UserError(f"Name a sweep with +sweep=NAME; there are {', '.join(composer.options('sweep'))}.")
+    sweep = named_sweep(composer, command)
     overrides = dict(command.overrides)
     if refused := [key for key in _NOT_HERE if key in overrides]:
         raise UserError(f"harness.tune takes no {refused[0]}; it takes budget, sampler, seed and what the sweep takes.")
     budget, sampler = _budget(overrides.pop("budget", None)), _sampler(overrides.pop("sampler", SAMPLERS[0]))
-    sweep = load_sweep(composer, command.sweep, str(overrides.get("scale", "laptop")))
     if sweep.of is not None:
         raise UserError(f"The sweep {sweep.name!r} trains nothing; tune the one that it evaluates, {sweep.of!r}.")
     seeds = overrides.pop("seed", SEEDS)

@@ -21,7 +21,7 @@ from harness.compose import CommandLine, Composer, parse_command_line
 from harness.errors import UserError
 from harness.grid import expand
 from harness.search import plan
-from harness.sweep_file import load_sweep
+from harness.sweep_file import named_sweep
 
 FREE = ("scale", "launcher", "paths", "device", "tracker", "retry", "dry_run")
 """Settings, and groups of them, that may be set: where and at which registered scale a study is executed."""
@@ -105,11 +105,9 @@ def _steps(composer: Composer, study: Study, settings: list[str], words: list[st
 
 def _count(composer: Composer, study: Study, settings: list[str]) -> int:
     """How many runs the sweep has. Raises `UserError` where it, or its tuning, cannot be."""
-    command = parse_command_line(settings)
+    command = CommandLine(study.sweep, parse_command_line(settings).overrides)
     plan(composer, CommandLine(study.sweep, {**command.overrides, "budget": study.budget}))
-    scale = str(command.overrides.get("scale", "laptop"))
-    found = load_sweep(composer, study.sweep, scale)
-    return len(expand(composer, CommandLine(study.sweep, command.overrides), found).runs)
+    return len(expand(composer, command, named_sweep(composer, command)).runs)
 
 
 if __name__ == "__main__":

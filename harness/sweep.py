@@ -38,7 +38,7 @@ from harness.robustness.trained import require_trained, training_command
 from harness.run import Job
 from harness.settings import PathSettings, Settings
 from harness.states import RunState, Survey
-from harness.sweep_file import Sweep, load_sweep
+from harness.sweep_file import Sweep, named_sweep
 from harness.tasks import TASKS
 from harness.trackers import require
 from results.schema import Manifest
@@ -54,11 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(composer: Composer, settings_words: list[str], words: list[str]) -> int:
     """As `main`, with the words less options; errors are raised, see `harness.command`."""
     command = parse_command_line(settings_words)
-    if command.sweep is None:
-        raise UserError(f"Name a sweep with +sweep=NAME; there are {', '.join(composer.options('sweep'))}.")
     of, tuned = command.overrides.pop("of", None), command.overrides.pop("tuned", None)
-    scale = str(command.overrides.get("scale", "laptop"))
-    sweep = load_sweep(composer, command.sweep, scale, None if of is None else str(of))
+    sweep = named_sweep(composer, command, None if of is None else str(of))
     tuning = _tuning(tuned, sweep, command)
     grid = expand(composer, command, sweep, _chosen(tuning) if tuning else untuned)
     settings = grid.runs[0].settings

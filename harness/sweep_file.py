@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.compose import Composer
+from harness.compose import CommandLine, Composer
 from harness.controls import check_controls
 from harness.errors import UserError
 from harness.settings import SCALES
@@ -43,6 +43,13 @@ class Sweep:
     tune: dict[str, Any] | None = None
     controls: dict[str, Any] | None = None
     of: str | None = None
+
+
+def named_sweep(composer: Composer, command: CommandLine, of: str | None = None) -> Sweep:
+    """The sweep that the command line names, at its scale. Raises `UserError`; `of` as in `load_sweep`."""
+    if command.sweep is None:
+        raise UserError(f"Name a sweep with +sweep=NAME; there are {', '.join(composer.options('sweep'))}.")
+    return load_sweep(composer, command.sweep, str(command.overrides.get("scale", "laptop")), of)
 
 
 def load_sweep(composer: Composer, name: str, scale: str, of: str | None = None) -> Sweep:

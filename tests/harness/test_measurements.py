@@ -26,6 +26,7 @@ from harness.measurements.speed import SpeedSettings, measure_speed, saved_mib
 from harness.pool import worker_count
 from harness.settings import SCALES, settings_from_json, settings_to_json
 from harness.states import RunState
+from harness.sweep_file import load_sweep
 from harness.tasks import TASKS
 from harness.timing import Contention
 from models.neurons import RefractoryLIFSettings, build_neuron
@@ -46,7 +47,7 @@ PARAMETERS = (0.5, 1.0, 0.5, 0.3)
 def swept(composer: Composer, *words: str) -> list[Any]:
     """Settings of the packaged speed sweep, narrowed by words of a command line."""
     command = parse_command_line(words)
-    sweep = harness.sweep.load_sweep(composer, "speed", str(command.overrides.get("scale", "laptop")))
+    sweep = load_sweep(composer, "speed", str(command.overrides.get("scale", "laptop")))
     return [run.settings for run in harness.sweep.expand(composer, command, sweep).runs]
 
 

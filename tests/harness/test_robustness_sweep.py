@@ -21,6 +21,7 @@ from harness.loop import run_training
 from harness.robustness.settings import RANGES, RobustnessSettings
 from harness.settings import Settings
 from harness.states import weights_path
+from harness.sweep_file import load_sweep
 from harness.tasks import Dataset
 from harness.weights import read_weights
 from results.schema import ROBUSTNESS
@@ -126,7 +127,7 @@ def test_the_packaged_sweep_evaluates_the_runs_of_the_neuron_ablation(composer: 
     def runs_of(*words: str) -> list[Settings]:
         command = parse_command_line(words)
         assert command.sweep is not None
-        sweep = harness.sweep.load_sweep(composer, command.sweep, "laptop")
+        sweep = load_sweep(composer, command.sweep, "laptop")
         return [run.settings for run in harness.sweep.expand(composer, command, sweep).runs]
 
     evaluating, training = runs_of("+sweep=robustness"), runs_of("+sweep=ablation_neuron")
