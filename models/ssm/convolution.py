@@ -11,22 +11,36 @@ from torch.autograd.function import once_differentiable
 SHORT = 128
 """Up to so many steps, and twice the examples, a product with the matrix of all pairs of steps is faster on a CPU.
 
-Chunks of such products with carried states were tried for longer sequences and did not help.
+(`python -m benchmarks.convolution`, which also measures chunks of such products with carried states.)
 """
 
 
-def convolution(x: Tensor, skip: Tensor | float, kernel: Tensor, reverse_kernel: Tensor | None = None) -> Tensor:
+def faster_by_product(batch: int, length: int) -> bool:
+    """Whether sequences of `length` steps, `batch` of them, are convolved as a product."""
+    return length <= min(SHORT, 2 * batch)
+
+
+def convolution(
+    x: Tensor,
+    skip: Tensor | float,
+    kernel: Tensor,
+    reverse_kernel: Tensor | None = None,
+    *,
+    by_product: bool | None = None,
+) -> Tensor:
     """y_t = skip x_t + sum_j kernel_j x_{t-j} + sum_j reverse_kernel_j x_{t+1+j}; beyond its ends x is 0.
 
     x [B, H, L], kernels [H, L] and skip [H] or a number, of one precision: half precision is computed in single. The
     reverse kernel starts at lag -1 (as in the S4 code base): lag 0 belongs to the causal kernel alone, so that no step
-    is counted twice. To be differentiated once.
+    is counted twice. To be differentiated once. by_product: as a matrix product, or by FFT; None: the faster one.
     """
+    if by_product is None:
+        by_product = faster_by_product(len(x), x.shape[-1])
     ahead = torch.zeros_like(kernel) if reverse_kernel is None else reverse_kernel.flip(-1)  # lag -1 comes last
     with torch.autocast(x.device.type, enabled=False):
         skip = torch.as_tensor(skip, dtype=kernel.dtype, device=kernel.device).expand(len(kernel))
         x = x.to(kernel.dtype)
-        if x.shape[-1] <= min(SHORT, 2 * len(x)):
+        if by_product:
             return _by_product(x, torch.cat((ahead[:, 1:], kernel[:, :1] + skip[:, None], kernel[:, 1:]), -1))
         y: Tensor = _ByFFT.apply(x, skip, torch.cat((kernel, ahead), -1))  # type: ignore[no-untyped-call]
     return y

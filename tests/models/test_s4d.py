@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.ssm import S4D
-from models.ssm.convolution import convolution
+from models.ssm.convolution import SHORT, convolution
 from models.ssm.kernel import s4d_kernel
 from models.ssm.s4d import INITIALISATIONS, initial_states
 
@@ -66,13 +66,12 @@ def test_the_second_direction_is_the_recurrence_run_backwards_from_lag_minus_one
 
 @pytest.mark.parametrize("length", [1, 4, 7, 64, 127, 200])
 def test_products_and_the_fft_are_the_same_convolution(length: int) -> None:
-    """One example goes by FFT, many by products, unless the sequences are long."""
     torch.manual_seed(0)
     x, skip = torch.randn(100, 3, length), torch.randn(3)
     kernels = torch.randn(3, length) / length, torch.randn(3, length) / length
-    together = convolution(x, skip, *kernels)
-    one_by_one = torch.cat([convolution(each[None], skip, *kernels) for each in x])
-    torch.testing.assert_close(together, one_by_one, rtol=1e-4, atol=1e-5)
+    by_product, by_fft, chosen = (convolution(x, skip, *kernels, by_product=way) for way in (True, False, None))
+    torch.testing.assert_close(by_product, by_fft, rtol=1e-4, atol=1e-5)
+    assert torch.equal(chosen, by_product if length <= SHORT else by_fft)
 
 
 @pytest.mark.parametrize("length", [7, 71])

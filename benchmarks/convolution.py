@@ -1,0 +1,179 @@
+"""`python -m benchmarks.convolution`: S4D's convolution by FFT, as one matrix product, and in chunks with states.
+
+Float32, on the CPU with one thread, as a worker of the laptop's sweeps has it, and with two; the first section on a GPU
+too where there is one. Nothing is timed at a size before both ways agree there in the output and every gradient. With
+--save, rows and their environment go to results/measured/convolution_cpu.parquet and convolution_gpu.parquet.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from torch import Tensor
+
+from benchmarks import report
+from benchmarks.chunks import in_chunks
+from benchmarks.network import CPU, CUDA, OURS, training_step
+from benchmarks.network import Size as NetworkSize
+from benchmarks.report import MEASURED, THREADS, start_anew_with, verdict
+from benchmarks.sections import BOTH, FORWARD
+from harness.environment import KEEP_MEMORY
+from harness.timing import interleaved_medians
+from models.ssm import S4D
+from models.ssm.convolution import convolution, faster_by_product
+
+FFT, PRODUCT, CHOSEN = "FFT", "product", "as chosen"
+LAPTOP = NetworkSize(layers=2, channels=64, state_size=16, length=60, batch=64)
+"""The network and the longest batch of the laptop scale's ListOps."""
+
+Row = dict[str, Any]
+"""section, candidate, pass, threads, batch, channels, length, state_size, ms (median) and `ratio`."""
+Convolve = Callable[[], Tensor]
+
+
+class Size(NamedTuple):
+    """[B, H, L]; the state's size where it is a layer's."""
+
+    batch: int
+    channels: int
+    length: int
+    state_size: int = 0
+
+
+SIZES = tuple(
+    Size(*size)
+    for size in (
+        (1, 64, 16), (4, 64, 8), (16, 64, 16), (16, 64, 32), (16, 64, 64), (64, 64, 16), (64, 64, 60), (64, 64, 128),
+        (32, 256, 64), (8, 64, 64), (32, 64, 128), (64, 64, 256),
+    )
+)  # fmt: skip
+LAYERS = (Size(8, 64, 1024, 16), Size(8, 64, 4096, 4), Size(8, 64, 4096, 16), Size(8, 64, 4096, 64))
+CHUNKS = (64, 128)
+
+
+def check(candidates: Mapping[str, Convolve], leaves: Sequence[Tensor], size: Size) -> None:
+    """Raise AssertionError unless all candidates have one output and the same gradients."""
+    passes = list(candidates.values())
+    grad = torch.randn_like(passes[0]())
+    expected, *others = [(y := convolve(), *torch.autograd.grad(y, leaves, grad)) for convolve in passes]
+    for name, found in zip(list(candidates)[1:], others, strict=True):
+        for one, other in zip(expected, found, strict=True):
+            tolerance = 1e-4 * float(one.detach().abs().max())
+            torch.testing.assert_close(other, one, rtol=1e-3, atol=tolerance, msg=f"{name} differs at {size}.")
+
+
+def _rows(section: str, phase: str, size: Size, medians: dict[str, float], base: float) -> Iterator[Row]:
+    threads = torch.get_num_threads()
+    for name, ms in medians.items():
+        row = {"section": section, "candidate": name, "pass": phase, "threads": threads, **size._asdict()}
+        yield row | {"ms": ms, "ratio": base / ms}
+
+
+def _both(convolve: Convolve, leaves: Sequence[Tensor], grad: Tensor) -> Callable[[], object]:
+    return lambda: torch.autograd.grad(convolve(), leaves, grad)
+
+
+def choice(sizes: Sequence[Size], rounds: int, device: torch.device = CPU) -> Iterator[Row]:
+    """ratio: time of the faster way over this one's; what `convolution` chooses is a candidate too."""
+    for size in sizes:
+        torch.manual_seed(0)
+        x = torch.randn(size[:3], device=device)
+        kernels = torch.randn(2, size.channels, size.length, device=device) / size.length
+        leaves = [leaf.requires_grad_() for leaf in (x, torch.randn(size.channels, device=device), *kernels)]
+        ways = {name: partial(convolution, *leaves, by_product=name == PRODUCT) for name in (FFT, PRODUCT)}
+        check(ways, leaves, size)
+        steps = {name: _both(way, leaves, torch.ones_like(x)) for name, way in ways.items()}
+        medians = interleaved_medians(steps, rounds, device)
+        chosen = medians[PRODUCT if faster_by_product(size.batch, size.length) else FFT]
+        yield from _rows("choice", BOTH, size, medians | {CHOSEN: chosen}, min(medians.values()))
+
+
+def chunks(sizes: Sequence[Size], rounds: int) -> Iterator[Row]:
+    """ratio: times as fast as the layer's own convolution."""
+    for size in sizes:
+        torch.manual_seed(0)
+        layer, x = S4D(size.channels, size.state_size), torch.randn(size[:3])
+        leaves, grad = [x.requires_grad_(), *layer.parameters()], torch.ones_like(x)
+        ways: dict[str, Convolve] = {FFT: partial(layer, x)}
+        ways |= {f"chunks of {steps}": partial(in_chunks, layer, x, steps) for steps in CHUNKS}
+        check(ways, leaves, size)
+        with torch.no_grad():
+            medians = interleaved_medians(ways, rounds)
+        yield from _rows("chunks", FORWARD, size, medians, medians[FFT])
+        medians = interleaved_medians({name: _both(way, leaves, grad) for name, way in ways.items()}, rounds)
+        yield from _rows("chunks", BOTH, size, medians, medians[FFT])
+
+
+def training(network: NetworkSize, rounds: int) -> Iterator[Row]:
+    """A training step of a network, once with every convolution by FFT; ratio: times as fast as that."""
+    step = training_step(network.candidate(OURS), network, CPU)
+
+    def by_fft() -> None:
+        with patch("models.ssm.s4d.convolution", partial(convolution, by_product=False)):
+            step()
+
+    medians = interleaved_medians({FFT: by_fft, CHOSEN: step}, 3 * rounds)
+    size = Size(network.batch, network.channels, network.length, network.state_size)
+    yield from _rows("training step", BOTH, size, medians, medians[FFT])
+
+
+def measure_cpu(rounds: int) -> Iterator[Row]:
+    """All sections, about three minutes."""
+    for threads in (1, THREADS):
+        torch.set_num_threads(threads)
+        yield from choice(SIZES, rounds)
+        yield from training(LAPTOP, rounds)
+        yield from chunks(LAYERS, rounds)
+
+
+def verdicts(rows: list[Row]) -> list[str]:
+    """Whether the choice is right, and whether it pays."""
+    targets = (("choice", CHOSEN, 0.9), ("training step", CHOSEN, 1.0))
+    found = []
+    for section, candidate, bound in targets:
+        ratios = [row["ratio"] for row in rows if (row["section"], row["candidate"]) == (section, candidate)]
+        if ratios:
+            found.append(verdict(section, ratios, bound))
+    return found
+
+
+def run(device: torch.device, rounds: int, save: bool) -> None:
+    """Measure, print, and save where asked to."""
+    measured = measure_cpu(rounds) if device == CPU else choice(SIZES, rounds, device)
+    rows = list(track(measured, f"measuring on {device.type}", transient=True))
+    table = Table("section", "threads", "B", "H", "L", "N", "pass", "candidate", "ms (median)", "ratio")
+    for row in rows:
+        sizes = (str(row[name] or "") for name in ("threads", *Size._fields))
+        table.add_row(row["section"], *sizes, row["pass"], row["candidate"], f"{row['ms']:.3f}", f"{row['ratio']:.2f}")
+    console = Console(width=None if Console().is_terminal else 120)
+    console.print(table)
+    for sentence in verdicts(rows):
+        console.print(sentence, highlight=False)
+    if save:
+        report.save(f"convolution_{'cpu' if device == CPU else 'gpu'}", rows, device, rounds=rounds)
+
+
+def main() -> None:
+    """The CPU's part, then the GPU's where there is one."""
+    parser = argparse.ArgumentParser("benchmarks.convolution", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--save", action="store_true", help=f"write {MEASURED.parent.name}/{MEASURED.name}/")
+    options = parser.parse_args()
+    start_anew_with(KEEP_MEMORY)
+    run(CPU, options.rounds, options.save)
+    if torch.cuda.is_available():
+        run(CUDA, options.rounds, options.save)
+    else:
+        Console().print("There is no CUDA device here: the GPU rows are not measured.")
+
+
+if __name__ == "__main__":
+    main()
