@@ -23,7 +23,7 @@ from models.ops.simd import BLOCK, load_transposed, prefetch, store_transposed
 from models.ops.surrogate import SURROGATES
 from models.ops.threads import share_threads_with_numba
 
-LANES, TILE = 16, 128
+LANES, TILE = 16, 64
 assert (BLOCK, STEPS_PER_STATE["cpu"]) == (LANES, TILE)  # written out: numba's cache would not notice a change there
 
 _PIECEWISE_QUADRATIC, _ARCTAN, _SIGMOID, _RECTANGULAR, _FAST_SIGMOID = range(len(SURROGATES))
@@ -38,22 +38,27 @@ _PLANE = _U((TILE + 1) * LANES)
 
 # `tape[plane + t * _WIDTH + lane]` holds step t of a tile. The state's planes have one step more, the one after.
 _X, _POTENTIAL, _MEMBRANE, _CURRENT = (_U(k) * _PLANE for k in range(4))  # x becomes the spike
-_GRAD, _DENSITY, _BY_Z, _BY_MEMBRANE, _BY_CURRENT = (_U(k) * _PLANE for k in range(4, 9))  # backward only
+_GRAD, _DENSITY, _BY_MEMBRANE, _BY_CURRENT, _RECIPROCAL = (_U(k) * _PLANE for k in range(4, 9))  # backward only
 
-# `lanes[what + lane]` holds the four parameters, then the rules.
+# `lanes[what + lane]` holds the four parameters, then the rules, then what the backward adds up.
 _LEAK, _THRESHOLD, _REFRACTORY, _DECAY = (_U(k) * _WIDTH for k in range(4))
 _SOFT_RESET, _HARD_RESET, _LOWERS, _RAISES, _THROUGH_RESET, _PER_THRESHOLD = (_U(k) * _WIDTH for k in range(4, 10))
+_BY_LEAK, _BY_Z, _BY_RESET, _BY_REFRACTORY, _BY_DECAY = (_U(k) * _WIDTH for k in range(10, 15))
 
 _kernel: Any = partial(njit, error_model="numpy")  # Python's would check every division
 
 
-@_kernel
-def _prefetch_tile(array, first, start):
-    """The next tile, while this one is walked: its rows are too many streams for the hardware to foresee."""
-    rows, length = array.shape
-    for row in range(first, min(first + LANES, rows)):
-        for t in range(max(start, 0), min(start + TILE, length), 64 // array.itemsize):
-            prefetch(array, row, t)  # type: ignore[call-arg]  # numba itself passes the first
+@_kernel(inline="always")
+def _prefetch_next(array, first, start, t):
+    """At step t of a tile, a cache line of the tile from step `start` on: together all of it.
+
+    Its rows are too many streams for the hardware to foresee, and asking for all at once would have to wait. (Of
+    float64, whose lines hold half as much, every other line.)
+    """
+    per_row = TILE // LANES
+    row = min(first + t // per_row, array.shape[0] - 1)
+    column = min(max(start + t % per_row * LANES, 0), array.shape[1] - 1)
+    prefetch(array, row, column)  # type: ignore[call-arg]  # numba itself passes the first
 
 
 @_kernel(inline="always")
@@ -86,8 +91,8 @@ def _store(tape, plane, target, first, start, steps):
 
 @_kernel
 def _prepare(parameters, first, rows, reset, raises, detach):
-    """Parameters and rules of each lane, flat [10 * LANES]."""
-    lanes = np.zeros(10 * LANES, parameters.dtype)
+    """Parameters and rules of each lane, and zeros for its sums, flat [15 * LANES]."""
+    lanes = np.zeros(15 * LANES, parameters.dtype)
     one = parameters.dtype.type(1)
     for lane in range(_WIDTH):
         channel = min(first + np.int64(lane), rows - 1) % parameters.shape[1]
@@ -128,15 +133,22 @@ def _step(tape, lanes, now):
 
 
 @_kernel(inline="always")
-def _walk(tape, lanes, steps):
+def _walk(tape, lanes, steps, one, other, first, following):
+    """All steps of a tile, while the tiles of two arrays from step `following` on are fetched."""
     for t in range(steps):
+        _prefetch_next(one, first, following, t)
+        _prefetch_next(other, first, following, t)
         _step(tape, lanes, _U(t) * _WIDTH)
 
 
 @_kernel(inline="always")
-def _walk_both(tapes, lanes, steps):
+def _walk_both(tapes, lanes, steps, one, other, firsts, following):
     """Two groups at once: each step waits for the one before, so a processor walks two in the time of one."""
     for t in range(steps):
+        _prefetch_next(one, firsts[0], following, t)
+        _prefetch_next(one, firsts[1], following, t)
+        _prefetch_next(other, firsts[0], following, t)
+        _prefetch_next(other, firsts[1], following, t)
         _step(tapes[0], lanes[0], _U(t) * _WIDTH)
         _step(tapes[1], lanes[1], _U(t) * _WIDTH)
 
@@ -167,12 +179,10 @@ def _forward_groups(x, parameters, reset, raises, spikes, potential, states, fir
         steps = min(TILE, length - start)
         for group in range(count):
             _load(x, tapes[group], _X, firsts[group], start, steps)
-            _prefetch_tile(x, firsts[group], start + TILE)
-            _prefetch_tile(spikes, firsts[group], start + TILE)
         if count == 2:
-            _walk_both(tapes, lanes, steps)
+            _walk_both(tapes, lanes, steps, x, spikes, firsts, start + TILE)
         else:
-            _walk(tapes[0], lanes[0], steps)
+            _walk(tapes[0], lanes[0], steps, x, spikes, firsts[0], start + TILE)
         for group in range(count):
             _store(tapes[group], _X, spikes, firsts[group], start, steps)
             if potential.size > 0:
@@ -191,40 +201,39 @@ def _forward_kernel(x, parameters, reset, raises, spikes, potential, states, thr
 
 
 @_kernel
-def _normalise(tape, lanes, now, per_width):
-    """z / width of one step, into the plane of the density."""
-    one = per_width / per_width
-    for lane in range(_WIDTH):
-        z = tape[_POTENTIAL + now + lane] * lanes[_PER_THRESHOLD + lane] - one
-        tape[_DENSITY + now + lane] = z * per_width
+def _densities(potential, reciprocal, density, code, per_width):
+    """models.ops.surrogate.SURROGATES[...].density of potentials, each with the reciprocal of its threshold.
 
-
-@_kernel
-def _densities(z, code, per_width):
-    """models.ops.surrogate.SURROGATES[...].density over the width, of z / width, in place."""
-    one, pi = per_width / per_width, z.dtype.type(np.pi)
+    One flat loop over a tile: what 16 lanes do in few operations is unrolled and then not vectorised.
+    """
+    one, pi = per_width / per_width, potential.dtype.type(np.pi)
     half = one / (one + one)
     if code == _PIECEWISE_QUADRATIC:
-        for i in range(z.size):
-            z[i] = (one - abs(z[i])) * per_width if abs(z[i]) < one else one - one
+        for i in range(density.size):
+            z = (potential[i] * reciprocal[i] - one) * per_width
+            density[i] = (one - abs(z)) * per_width if abs(z) < one else one - one
     elif code == _ARCTAN:
-        for i in range(z.size):
-            z[i] = per_width / (one + pi * z[i] * pi * z[i])
+        for i in range(density.size):
+            z = (potential[i] * reciprocal[i] - one) * per_width
+            density[i] = per_width / (one + pi * z * pi * z)
     elif code == _SIGMOID:
-        for i in range(z.size):
-            e = np.exp(-abs(z[i]))
-            z[i] = e * per_width / ((one + e) * (one + e))
+        for i in range(density.size):
+            z = (potential[i] * reciprocal[i] - one) * per_width
+            e = np.exp(-abs(z))
+            density[i] = e * per_width / ((one + e) * (one + e))
     elif code == _RECTANGULAR:
-        for i in range(z.size):
-            z[i] = half * per_width if abs(z[i]) < one else one - one
+        for i in range(density.size):
+            z = (potential[i] * reciprocal[i] - one) * per_width
+            density[i] = half * per_width if abs(z) < one else one - one
     else:
-        for i in range(z.size):
-            z[i] = half * per_width / ((one + abs(z[i])) * (one + abs(z[i])))
+        for i in range(density.size):
+            z = (potential[i] * reciprocal[i] - one) * per_width
+            density[i] = half * per_width / ((one + abs(z)) * (one + abs(z)))
 
 
 @_kernel
 def _step_back(tape, lanes, now):
-    """The adjoint of `_step`: the spike's gradient becomes that of x."""
+    """The adjoint of `_step`: the spike's gradient becomes that of x, and the parameters' are added up."""
     after = now + _WIDTH
     for lane in range(_WIDTH):
         w, s, eta = tape[_POTENTIAL + now + lane], tape[_X + now + lane], tape[_CURRENT + now + lane]
@@ -237,41 +246,39 @@ def _step_back(tape, lanes, now):
         by_w = by_z * lanes[_PER_THRESHOLD + lane]
         by_u = by_w + by_membrane - hard * s * by_membrane
         tape[_GRAD + now + lane] = by_u
-        tape[_BY_Z + now + lane] = by_z
         tape[_BY_MEMBRANE + now + lane] = lanes[_LEAK + lane] * by_u
         lowered = raises * by_w + lanes[_LOWERS + lane] * by_u
         tape[_BY_CURRENT + now + lane] = lanes[_DECAY + lane] * by_current - lowered
-
-
-@_kernel
-def _add_up(tape, sums, now):
-    """What one step contributes to the parameters' gradients, [5 * LANES]."""
-    after = now + _WIDTH
-    for lane in range(_WIDTH):
-        s, by_current = tape[_X + now + lane], tape[_BY_CURRENT + after + lane]
-        sums[lane] += tape[_GRAD + now + lane] * tape[_MEMBRANE + now + lane]
-        sums[_WIDTH + lane] += tape[_BY_Z + now + lane] * tape[_POTENTIAL + now + lane]
-        sums[_U(2) * _WIDTH + lane] += tape[_BY_MEMBRANE + after + lane] * s
-        sums[_U(3) * _WIDTH + lane] += by_current * s
-        sums[_U(4) * _WIDTH + lane] += by_current * tape[_CURRENT + now + lane]
+        lanes[_BY_LEAK + lane] += by_u * tape[_MEMBRANE + now + lane]
+        lanes[_BY_Z + lane] += by_z * w
+        lanes[_BY_RESET + lane] += by_membrane * s
+        lanes[_BY_REFRACTORY + lane] += by_current * s
+        lanes[_BY_DECAY + lane] += by_current * eta
 
 
 @_kernel(inline="always")
-def _walk_back(tape, lanes, sums, steps, code, per_width):
-    for t in range(steps):
-        _normalise(tape, lanes, _U(t) * _WIDTH, per_width)
-    _densities(tape[_DENSITY : _DENSITY + _U(steps) * _WIDTH], code, per_width)
+def _walk_back(tape, lanes, steps, code, per_width, array, first, following):
+    """The adjoint of `_walk`, while the tile of `array` from step `following` on is fetched."""
+    size = _U(steps) * _WIDTH
+    _densities(
+        tape[_POTENTIAL : _POTENTIAL + size],
+        tape[_RECIPROCAL : _RECIPROCAL + size],
+        tape[_DENSITY : _DENSITY + size],
+        code,
+        per_width,
+    )
     for t in range(steps - 1, -1, -1):
+        _prefetch_next(array, first, following, t)
         _step_back(tape, lanes, _U(t) * _WIDTH)
-    for t in range(steps):
-        _add_up(tape, sums, _U(t) * _WIDTH)
 
 
 @_kernel
 def _backward_group(grad, x, states, parameters, reset, raises, code, width, detach, grad_x, grad_parameters, first):
     rows, length = x.shape
     lanes = _prepare(parameters, first, rows, reset, raises, detach)
-    tape, sums = _tape(9, x.dtype), np.zeros(5 * LANES, x.dtype)
+    tape = _tape(9, x.dtype)
+    for i in range(TILE * LANES):
+        tape[_RECIPROCAL + _U(i)] = lanes[_PER_THRESHOLD + _U(i % LANES)]
     totals = np.zeros(5 * LANES, np.float64)  # thousands of float32 terms would lose digits
     for start in range((length - 1) // TILE * TILE, -1, -TILE):
         steps = min(TILE, length - start)
@@ -284,13 +291,11 @@ def _backward_group(grad, x, states, parameters, reset, raises, code, width, det
             tape[_BY_CURRENT + end + lane] = tape[_BY_CURRENT + lane]
         _load(x, tape, _X, first, start, steps)
         _load(grad, tape, _GRAD, first, start, steps)
-        for array in (x, grad, grad_x):
-            _prefetch_tile(array, first, start - TILE)
-        _walk(tape, lanes, steps)
-        _walk_back(tape, lanes, sums, steps, code, width / width / width)
+        _walk(tape, lanes, steps, x, grad, first, start - TILE)
+        _walk_back(tape, lanes, steps, code, width / width / width, grad_x, first, start - TILE)
         _store(tape, _GRAD, grad_x, first, start, steps)
-        totals += sums
-        sums[:] = 0
+        totals += lanes[_BY_LEAK:]
+        lanes[_BY_LEAK:] = 0
     by_leak, by_z, by_reset, by_refractory, by_decay = totals.reshape(5, LANES)
     for lane in range(min(LANES, rows - first)):
         threshold = lanes[_THRESHOLD + _U(lane)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-STEPS_PER_STATE = {"cpu": 128, "cuda": 16}
+STEPS_PER_STATE = {"cpu": 64, "cuda": 16}
 """Device type -> steps between two kept states; the devices that the fused solver has kernels for."""
 
 
