@@ -25,7 +25,7 @@ from benchmarks.network import CPU, CUDA, OURS, training_step
 from benchmarks.network import Size as NetworkSize
 from benchmarks.report import MEASURED, THREADS, start_anew_with, verdict
 from benchmarks.sections import BOTH, FORWARD
-from harness.environment import KEEP_MEMORY
+from harness.environment import KEEP_MEMORY, compute_with
 from harness.timing import interleaved_medians
 from models.ssm import S4D
 from models.ssm.convolution import convolution, faster_by_product
@@ -128,7 +128,7 @@ def training(network: NetworkSize, rounds: int) -> Iterator[Row]:
 def measure_cpu(rounds: int) -> Iterator[Row]:
     """All sections, about three minutes."""
     for threads in (1, THREADS):
-        torch.set_num_threads(threads)
+        compute_with(threads)
         yield from choice(SIZES, rounds)
         yield from training(LAPTOP, rounds)
         yield from chunks(LAYERS, rounds)

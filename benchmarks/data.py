@@ -22,7 +22,7 @@ from benchmarks import report
 from benchmarks.loading import loading_rate, open_task, seconds_to_open, training_rate
 from benchmarks.report import MEASURED, THREADS, start_anew_with, verdict
 from harness.compose import Composer, parse_command_line
-from harness.environment import KEEP_MEMORY, environment
+from harness.environment import KEEP_MEMORY, compute_with, environment
 from harness.errors import UserError
 from harness.settings import Settings
 from harness.tasks import TASKS, Dataset
@@ -106,9 +106,9 @@ def loading(settings: Settings, data: Dataset) -> Iterator[Row]:
 @contextmanager
 def one_thread() -> Iterator[None]:
     """As the workers of a sweep have it."""
-    torch.set_num_threads(1)
+    compute_with(1)
     yield
-    torch.set_num_threads(THREADS)
+    compute_with(THREADS)
 
 
 def tasks_here(composer: Composer, chosen: dict[str, Any]) -> tuple[dict[str, Dataset], list[str]]:
@@ -158,7 +158,7 @@ def main() -> None:
     parser.add_argument("settings", nargs="*", metavar="key=value", help="such as paths.data=FOLDER")
     options = parser.parse_args()
     start_anew_with({**KEEP_MEMORY, **OFFLINE})
-    torch.set_num_threads(THREADS)
+    compute_with(THREADS)
     print(environment(CPU)["processor"])
     composer, chosen = Composer(), parse_command_line(["device=cpu", *options.settings]).overrides
     tasks, missing = tasks_here(composer, chosen)

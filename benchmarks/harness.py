@@ -27,7 +27,7 @@ from benchmarks.data import Row, Target, row, sentence, verdicts
 from benchmarks.finishing import finished_row
 from benchmarks.report import MEASURED, THREADS
 from harness.compose import Composer, parse_command_line
-from harness.environment import environment
+from harness.environment import compute_with, environment
 from harness.launch import SECONDS_BETWEEN_LOOKS
 from harness.run import Job, execute
 from harness.states import Survey
@@ -205,7 +205,7 @@ def main() -> None:
     parser = argparse.ArgumentParser("benchmarks.harness", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--save", action="store_true", help=f"write {MEASURED.parent.name}/{MEASURED.name}/")
     options = parser.parse_args()
-    torch.set_num_threads(THREADS)
+    compute_with(THREADS)
     print(environment(CPU)["processor"])
     rows = []
     for measured in measure():

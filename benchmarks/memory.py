@@ -13,10 +13,9 @@ import sys
 from pathlib import Path
 
 import psutil
-import torch
 
 from benchmarks.cases import Case, Pass, both, spikingjelly_both
-from harness.environment import KEEP_MEMORY
+from harness.environment import KEEP_MEMORY, compute_with
 
 
 def beyond_input_and_output(candidate: str, case: Case) -> float:
@@ -41,7 +40,7 @@ def _peak_bytes() -> int:
 def main() -> None:
     """Measure in this process and print."""
     candidate, *sizes = sys.argv[1:]
-    torch.set_num_threads(2)
+    compute_with(2)
     _pass(candidate, Case(2, 2, 64))()  # compiles, starts threads
     batch, channels, length = (int(size) for size in sizes)
     case = Case(batch, channels, length)

@@ -27,7 +27,7 @@ from benchmarks import report
 from benchmarks.cases import LEAK
 from benchmarks.plain import PlainLIF, made_plain
 from benchmarks.report import MEASURED, THREADS, start_anew_with, verdict
-from harness.environment import KEEP_MEMORY
+from harness.environment import KEEP_MEMORY, compute_with
 from harness.timing import interleaved_medians, wait_for
 from models.network import Inputs, ModelSettings, Network, build_network, parameter_groups
 from models.neurons import NEURONS, build_neuron
@@ -239,7 +239,7 @@ def main() -> None:
     parser.add_argument("--save", action="store_true", help=f"write {MEASURED.parent.name}/{MEASURED.name}/")
     parser.add_argument("--peak-of", metavar="CANDIDATE", help="print the peak memory of a step, MiB, and nothing else")
     options = parser.parse_args()
-    torch.set_num_threads(THREADS)
+    compute_with(THREADS)
     if options.peak_of:
         _print_peak(options.peak_of)
         return

@@ -22,7 +22,7 @@ from benchmarks import report, sections
 from benchmarks.cases import Case
 from benchmarks.report import MEASURED, THREADS, start_anew_with, verdict
 from benchmarks.sections import BOTH, FORWARD, PEER, Row
-from harness.environment import KEEP_MEMORY, environment
+from harness.environment import KEEP_MEMORY, compute_with, environment
 
 SOLVERS = ("sequential", "pmbc", "fused")
 BYTES_PER_ELEMENT = 100  # of GPU memory, with the gate's float64 copies
@@ -137,7 +137,7 @@ def main() -> None:
     parser.add_argument("--save", action="store_true", help=f"write {MEASURED.parent.name}/{MEASURED.name}/")
     options = parser.parse_args()
     start_anew_with(KEEP_MEMORY)
-    torch.set_num_threads(THREADS)
+    compute_with(THREADS)
     run(torch.device("cpu"), options.rounds, options.save)
     if torch.cuda.is_available():
         run(torch.device("cuda"), options.rounds, options.save)

@@ -14,13 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from matplotlib.figure import Figure
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from benchmarks.network import CPU, OURS, Size, training_step
 from benchmarks.report import THREADS, start_anew_with
-from harness.environment import KEEP_MEMORY
+from harness.environment import KEEP_MEMORY, compute_with
 from models.network import Network
 
 PICTURE = Path(__file__).resolve().parent.parent / "docs" / "step_profile.svg"
@@ -112,7 +111,7 @@ def main() -> None:
     """Measure, print and draw."""
     argparse.ArgumentParser("benchmarks.profile", description=__doc__).parse_args()  # --help, and no other word
     start_anew_with(KEEP_MEMORY | {"OMP_NUM_THREADS": str(THREADS), "NUMBA_NUM_THREADS": str(THREADS)})
-    torch.set_num_threads(THREADS)
+    compute_with(THREADS)
     found = measured(Size())
     for phase, parts in found.items():
         print(phase, ", ".join(f"{part} {share:.1f} %" for part, share in parts.items()))

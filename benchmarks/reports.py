@@ -23,7 +23,7 @@ import torch
 from benchmarks import report
 from benchmarks.data import Row, Target, row, sentence, verdicts
 from benchmarks.report import MEASURED, THREADS
-from harness.environment import environment
+from harness.environment import compute_with, environment
 from results.raster import RASTER_CHANNELS, RASTER_STEPS, pack_raster
 from results.schema import POTENTIAL_EDGES, TIME_BINS, Manifest, PlannedRun
 from results.store import write_manifest, write_run
@@ -180,7 +180,7 @@ def main() -> None:
     parser = argparse.ArgumentParser("benchmarks.reports", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--save", action="store_true", help=f"write {MEASURED.parent.name}/{MEASURED.name}/")
     options = parser.parse_args()
-    torch.set_num_threads(THREADS)
+    compute_with(THREADS)
     print(environment(CPU)["processor"])
     rows = []
     for measured in measure(Size()):

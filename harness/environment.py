@@ -28,6 +28,15 @@ faults them in again at the next step."""
 LIBRARIES = ("torch", "numpy", "numba", "hydra-core", "submitit", "pyarrow")
 
 
+def compute_with(threads: int) -> None:
+    """Have this process, and the threads that it will start, compute with so many, and take subnormal numbers for zero.
+
+    A refractory current that has decayed below 1e-38 would otherwise slow its neuron down, to no purpose.
+    """
+    torch.set_flush_denormal(True)  # before threads are started, which inherit it
+    torch.set_num_threads(threads)
+
+
 @functools.cache
 def code_version() -> str:
     """The git commit of a checkout (with `+changes` when it has uncommitted ones), else the package's version."""

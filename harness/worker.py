@@ -22,9 +22,9 @@ from pathlib import Path
 from types import FrameType
 
 import submitit
-import torch
 
 from harness import lease, slurm
+from harness.environment import compute_with
 from harness.interruption import SIGNALS, Interrupted
 from harness.lease import PATIENCE_S, POLLS, Watch
 from harness.run import Job, execute, record_failure, train_along
@@ -41,7 +41,7 @@ SLACK_S = 90.0
 def work(jobs: Sequence[Job], threads: int) -> None:
     """Execute every run that nobody else is at. Returns early when asked to stop, the run's checkpoint saved."""
     started = time.monotonic()
-    torch.set_num_threads(threads)
+    compute_with(threads)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
     name = submitit.JobEnvironment().job_id
     for number in SIGNALS:
