@@ -51,7 +51,10 @@ def load(folder: Path, sweep: str) -> Sweep:
     )
     ids = list(planned["id"])
     rows, missing, damaged = read_runs(folder, ids, predictions=True, traces=True)
-    problems = {run_id: _problem(row) for run_id, row in rows.set_index("id").iterrows()}
+    problems = {
+        run_id: _problem(status, error)
+        for run_id, status, error in zip(rows["id"], rows["status"], rows["error"], strict=True)
+    }
     problems |= dict.fromkeys(missing, ("missing", "not finished, or never started"))
     for run_id in set(ids) - set(problems):
         problems[run_id] = ("damaged", _sentence_about(run_path(folder, run_id), damaged))
@@ -64,11 +67,11 @@ def load(folder: Path, sweep: str) -> Sweep:
     return Sweep(manifest, runs)
 
 
-def _problem(row: pd.Series[Any]) -> tuple[str, str]:
+def _problem(status: str, error: Any) -> tuple[str, str]:
     """State and sentence of a run that has a row."""
-    if row["status"] == "done":
+    if status == "done":
         return "done", ""
-    return "failed", row["error"] if isinstance(row["error"], str) else "No error was recorded."
+    return "failed", error if isinstance(error, str) else "No error was recorded."
 
 
 def _sentence_about(path: Path, sentences: list[str]) -> str:
