@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -73,12 +73,11 @@ def build_report(sweep: str, results: Path, out: Path, formats: Sequence[str] = 
         by_task = {task: loaded.done[loaded.done["task"] == task] for task in loaded.tasks if task not in MEASUREMENTS}
         evaluated = {task: runs[is_evaluated(runs)] for task, runs in by_task.items() if is_evaluated(runs).any()}
         tasks = {task: runs for task, runs in by_task.items() if task not in evaluated and not runs.empty}
-        figures = draw(tasks, looks)
-    numbers, sections = [], []
-    for place, (task, runs) in enumerate(tasks.items()):
-        measured, section = _section(loaded, task, runs, looks, figures[task], place)
-        numbers.append(measured)
-        sections.append(section)
+        numbers, sections = [], []
+        for place, (task, figures) in enumerate(draw(tasks, looks).items()):
+            measured, section = _section(loaded, task, tasks[task], looks, figures, place)
+            numbers.append(measured)
+            sections.append(section)
     alone = [
         robustness_section(loaded, task, runs, tagged(looks, loaded.manifest, [task]), f"r{place}")
         for place, (task, runs) in enumerate(evaluated.items())
@@ -105,7 +104,7 @@ def build_report(sweep: str, results: Path, out: Path, formats: Sequence[str] = 
 
 
 def _section(
-    sweep: Sweep, task: str, runs: pd.DataFrame, looks: dict[str, Look], figures: list[Drawn], place: int
+    sweep: Sweep, task: str, runs: pd.DataFrame, looks: dict[str, Look], figures: Callable[[], list[Drawn]], place: int
 ) -> tuple[pd.DataFrame, Section]:
     manifest = sweep.manifest
     looks, line_of = tagged(looks, manifest, [task]), lines(manifest.runs)
@@ -130,7 +129,7 @@ def _section(
         matched_table(compare_matched(runs, manifest.runs, manifest.baseline)),
         control_table(judged, looks),
         energy_tables(runs, looks),
-        [*figures, *scaling_figures(runs, manifest.runs, looks, f"n{place}")],
+        [*figures(), *scaling_figures(runs, manifest.runs, looks, f"n{place}")],
         {line_of.get(variant, variant): looks[variant] for variant in measured["variant"]},
     )
 

@@ -99,10 +99,10 @@ def correctness(runs: pd.DataFrame) -> dict[str, dict[int, pd.Series[bool]]]:
     for variant, seed, predictions in zip(runs["variant"], runs["seed"], runs["predictions"], strict=True):
         if predictions is None or predictions.empty:
             continue
-        keys = predictions[_EXAMPLE].to_numpy()
-        test_set = keys.tobytes()
+        keys = [predictions[name].to_numpy() for name in _EXAMPLE]
+        test_set = b"".join(key.tobytes() for key in keys)
         if test_set not in indexes:
-            indexes[test_set] = pd.MultiIndex.from_arrays(list(keys.T), names=_EXAMPLE)
-        correct = (predictions["label"] == predictions["prediction"]).to_numpy()
+            indexes[test_set] = pd.MultiIndex.from_arrays(keys, names=_EXAMPLE)
+        correct = predictions["label"].to_numpy() == predictions["prediction"].to_numpy()
         right.setdefault(variant, {})[int(seed)] = pd.Series(correct, indexes[test_set])
     return right

@@ -21,8 +21,8 @@ MANY_RUNS = 500
 Tasks = Mapping[str, pd.DataFrame]
 """Of each task, its finished runs."""
 
-Draw = Callable[[Tasks, Mapping[str, Look]], dict[str, list[Drawn]]]
-"""Draws the figures of each task; the ids of the n-th task's, from 0 on, start with `t<n>`."""
+Draw = Callable[[Tasks, Mapping[str, Look]], dict[str, Callable[[], list[Drawn]]]]
+"""Of each task, what gives its figures when they are drawn; the ids of the n-th task's, from 0 on, start with `t<n>`."""
 
 
 @contextmanager
@@ -43,16 +43,15 @@ def _get_ready() -> None:
     """Done once this module is imported."""
 
 
-def _draw_here(tasks: Tasks, looks: Mapping[str, Look]) -> dict[str, list[Drawn]]:
-    return {task: _figures(runs, looks, f"t{place}") for place, (task, runs) in enumerate(tasks.items())}
+def _draw_here(tasks: Tasks, looks: Mapping[str, Look]) -> dict[str, Callable[[], list[Drawn]]]:
+    return {task: partial(_figures, runs, looks, f"t{place}") for place, (task, runs) in enumerate(tasks.items())}
 
 
-def _draw_there(pool: Executor, tasks: Tasks, looks: Mapping[str, Look]) -> dict[str, list[Drawn]]:
-    begun = {
-        task: pool.submit(_figures, runs.drop(columns="predictions"), looks, f"t{place}")
+def _draw_there(pool: Executor, tasks: Tasks, looks: Mapping[str, Look]) -> dict[str, Callable[[], list[Drawn]]]:
+    return {
+        task: pool.submit(_figures, runs.drop(columns="predictions"), looks, f"t{place}").result
         for place, (task, runs) in enumerate(tasks.items())
     }
-    return {task: drawn.result() for task, drawn in begun.items()}
 
 
 def _figures(runs: pd.DataFrame, looks: Mapping[str, Look], prefix: str) -> list[Drawn]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +31,7 @@ RASTER_CHANNELS = 16
 RASTER_STEPS = 128
 
 _WIDTH = 4.5  # inches, as the other figures
+Numbers = npt.NDArray[np.float64]
 _SEEDS = "Mean over seeds; band: lowest to highest seed."
 
 
@@ -57,9 +57,9 @@ def rate_over_time(
     with svg.drawing():
         figure, panels = _panels(sorted(set(shown["layer"])), "step of the sequence", "firing rate, %")
         for layer, variant, own in _by_layer_and_variant(shown):
-            rates = pd.concat([_over_steps(row) for _, row in own.iterrows()], axis=1) * 100
-            _line(panels[layer], rates, looks[variant])
-            ends = rates.mean(axis=1).iloc[[0, -1]]
+            steps, rates = _over_steps(own)
+            _line(panels[layer], steps, rates, looks[variant])
+            ends = np.nanmean(rates, axis=0)[[0, -1]]
             sentences.append(f"layer {layer} {variant} {' to '.join(number(rate, 1) for rate in ends)} %")
         next(iter(panels.values())).set_ylim(bottom=0)
         caption = (
@@ -82,11 +82,11 @@ def potentials(
     with svg.drawing():
         figure, panels = _panels(sorted(set(shown["layer"])), "membrane potential / threshold", "share of steps, %")
         for layer, variant, own in _by_layer_and_variant(shown):
-            counts = np.array(own["potential"].tolist(), dtype=float).T
-            shares = 100 * counts / counts.sum(axis=0)
-            _line(panels[layer], pd.DataFrame(shares[1:-1], index=centres), looks[variant])
-            reached = shares[1 + int(np.searchsorted(edges, 1.0)) :].sum(axis=0).mean()
-            outside = max(outside, shares[[0, -1]].sum(axis=0).mean())
+            counts = np.array(own["potential"].tolist(), dtype=float)
+            shares = 100 * counts / counts.sum(axis=1, keepdims=True)
+            _line(panels[layer], centres, shares[:, 1:-1], looks[variant])
+            reached = shares[:, 1 + int(np.searchsorted(edges, 1.0)) :].sum(axis=1).mean()
+            outside = max(outside, shares[:, [0, -1]].sum(axis=1).mean())
             sentences.append(f"layer {layer} {variant} {number(reached, 1)} %")
         for panel in panels.values():
             panel.axvline(1, color=svg.MUTED, lw=0.9, dashes=(4, 2), zorder=1)
@@ -160,10 +160,13 @@ def _by_layer_and_variant(traces: pd.DataFrame) -> Iterator[tuple[int, str, pd.D
             yield layer, str(variant), of_variant[of_variant["layer"] == layer]
 
 
-def _over_steps(row: pd.Series[Any]) -> pd.Series[float]:
-    """The rates of one run and layer, indexed by the middle of their bins."""
-    rates = row["rate_over_time"]
-    return pd.Series(rates, index=(np.arange(len(rates)) + 0.5) * row["bin_steps"])
+def _over_steps(traces: pd.DataFrame) -> tuple[Numbers, Numbers]:
+    """Of one layer and variant: the middles of the bins, and the rates in them in %, [seeds, bins].
+
+    Seeds share the test set and so the bins; the last are NaN for a run that has fewer.
+    """
+    rates = pd.DataFrame(traces["rate_over_time"].tolist()).to_numpy(dtype=float)
+    return (np.arange(rates.shape[1]) + 0.5) * traces["bin_steps"].iloc[0], 100 * rates
 
 
 def _panels(layers: Sequence[int], x: str, y: str) -> tuple[Figure, dict[int, Axes]]:
@@ -187,13 +190,13 @@ def _panels(layers: Sequence[int], x: str, y: str) -> tuple[Figure, dict[int, Ax
     return figure, panels
 
 
-def _line(axes: Axes, seeds: pd.DataFrame, look: Look) -> None:
-    """Mean and range over the columns of `seeds`, against its index."""
-    x, colour = seeds.index.to_numpy(), look.placeholder
-    if seeds.shape[1] > 1:
-        axes.fill_between(x, seeds.min(axis=1), seeds.max(axis=1), color=colour, alpha=0.12, lw=0)
+def _line(axes: Axes, x: Numbers, seeds: Numbers, look: Look) -> None:
+    """Mean and range over `seeds`, [seeds, points], against `x`."""
+    colour = look.placeholder
+    if len(seeds) > 1:
+        axes.fill_between(x, np.nanmin(seeds, axis=0), np.nanmax(seeds, axis=0), color=colour, alpha=0.12, lw=0)
     marker = look.marker if len(x) == 1 else ""  # a single bin would draw no line at all
-    axes.plot(x, seeds.mean(axis=1), color=colour, lw=1.2, dashes=look.dashes, marker=marker)
+    axes.plot(x, np.nanmean(seeds, axis=0), color=colour, lw=1.2, dashes=look.dashes, marker=marker)
 
 
 def _part(spikes: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
