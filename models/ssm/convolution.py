@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -13,6 +14,11 @@ SHORT = 128
 
 (`python -m benchmarks.convolution`, which also measures chunks of such products with carried states.)
 """
+
+
+AT_ONCE, ROWS = 2**20, 64
+"""A CPU transforms so many numbers at once, which stay in its caches; but at least so many rows, for which it prepares
+one transform."""
 
 
 def faster_by_product(batch: int, length: int) -> bool:
@@ -55,24 +61,38 @@ def _by_product(x: Tensor, lags: Tensor) -> Tensor:
 class _ByFFT(torch.autograd.Function):
     """x [B, H, L] with skip [H] and kernels [H, 2L], whose second half holds the negative lags.
 
-    The formula's own backward would keep the spectra, and transform complex arrays where real ones do.
+    The formula's own backward would keep the spectra, and transform complex arrays where real ones do. Channels go
+    through all of it some at a time, so that no other array has the size of x twice over.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, skip: Tensor, kernel: Tensor) -> Tensor:
-        length = x.shape[-1]
+        twice = 2 * x.shape[-1]
         response = torch.fft.rfft(kernel).add_(skip[:, None])  # all frequencies pass what stays in place
         ctx.save_for_backward(x, response)
-        y: Tensor = torch.fft.irfft(torch.fft.rfft(x, n=2 * length).mul_(response), n=2 * length)
-        return y[..., :length].contiguous()  # a view would keep twice the memory
+        y = torch.empty_like(x)
+        for some in _channels_at_once(x):
+            spectrum = torch.fft.rfft(x[:, some], n=twice).mul_(response[some])
+            y[:, some] = torch.fft.irfft(spectrum, n=twice)[..., : x.shape[-1]]
+        return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, response = ctx.saved_tensors
-        length = x.shape[-1]
-        spectrum = torch.fft.rfft(grad, n=2 * length)
-        products = torch.fft.rfft(x, n=2 * length).conj_physical_().mul_(spectrum).sum(0)
-        grad_kernel = torch.fft.irfft(products, n=2 * length)
-        grad_x = torch.fft.irfft(spectrum.mul_(response.conj()), n=2 * length)[..., :length].contiguous()
+        length, twice = x.shape[-1], 2 * x.shape[-1]
+        grad_x, grad_kernel = torch.empty_like(x), x.new_empty(x.shape[1], twice)
+        for some in _channels_at_once(x):
+            spectrum = torch.fft.rfft(grad[:, some], n=twice)
+            products = torch.fft.rfft(x[:, some], n=twice).conj_physical_().mul_(spectrum).sum(0)
+            grad_kernel[some] = torch.fft.irfft(products, n=twice)
+            grad_x[:, some] = torch.fft.irfft(spectrum.mul_(response[some].conj()), n=twice)[..., :length]
         return grad_x, grad_kernel[:, 0], grad_kernel
+
+
+def _channels_at_once(x: Tensor) -> Iterator[slice]:
+    """All channels of x [B, H, L]; on a CPU in parts."""
+    batch, channels, length = x.shape
+    rows = max(ROWS, AT_ONCE // (2 * length)) if x.device.type == "cpu" else batch * channels
+    step = max(1, rows // max(1, batch))
+    return (slice(first, first + step) for first in range(0, channels, step))
