@@ -1,8 +1,9 @@
 """`python -m benchmarks.convolution`: S4D's convolution by FFT, as one matrix product, and in chunks with states.
 
-Float32, on the CPU with one thread, as a worker of the laptop's sweeps has it, and with two; the first section on a GPU
-too where there is one. Nothing is timed at a size before both ways agree there in the output and every gradient. With
---save, rows and their environment go to results/measured/convolution_cpu.parquet and convolution_gpu.parquet.
+And by FFT with all channels at once, or some at a time. Float32, on the CPU with one thread, as a worker of the laptop's
+sweeps has it, and with two; the first section on a GPU too where there is one. Nothing is timed at a size before both
+ways agree there in the output and every gradient. With --save, rows and their environment go to
+results/measured/convolution_cpu.parquet and convolution_gpu.parquet.
 """
 
 from __future__ import annotations
@@ -31,12 +32,14 @@ from models.ssm import S4D
 from models.ssm.convolution import convolution, faster_by_product
 
 FFT, PRODUCT, CHOSEN = "FFT", "product", "as chosen"
+ALL, SOME = "all channels at once", "some at a time"
 LAPTOP = NetworkSize(layers=2, channels=64, state_size=16, length=60, batch=64)
 """The network and the longest batch of the laptop scale's ListOps."""
 
 Row = dict[str, Any]
 """section, candidate, pass, threads, batch, channels, length, state_size, ms (median) and `ratio`."""
 Convolve = Callable[[], Tensor]
+Pass = Callable[[], tuple[Tensor, ...]]
 
 
 class Size(NamedTuple):
@@ -55,19 +58,31 @@ SIZES = tuple(
         (32, 256, 64), (8, 64, 64), (32, 64, 128), (64, 64, 256),
     )
 )  # fmt: skip
+LARGE = (Size(8, 64, 4096), Size(8, 64, 16_384), Size(32, 128, 512), Size(64, 128, 1024), Size(32, 256, 2048))
 LAYERS = (Size(8, 64, 1024, 16), Size(8, 64, 4096, 4), Size(8, 64, 4096, 16), Size(8, 64, 4096, 64))
 CHUNKS = (64, 128)
 
 
-def check(candidates: Mapping[str, Convolve], leaves: Sequence[Tensor], size: Size) -> None:
+def check(candidates: Mapping[str, Pass], size: Size) -> None:
     """Raise AssertionError unless all candidates have one output and the same gradients."""
-    passes = list(candidates.values())
-    grad = torch.randn_like(passes[0]())
-    expected, *others = [(y := convolve(), *torch.autograd.grad(y, leaves, grad)) for convolve in passes]
-    for name, found in zip(list(candidates)[1:], others, strict=True):
-        for one, other in zip(expected, found, strict=True):
+    (_, first), *others = candidates.items()
+    expected = first()
+    for name, candidate in others:
+        for one, other in zip(expected, candidate(), strict=True):
             tolerance = 1e-4 * float(one.detach().abs().max())
             torch.testing.assert_close(other, one, rtol=1e-3, atol=tolerance, msg=f"{name} differs at {size}.")
+
+
+def both(convolve: Convolve, leaves: Sequence[Tensor]) -> Pass:
+    """Forward and backward: the output, and the gradients of `leaves`."""
+    torch.manual_seed(1)
+    grad = torch.randn_like(convolve())
+
+    def run() -> tuple[Tensor, ...]:
+        y = convolve()
+        return y, *torch.autograd.grad(y, leaves, grad)
+
+    return run
 
 
 def _rows(section: str, phase: str, size: Size, medians: dict[str, float], base: float) -> Iterator[Row]:
@@ -77,23 +92,41 @@ def _rows(section: str, phase: str, size: Size, medians: dict[str, float], base:
         yield row | {"ms": ms, "ratio": base / ms}
 
 
-def _both(convolve: Convolve, leaves: Sequence[Tensor], grad: Tensor) -> Callable[[], object]:
-    return lambda: torch.autograd.grad(convolve(), leaves, grad)
+def _leaves(size: Size, device: torch.device) -> list[Tensor]:
+    """x, skip and kernels."""
+    torch.manual_seed(0)
+    x, skip = torch.randn(size[:3], device=device), torch.randn(size.channels, device=device)
+    kernels = torch.randn(2, size.channels, size.length, device=device) / size.length
+    return [leaf.requires_grad_() for leaf in (x, skip, *kernels)]
 
 
 def choice(sizes: Sequence[Size], rounds: int, device: torch.device = CPU) -> Iterator[Row]:
     """ratio: time of the faster way over this one's; what `convolution` chooses is a candidate too."""
     for size in sizes:
-        torch.manual_seed(0)
-        x = torch.randn(size[:3], device=device)
-        kernels = torch.randn(2, size.channels, size.length, device=device) / size.length
-        leaves = [leaf.requires_grad_() for leaf in (x, torch.randn(size.channels, device=device), *kernels)]
-        ways = {name: partial(convolution, *leaves, by_product=name == PRODUCT) for name in (FFT, PRODUCT)}
-        check(ways, leaves, size)
-        steps = {name: _both(way, leaves, torch.ones_like(x)) for name, way in ways.items()}
-        medians = interleaved_medians(steps, rounds, device)
+        leaves = _leaves(size, device)
+        ways = {
+            name: both(partial(convolution, *leaves, by_product=name == PRODUCT), leaves) for name in (FFT, PRODUCT)
+        }
+        check(ways, size)
+        medians = interleaved_medians(ways, rounds, device)
         chosen = medians[PRODUCT if faster_by_product(size.batch, size.length) else FFT]
         yield from _rows("choice", BOTH, size, medians | {CHOSEN: chosen}, min(medians.values()))
+
+
+def parts(sizes: Sequence[Size], rounds: int) -> Iterator[Row]:
+    """ratio: times as fast as an FFT of all channels at once."""
+    for size in sizes:
+        leaves = _leaves(size, CPU)
+        some = both(partial(convolution, *leaves, by_product=False), leaves)
+
+        def at_once(some: Pass = some) -> tuple[Tensor, ...]:
+            with patch("models.ssm.convolution.AT_ONCE", 2**62):
+                return some()
+
+        ways = {ALL: at_once, SOME: some}
+        check(ways, size)
+        medians = interleaved_medians(ways, rounds)
+        yield from _rows("parts", BOTH, size, medians, medians[ALL])
 
 
 def chunks(sizes: Sequence[Size], rounds: int) -> Iterator[Row]:
@@ -101,14 +134,15 @@ def chunks(sizes: Sequence[Size], rounds: int) -> Iterator[Row]:
     for size in sizes:
         torch.manual_seed(0)
         layer, x = S4D(size.channels, size.state_size), torch.randn(size[:3])
-        leaves, grad = [x.requires_grad_(), *layer.parameters()], torch.ones_like(x)
+        leaves = [x.requires_grad_(), *layer.parameters()]
         ways: dict[str, Convolve] = {FFT: partial(layer, x)}
         ways |= {f"chunks of {steps}": partial(in_chunks, layer, x, steps) for steps in CHUNKS}
-        check(ways, leaves, size)
+        passes = {name: both(way, leaves) for name, way in ways.items()}
+        check(passes, size)
         with torch.no_grad():
             medians = interleaved_medians(ways, rounds)
         yield from _rows("chunks", FORWARD, size, medians, medians[FFT])
-        medians = interleaved_medians({name: _both(way, leaves, grad) for name, way in ways.items()}, rounds)
+        medians = interleaved_medians(passes, rounds)
         yield from _rows("chunks", BOTH, size, medians, medians[FFT])
 
 
@@ -131,6 +165,7 @@ def measure_cpu(rounds: int) -> Iterator[Row]:
         compute_with(threads)
         yield from choice(SIZES, rounds)
         yield from training(LAPTOP, rounds)
+        yield from parts(LARGE, rounds)
         yield from chunks(LAYERS, rounds)
 
 

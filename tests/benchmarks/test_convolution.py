@@ -23,12 +23,14 @@ def test_every_section_gives_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = list(convolution.choice([Size(8, 2, 12)], 1))
     assert [row["candidate"] for row in chosen] == [FFT, PRODUCT, CHOSEN]
     assert chosen[1]["ms"] == chosen[2]["ms"], "short sequences are convolved as products"
+    parts = list(convolution.parts([Size(40, 4, 9)], 1))
+    assert [row["candidate"] for row in parts] == [convolution.ALL, convolution.SOME]
     monkeypatch.setattr(convolution, "CHUNKS", (4,))
     rows = list(convolution.chunks([Size(2, 2, 12, 4)], 1))
     assert [row["candidate"] for row in rows] == 2 * [FFT, "chunks of 4"]
     trained = list(convolution.training(NetworkSize(layers=1, channels=4, state_size=4, length=12, batch=8), 1))
     assert [row["candidate"] for row in trained] == [FFT, CHOSEN]
-    assert all(row["ratio"] > 0 for row in chosen + rows + trained)
+    assert all(row["ratio"] > 0 for row in chosen + parts + rows + trained)
 
 
 def test_a_way_that_is_not_the_convolution_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,8 +48,9 @@ def test_a_way_that_is_not_the_convolution_is_not_timed(monkeypatch: pytest.Monk
 def test_a_wrong_gradient_is_seen() -> None:
     x = torch.ones(1, 1, 3, requires_grad=True)
     ways = {"right": lambda: 2 * x, "wrong": lambda: x + x.detach()}
+    passes = {name: convolution.both(way, [x]) for name, way in ways.items()}
     with pytest.raises(AssertionError, match="wrong differs"):
-        convolution.check(ways, [x], Size(1, 1, 3))
+        convolution.check(passes, Size(1, 1, 3))
 
 
 def test_the_training_step_by_fft_is_by_fft(monkeypatch: pytest.MonkeyPatch) -> None:

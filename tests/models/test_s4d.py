@@ -74,6 +74,20 @@ def test_products_and_the_fft_are_the_same_convolution(length: int) -> None:
     assert torch.equal(chosen, by_product if length <= SHORT else by_fft)
 
 
+@pytest.mark.parametrize("rows", [1, 4, 8, 1000])
+def test_the_fft_is_the_same_for_some_channels_at_a_time(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    x, skip = torch.randn(2, 7, 30, dtype=torch.float64), torch.randn(7, dtype=torch.float64)
+    leaves = [each.requires_grad_() for each in (x, skip, *torch.randn(2, 7, 30, dtype=torch.float64))]
+    grad, found = torch.randn_like(x), []
+    for at_once in (1000, rows):
+        monkeypatch.setattr("models.ssm.convolution.AT_ONCE", 1)
+        monkeypatch.setattr("models.ssm.convolution.ROWS", at_once)
+        y = convolution(*leaves, by_product=False)
+        found.append((y, *torch.autograd.grad(y, leaves, grad)))
+    torch.testing.assert_close(found[0], found[1])
+
+
 @pytest.mark.parametrize("length", [7, 71])
 @pytest.mark.parametrize("examples", [1, 60])
 def test_an_impulse_shows_which_lag_belongs_to_which_kernel(length: int, examples: int) -> None:
