@@ -1,8 +1,8 @@
 """`python -m benchmarks.convolution`: S4D's convolution by FFT, as one matrix product, and in chunks with states.
 
-And by FFT with all channels at once, or some at a time. Float32, on the CPU with one thread, as a worker of the laptop's
-sweeps has it, and with two; the first section on a GPU too where there is one. Nothing is timed at a size before both
-ways agree there in the output and every gradient. With --save, rows and their environment go to
+And by FFT with all channels at once, or some at a time. Float32, on the CPU with one thread, as a worker of the
+laptop's sweeps has it, and with two; the first section on a GPU too where there is one. Nothing is timed at a size
+before both ways agree there in the output and every gradient. With --save, rows and their environment go to
 results/measured/convolution_cpu.parquet and convolution_gpu.parquet.
 """
 

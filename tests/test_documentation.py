@@ -140,6 +140,29 @@ def test_the_performance_pages_numbers_of_the_network_are_the_measured_ones() ->
     assert f"in streaming | {ours['value']['streaming']:,.0f} µs |" in page
 
 
+def test_the_performance_pages_speeds_of_the_convolution_are_the_measured_ones() -> None:
+    page = (ROOT / "docs" / "performance.md").read_text()
+    frame = pd.read_parquet(ROOT / "results" / "measured" / "convolution_cpu.parquet")
+    sizes = ["threads", "batch", "channels", "length"]
+    ms = frame[frame["section"] == "choice"].pivot(index=sizes, columns="candidate", values="ms").reset_index()
+    by_product = ms["as chosen"] == ms["product"]
+    speedups = ms["FFT"] / ms["product"]
+    step = frame[(frame["section"] == "training step") & (frame["candidate"] == "as chosen")].set_index("threads")
+    stated = {
+        "against the FFT": span(speedups[by_product]),
+        "where the FFT is chosen": span(speedups[~by_product]),
+        "one thread; two": f"{step['ratio'][1]:.2f}; {step['ratio'][2]:.2f}",
+        "against all at once": span(frame[frame["candidate"] == "some at a time"]["ratio"]),
+        "tried, not used": span(frame[frame["candidate"].str.startswith("chunks")]["ratio"]),
+    }
+    assert [f"{what} | {value} |" for what, value in stated.items() if f"{what} | {value} |" not in page] == []
+
+
+def span(values: pd.Series[float]) -> str:
+    """From the least to the most."""
+    return f"{values.min():.2f} to {values.max():.2f}"
+
+
 def test_the_performance_pages_times_of_the_harness_are_the_measured_ones() -> None:
     page = (ROOT / "docs" / "performance.md").read_text()
     frame = pd.read_parquet(ROOT / "results" / "measured" / "harness_cpu.parquet")
