@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
@@ -31,11 +32,15 @@ def test_every_relative_link_leads_to_a_file(page: Path) -> None:
 
 
 def test_every_module_named_in_a_command_can_be_run() -> None:
-    modules = set(re.findall(r"python -m ([a-z_.]+)", TEXT))
-    assert modules >= {"harness.sweep", "harness.train", "reports", "benchmarks.neuron"}
-    for module in modules:
-        shown = subprocess.run([sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True)
-        assert shown.returncode == 0, shown.stderr
+    modules = sorted(set(re.findall(r"python -m ([a-z_.]+)", TEXT)))
+    assert {"harness.sweep", "harness.train", "reports", "benchmarks.neuron"} <= set(modules)
+    with ThreadPoolExecutor(2) as pool:
+        for module, shown in zip(modules, pool.map(ask_for_help, modules), strict=True):
+            assert shown.returncode == 0, f"{module}: {shown.stderr}"
+
+
+def ask_for_help(module: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True)
 
 
 def test_every_sweep_command_of_the_readme_names_settings_that_exist(

@@ -1,4 +1,4 @@
-"""What docs/study.md and docs/protocol.md say of stored runs is what these say, worked out again."""
+"""What docs/ablations.md, docs/study.md and docs/protocol.md say of stored runs is what these say, worked out again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reports.controls import UNDECIDED, judge
 from reports.data import Sweep, load, unfold
 from reports.findings import compare_with_baseline
 from reports.robustness import areas, compared, is_evaluated
-from reports.statistics import Verdict, against, by_seed, t_interval
+from reports.statistics import Comparison, Verdict, against, by_seed, t_interval
 from reports.text import listing, number, plus_minus
 from results.packed import unpack
 
@@ -33,28 +33,34 @@ def study(folder: Path) -> Sweep:
     return load(folder, "study_neurons")
 
 
-def shown(value: float, half: float, verdict: str = "") -> str:
-    return plus_minus(value * 100, half * 100, signed=True) + (f", {verdict}" if verdict in ("higher", "lower") else "")
+def table(page: str) -> dict[str, list[str]]:
+    """The cells of each row of a page's table by its first, without the row of headings."""
+    lines = [line for line in page.splitlines() if line.startswith("| ")]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    return {row[0]: row[1:] for row in rows[1:]}
 
 
-def test_every_number_of_the_table_is_that_of_the_runs(study: Sweep) -> None:
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in PAGE.splitlines() if line.startswith("| ")]
-    stated = {row[0]: row[1:] for row in rows if row[0] != "neuron"}
-    accuracy, rate = by_seed(study.done, "test_accuracy"), by_seed(study.done, "firing_rate")
-    against_accuracy, against_rate = against(accuracy, "lif_soft"), against(rate, "lif_soft")
-    assert set(stated) == set(accuracy)
-    for name, cells in stated.items():
+def expected(runs: pd.DataFrame, baseline: str) -> dict[str, list[str]]:
+    """The cells of such a table: accuracy and firing rate, each by itself and against the baseline, of each variant."""
+    accuracy, rate = by_seed(runs, "test_accuracy"), by_seed(runs, "firing_rate")
+    more_accurate, more_often = against(accuracy, baseline), against(rate, baseline)
+    cells = {}
+    for name in accuracy:
         own, fires = t_interval(accuracy[name]), t_interval(rate[name])
-        expected = [plus_minus(own.mean * 100, own.half * 100), "", "", ""]
-        if name != "lif_soft":
-            found = against_accuracy[name]
-            expected[1] = shown(found.difference.mean, found.difference.half, found.verdict.value)
-        if fires.n:
-            expected[2] = f"{fires.mean * 100:.2f}"
-            found = against_rate[name] if name != "lif_soft" else None
-            if found is not None:
-                expected[3] = shown(found.difference.mean, found.difference.half, found.verdict.value)
-        assert cells == expected, name
+        cells[name] = [plus_minus(own.mean * 100, own.half * 100), "", f"{fires.mean * 100:.2f}" if fires.n else "", ""]
+        if name != baseline:
+            cells[name][1] = difference(more_accurate[name])
+            cells[name][3] = difference(more_often[name]) if fires.n else ""
+    return cells
+
+
+def difference(found: Comparison) -> str:
+    shown = plus_minus(found.difference.mean * 100, found.difference.half * 100, signed=True)
+    return f"{shown}, {found.verdict.value}" if found.verdict.decided else shown
+
+
+def test_every_number_of_the_studys_table_is_that_of_the_runs(study: Sweep) -> None:
+    assert table(PAGE) == expected(study.done, "lif_soft")
 
 
 def test_the_claims_about_accuracy_and_rate_are_those_of_the_tests(study: Sweep) -> None:
@@ -83,7 +89,7 @@ def test_the_claims_about_robustness_are_those_of_the_tests(folder: Path) -> Non
     }
     assert set(decided) == {("gelu", "length"), ("binary", "state_bits"), ("refractory_lif", "spike_insertion")}
     for each in decided.values():
-        assert shown(each.difference.mean, each.difference.half) in PAGE
+        assert difference(each).rpartition(",")[0] in PAGE
     assert f"out of {next(iter(decided.values())).family} are shown" in PAGE
 
 
