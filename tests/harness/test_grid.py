@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +13,12 @@ import pytest
 from harness.compose import Composer, parse_command_line
 from harness.errors import UserError
 from harness.grid import Grid, expand
+from harness.settings import SCALES
 from harness.sweep_file import load_sweep
 from harness.tasks import ALL, LRA
 
 GridOf = Callable[..., Grid]
+REPORTS = Path(__file__).resolve().parents[2] / "docs" / "reports.md"
 
 TWO_AXES = {"neuron.leak": [0.5, 0.9], "size": {"small": {"model.channels": 8}, "large": {"model.channels": 16}}}
 RAISED = ["raised_1.5", "raised_2", "raised_3"]
@@ -260,6 +263,16 @@ def test_the_variants_of_the_refractory_ablation_differ_in_nothing_else(ablation
     assert all(identity == rest[0] for identity in rest)
 
 
+def test_the_names_of_the_sparse_refractory_ablation_say_its_neurons_and_penalties(composer: Composer) -> None:
+    magnitude_and_decay = {"plain": (0.0, False, 0.5), "refractory": (0.5, True, 0.5), "reset": (1.0, False, 0.0)}
+    for run in grid_of(composer, "ablation_refractory_sparse", "seed=0").runs:
+        neuron, optim = run.settings.neuron, run.settings.optim
+        kind, weight = run.plan.variant.split("_")
+        assert (neuron.refractory, neuron.refractory_trainable, neuron.decay) == magnitude_and_decay[kind]
+        assert optim.firing_rate_weight == float(weight)
+        assert optim.firing_rate_target == (None if weight == "0" else 0.05)
+
+
 def test_the_speed_sweep_is_six_methods_at_four_lengths_and_one_map(composer: Composer) -> None:
     found = grid_of(composer, "speed")
     axes = [run.plan.axes for run in found.runs]
@@ -288,11 +301,15 @@ def test_the_methods_of_the_speed_sweep_are_what_they_are_called(composer: Compo
     }
 
 
-@pytest.mark.parametrize("scale", ["laptop", "gpu", "paper"])
-def test_every_packaged_sweep_is_valid_at_every_scale(composer: Composer, scale: str) -> None:
-    for name in composer.options("sweep"):
-        found = grid_of(composer, name, f"scale={scale}")
-        assert found.baseline in {None, *variants(found)}
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_packaged_sweep_is_valid_at_every_scale_and_as_large_as_the_documentation_says(
+    composer: Composer, scale: str
+) -> None:
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([0-9, ]+) \|$", REPORTS.read_text(), re.MULTILINE)
+    stated = {name: int(counts.split(", ")[SCALES.index(scale)]) for name, counts in rows}
+    found = {name: grid_of(composer, name, f"scale={scale}") for name in composer.options("sweep")}
+    assert all(grid.baseline in {None, *variants(grid)} for grid in found.values())
+    assert stated == {name: len({run.plan.id for run in grid.runs}) for name, grid in found.items()}
 
 
 # --- a user's sweep
