@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -11,14 +12,18 @@ import pytest
 from reports.controls import UNDECIDED, judge
 from reports.data import Sweep, load, unfold
 from reports.findings import compare_with_baseline
+from reports.matched import Matched, compare_matched
 from reports.robustness import areas, compared, is_evaluated
-from reports.statistics import Comparison, Verdict, against, by_seed, t_interval
+from reports.statistics import Comparison, Interval, Verdict, against, by_seed, t_interval
 from reports.text import listing, number, plus_minus
 from results.packed import unpack
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "study.md").read_text()
-STORED = ROOT / "results" / "measured" / "study_neurons_laptop.parquet"
+ABLATIONS = (ROOT / "docs" / "ablations.md").read_text()
+SECTIONS = dict(re.findall(r"^## [^\n]*\n\n`\+sweep=(\w+)`(.*?)(?=^## |\Z)", ABLATIONS, re.DOTALL | re.MULTILINE))
+MEASURED = ROOT / "results" / "measured"
+STORED = MEASURED / "study_neurons_laptop.parquet"
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +60,13 @@ def expected(runs: pd.DataFrame, baseline: str) -> dict[str, list[str]]:
 
 
 def difference(found: Comparison) -> str:
-    shown = plus_minus(found.difference.mean * 100, found.difference.half * 100, signed=True)
-    return f"{shown}, {found.verdict.value}" if found.verdict.decided else shown
+    """And where it is shown to be one, a word for it."""
+    points = in_points(found.difference)
+    return f"{points}, {found.verdict.value}" if found.verdict.decided else points
+
+
+def in_points(found: Interval) -> str:
+    return plus_minus(found.mean * 100, found.half * 100, signed=True)
 
 
 def test_every_number_of_the_studys_table_is_that_of_the_runs(study: Sweep) -> None:
@@ -89,19 +99,19 @@ def test_the_claims_about_robustness_are_those_of_the_tests(folder: Path) -> Non
     }
     assert set(decided) == {("gelu", "length"), ("binary", "state_bits"), ("refractory_lif", "spike_insertion")}
     for each in decided.values():
-        assert difference(each).rpartition(",")[0] in PAGE
+        assert in_points(each.difference) in PAGE
     assert f"out of {next(iter(decided.values())).family} are shown" in PAGE
 
 
 def test_the_trials_are_beside_it_and_the_same_for_all() -> None:
-    trials = pd.read_parquet(STORED.parent / "tuned" / "study_neurons_laptop.parquet")
+    trials = pd.read_parquet(MEASURED / "tuned" / "study_neurons_laptop.parquet")
     assert (trials.groupby("variant")["trial"].nunique() == 8).all()
     assert set(trials["seed"]) == {1000}
     assert re.search(r"64 trials, 40 runs and 40\nevaluations", PAGE)
 
 
 def test_the_stored_refractory_ablation_says_what_the_protocol_says(tmp_path: Path) -> None:
-    unpack(STORED.parent / "ablation_refractory_laptop.parquet", tmp_path)
+    unpack(MEASURED / "ablation_refractory_laptop.parquet", tmp_path)
     ablation = load(tmp_path, "ablation_refractory")
     assert ablation.manifest.controls is not None
     said = " ".join((ROOT / "docs" / "protocol.md").read_text().split())
@@ -118,3 +128,81 @@ def test_the_stored_refractory_ablation_says_what_the_protocol_says(tmp_path: Pa
         assert all(each.verdict is Verdict.LOWER for each in found)
         ends = sorted(-each.difference.mean * 100 for each in found)
         assert words.format(number(ends[0], 1), number(ends[-1], 1)) in said
+
+
+@pytest.fixture(scope="module")
+def ablations(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Sweep]:
+    """A stored ablation by its name."""
+    folder = tmp_path_factory.mktemp("ablations")
+    stored = {manifest.name for manifest in unpack(MEASURED / "ablations_laptop.parquet", folder)}
+    assert stored == set(SECTIONS)
+    return lambda name: load(folder, name)
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_every_number_of_an_ablations_table_is_that_of_the_runs(ablations: Callable[[str], Sweep], name: str) -> None:
+    ablation = ablations(name)
+    assert ablation.manifest.baseline is not None
+    assert len(ablation.done) == len(ablation.manifest.runs)
+    assert table(SECTIONS[name]) == expected(ablation.done, ablation.manifest.baseline)
+
+
+def test_the_advantages_of_refractory_neurons_are_those_at_their_own_rates(ablations: Callable[[str], Sweep]) -> None:
+    sparse = ablations("ablation_refractory_sparse")
+    assert sparse.manifest.controls is not None
+    judged = judge(sparse.done, sparse.manifest.controls)
+    section = ABLATIONS.partition("## The same at one firing rate")[2].partition("\n## ")[0]
+    assert table(section) == {
+        each.effect.variant: [
+            number(each.advantage.at.rate.mean * 100),
+            in_points(each.advantage.comparison.difference),
+            each.verdict,
+        ]
+        for each in judged
+    }
+    assert not any(each.advantage.comparison.verdict.decided for each in judged)
+    most = max(each.advantage.comparison.difference.high for each in judged)
+    assert f"one of more than {number(most * 100)} points is in none of the intervals" in section
+
+
+def at_matched_rate(sweep: Sweep) -> dict[tuple[str, str], Matched]:
+    found = compare_matched(sweep.done, sweep.manifest.runs, sweep.manifest.baseline)
+    return {(each.at.curve, each.at.reference): each for each in found}
+
+
+def test_the_claims_about_matched_rates_are_those_of_the_tests(ablations: Callable[[str], Sweep]) -> None:
+    page = " ".join(ABLATIONS.split())
+    reset = at_matched_rate(ablations("ablation_refractory_sparse"))["reset_1 to reset_100", "plain_0 to plain_1000"]
+    assert reset.comparison.verdict is Verdict.LOWER
+    assert f"at a rate of {number(reset.at.rate.mean * 100)} %, the middle of what both reach" in page
+    assert f"its line lies {in_points(reset.comparison.difference)} points from the plain one's" in page
+    fixed = at_matched_rate(ablations("ablation_threshold"))["fixed_0.5 to fixed_2", "per_channel"]
+    assert f"the difference is {in_points(fixed.comparison.difference)} points" in page
+
+
+def test_what_rounding_alone_does_is_what_two_exact_solvers_did(
+    ablations: Callable[[str], Sweep], tmp_path: Path
+) -> None:
+    unpack(MEASURED / "solvers_laptop.parquet", tmp_path)
+    parts = []
+    for read in (ablations, lambda name: load(tmp_path, name)):
+        certified = by_seed(read("ablation_pmbc").done, "test_accuracy")["certified"]
+        parts.append((certified - by_seed(read("ablation_threshold").done, "test_accuracy")["per_channel"]).dropna())
+    assert [list(part.index) for part in parts] == [list(range(5)), list(range(5, 15))]
+    first, second, both = (in_points(t_interval(part)) for part in (*parts, pd.concat(parts)))
+    page = " ".join(ABLATIONS.split())
+    assert f"is {first} points from the other, over seeds 5 to 14 it is {second}" in page
+    assert f"over all of them {both}" in page
+
+
+def test_the_other_numbers_of_the_ablations_are_those_of_the_runs(ablations: Callable[[str], Sweep]) -> None:
+    undetermined = by_seed(ablations("ablation_pmbc").done, "undetermined").mean() * 100
+    shares = listing([number(undetermined[name], 1) for name in ("M1", "M3", "M6")])
+    assert f"After M = 1, 3 and 6 iterations {shares} % of" in SECTIONS["ablation_pmbc"]
+    rates = by_seed(ablations("ablation_direction").done, "firing_rate").mean()
+    more = number(2 * rates["per_direction"] / rates["bidirectional"])
+    assert f"there are {more} times as many spikes" in SECTIONS["ablation_direction"]
+    runs = pd.read_parquet(MEASURED / "ablations_laptop.parquet", columns=["shortcut_accuracy", "majority_accuracy"])
+    assert f"seven sweeps, {len(runs)} runs" in ABLATIONS
+    shortcut, majority = (number(runs[name].unique().item() * 100) for name in runs)
+    assert f"The shortcut reaches {shortcut} %, the majority class {majority} %." in ABLATIONS
