@@ -181,6 +181,19 @@ def test_on_a_phone_only_tables_scroll_sideways(show: Callable[..., Shown], name
     assert shown.page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
+@pytest.mark.parametrize("width", [360, 1200])
+def test_a_long_verdict_does_not_cover_the_sentence_beside_it(show: Callable[..., Shown], width: int) -> None:
+    statements = show("sweep", width=width).page.locator(".statements li")
+    statements.first.locator(".tag").evaluate(
+        "tag => tag.textContent = 'explained by control_decay0 and control_reset'"
+    )
+    assert statements.count() > 1
+    for statement in statements.all():
+        tag, sentence = statement.locator("> span").all()
+        one, other = tag.bounding_box(), sentence.bounding_box()
+        assert one["x"] + one["width"] <= other["x"] or one["y"] + one["height"] <= other["y"]
+
+
 def test_the_keyboard_reaches_filter_and_headings_and_sorts(show: Callable[..., Shown]) -> None:
     shown = show("sweep")
     reached = []
