@@ -67,6 +67,7 @@ STAND_INS = {
             seq 0 "$(cat "$file")" | sed "s/.*/${file%.last}_&|PENDING|Resources/"
         done""",
     "sacct": "",
+    "srun": "",  # only looked for
 }
 """SLURM's commands -> shell scripts: arrays are numbered from 1, and wait for ever."""
 

@@ -26,7 +26,7 @@ def results_folder(settings: Settings, create: bool) -> Path:
 def require_launcher(settings: Settings) -> None:
     """Raise `UserError` when this machine does not have it."""
     if settings.launcher.kind == "slurm" and not slurm.is_available():
-        raise UserError("launcher=slurm, but there is no sbatch on this machine. Use launcher=local.")
+        raise UserError("launcher=slurm, but this machine lacks SLURM's sbatch or srun. Use launcher=local.")
 
 
 def workers(settings: Settings, runs: int) -> int:

@@ -43,7 +43,7 @@ class JobState:
 
 def is_available() -> bool:
     """Whether this machine belongs to a SLURM cluster, whose controller may be away for the moment."""
-    if shutil.which("sbatch") is None:
+    if any(shutil.which(command) is None for command in ("sbatch", "srun")):
         return False
     try:
         answer = subprocess.run(["scontrol", "ping"], capture_output=True, text=True, timeout=_SECONDS, check=False)

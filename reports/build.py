@@ -18,7 +18,7 @@ from reports.energy import energy_tables
 from reports.figures import Drawn
 from reports.findings import Findings, caveat, compare_with_baseline, task_findings
 from reports.latex import latex
-from reports.matched import compare_matched
+from reports.matched import compare_matched, curves
 from reports.measured import MeasuredSection, methods
 from reports.output import FORMATS, write_all, write_figures
 from reports.palette import Look
@@ -74,7 +74,7 @@ def build_report(sweep: str, results: Path, out: Path, formats: Sequence[str] = 
         evaluated = {task: runs[is_evaluated(runs)] for task, runs in by_task.items() if is_evaluated(runs).any()}
         tasks = {task: runs for task, runs in by_task.items() if task not in evaluated and not runs.empty}
         numbers, sections = [], []
-        for place, (task, figures) in enumerate(draw(tasks, looks).items()):
+        for place, (task, figures) in enumerate(draw(tasks, looks, curves(loaded.manifest.runs)).items()):
             measured, section = _section(loaded, task, tasks[task], looks, figures, place)
             numbers.append(measured)
             sections.append(section)

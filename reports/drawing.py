@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -14,6 +14,7 @@ import pandas as pd
 
 from reports.figures import Drawn, task_figures
 from reports.inside import inside_figures
+from reports.matched import Curve
 from reports.palette import Look
 
 MANY_RUNS = 500
@@ -22,8 +23,10 @@ MANY_RUNS = 500
 Tasks = Mapping[str, pd.DataFrame]
 """Of each task, its finished runs."""
 
-Draw = Callable[[Tasks, Mapping[str, Look]], dict[str, Callable[[], list[Drawn]]]]
+Promised = dict[str, Callable[[], list[Drawn]]]
 """Of each task, what gives its figures when they are drawn. Those of the n-th task have ids that start with `t<n>`."""
+
+Draw = Callable[[Tasks, Mapping[str, Look], Sequence[Curve]], Promised]
 
 
 @contextmanager
@@ -45,16 +48,18 @@ def _get_ready() -> None:
     gc.freeze()
 
 
-def _draw_here(tasks: Tasks, looks: Mapping[str, Look]) -> dict[str, Callable[[], list[Drawn]]]:
-    return {task: partial(_figures, runs, looks, f"t{place}") for place, (task, runs) in enumerate(tasks.items())}
-
-
-def _draw_there(pool: Executor, tasks: Tasks, looks: Mapping[str, Look]) -> dict[str, Callable[[], list[Drawn]]]:
+def _draw_here(tasks: Tasks, looks: Mapping[str, Look], curves: Sequence[Curve]) -> Promised:
     return {
-        task: pool.submit(_figures, runs.drop(columns="predictions"), looks, f"t{place}").result
+        task: partial(_figures, runs, looks, curves, f"t{place}") for place, (task, runs) in enumerate(tasks.items())
+    }
+
+
+def _draw_there(pool: Executor, tasks: Tasks, looks: Mapping[str, Look], curves: Sequence[Curve]) -> Promised:
+    return {
+        task: pool.submit(_figures, runs.drop(columns="predictions"), looks, curves, f"t{place}").result
         for place, (task, runs) in enumerate(tasks.items())
     }
 
 
-def _figures(runs: pd.DataFrame, looks: Mapping[str, Look], prefix: str) -> list[Drawn]:
-    return task_figures(runs, looks, prefix) + inside_figures(runs, looks, prefix)
+def _figures(runs: pd.DataFrame, looks: Mapping[str, Look], curves: Sequence[Curve], prefix: str) -> list[Drawn]:
+    return task_figures(runs, looks, prefix, curves) + inside_figures(runs, looks, prefix)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -18,6 +18,7 @@ from matplotlib.ticker import MaxNLocator
 
 from reports import pareto, svg
 from reports.data import unfold
+from reports.matched import Curve
 from reports.palette import Look
 from reports.statistics import VERDICT_SEEDS, by_seed, t_interval
 from reports.text import listing, number
@@ -70,12 +71,14 @@ PARAMETERS = (
 )
 
 
-def task_figures(runs: pd.DataFrame, looks: Mapping[str, Look], prefix: str) -> list[Drawn]:
-    """Every figure for which `runs`, the finished runs of one task, hold the data."""
+def task_figures(
+    runs: pd.DataFrame, looks: Mapping[str, Look], prefix: str, curves: Sequence[Curve] = ()
+) -> list[Drawn]:
+    """Every figure for which `runs`, the finished runs of one task, hold the data; `curves` as in `reports.matched`."""
     names = (f"{prefix}f{place}" for place in count())
     layers = unfold(runs, "layers")
     drawn = [
-        accuracy_and_rate(runs, looks, names),
+        accuracy_and_rate(runs, looks, names, curves),
         learning_curves(runs, looks, names),
         rate_by_layer(layers, looks, names),
     ]
@@ -83,7 +86,9 @@ def task_figures(runs: pd.DataFrame, looks: Mapping[str, Look], prefix: str) -> 
     return [figure for figure in drawn if figure is not None]
 
 
-def accuracy_and_rate(runs: pd.DataFrame, looks: Mapping[str, Look], names: Iterator[str]) -> Drawn | None:
+def accuracy_and_rate(
+    runs: pd.DataFrame, looks: Mapping[str, Look], names: Iterator[str], curves: Sequence[Curve] = ()
+) -> Drawn | None:
     """Test accuracy against firing rate, both %: one small point a seed, the mean with 95 % t-intervals."""
     shown = runs.dropna(subset=["test_accuracy", "firing_rate"])
     if shown.empty:
@@ -102,13 +107,15 @@ def accuracy_and_rate(runs: pd.DataFrame, looks: Mapping[str, Look], names: Iter
             points(x.mean, y.mean, s=42, edgecolors=svg.PAGE, linewidths=0.7, zorder=3)
             sentences.append(f"{variant} {number(y.mean)} % at {number(x.mean)} %")
         on_front = _front(axes, shown)
+        joined = _joined(axes, pd.DataFrame({"rate": rate.mean(), "accuracy": accuracy.mean()}), curves, looks)
         off = _reference_lines(axes, runs)
         caption = (
             f"Small: single seeds. Large: mean over seeds, with 95 % t-intervals from {VERDICT_SEEDS} seeds "
             "on. Up is more accurate, left is sparser. Variants share seeds, so paired differences can be "
             "clearer than these intervals."
         )
-        caption += f" Line: Pareto front of the means. {pareto.CAVEAT}" if on_front else ""
+        caption += f" Steps: Pareto front of the means. {pareto.CAVEAT}" if on_front else ""
+        caption += f" Dashed: {listing(joined)}, along which accuracies are compared at one rate." if joined else ""
         caption += _without_rate(runs, shown) + off
         label = f"Accuracy against firing rate: {'; '.join(sentences)}."
         label += f" Pareto front of the means: {', '.join(on_front)}." if on_front else ""
@@ -124,6 +131,19 @@ def _front(axes: Axes, runs: pd.DataFrame) -> list[str]:
         steps = pd.concat([means.loc[members], ends]) * 100
         axes.plot(steps["rate"], steps["accuracy"], drawstyle="steps-post", color=svg.MUTED, lw=0.9, zorder=1)
     return members
+
+
+def _joined(axes: Axes, means: pd.DataFrame, curves: Sequence[Curve], looks: Mapping[str, Look]) -> list[str]:
+    """Join the `means` (one row a variant) of each curve, in the look of its first; returns the curves' names."""
+    joined = []
+    for curve in curves:
+        points = means.reindex(curve.variants).dropna()
+        if len(points) > 1:
+            points = points.sort_values("rate")
+            colour = looks[curve.variants[0]].placeholder
+            axes.plot(points["rate"], points["accuracy"], color=colour, lw=0.9, ls=(0, (4, 2)), zorder=2)
+            joined.append(curve.name)
+    return joined
 
 
 def learning_curves(runs: pd.DataFrame, looks: Mapping[str, Look], names: Iterator[str]) -> Drawn | None:

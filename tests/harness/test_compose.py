@@ -150,7 +150,7 @@ BAD_WORDS = {
     "seed below 0": ("seed=-1", "must be whole numbers from 0 on", "[-1]"),
     "no seeds": ("seed=[]", "must be whole numbers from 0 on"),
     "unknown sweep": ("+sweep=nope", "There is no sweep 'nope'", "lra, mini"),
-    "no cluster": ("launcher=slurm", "there is no sbatch on this machine", "Use launcher=local"),
+    "no cluster": ("launcher=slurm", "lacks SLURM's sbatch or srun", "Use launcher=local"),
 }
 
 

@@ -120,10 +120,10 @@ def test_a_damaged_result_is_not_taken_for_anything_else(job: Job) -> None:
 # --- launchers
 
 
-def test_auto_takes_slurm_where_there_is_sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_takes_slurm_where_its_commands_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert automatic_launcher() == "local"
-    for command in ("sbatch", "scontrol"):
+    for command in ("scontrol", "sbatch", "srun"):
+        assert automatic_launcher() == "local"
         (tmp_path / command).write_text("#!/bin/sh\n")
         (tmp_path / command).chmod(0o755)
     assert automatic_launcher() == "slurm"
@@ -138,7 +138,7 @@ def test_slurm_without_sbatch_is_an_error_that_names_the_other_way(
     monkeypatch.setenv("PATH", str(tmp_path))
     outcome = place.sweep("launcher=slurm")
     assert outcome.status == 1
-    assert "no sbatch on this machine. Use launcher=local." in outcome.err[-1]
+    assert "lacks SLURM's sbatch or srun. Use launcher=local." in outcome.err[-1]
 
 
 def test_there_are_never_more_workers_than_runs_nor_fewer_than_one() -> None:

@@ -218,7 +218,7 @@ def test_findings_name_direction_interval_and_correction(page):
 def test_the_front_is_drawn_and_named(page):
     (label,) = [each for each in page.attributes("aria-label") if (each or "").startswith("Accuracy against")]
     assert label.endswith("Pareto front of the means: trainable_decay.")
-    assert "Line: Pareto front of the means. A front of noisy means is noisy" in page.text
+    assert "Steps: Pareto front of the means. A front of noisy means is noisy" in page.text
     assert {row["Variant"].split()[0]: row["accuracy, rate"] for row in page.table(MAIN)}["trainable_decay"] == "front"
 
 
@@ -228,7 +228,9 @@ def test_variants_that_differ_in_a_number_are_compared_at_one_rate(sweep):
     labels = {"trainable": "rho_0.5", "control_reset": "rho_1", "control_decay0": "rho_2"}
     runs = [replace(run, axes=run.axes | {"refractory": labels.get(run.variant, run.variant)}) for run in manifest.runs]
     write_manifest(results, replace(manifest, runs=runs))
-    rows = {row["compared with"]: row for row in built(results).table("Accuracy at matched firing rate")}
+    page = built(results)
+    assert "Dashed: trainable to control_reset, along which accuracies are compared at one rate." in page.text
+    rows = {row["compared with"]: row for row in page.table("Accuracy at matched firing rate")}
     assert {row["Curve"] for row in rows.values()} == {"trainable to control_reset"}
     assert rows["none"]["at rate, %"] == "no common rate in 3 of 3 seeds"
     assert rows["none"]["difference, points"] == "–"  # noqa: RUF001
