@@ -180,6 +180,22 @@ def test_the_claims_about_matched_rates_are_those_of_the_tests(ablations: Callab
     assert f"the difference is {in_points(fixed.comparison.difference)} points" in page
 
 
+def test_the_effects_of_reset_and_leak_are_averages_over_the_other(ablations: Callable[[str], Sweep]) -> None:
+    accuracy = by_seed(ablations("ablation_reset").done, "test_accuracy")
+    accuracy.columns = accuracy.columns.str.split(" / ", expand=True)
+    by_reset, by_leak = (accuracy.T.groupby(level=level).mean().T for level in (0, 1))
+    leak_09, leak_0125, trained = (
+        in_points(t_interval(by_leak[leak] - by_leak["0.5"])) for leak in ("0.9", "0.125", "trainable")
+    )
+    hard, none = (in_points(t_interval(by_reset[reset] - by_reset["soft"])) for reset in ("hard", "none"))
+    page = " ".join(SECTIONS["ablation_reset"].split())
+    assert (
+        f"a leak of 0.9 is {leak_09} points from one of 0.5, a leak of 0.125 {leak_0125}, a trained one {trained}"
+        in page
+    )
+    assert f"emptying the membrane is {hard} points from taking a threshold off, and no reset at all {none}" in page
+
+
 def test_what_rounding_alone_does_is_what_two_exact_solvers_did(
     ablations: Callable[[str], Sweep], tmp_path: Path
 ) -> None:
@@ -203,6 +219,6 @@ def test_the_other_numbers_of_the_ablations_are_those_of_the_runs(ablations: Cal
     more = number(2 * rates["per_direction"] / rates["bidirectional"])
     assert f"there are {more} times as many spikes" in SECTIONS["ablation_direction"]
     runs = pd.read_parquet(MEASURED / "ablations_laptop.parquet", columns=["shortcut_accuracy", "majority_accuracy"])
-    assert f"seven sweeps, {len(runs)} runs" in ABLATIONS
+    assert f"{len(SECTIONS)} sweeps, {len(runs)} runs" in ABLATIONS
     shortcut, majority = (number(runs[name].unique().item() * 100) for name in runs)
     assert f"The shortcut reaches {shortcut} %, the majority class {majority} %." in ABLATIONS
