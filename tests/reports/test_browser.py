@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from reports.__main__ import main
 from reports.build import build_report
@@ -142,6 +142,8 @@ def test_what_is_typed_filters_the_variants_of_all_tables(show: Callable[..., Sh
         assert names == ["trainable", "trainable_decay", "Shortcut", "Majority"]
     assert shown.page.locator("output").inner_text() == "2 of 6 variants"
     shown.page.get_by_role("button", name="Reset").click()
+    # a form's fields are emptied after its event, so the page filters a moment later
+    expect(shown.page.locator("output")).to_have_text("6 of 6 variants")
     assert len(shown.column(0)) == 6 + 2
 
 
