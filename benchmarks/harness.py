@@ -32,9 +32,9 @@ from harness.launch import SECONDS_BETWEEN_LOOKS
 from harness.run import Job, execute
 from harness.states import Survey
 from harness.submissions import submissions
+from harness.system.root import ROOT
 from results.store import prepare_folder, read_manifest, read_outcome, run_path, write_run
 
-ROOT = Path(__file__).resolve().parent.parent
 CPU = torch.device("cpu")
 SWEEP = "many"
 SEEDS = 50

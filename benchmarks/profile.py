@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -20,9 +19,10 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from benchmarks.network import CPU, OURS, Size, training_step
 from benchmarks.report import THREADS, start_anew_with
 from harness.environment import KEEP_MEMORY, compute_with
+from harness.system.root import ROOT
 from models.network import Network
 
-PICTURE = Path(__file__).resolve().parent.parent / "docs" / "step_profile.svg"
+PICTURE = ROOT / "docs" / "step_profile.svg"
 STEPS = 10
 PARTS = {
     "convolution": r"_ByFFTBackward",

@@ -6,15 +6,15 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 
 from harness.environment import code_version, environment
+from harness.system.root import ROOT
 
-MEASURED = Path(__file__).resolve().parent.parent / "results" / "measured"
+MEASURED = ROOT / "results" / "measured"
 THREADS = 2
 
 

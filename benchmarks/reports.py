@@ -24,11 +24,11 @@ from benchmarks import report
 from benchmarks.data import Row, Target, row, sentence, verdicts
 from benchmarks.report import MEASURED, THREADS
 from harness.environment import compute_with, environment
+from harness.system.root import ROOT
 from results.raster import RASTER_CHANNELS, RASTER_STEPS, pack_raster
 from results.schema import POTENTIAL_EDGES, TIME_BINS, Manifest, PlannedRun
 from results.store import write_manifest, write_run
 
-ROOT = Path(__file__).resolve().parent.parent
 CPU = torch.device("cpu")
 SWEEP = "large"
 LAYERS, LABELS = 6, 10

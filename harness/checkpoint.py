@@ -19,6 +19,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from harness.system.root import ROOT, source_files
+
 FORMAT = 1
 """Counts up when the content of a checkpoint changes its meaning."""
 
@@ -50,10 +52,9 @@ class DamageError(Exception):
 @functools.cache
 def code_fingerprint() -> str:
     """Twelve hexadecimal digits, a hash of the files named by `SOURCES`, whether committed or not."""
-    root = Path(__file__).resolve().parent.parent
     digest = hashlib.sha256()
-    for path in sorted(path for pattern in SOURCES for path in root.glob(pattern)):
-        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
+    for path in source_files(*SOURCES):
+        digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
 
 

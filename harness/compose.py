@@ -22,8 +22,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from harness.errors import UserError
 from harness.settings import Settings, register_schemas
+from harness.system.root import ROOT
 
-SWEEPS = Path(__file__).resolve().parent.parent / "sweeps"
+SWEEPS = ROOT / "sweeps"
 """The packaged configuration root."""
 
 GROUPS = ("task", "neuron", "model", "optim", "scale", "launcher", "robustness")

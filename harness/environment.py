@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from harness.streams import STREAMS
+from harness.system.root import ROOT
 
 KEEP_MEMORY = {
     "MALLOC_MMAP_MAX_": "0",
@@ -40,29 +41,27 @@ def compute_with(threads: int) -> None:
 @functools.cache
 def code_version() -> str:
     """The git commit of a checkout (with `+changes` when it has uncommitted ones), else the package's version."""
-    root = Path(__file__).resolve().parent.parent
-    if not (root / ".git").exists():
+    if not (ROOT / ".git").exists():
         return f"spike-ssm {importlib.metadata.version('spike-ssm')}"
     try:
-        commit = _git(root, "rev-parse", "--short=12", "HEAD")
-        changes = _git(root, "status", "--porcelain", "--untracked-files=no")
+        commit = _git("rev-parse", "--short=12", "HEAD")
+        changes = _git("status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return f"{commit}+changes" if changes else commit
 
 
-def _git(root: Path, *words: str) -> str:
-    return subprocess.run(["git", *words], cwd=root, check=True, capture_output=True, text=True).stdout.strip()
+def _git(*words: str) -> str:
+    return subprocess.run(["git", *words], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
 
 
 @contextmanager
 def worker_environment() -> Iterator[None]:
     """Environment variables that worker processes started inside inherit."""
-    root = str(Path(__file__).resolve().parent.parent)
     wanted = {
         # workers import this very code, whatever folder they start in (it may have a models/ of its own)
         "PYTHONSAFEPATH": "1",
-        "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH")))),
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
         **KEEP_MEMORY,
     }
     before = {name: os.environ.get(name) for name in wanted}

@@ -14,9 +14,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from harness.compose import Composer
+from harness.system.root import ROOT
 from models.neurons import NEURONS, Neuron, build_neuron
 
-FOLDER = Path(__file__).resolve().parent.parent / "docs" / "neurons"
+FOLDER = ROOT / "docs" / "neurons"
 STEPS = 120
 _INPUT, _POTENTIAL, _THRESHOLD, _SPIKES = "#9aa5b1", "#2166ac", "#b2182b", "#111827"
 

@@ -1,0 +1,1 @@
+"""The machine that runs are executed on, and the code that executes them."""

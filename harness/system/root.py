@@ -1,0 +1,24 @@
+"""Where this code lies: in a checkout, or where pip installed it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The folder that holds harness/, models/, reports/, results/ and sweeps/: a checkout, or the installed package."""
+
+
+def source_files(*patterns: str) -> list[Path]:
+    """Files below `ROOT` that match one of the glob `patterns`, sorted.
+
+    Raises `FileNotFoundError` for a pattern that matches nothing: a fingerprint of no files would fit any code.
+    """
+    found: set[Path] = set()
+    for pattern in patterns:
+        matching = set(ROOT.glob(pattern))
+        if not matching:
+            raise FileNotFoundError(
+                f"No file in {ROOT} matches {pattern}: a source was moved or left out of a package."
+            )
+        found |= matching
+    return sorted(found)
