@@ -10,7 +10,7 @@ import torch
 from spikingjelly.activation_based import functional, neuron, surrogate
 from torch import Tensor
 
-from models.ops.refractory_lif import Options, Rules, refractory_lif, solve
+from spike_ssm.models.ops.refractory_lif import Options, Rules, refractory_lif, solve
 
 LEAK, THRESHOLD, REFRACTORY, DECAY = 0.5, 1.0, 0.5, 0.5
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from models.ssm import S4D
+from spike_ssm.models.ssm import S4D
 
 
 def in_chunks(layer: S4D, x: Tensor, steps: int) -> Tensor:

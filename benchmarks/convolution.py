@@ -26,10 +26,10 @@ from benchmarks.network import CPU, CUDA, OURS, training_step
 from benchmarks.network import Size as NetworkSize
 from benchmarks.report import MEASURED, THREADS, start_anew_with, verdict
 from benchmarks.sections import BOTH, FORWARD
-from harness.environment import KEEP_MEMORY, compute_with
-from harness.timing import interleaved_medians
-from models.ssm import S4D
-from models.ssm.convolution import convolution, faster_by_product
+from spike_ssm.harness.measurements.timing import interleaved_medians
+from spike_ssm.harness.system.environment import KEEP_MEMORY, compute_with
+from spike_ssm.models.ssm import S4D
+from spike_ssm.models.ssm.convolution import convolution, faster_by_product
 
 FFT, PRODUCT, CHOSEN = "FFT", "product", "as chosen"
 ALL, SOME = "all channels at once", "some at a time"
@@ -120,7 +120,7 @@ def parts(sizes: Sequence[Size], rounds: int) -> Iterator[Row]:
         some = both(partial(convolution, *leaves, by_product=False), leaves)
 
         def at_once(some: Pass = some) -> tuple[Tensor, ...]:
-            with patch("models.ssm.convolution.AT_ONCE", 2**62):
+            with patch("spike_ssm.models.ssm.convolution.AT_ONCE", 2**62):
                 return some()
 
         ways = {ALL: at_once, SOME: some}
@@ -151,7 +151,7 @@ def training(network: NetworkSize, rounds: int) -> Iterator[Row]:
     step = training_step(network.candidate(OURS), network, CPU)
 
     def by_fft() -> None:
-        with patch("models.ssm.s4d.convolution", partial(convolution, by_product=False)):
+        with patch("spike_ssm.models.ssm.s4d.convolution", partial(convolution, by_product=False)):
             step()
 
     medians = interleaved_medians({FFT: by_fft, CHOSEN: step}, 3 * rounds)

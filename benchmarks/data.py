@@ -21,15 +21,15 @@ import torch
 from benchmarks import report
 from benchmarks.loading import loading_rate, open_task, seconds_to_open, training_rate
 from benchmarks.report import MEASURED, THREADS, start_anew_with, verdict
-from harness.compose import Composer, parse_command_line
-from harness.environment import KEEP_MEMORY, compute_with, environment
-from harness.errors import UserError
-from harness.settings import Settings
-from harness.tasks import TASKS, Dataset
-from harness.tasks.drawing import parameters
-from harness.tasks.listops import ListOpsSettings, generate
-from harness.tasks.snakes import generate as generate_images
-from harness.timing import Contention
+from spike_ssm.harness.config.compose import Composer, parse_command_line
+from spike_ssm.harness.config.settings import Settings
+from spike_ssm.harness.data import TASKS, Dataset
+from spike_ssm.harness.data.tasks.listops import ListOpsSettings, generate
+from spike_ssm.harness.data.tasks.pathfinder_shapes import parameters
+from spike_ssm.harness.data.tasks.pathfinder_snakes import generate as generate_images
+from spike_ssm.harness.errors import UserError
+from spike_ssm.harness.measurements.timing import Contention
+from spike_ssm.harness.system.environment import KEEP_MEMORY, compute_with, environment
 
 CPU = torch.device("cpu")
 OFFLINE = {"HF_HUB_OFFLINE": "1"}

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from results.store import write_run
+from spike_ssm.results.store import write_run
 
 EPOCHS = 40
 TEST_EXAMPLES = 500

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 
 from benchmarks.cases import DECAY, LEAK, THRESHOLD, Case, spikingjelly_node, spikingjelly_spikes
-from models.ops.agreement import assert_agreement
-from models.ops.refractory_lif import Options, refractory_lif, solve
+from spike_ssm.models.ops.agreement import assert_agreement
+from spike_ssm.models.ops.refractory_lif import Options, refractory_lif, solve
 
 NAMES = ("x", "leak", "threshold", "refractory", "decay")
 

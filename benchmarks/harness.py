@@ -26,14 +26,14 @@ from benchmarks import report
 from benchmarks.data import Row, Target, row, sentence, verdicts
 from benchmarks.finishing import finished_row
 from benchmarks.report import MEASURED, THREADS
-from harness.compose import Composer, parse_command_line
-from harness.environment import compute_with, environment
-from harness.launch import SECONDS_BETWEEN_LOOKS
-from harness.run import Job, execute
-from harness.states import Survey
-from harness.submissions import submissions
-from harness.system.root import ROOT
-from results.store import prepare_folder, read_manifest, read_outcome, run_path, write_run
+from spike_ssm.harness.config.compose import Composer, parse_command_line
+from spike_ssm.harness.launch.launcher import SECONDS_BETWEEN_LOOKS
+from spike_ssm.harness.run.execute import Job, execute
+from spike_ssm.harness.state.submissions import submissions
+from spike_ssm.harness.state.survey import Survey
+from spike_ssm.harness.system.environment import compute_with, environment
+from spike_ssm.harness.system.root import ROOT
+from spike_ssm.results.store import prepare_folder, read_manifest, read_outcome, run_path, write_run
 
 CPU = torch.device("cpu")
 SWEEP = "many"
@@ -139,7 +139,7 @@ def looking(commands: Commands) -> Iterator[Row]:
 
 def imports() -> Iterator[Row]:
     """How many of the heavy packages looking at a sweep imports."""
-    code = "import sys, harness.status; print(*sys.modules)"
+    code = "import sys, spike_ssm.harness.status; print(*sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     yield row("looking", "harness.status", "heavy packages imported", len({*HEAVY} & {*shown.stdout.split()}))
 

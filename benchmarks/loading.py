@@ -12,12 +12,12 @@ import time
 from collections.abc import Iterator
 from itertools import count
 
-from harness.loop import Trainer
-from harness.run import cache_folder, files_folder
-from harness.settings import Settings, settings_from_json, settings_to_json
-from harness.streams import epoch_order
-from harness.tasks import TASKS, Batch, Dataset, batches
-from harness.tasks.splits import in_document_order
+from spike_ssm.harness.config.settings import Settings, settings_from_json, settings_to_json
+from spike_ssm.harness.data import TASKS, Batch, Dataset, batches
+from spike_ssm.harness.data.splits import in_document_order
+from spike_ssm.harness.run.execute import cache_folder, files_folder
+from spike_ssm.harness.system.seeds import epoch_order
+from spike_ssm.harness.training.fit import Trainer
 
 SECONDS = 1.0
 """Whole epochs are loaded for at least so long."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.cases import Case, Pass, both, spikingjelly_both
-from harness.environment import KEEP_MEMORY, compute_with
+from spike_ssm.harness.system.environment import KEEP_MEMORY, compute_with
 
 
 def beyond_input_and_output(candidate: str, case: Case) -> float:

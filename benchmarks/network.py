@@ -27,11 +27,11 @@ from benchmarks import report
 from benchmarks.cases import LEAK
 from benchmarks.plain import PlainLIF, made_plain
 from benchmarks.report import MEASURED, THREADS, start_anew_with, verdict
-from harness.environment import KEEP_MEMORY, compute_with
-from harness.timing import interleaved_medians, wait_for
-from models.network import Inputs, ModelSettings, Network, build_network, parameter_groups
-from models.neurons import NEURONS, build_neuron
-from models.neurons.lif_soft import LIFSoftSettings
+from spike_ssm.harness.measurements.timing import interleaved_medians, wait_for
+from spike_ssm.harness.system.environment import KEEP_MEMORY, compute_with
+from spike_ssm.models.network import Inputs, ModelSettings, Network, build_network, parameter_groups
+from spike_ssm.models.neurons import NEURONS, build_neuron
+from spike_ssm.models.neurons.lif_soft import LIFSoftSettings
 
 OURS, DENSE, PLAIN = "refractory LIF", "GELU", "plain composition"
 VOCABULARY, CLASSES = 20, 10

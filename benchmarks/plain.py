@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.cases import spikingjelly_node, spikingjelly_spikes
-from models.block import Block
-from models.network import Network
-from models.ssm import S4D
+from spike_ssm.models.block import Block
+from spike_ssm.models.network import Network
+from spike_ssm.models.ssm import S4D
 
 
 class PlainS4D(S4D):

@@ -18,9 +18,9 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from benchmarks.network import CPU, OURS, Size, training_step
 from benchmarks.report import THREADS, start_anew_with
-from harness.environment import KEEP_MEMORY, compute_with
-from harness.system.root import ROOT
-from models.network import Network
+from spike_ssm.harness.system.environment import KEEP_MEMORY, compute_with
+from spike_ssm.harness.system.root import ROOT
+from spike_ssm.models.network import Network
 
 PICTURE = ROOT / "docs" / "step_profile.svg"
 STEPS = 10

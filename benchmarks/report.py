@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 import torch
 
-from harness.environment import code_version, environment
-from harness.system.root import ROOT
+from spike_ssm.harness.system.environment import code_version, environment
+from spike_ssm.harness.system.root import ROOT
 
 MEASURED = ROOT / "results" / "measured"
 THREADS = 2

@@ -23,11 +23,11 @@ import torch
 from benchmarks import report
 from benchmarks.data import Row, Target, row, sentence, verdicts
 from benchmarks.report import MEASURED, THREADS
-from harness.environment import compute_with, environment
-from harness.system.root import ROOT
-from results.raster import RASTER_CHANNELS, RASTER_STEPS, pack_raster
-from results.schema import POTENTIAL_EDGES, TIME_BINS, Manifest, PlannedRun
-from results.store import write_manifest, write_run
+from spike_ssm.harness.system.environment import compute_with, environment
+from spike_ssm.harness.system.root import ROOT
+from spike_ssm.results.raster import RASTER_CHANNELS, RASTER_STEPS, pack_raster
+from spike_ssm.results.schema import POTENTIAL_EDGES, TIME_BINS, Manifest, PlannedRun
+from spike_ssm.results.store import write_manifest, write_run
 
 CPU = torch.device("cpu")
 SWEEP = "large"

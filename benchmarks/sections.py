@@ -15,9 +15,9 @@ from benchmarks import cases
 from benchmarks.cases import Case
 from benchmarks.gate import check, check_peer
 from benchmarks.memory import beyond_input_and_output
-from harness.timing import interleaved_medians
-from models.ops.refractory_lif import Options
-from models.ops.refractory_lif.options import choose_solver
+from spike_ssm.harness.measurements.timing import interleaved_medians
+from spike_ssm.models.ops.refractory_lif import Options
+from spike_ssm.models.ops.refractory_lif.options import choose_solver
 
 Row = dict[str, Any]
 PEER = "spikingjelly"

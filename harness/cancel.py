@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from harness import slurm
-from harness.status import RESULTS
-from harness.submissions import submissions
-from results.errors import ResultError
-from results.process import Process
-from results.store import read_manifest
+from spike_ssm.harness.state.submissions import submissions
+from spike_ssm.harness.status import RESULTS
+from spike_ssm.harness.system import slurm
+from spike_ssm.results.errors import ResultError
+from spike_ssm.results.process import Process
+from spike_ssm.results.store import read_manifest
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from harness.again import repeat
+from spike_ssm.harness.repeat import repeat
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,9 +13,9 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from harness.compose import Composer
-from harness.system.root import ROOT
-from models.neurons import NEURONS, Neuron, build_neuron
+from spike_ssm.harness.config.compose import Composer
+from spike_ssm.harness.system.root import ROOT
+from spike_ssm.models.neurons import NEURONS, Neuron, build_neuron
 
 FOLDER = ROOT / "docs" / "neurons"
 STEPS = 120

@@ -18,10 +18,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.states import STATES, RunState, Survey
-from results.errors import ResultError
-from results.schema import Manifest, PlannedRun
-from results.store import read_manifest, read_manifests
+from spike_ssm.harness.state.survey import STATES, RunState, Survey
+from spike_ssm.results.errors import ResultError
+from spike_ssm.results.schema import Manifest, PlannedRun
+from spike_ssm.results.store import read_manifest, read_manifests
 
 RESULTS = Path("results/runs")
 """Where results lie unless told otherwise, as `paths.results` has it."""

@@ -15,13 +15,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
-from harness import sweep, tune
-from harness.command import run_command
-from harness.compose import CommandLine, Composer, parse_command_line
-from harness.errors import UserError
-from harness.grid import expand
-from harness.search import plan
-from harness.sweep_file import named_sweep
+from spike_ssm.harness import sweep, tune
+from spike_ssm.harness.cli import run_command
+from spike_ssm.harness.config.compose import CommandLine, Composer, parse_command_line
+from spike_ssm.harness.errors import UserError
+from spike_ssm.harness.plan.grid import expand
+from spike_ssm.harness.plan.sweep_file import named_sweep
+from spike_ssm.harness.plan.trials import plan
 
 FREE = ("scale", "launcher", "paths", "device", "tracker", "retry", "dry_run")
 """Settings, and groups of them, that may be set: where and at which registered scale a study is executed."""

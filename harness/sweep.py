@@ -28,22 +28,22 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from harness.command import run_command
-from harness.compose import CommandLine, Composer, parse_command_line
-from harness.errors import UserError
-from harness.execution import announce, execute_shown, is_to_run, jobs_of, require_launcher, results_folder
-from harness.grid import Grid, GridRun, Tuned, expand, untuned
-from harness.launch import submit, wait
-from harness.robustness.trained import require_trained, training_command
-from harness.run import Job
-from harness.settings import PathSettings, Settings
-from harness.states import RunState, Survey
-from harness.sweep_file import Sweep, named_sweep
-from harness.tasks import TASKS
-from harness.trackers import require
-from results.schema import Manifest
-from results.store import discard_failure, write_manifest
-from results.tuning import Tuning, read_tuning, tuning_path
+from spike_ssm.harness.cli import run_command
+from spike_ssm.harness.config.compose import CommandLine, Composer, parse_command_line
+from spike_ssm.harness.config.settings import PathSettings, Settings
+from spike_ssm.harness.data import TASKS
+from spike_ssm.harness.errors import UserError
+from spike_ssm.harness.launch.batch import announce, execute_shown, is_to_run, jobs_of, require_launcher, results_folder
+from spike_ssm.harness.launch.launcher import submit, wait
+from spike_ssm.harness.plan.grid import Grid, GridRun, Tuned, expand, untuned
+from spike_ssm.harness.plan.sweep_file import Sweep, named_sweep
+from spike_ssm.harness.robustness.trained import require_trained, training_command
+from spike_ssm.harness.run.execute import Job
+from spike_ssm.harness.state.survey import RunState, Survey
+from spike_ssm.harness.training.trackers import require
+from spike_ssm.results.schema import Manifest
+from spike_ssm.results.store import discard_failure, write_manifest
+from spike_ssm.results.tuning import Tuning, read_tuning, tuning_path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(composer: Composer, settings_words: list[str], words: list[str]) -> int:
-    """As `main`, with the words less options; errors are raised, see `harness.command`."""
+    """As `main`, with the words less options; errors are raised, see `harness.cli`."""
     command = parse_command_line(settings_words)
     of, tuned = command.overrides.pop("of", None), command.overrides.pop("tuned", None)
     sweep = named_sweep(composer, command, None if of is None else str(of))
@@ -202,7 +202,7 @@ def _finish(sweep: Sweep, grid: Grid, results: Path) -> int:
         state = states[run.plan.id]
         if state.has_failed:
             print(f"{state.status.capitalize()}: {run.label}. {state.error}", file=sys.stderr)
-    from reports.build import build_report  # plotting libraries, needed only now
+    from spike_ssm.reports.pages.sweep import build_report  # plotting libraries, needed only now
 
     page = build_report(sweep.name, results, Path(grid.runs[0].settings.paths.reports).expanduser().absolute())
     count = Counter("failed" if state.has_failed else state.status for state in states.values())

@@ -14,17 +14,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.compose import Composer, parse_command_line
-from harness.display import Display
-from harness.errors import UserError
-from harness.interruption import Interrupted
-from harness.launch import launch
-from harness.robustness.trained import require_trained, training_command
-from harness.run import Job, train_along
-from harness.states import look
-from harness.team import assemble
-from results.errors import ResultError
-from results.store import discard_failure, prepare_folder, run_path
+from spike_ssm.harness.config.compose import Composer, parse_command_line
+from spike_ssm.harness.errors import UserError
+from spike_ssm.harness.launch.display import Display
+from spike_ssm.harness.launch.launcher import launch
+from spike_ssm.harness.robustness.trained import require_trained, training_command
+from spike_ssm.harness.run.execute import Job, train_along
+from spike_ssm.harness.run.process_group import assemble
+from spike_ssm.harness.state.survey import look
+from spike_ssm.harness.system.signals import Interrupted
+from spike_ssm.results.errors import ResultError
+from spike_ssm.results.store import discard_failure, prepare_folder, run_path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

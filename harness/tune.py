@@ -20,17 +20,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.command import run_command
-from harness.compose import Composer, parse_command_line
-from harness.environment import code_version
-from harness.execution import announce, execute_shown, is_to_run, jobs_of, require_launcher, results_folder
-from harness.search import Search, Trial, plan
-from harness.states import Survey
-from harness.tasks import TASKS
-from harness.tuning import choose
-from results.errors import ResultError
-from results.store import read_run, run_path
-from results.tuning import Choice, Tuning, read_trials, read_tuning, tuning_path, write_tuning
+from spike_ssm.harness.cli import run_command
+from spike_ssm.harness.config.compose import Composer, parse_command_line
+from spike_ssm.harness.data import TASKS
+from spike_ssm.harness.launch.batch import announce, execute_shown, is_to_run, jobs_of, require_launcher, results_folder
+from spike_ssm.harness.plan.search_space import choose
+from spike_ssm.harness.plan.trials import Search, Trial, plan
+from spike_ssm.harness.state.survey import Survey
+from spike_ssm.harness.system.environment import code_version
+from spike_ssm.results.errors import ResultError
+from spike_ssm.results.store import read_run, run_path
+from spike_ssm.results.tuning import Choice, Tuning, read_trials, read_tuning, tuning_path, write_tuning
 
 _SCORES = {"accuracy": "validation_accuracy", "perplexity": "validation_perplexity"}
 
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(composer: Composer, settings_words: list[str], words: list[str]) -> int:
-    """As `main`, with the words less options; errors are raised, see `harness.command`."""
+    """As `main`, with the words less options; errors are raised, see `harness.cli`."""
     search = plan(composer, parse_command_line(settings_words))
     settings = search.runs[0].settings
     if not settings.dry_run:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from models.block import Block, Observer
-from models.distributed import sum_over_parts
-from models.recomputation import is_again
+from spike_ssm.models.block import Block, Observer
+from spike_ssm.models.distributed import sum_over_parts
+from spike_ssm.models.recomputation import is_again
 
 SILENT_BELOW = 0.001
 SATURATED_ABOVE = 0.9

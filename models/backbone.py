@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.block import PLACEMENTS, Block
-from models.neurons import NeuronSettings, build_neuron
-from models.norm import NORMS
-from models.operations import Operations, linear
-from models.settings import ModelSettings
-from models.ssm import S4D
+from spike_ssm.models.block import PLACEMENTS, Block
+from spike_ssm.models.neurons import NeuronSettings, build_neuron
+from spike_ssm.models.norm import NORMS
+from spike_ssm.models.operations import Operations, linear
+from spike_ssm.models.settings import ModelSettings
+from spike_ssm.models.ssm import S4D
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import glu
 
-from models.neurons import Neuron
-from models.norm import ChannelLayerNorm, MaskedBatchNorm
-from models.operations import Operations, linear
-from models.recomputation import recomputed
-from models.ssm import S4D
+from spike_ssm.models.neurons import Neuron
+from spike_ssm.models.norm import ChannelLayerNorm, MaskedBatchNorm
+from spike_ssm.models.operations import Operations, linear
+from spike_ssm.models.recomputation import recomputed
+from spike_ssm.models.ssm import S4D
 
 PLACEMENTS: Mapping[str, tuple[str, ...]] = {
     "after_ssm": ("after_ssm",),

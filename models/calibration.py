@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.activity import buffers_kept
-from models.activity import firing_rate as rate_of
-from models.network import Network, check_firing_rate, real_tokens
-from models.neurons import Neuron
+from spike_ssm.models.activity import buffers_kept
+from spike_ssm.models.activity import firing_rate as rate_of
+from spike_ssm.models.network import Network, check_firing_rate, real_tokens
+from spike_ssm.models.neurons import Neuron
 
 TOLERANCE = 0.01
 """A layer fires at the target when its rate is within this fraction of it."""

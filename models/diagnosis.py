@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.network import Network
+from spike_ssm.models.network import Network
 
 
 @torch.no_grad()

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, log_softmax
 
-from models.operations import Operations, linear
-from models.settings import ModelSettings
+from spike_ssm.models.operations import Operations, linear
+from spike_ssm.models.settings import ModelSettings
 
 _PIECE = 1024
 """Hidden states whose probabilities of all words are held at a time, at most."""

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from models.backbone import Backbone, Inputs, real_tokens
-from models.block import Block
-from models.heads import PairHead, WordSoftmax
-from models.neurons import Neuron, NeuronSettings
-from models.operations import Operations, Part, linear
-from models.settings import ModelSettings, check_firing_rate
-from models.ssm import S4D
+from spike_ssm.models.backbone import Backbone, Inputs, real_tokens
+from spike_ssm.models.block import Block
+from spike_ssm.models.heads import PairHead, WordSoftmax
+from spike_ssm.models.neurons import Neuron, NeuronSettings
+from spike_ssm.models.operations import Operations, Part, linear
+from spike_ssm.models.settings import ModelSettings, check_firing_rate
+from spike_ssm.models.ssm import S4D
 
 KINDS = ("classification", "pairs", "language")
 IGNORED = -100

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm
 
-from models.distributed import batch_is_shared, sum_over_parts
-from models.recomputation import is_again
+from spike_ssm.models.distributed import batch_is_shared, sum_over_parts
+from spike_ssm.models.recomputation import is_again
 
 
 class MaskedBatchNorm(nn.BatchNorm1d):

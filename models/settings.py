@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from models.block import PLACEMENTS
-from models.norm import NORMS
-from models.ssm.s4d import INITIALISATIONS, check_sizes
+from spike_ssm.models.block import PLACEMENTS
+from spike_ssm.models.norm import NORMS
+from spike_ssm.models.ssm.s4d import INITIALISATIONS, check_sizes
 
 
 @dataclass

@@ -17,12 +17,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from reports.build import build_report
-from reports.compare import build_comparison
-from reports.index import build_index, listed
-from reports.output import FORMATS, formats
-from reports.paper.page import build_paper
-from results.errors import ResultError
+from spike_ssm.reports.pages.compare import build_comparison
+from spike_ssm.reports.pages.index import build_index, listed
+from spike_ssm.reports.pages.paper.page import build_paper
+from spike_ssm.reports.pages.sweep import build_report
+from spike_ssm.reports.render.files import FORMATS, formats
+from spike_ssm.results.errors import ResultError
 
 MEASURED = Path("results/measured")
 

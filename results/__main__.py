@@ -11,8 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from results.errors import ResultError
-from results.packed import pack, unpack
+from spike_ssm.results.errors import ResultError
+from spike_ssm.results.packed import pack, unpack
 
 FOLDER = Path("results/runs")
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from results.process import Process
+from spike_ssm.results.process import Process
 
 _SUFFIX = ".tmp"
 

@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from results.errors import ResultError
-from results.files import replace
-from results.schema import RUN, Manifest
-from results.store import prepare_folder, read_manifest, read_run, run_path, write_manifest, write_run
+from spike_ssm.results.errors import ResultError
+from spike_ssm.results.files import replace
+from spike_ssm.results.schema import RUN, Manifest
+from spike_ssm.results.store import prepare_folder, read_manifest, read_run, run_path, write_manifest, write_run
 
 _MANIFESTS = b"spike_ssm.manifests"
 _LEVEL = 19  # of zstd, which takes longer: these files are kept for long

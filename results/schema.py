@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from results.tuning import Tuning
+from spike_ssm.results.tuning import Tuning
 
 SCHEMA_VERSION = 1
 
@@ -114,7 +114,7 @@ PMBC_MAP = pa.list_(
 ROBUSTNESS = pa.list_(
     pa.struct(
         [
-            ("corruption", pa.string()),  # one of harness.robustness.settings.RANGES
+            ("corruption", pa.string()),  # one of harness.config.robustness.RANGES
             ("level", pa.float64()),  # the first of a corruption is the one that changes nothing
             ("accuracy", pa.float64()),  # null where the corruption has no meaning for the network
             ("firing_rate", pa.float64()),  # as corrupted, mean over layers; null where the neurons do not spike

@@ -5,8 +5,8 @@ A file that is damaged all the same (a bad copy) is named in a sentence and neve
 Which of two results of one run stays: a finished one gives way to none, a failure to a finished one. A failure is only
 ever linked to a free name and can therefore replace nothing, whoever writes it and however late. A finished result is
 linked as well; where the name is taken it takes the place of what it has read to be a failure, and nothing else. Two
-finished ones could meet there only if both found the failure: the run's lease (`harness.lease`) keeps them apart, and
-even then a reader sees one of them, whole.
+finished ones could meet there only if both found the failure: the run's lease (`harness.state.lease`) keeps them
+apart, and even then a reader sees one of them, whole.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from results.errors import ResultError
-from results.files import link_if_free, remove_leftovers, replace, written
-from results.schema import RUN, SCHEMA_VERSION, Manifest, Status
+from spike_ssm.results.errors import ResultError
+from spike_ssm.results.files import link_if_free, remove_leftovers, replace, written
+from spike_ssm.results.schema import RUN, SCHEMA_VERSION, Manifest, Status
 
 if TYPE_CHECKING:
     import pandas as pd

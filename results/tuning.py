@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from results import files
-from results.errors import ResultError
+from spike_ssm.results import files
+from spike_ssm.results.errors import ResultError
 
 TRIALS = pa.schema(
     [

@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 import torch
 
-from harness.compose import Composer, parse_command_line
-from harness.sweep import main
-from models.network import Classifier, Inputs, ModelSettings
-from models.neurons import NEURONS
-from models.neurons.sdn import SDN
+from spike_ssm.harness.config.compose import Composer, parse_command_line
+from spike_ssm.harness.sweep import main
+from spike_ssm.models.network import Classifier, Inputs, ModelSettings
+from spike_ssm.models.neurons import NEURONS
+from spike_ssm.models.neurons.sdn import SDN
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])

@@ -46,7 +46,7 @@ def test_the_installed_sweep_command_works_from_a_folder_with_modules_of_its_own
     (elsewhere / "models" / "__init__.py").write_text("raise RuntimeError('not these models')")
     tiny = "task.min_length=3 task.max_length=12 task.train=64 task.validation=32 task.test=32 optim.epochs=1"
     small = "model.layers=1 model.channels=8 optim.warmup_epochs=0 refractory=none,fixed seed=0 launcher=local"
-    script = "import sys; from harness.sweep import main; sys.exit(main(sys.argv[1:]))"
+    script = "import sys; from spike_ssm.harness.sweep import main; sys.exit(main(sys.argv[1:]))"
     where = ["task=listops", f"paths.cache={tmp_path / 'cache'}"]
     words = ["+sweep=ablation_refractory", *where, *tiny.split(), *small.split()]
     done = subprocess.run(

@@ -9,14 +9,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from reports.controls import UNDECIDED, judge
-from reports.data import Sweep, load, unfold
-from reports.findings import compare_with_baseline
-from reports.matched import Matched, compare_matched
-from reports.robustness import areas, compared, is_evaluated
-from reports.statistics import Comparison, Interval, Verdict, against, by_seed, t_interval
-from reports.text import listing, number, plus_minus
-from results.packed import unpack
+from spike_ssm.reports.findings.accuracy import compare_with_baseline
+from spike_ssm.reports.loading.sweep import Sweep, load, unfold
+from spike_ssm.reports.render.text import listing, number, plus_minus
+from spike_ssm.reports.sections.robustness.section import areas, compared, is_evaluated
+from spike_ssm.reports.statistics.controls import UNDECIDED, judge
+from spike_ssm.reports.statistics.matched import Matched, compare_matched
+from spike_ssm.reports.statistics.seeds import Comparison, Interval, Verdict, against, by_seed, t_interval
+from spike_ssm.results.packed import unpack
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "study.md").read_text()

@@ -5,9 +5,9 @@ To add one: write its file, add it here and to `results.schema.MEASUREMENTS`, an
 
 from __future__ import annotations
 
-from harness.measurements.base import Measure, MeasurementSettings
-from harness.measurements.pmbc_map import PMBCMapSettings, measure_pmbc_map
-from harness.measurements.speed import SpeedSettings, measure_speed
+from spike_ssm.harness.measurements.base import Measure, MeasurementSettings
+from spike_ssm.harness.measurements.pmbc_map import PMBCMapSettings, measure_pmbc_map
+from spike_ssm.harness.measurements.speed import SpeedSettings, measure_speed
 
 MEASUREMENTS: dict[str, tuple[Measure, type[MeasurementSettings]]] = {
     "speed": (measure_speed, SpeedSettings),

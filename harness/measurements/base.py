@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from harness.streams import seed_torch
-from models.neurons import NeuronSettings
+from spike_ssm.harness.system.seeds import seed_torch
+from spike_ssm.models.neurons import NeuronSettings
 
 
 @dataclass

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
-from harness.measurements.base import MeasurementSettings, standard_normal
-from harness.measurements.methods import Method, check_spikes, loop_of, method_of, mismatch, subject_of
-from harness.streams import seed_torch
-from harness.timing import Contention, interleaved_medians
-from models.neurons import NeuronSettings, build_neuron
+from spike_ssm.harness.measurements.base import MeasurementSettings, standard_normal
+from spike_ssm.harness.measurements.methods import Method, check_spikes, loop_of, method_of, mismatch, subject_of
+from spike_ssm.harness.measurements.timing import Contention, interleaved_medians
+from spike_ssm.harness.system.seeds import seed_torch
+from spike_ssm.models.neurons import NeuronSettings, build_neuron
 
 MIB = 2**20
 QUIET = 0.1  # share of the processors that others may use before timings count as taken on a shared machine

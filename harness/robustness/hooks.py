@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from models.network import Network, real_tokens
+from spike_ssm.models.network import Network, real_tokens
 
 
 @contextmanager

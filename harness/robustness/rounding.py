@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from harness.robustness.settings import FULL_PRECISION
-from models.network import Network
-from models.neurons import Neuron
-from models.neurons.parameter import ChannelParameter
-from models.ssm import S4D
+from spike_ssm.harness.config.robustness import FULL_PRECISION
+from spike_ssm.models.network import Network
+from spike_ssm.models.neurons import Neuron
+from spike_ssm.models.neurons.parameter import ChannelParameter
+from spike_ssm.models.ssm import S4D
 
 
 def rounded(x: Tensor, largest: Tensor | float, bits: float) -> Tensor:

@@ -11,8 +11,8 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import Tensor, nn
 
-from harness.robustness.hooks import current_mask
-from models.network import Network
+from spike_ssm.harness.robustness.hooks import current_mask
+from spike_ssm.models.network import Network
 
 
 @contextmanager

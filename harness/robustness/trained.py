@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness.errors import UserError
-from harness.robustness.evaluation import Trained
-from harness.states import weights_path
-from harness.weights import read_weights
-from results.store import read_outcome, run_path
+from spike_ssm.harness.errors import UserError
+from spike_ssm.harness.robustness.evaluator import Trained
+from spike_ssm.harness.state.survey import weights_path
+from spike_ssm.harness.training.weights import read_weights
+from spike_ssm.results.store import read_outcome, run_path
 
 NAMED = 3
 """So many runs at the most are named in a sentence; of the others it tells the number."""

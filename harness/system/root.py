@@ -7,6 +7,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 """The folder that holds harness/, models/, reports/, results/ and sweeps/: a checkout, or the installed package."""
 
+SEARCH_PATH = ROOT / "src" if (ROOT / "src" / "spike_ssm").is_dir() else ROOT.parent
+"""The folder from which `import spike_ssm` takes this very code."""
+
 
 def source_files(*patterns: str) -> list[Path]:
     """Files below `ROOT` that match one of the glob `patterns`, sorted.

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from models.neurons.alif import ALIF, ALIFSettings
-from models.neurons.base import Neuron, NeuronSettings
-from models.neurons.binary import Binary, BinarySettings
-from models.neurons.gelu import GELU, GELUSettings
-from models.neurons.lif_hard import LIFHard, LIFHardSettings
-from models.neurons.lif_soft import LIFSoft, LIFSoftSettings
-from models.neurons.psn import PSN, PSNSettings
-from models.neurons.pspike import PSpike, PSpikeSettings
-from models.neurons.refractory_lif import RefractoryLIF, RefractoryLIFSettings
-from models.neurons.sdn import SDN, SDNSettings
-from models.neurons.sliding_psn import SlidingPSN, SlidingPSNSettings
+from spike_ssm.models.neurons.alif import ALIF, ALIFSettings
+from spike_ssm.models.neurons.base import Neuron, NeuronSettings
+from spike_ssm.models.neurons.binary import Binary, BinarySettings
+from spike_ssm.models.neurons.gelu import GELU, GELUSettings
+from spike_ssm.models.neurons.lif_hard import LIFHard, LIFHardSettings
+from spike_ssm.models.neurons.lif_soft import LIFSoft, LIFSoftSettings
+from spike_ssm.models.neurons.psn import PSN, PSNSettings
+from spike_ssm.models.neurons.pspike import PSpike, PSpikeSettings
+from spike_ssm.models.neurons.refractory_lif import RefractoryLIF, RefractoryLIFSettings
+from spike_ssm.models.neurons.sdn import SDN, SDNSettings
+from spike_ssm.models.neurons.sliding_psn import SlidingPSN, SlidingPSNSettings
 
 NEURONS: dict[str, tuple[type[Neuron], type[NeuronSettings]]] = {
     "refractory_lif": (RefractoryLIF, RefractoryLIFSettings),

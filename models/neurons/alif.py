@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from models.neurons.integrate_and_fire import IntegrateAndFire, IntegrateAndFireSettings
-from models.ops.refractory_lif import Rules, check_parameter
+from spike_ssm.models.neurons.integrate_and_fire import IntegrateAndFire, IntegrateAndFireSettings
+from spike_ssm.models.ops.refractory_lif import Rules, check_parameter
 
 
 @dataclass

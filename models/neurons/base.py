@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from models.neurons.parameter import LOGARITHM, ChannelParameter
-from models.ops.refractory_lif import check_parameter
-from models.ops.surrogate import SURROGATES
+from spike_ssm.models.neurons.parameter import LOGARITHM, ChannelParameter
+from spike_ssm.models.ops.refractory_lif import check_parameter
+from spike_ssm.models.ops.surrogate import SURROGATES
 
 
 @dataclass

@@ -12,8 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
-from models.neurons.base import ThresholdSettings
-from models.neurons.feedforward import FeedForward
+from spike_ssm.models.neurons.base import ThresholdSettings
+from spike_ssm.models.neurons.feedforward import FeedForward
 
 
 @dataclass

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.neurons.base import Neuron, ThresholdSettings, threshold_of
-from models.neurons.parameter import ChannelParameter
-from models.ops.surrogate import spike
+from spike_ssm.models.neurons.base import Neuron, ThresholdSettings, threshold_of
+from spike_ssm.models.neurons.parameter import ChannelParameter
+from spike_ssm.models.ops.surrogate import spike
 
 
 class FeedForward(Neuron):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import gelu
 
-from models.neurons.base import Neuron, NeuronSettings
+from spike_ssm.models.neurons.base import Neuron, NeuronSettings
 
 
 @dataclass

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from models.neurons.base import Neuron, ThresholdSettings, threshold_of
-from models.neurons.parameter import INVERSE_SOFTPLUS, LOGIT, ChannelParameter
-from models.ops.refractory_lif import Options, Rules, check_options, check_parameter, solve
-from models.ops.refractory_lif.sequential import after_spike
+from spike_ssm.models.neurons.base import Neuron, ThresholdSettings, threshold_of
+from spike_ssm.models.neurons.parameter import INVERSE_SOFTPLUS, LOGIT, ChannelParameter
+from spike_ssm.models.ops.refractory_lif import Options, Rules, check_options, check_parameter, solve
+from spike_ssm.models.ops.refractory_lif.sequential import after_spike
 
 
 @dataclass

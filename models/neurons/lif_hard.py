@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from models.neurons.integrate_and_fire import IntegrateAndFire, IntegrateAndFireSettings
-from models.ops.refractory_lif import Rules
+from spike_ssm.models.neurons.integrate_and_fire import IntegrateAndFire, IntegrateAndFireSettings
+from spike_ssm.models.ops.refractory_lif import Rules
 
 
 @dataclass

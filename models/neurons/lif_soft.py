@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from models.neurons.integrate_and_fire import IntegrateAndFire, IntegrateAndFireSettings
+from spike_ssm.models.neurons.integrate_and_fire import IntegrateAndFire, IntegrateAndFireSettings
 
 
 @dataclass

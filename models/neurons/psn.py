@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models.neurons.base import ThresholdSettings
-from models.neurons.feedforward import FeedForward
-from models.ops.refractory_lif import check_parameter
+from spike_ssm.models.neurons.base import ThresholdSettings
+from spike_ssm.models.neurons.feedforward import FeedForward
+from spike_ssm.models.ops.refractory_lif import check_parameter
 
 
 @dataclass

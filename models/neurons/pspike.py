@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.neurons.base import ThresholdSettings
-from models.neurons.binary import Binary
-from models.ops.surrogate import surrogate_primitive
+from spike_ssm.models.neurons.base import ThresholdSettings
+from spike_ssm.models.neurons.binary import Binary
+from spike_ssm.models.ops.surrogate import surrogate_primitive
 
 
 @dataclass

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from models.neurons.integrate_and_fire import IntegrateAndFire, IntegrateAndFireSettings
-from models.ops.refractory_lif import Options, Rules, check_parameter
+from spike_ssm.models.neurons.integrate_and_fire import IntegrateAndFire, IntegrateAndFireSettings
+from spike_ssm.models.ops.refractory_lif import Options, Rules, check_parameter
 
 LINEAR_RESETS = ("soft", "none")
 

@@ -24,8 +24,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from models.neurons.base import ThresholdSettings
-from models.neurons.feedforward import FeedForward
+from spike_ssm.models.neurons.base import ThresholdSettings
+from spike_ssm.models.neurons.feedforward import FeedForward
 
 NETWORK_FILE = Path(__file__).with_name("sdn.safetensors")
 LEAK = 0.125

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from models.neurons.base import ThresholdSettings
-from models.neurons.feedforward import FeedForward
+from spike_ssm.models.neurons.base import ThresholdSettings
+from spike_ssm.models.neurons.feedforward import FeedForward
 
 INITIALISATIONS = ("exponential", "uniform")
 

@@ -20,8 +20,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
-from models.neurons.sdn import LEAK, NETWORK_FILE, contribution_network, past_windows
-from models.ops.refractory_lif import refractory_lif
+from spike_ssm.models.neurons.sdn import LEAK, NETWORK_FILE, contribution_network, past_windows
+from spike_ssm.models.ops.refractory_lif import refractory_lif
 
 VALIDATION, TEST = 10_000, 20_000
 """Seeds of the inputs that networks are chosen and measured on, far from those of training."""

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from models.ops.refractory_lif.parameters import Rules
-from models.ops.refractory_lif.sequential import potential_given_spikes
+from spike_ssm.models.ops.refractory_lif.parameters import Rules
+from spike_ssm.models.ops.refractory_lif.sequential import potential_given_spikes
 
 
 class Agreement(NamedTuple):

@@ -1,5 +1,5 @@
 """Diagonal state space models."""
 
-from models.ssm.s4d import S4D
+from spike_ssm.models.ssm.s4d import S4D
 
 __all__ = ["S4D"]

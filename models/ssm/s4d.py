@@ -12,8 +12,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from models.ssm.convolution import convolution
-from models.ssm.kernel import s4d_kernel
+from spike_ssm.models.ssm.convolution import convolution
+from spike_ssm.models.ssm.kernel import s4d_kernel
 
 INITIALISATIONS = ("lin", "inv", "real")
 

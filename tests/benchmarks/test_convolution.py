@@ -9,7 +9,7 @@ from benchmarks import convolution
 from benchmarks.chunks import in_chunks
 from benchmarks.convolution import CHOSEN, FFT, PRODUCT, Size
 from benchmarks.network import Size as NetworkSize
-from models.ssm import S4D
+from spike_ssm.models.ssm import S4D
 
 
 @pytest.mark.parametrize("steps", [1, 8, 40])

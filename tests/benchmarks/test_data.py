@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from benchmarks import data, loading, report
-from harness.compose import Composer, parse_command_line
-from harness.loop import Trainer
-from harness.settings import Settings
-from harness.tasks import TASKS, Baselines, Dataset, Facts, Split
-from harness.tasks.splits import Flat, Sequences
+from spike_ssm.harness.config.compose import Composer, parse_command_line
+from spike_ssm.harness.config.settings import Settings
+from spike_ssm.harness.data import TASKS, Baselines, Dataset, Facts, Split
+from spike_ssm.harness.data.splits import Flat, Sequences
+from spike_ssm.harness.training.fit import Trainer
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -9,7 +9,7 @@ import pytest
 from benchmarks import harness
 from benchmarks.data import verdicts
 from benchmarks.finishing import finished_row
-from results.store import read_runs, write_run
+from spike_ssm.results.store import read_runs, write_run
 
 
 @pytest.mark.slow

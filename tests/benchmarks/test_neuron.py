@@ -10,7 +10,7 @@ import torch
 from benchmarks import gate, neuron, sections
 from benchmarks.cases import Case
 from benchmarks.memory import beyond_input_and_output
-from models.ops.refractory_lif import Solution
+from spike_ssm.models.ops.refractory_lif import Solution
 
 SOLVERS = ("sequential", "pmbc", "fused")
 

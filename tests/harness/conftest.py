@@ -16,14 +16,12 @@ import psutil
 import pytest
 import torch
 
-import harness.tune
-from harness.compose import Composer, parse_command_line
-from harness.settings import Settings
-from harness.sweep import main
-from harness.tasks import Dataset, ListOps
-from results.store import read_run
-
-ROOT = Path(__file__).resolve().parents[2]
+import spike_ssm.harness.tune
+from spike_ssm.harness.config.compose import Composer, parse_command_line
+from spike_ssm.harness.config.settings import Settings
+from spike_ssm.harness.data import Dataset, ListOps
+from spike_ssm.harness.sweep import main
+from spike_ssm.results.store import read_run
 
 TINY = (
     *("task.min_length=3", "task.max_length=12", "task.train=64", "task.validation=32", "task.test=32"),
@@ -94,13 +92,13 @@ class Place:
 
     def tune(self, *words: str, name: str = "mini") -> Outcome:
         """Call harness.tune in this process."""
-        return called(harness.tune.main, self.words(*words, name=name))
+        return called(spike_ssm.harness.tune.main, self.words(*words, name=name))
 
     def start(self, *words: str, name: str = "mini") -> subprocess.Popen[str]:
         """Call the command in a process of its own, started in this place's folder."""
-        code = "import sys; sys.path.insert(0, sys.argv.pop(1)); from harness.sweep import main; sys.exit(main())"
+        code = "import sys; from spike_ssm.harness.sweep import main; sys.exit(main())"
         process = subprocess.Popen(
-            [sys.executable, "-P", "-c", code, str(ROOT), *self.words(*words, name=name)],
+            [sys.executable, "-P", "-c", code, *self.words(*words, name=name)],
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

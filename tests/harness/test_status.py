@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from harness import cancel, slurm, status
-from harness.states import Survey, checkpoints_folder, log_path
-from harness.submissions import Submission, record, submissions
-from results.process import Process
-from results.schema import Manifest, PlannedRun
-from results.store import write_manifest, write_run
+from spike_ssm.harness import cancel, status
+from spike_ssm.harness.state.submissions import Submission, record, submissions
+from spike_ssm.harness.state.survey import Survey, checkpoints_folder, log_path
+from spike_ssm.harness.system import slurm
+from spike_ssm.results.process import Process
+from spike_ssm.results.schema import Manifest, PlannedRun
+from spike_ssm.results.store import write_manifest, write_run
 
 Say = Callable[[str, str], None]
 
@@ -188,6 +189,7 @@ def test_the_size_of_arrays_is_the_clusters_or_slurms_own_default(say: Say) -> N
 
 
 def test_status_imports_no_heavy_library() -> None:
-    code = "import sys, harness.status; print(sorted({'torch', 'numba', 'datasets', 'pandas'} & set(sys.modules)))"
+    heavy = "{'torch', 'numba', 'datasets', 'pandas'}"
+    code = f"import sys, spike_ssm.harness.status; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], env={**os.environ}, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
-import harness.study
-from harness.compose import SWEEPS, CommandLine, Composer
-from harness.grid import expand
-from harness.search import plan
-from harness.study import Study
-from harness.sweep_file import load_sweep
-from results.store import read_manifest
+import spike_ssm.harness.study
+from spike_ssm.harness.config.compose import SWEEPS, CommandLine, Composer
+from spike_ssm.harness.plan.grid import expand
+from spike_ssm.harness.plan.sweep_file import load_sweep
+from spike_ssm.harness.plan.trials import plan
+from spike_ssm.harness.study import Study
+from spike_ssm.results.store import read_manifest
 from tests.harness.conftest import MINI, TINY, called
 
 STUDY = {
@@ -47,7 +47,9 @@ def study(place: Any) -> Any:
         (folder / "pair.yaml").write_text(json.dumps(content))
         place.sweep_file("two", TWO)
         paths = (f"paths.results={place.results}", f"paths.reports={place.reports}", f"paths.cache={place.cache}")
-        return called(harness.study.main, [name, "--config-dir", str(place.folder / "config"), *paths, *words])
+        return called(
+            spike_ssm.harness.study.main, [name, "--config-dir", str(place.folder / "config"), *paths, *words]
+        )
 
     return call
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-import harness.train
-from results.schema import RUN
-from results.store import read_manifest, read_run
+import spike_ssm.harness.train
+from spike_ssm.results.schema import RUN
+from spike_ssm.results.store import read_manifest, read_run
 
 
 def stamps(folder: Path) -> dict[str, int]:
@@ -235,7 +235,7 @@ def train(place: Any, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple
 
     def call(*words: str) -> tuple[int, list[str], list[str]]:
         settings = [word for word in place.words() if "=" in word and not word.startswith("+")]
-        status = harness.train.main([*settings, *words])
+        status = spike_ssm.harness.train.main([*settings, *words])
         out, err = capsys.readouterr()
         return status, out.splitlines(), err.splitlines()
 

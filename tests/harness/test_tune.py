@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from harness.tuning import INITIAL_FIRING_RATE
-from results.schema import RUN
-from results.store import read_manifest
-from results.tuning import TRIALS, read_tuning
+import spike_ssm.harness.run.execute
+from spike_ssm.harness.plan.search_space import INITIAL_FIRING_RATE
+from spike_ssm.results.schema import RUN
+from spike_ssm.results.store import read_manifest
+from spike_ssm.results.tuning import TRIALS, read_tuning
 
 LR = {"optim.lr": {"low": 0.001, "high": 0.1, "log": True}}
 TAKES = " budget, sampler, seed and what the sweep takes."
@@ -92,9 +93,8 @@ def test_trials_see_validation_only_and_seeds_of_their_own(tuned: Any) -> None:
 
 
 def test_a_trial_never_loads_the_test_set(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    import harness.run
 
-    prepare = harness.run._data
+    prepare = spike_ssm.harness.run.execute._data
 
     class Untouchable:
         def __getattr__(self, name: str) -> Any:
@@ -105,7 +105,7 @@ def test_a_trial_never_loads_the_test_set(place: Any, monkeypatch: pytest.Monkey
         object.__setattr__(data, "test", Untouchable())
         return data
 
-    monkeypatch.setattr(harness.run, "_data", without_test)
+    monkeypatch.setattr(spike_ssm.harness.run.execute, "_data", without_test)
     assert place.tune("budget=1").status == 0
     assert place.sweep().status == 1, "a run that is tested does look at it"
 

@@ -12,7 +12,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from models.ops.refractory_lif import fused_triton, pmbc_triton
+from spike_ssm.models.ops.refractory_lif import fused_triton, pmbc_triton
 
 SOFT = {"reset": "soft", "raises": False, "whole": True}
 HARD = {"reset": "hard", "raises": True, "whole": True}

@@ -10,11 +10,11 @@ import torch
 import triton.language as tl
 from torch import Tensor
 
-from models.ops.agreement import assert_agreement
-from models.ops.refractory_lif import fused_triton, pmbc, pmbc_triton
-from models.ops.refractory_lif.parameters import RESETS, Rules
-from models.ops.refractory_lif.sequential import solve_sequential
-from models.ops.surrogate import SURROGATES
+from spike_ssm.models.ops.agreement import assert_agreement
+from spike_ssm.models.ops.refractory_lif import fused_triton, pmbc, pmbc_triton
+from spike_ssm.models.ops.refractory_lif.parameters import RESETS, Rules
+from spike_ssm.models.ops.refractory_lif.sequential import solve_sequential
+from spike_ssm.models.ops.surrogate import SURROGATES
 
 NAMES = ("x", "leak", "threshold", "refractory", "decay")
 FUSED_RULES = [

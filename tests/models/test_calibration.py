@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.activity import record_activity
-from models.calibration import TOLERANCE, calibrate_thresholds
-from models.network import Classifier, Inputs, ModelSettings
-from models.neurons import NEURONS
-from models.neurons.gelu import GELU, GELUSettings
+from spike_ssm.models.activity import record_activity
+from spike_ssm.models.calibration import TOLERANCE, calibrate_thresholds
+from spike_ssm.models.network import Classifier, Inputs, ModelSettings
+from spike_ssm.models.neurons import NEURONS
+from spike_ssm.models.neurons.gelu import GELU, GELUSettings
 
 MODEL = ModelSettings(layers=3, channels=16, state_size=4)
 LENGTHS = torch.tensor([60, 45, 30, 58])
@@ -117,7 +117,7 @@ def test_a_target_out_of_reach_gets_the_closest_rate_and_a_warning(caplog: pytes
     """However low the threshold, a neuron does not fire at a negative potential."""
     net = network().eval()
     before = rates(net)
-    with caplog.at_level(logging.WARNING, logger="models.calibration"):
+    with caplog.at_level(logging.WARNING, logger="spike_ssm.models.calibration"):
         calibrate_thresholds(net, tokens(), LENGTHS, 0.99)
     after = rates(net)
     assert all(low < high < 0.9 for low, high in zip(before, after, strict=True))

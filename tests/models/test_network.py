@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.activity import collect_firing_rates, record_activity
-from models.network import Classifier, Inputs, ModelSettings, parameter_groups, real_tokens
-from models.neurons import RefractoryLIFSettings
-from models.neurons.gelu import GELUSettings
-from models.norm import MaskedBatchNorm
+from spike_ssm.models.activity import collect_firing_rates, record_activity
+from spike_ssm.models.network import Classifier, Inputs, ModelSettings, parameter_groups, real_tokens
+from spike_ssm.models.neurons import RefractoryLIFSettings
+from spike_ssm.models.neurons.gelu import GELUSettings
+from spike_ssm.models.norm import MaskedBatchNorm
 
 MODEL = ModelSettings(layers=2, channels=12, state_size=4)
 CAUSAL = replace(MODEL, bidirectional=False)
@@ -104,7 +104,7 @@ def test_a_batch_without_padding_is_computed_without_a_mask_and_comes_out_the_sa
     assert real_tokens(tokens(2, 25), full) is None
     scores = [nets[0](tokens(2, 25), full)]
     everywhere = torch.ones(2, 1, 25, dtype=torch.bool)
-    monkeypatch.setattr("models.backbone.real_tokens", lambda *_: everywhere)
+    monkeypatch.setattr("spike_ssm.models.backbone.real_tokens", lambda *_: everywhere)
     scores.append(nets[1](tokens(2, 25), full))
     torch.testing.assert_close(*scores)
     for one, other in zip(nets[0].buffers(), nets[1].buffers(), strict=True):

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from models.activity import collect_firing_rates, record_activity
-from models.calibration import TOLERANCE, calibrate_thresholds
-from models.network import (
+from spike_ssm.models.activity import collect_firing_rates, record_activity
+from spike_ssm.models.calibration import TOLERANCE, calibrate_thresholds
+from spike_ssm.models.network import (
     IGNORED,
     KINDS,
     Classifier,
@@ -23,7 +23,7 @@ from models.network import (
     build_network,
     parameter_groups,
 )
-from models.neurons import NEURONS, RefractoryLIFSettings
+from spike_ssm.models.neurons import NEURONS, RefractoryLIFSettings
 
 MODEL = ModelSettings(layers=2, channels=16, state_size=4, bidirectional=False, softmax_cutoffs=[6, 12])
 WORDS, CLASSES, LENGTHS = 18, 5, torch.tensor([20, 13, 7, 16])

@@ -11,9 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from models.heads import WordSoftmax
-from models.network import IGNORED, Inputs, LanguageModel, ModelSettings
-from models.neurons import NEURONS
+from spike_ssm.models.heads import WordSoftmax
+from spike_ssm.models.network import IGNORED, Inputs, LanguageModel, ModelSettings
+from spike_ssm.models.neurons import NEURONS
 
 MODEL = ModelSettings(layers=2, channels=16, state_size=4, bidirectional=False, softmax_cutoffs=[5, 12])
 WORDS = 20

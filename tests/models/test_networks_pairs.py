@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models.heads import PairHead
-from models.network import Inputs, ModelSettings, PairClassifier
-from models.neurons import RefractoryLIFSettings
+from spike_ssm.models.heads import PairHead
+from spike_ssm.models.network import Inputs, ModelSettings, PairClassifier
+from spike_ssm.models.neurons import RefractoryLIFSettings
 
 MODEL = ModelSettings(layers=2, channels=12, state_size=4, prenorm=True)
 

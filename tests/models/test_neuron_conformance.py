@@ -14,10 +14,10 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from harness.compose import SWEEPS, Composer
-from models.network import Classifier, Inputs, ModelSettings
-from models.neurons import NEURONS, Neuron, NeuronSettings, build_neuron
-from models.neurons.base import ThresholdSettings
+from spike_ssm.harness.config.compose import SWEEPS, Composer
+from spike_ssm.models.network import Classifier, Inputs, ModelSettings
+from spike_ssm.models.neurons import NEURONS, Neuron, NeuronSettings, build_neuron
+from spike_ssm.models.neurons.base import ThresholdSettings
 
 CHANNELS = 6
 VARIANTS: list[tuple[str, dict[str, Any]]] = [

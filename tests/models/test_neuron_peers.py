@@ -9,11 +9,11 @@ import torch
 from spikingjelly.activation_based import neuron as theirs
 from torch import Tensor
 
-from models.neurons import build_neuron
-from models.neurons.lif_hard import LIFHardSettings
-from models.neurons.lif_soft import LIFSoftSettings
-from models.neurons.psn import PSN, PSNSettings
-from models.neurons.sliding_psn import SlidingPSN, SlidingPSNSettings
+from spike_ssm.models.neurons import build_neuron
+from spike_ssm.models.neurons.lif_hard import LIFHardSettings
+from spike_ssm.models.neurons.lif_soft import LIFSoftSettings
+from spike_ssm.models.neurons.psn import PSN, PSNSettings
+from spike_ssm.models.neurons.sliding_psn import SlidingPSN, SlidingPSNSettings
 
 CHANNELS = 16
 

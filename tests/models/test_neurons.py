@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.neurons import RefractoryLIF, RefractoryLIFSettings
+from spike_ssm.models.neurons import RefractoryLIF, RefractoryLIFSettings
 
 
 def gaussian(*shape: int) -> Tensor:

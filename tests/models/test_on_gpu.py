@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.ops.agreement import assert_agreement
-from models.ops.refractory_lif import Options, Rules, refractory_lif, solve
-from models.ops.refractory_lif.parameters import RESETS
-from models.ops.surrogate import SURROGATES
+from spike_ssm.models.ops.agreement import assert_agreement
+from spike_ssm.models.ops.refractory_lif import Options, Rules, refractory_lif, solve
+from spike_ssm.models.ops.refractory_lif.parameters import RESETS
+from spike_ssm.models.ops.surrogate import SURROGATES
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from models.network import Inputs, LanguageModel, ModelSettings, Network, build_network
-from models.neurons import RefractoryLIFSettings
-from models.neurons.gelu import GELUSettings
-from models.operations import PARTS, Operations
-from results.energy import energy_nj, energy_of
+from spike_ssm.models.network import Inputs, LanguageModel, ModelSettings, Network, build_network
+from spike_ssm.models.neurons import RefractoryLIFSettings
+from spike_ssm.models.neurons.gelu import GELUSettings
+from spike_ssm.models.operations import PARTS, Operations
+from spike_ssm.results.energy import energy_nj, energy_of
 
 H, N, CLASSES, LENGTH = 12, 4, 10, 50
 MODEL = ModelSettings(layers=2, channels=H, state_size=N)

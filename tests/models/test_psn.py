@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.compose import Composer
-from harness.tasks import ListOps
-from models.neurons import RefractoryLIF, RefractoryLIFSettings
-from models.neurons.psn import PSN, PSNSettings
-from models.neurons.sliding_psn import SlidingPSN, SlidingPSNSettings
+from spike_ssm.harness.config.compose import Composer
+from spike_ssm.harness.data import ListOps
+from spike_ssm.models.neurons import RefractoryLIF, RefractoryLIFSettings
+from spike_ssm.models.neurons.psn import PSN, PSNSettings
+from spike_ssm.models.neurons.sliding_psn import SlidingPSN, SlidingPSNSettings
 
 
 def gaussian(*shape: int) -> Tensor:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.neurons.pspike import PSpike, PSpikeSettings
-from models.ops.surrogate import SURROGATES, surrogate_gradient
+from spike_ssm.models.neurons.pspike import PSpike, PSpikeSettings
+from spike_ssm.models.ops.surrogate import SURROGATES, surrogate_gradient
 
 
 def gaussian(*shape: int) -> Tensor:

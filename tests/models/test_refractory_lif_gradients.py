@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models.ops.refractory_lif import refractory_lif
-from models.ops.refractory_lif.sequential import potential_given_spikes
-from models.ops.surrogate import SURROGATES, surrogate_primitive
+from spike_ssm.models.ops.refractory_lif import refractory_lif
+from spike_ssm.models.ops.refractory_lif.sequential import potential_given_spikes
+from spike_ssm.models.ops.surrogate import SURROGATES, surrogate_primitive
 
 NAMES = ("x", "leak", "threshold", "refractory", "decay")
 SOLVERS = ("sequential", "pmbc", "fused")

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.ops.refractory_lif import Rules, options, refractory_lif
-from models.ops.refractory_lif.fused import solve_fused
-from models.ops.refractory_lif.pmbc import solve_pmbc
+from spike_ssm.models.ops.refractory_lif import Rules, options, refractory_lif
+from spike_ssm.models.ops.refractory_lif.fused import solve_fused
+from spike_ssm.models.ops.refractory_lif.pmbc import solve_pmbc
 
 VALUES = (0.5, 1.0, 0.5, 0.5)
 SOLVERS = ("sequential", "pmbc", "fused")

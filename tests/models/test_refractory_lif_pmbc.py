@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models.ops.refractory_lif import Options, Rules, refractory_lif, solve
-from models.ops.refractory_lif.pmbc import _Chunks, _fires
+from spike_ssm.models.ops.refractory_lif import Options, Rules, refractory_lif, solve
+from spike_ssm.models.ops.refractory_lif.pmbc import _Chunks, _fires
 
 Values = tuple[float, float, float, float]
 DOCUMENTED: Values = (0.5, 1.0, 0.5, 0.5)

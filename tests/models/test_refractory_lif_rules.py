@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.ops.agreement import assert_agreement
-from models.ops.refractory_lif import RESETS, Options, Rules, refractory_lif, solve
-from models.ops.refractory_lif.options import choose_solver
-from models.ops.surrogate import SURROGATES
+from spike_ssm.models.ops.agreement import assert_agreement
+from spike_ssm.models.ops.refractory_lif import RESETS, Options, Rules, refractory_lif, solve
+from spike_ssm.models.ops.refractory_lif.options import choose_solver
+from spike_ssm.models.ops.surrogate import SURROGATES
 
 NAMES = ("x", "leak", "threshold", "refractory", "decay")
 RULES = [Rules(reset, raises) for reset, raises in itertools.product(RESETS, (False, True))]

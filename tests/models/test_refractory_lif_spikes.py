@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from spikingjelly.activation_based import functional, neuron, surrogate
 from torch import Tensor
 
-from models.ops.agreement import Agreement, assert_agreement
-from models.ops.refractory_lif import Options, refractory_lif, solve
-from models.ops.refractory_lif.pmbc import CHUNK
+from spike_ssm.models.ops.agreement import Agreement, assert_agreement
+from spike_ssm.models.ops.refractory_lif import Options, refractory_lif, solve
+from spike_ssm.models.ops.refractory_lif.pmbc import CHUNK
 
 FAST = ("pmbc", "fused")
 DTYPES = (torch.float32, torch.float64)

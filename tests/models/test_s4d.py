@@ -9,10 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.ssm import S4D
-from models.ssm.convolution import SHORT, convolution
-from models.ssm.kernel import s4d_kernel
-from models.ssm.s4d import INITIALISATIONS, initial_states
+from spike_ssm.models.ssm import S4D
+from spike_ssm.models.ssm.convolution import SHORT, convolution
+from spike_ssm.models.ssm.kernel import s4d_kernel
+from spike_ssm.models.ssm.s4d import INITIALISATIONS, initial_states
 
 
 def recurrence(layer: S4D, x: torch.Tensor, direction: int) -> torch.Tensor:
@@ -81,8 +81,8 @@ def test_the_fft_is_the_same_for_some_channels_at_a_time(rows: int, monkeypatch:
     leaves = [each.requires_grad_() for each in (x, skip, *torch.randn(2, 7, 30, dtype=torch.float64))]
     grad, found = torch.randn_like(x), []
     for at_once in (1000, rows):
-        monkeypatch.setattr("models.ssm.convolution.AT_ONCE", 1)
-        monkeypatch.setattr("models.ssm.convolution.ROWS", at_once)
+        monkeypatch.setattr("spike_ssm.models.ssm.convolution.AT_ONCE", 1)
+        monkeypatch.setattr("spike_ssm.models.ssm.convolution.ROWS", at_once)
         y = convolution(*leaves, by_product=False)
         found.append((y, *torch.autograd.grad(y, leaves, grad)))
     torch.testing.assert_close(found[0], found[1])

@@ -9,11 +9,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from models.neurons import sdn as module
-from models.neurons.lif_hard import LIFHard, LIFHardSettings
-from models.neurons.sdn import LEAK, SDN, SDNSettings, contribution_network, past_windows
-from models.neurons.train_sdn import Recipe, exact_contribution, save, spike_error, train, white_input
-from models.ops.surrogate import surrogate_primitive
+from spike_ssm.models.neurons import sdn as module
+from spike_ssm.models.neurons.lif_hard import LIFHard, LIFHardSettings
+from spike_ssm.models.neurons.sdn import LEAK, SDN, SDNSettings, contribution_network, past_windows
+from spike_ssm.models.neurons.train_sdn import Recipe, exact_contribution, save, spike_error, train, white_input
+from spike_ssm.models.ops.surrogate import surrogate_primitive
 
 
 def neuron(channels: int = 4, **changes: object) -> SDN:

@@ -54,8 +54,8 @@ def test_without_a_gpu_nothing_imports_triton() -> None:
     program = (
         "import sys, torch\n"
         "before = 'triton' in sys.modules\n"
-        "import models.network\n"
+        "import spike_ssm.models.network\n"
         "assert ('triton' in sys.modules) == before\n"
-        "assert not [name for name in sys.modules if name.startswith('models.') and name.endswith('_triton')]\n"
+        "assert not [name for name in sys.modules if name.startswith('spike_ssm.') and name.endswith('_triton')]\n"
     )
     subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[2], check=True)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from reports.__main__ import main
+from spike_ssm.reports.__main__ import main
 
 
 def test_the_last_line_is_the_path_of_the_page(sweep, tmp_path, capsys):

@@ -66,7 +66,7 @@ def t_test(values: np.ndarray) -> tuple[float, float, float, float]:
 
 
 def crossed_test(d: pd.DataFrame) -> tuple[float, float, float, float]:
-    """As `t_test`, for differences by seed (rows) and example (columns): the formulas of `reports.crossed`."""
+    """As `t_test`, for differences by seed (rows) and example (columns): see `reports.statistics.examples`."""
     seeds, examples = d.shape
     if np.ptp(d.mean(axis=1)) < 1e-7:
         return d.to_numpy().mean(), math.nan, math.nan, math.nan

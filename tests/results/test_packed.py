@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from results.__main__ import main
-from results.errors import ResultError
-from results.packed import pack, unpack
-from results.schema import Manifest, PlannedRun
-from results.store import read_manifest, read_run, run_path, write_manifest, write_run
+from spike_ssm.results.__main__ import main
+from spike_ssm.results.errors import ResultError
+from spike_ssm.results.packed import pack, unpack
+from spike_ssm.results.schema import Manifest, PlannedRun
+from spike_ssm.results.store import read_manifest, read_run, run_path, write_manifest, write_run
 from tests.results.test_store import MANIFEST, row
 
 

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from results.errors import ResultError
-from results.schema import RUN, SCHEMA_VERSION, Manifest, PlannedRun
-from results.store import (
+from spike_ssm.results.errors import ResultError
+from spike_ssm.results.schema import RUN, SCHEMA_VERSION, Manifest, PlannedRun
+from spike_ssm.results.store import (
     Outcome,
     discard_failure,
     manifest_path,

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from results.files import private_name, remove_leftovers
-from results.process import Process
-from results.store import prepare_folder, read_run, read_status, run_path, write_run
+from spike_ssm.results.files import private_name, remove_leftovers
+from spike_ssm.results.process import Process
+from spike_ssm.results.store import prepare_folder, read_run, read_status, run_path, write_run
 
 CODE = "import os, sys, resource, signal\nfrom pathlib import Path\nfrom results.store import *\n"
 

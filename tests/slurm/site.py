@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import lease
-from harness.states import RunState, Survey, lease_path
-from harness.submissions import submissions
-from harness.sweep import main
-from results.store import read_manifest, read_run, run_path
+from spike_ssm.harness.state import lease
+from spike_ssm.harness.state.submissions import submissions
+from spike_ssm.harness.state.survey import RunState, Survey, lease_path
+from spike_ssm.harness.sweep import main
+from spike_ssm.results.store import read_manifest, read_run, run_path
 
 PATIENCE_S = 90.0
 

@@ -14,9 +14,10 @@ from typing import Any
 import psutil
 import pytest
 
-from harness import cancel, retry, slurm
-from harness.environment import worker_environment
-from results.store import read_run, run_path
+from spike_ssm.harness import cancel, retry
+from spike_ssm.harness.system import slurm
+from spike_ssm.harness.system.environment import worker_environment
+from spike_ssm.results.store import read_run, run_path
 from tests.slurm.site import Site, slurm_command, wait_until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]

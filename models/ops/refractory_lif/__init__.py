@@ -1,8 +1,8 @@
 """The refractory leaky integrate-and-fire operator and its solvers."""
 
-from models.ops.refractory_lif.interface import Solution, refractory_lif, solve
-from models.ops.refractory_lif.options import SOLVERS, Options, check_options
-from models.ops.refractory_lif.parameters import RESETS, Rules, check_parameter
+from spike_ssm.models.ops.refractory_lif.interface import Solution, refractory_lif, solve
+from spike_ssm.models.ops.refractory_lif.options import SOLVERS, Options, check_options
+from spike_ssm.models.ops.refractory_lif.parameters import RESETS, Rules, check_parameter
 
 __all__ = [
     "RESETS",

@@ -18,15 +18,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.ops.refractory_lif.parameters import Rules
-from models.ops.refractory_lif.states import states_like
+from spike_ssm.models.ops.refractory_lif.parameters import Rules
+from spike_ssm.models.ops.refractory_lif.states import states_like
 
 
 def _kernels(x: Tensor) -> Any:
     """The kernel family of x's device, imported when first needed: numba and Triton take a second each."""
     if x.device.type == "cpu":
-        return importlib.import_module("models.ops.refractory_lif.fused_cpu")
-    return importlib.import_module("models.ops.refractory_lif.fused_triton")
+        return importlib.import_module("spike_ssm.models.ops.refractory_lif.fused_cpu")
+    return importlib.import_module("spike_ssm.models.ops.refractory_lif.fused_triton")
 
 
 _RULES = "str reset, bool raises_threshold, str surrogate, float surrogate_width, bool detach_reset"

@@ -17,11 +17,11 @@ import torch
 from numba import njit, prange
 from torch import Tensor
 
-from models.ops.refractory_lif.parameters import RESETS, Rules
-from models.ops.refractory_lif.states import STEPS_PER_STATE, states_like
-from models.ops.simd import BLOCK, load_transposed, prefetch, store_transposed
-from models.ops.surrogate import SURROGATES
-from models.ops.threads import share_threads_with_numba
+from spike_ssm.models.ops.refractory_lif.parameters import RESETS, Rules
+from spike_ssm.models.ops.refractory_lif.states import STEPS_PER_STATE, states_like
+from spike_ssm.models.ops.simd import BLOCK, load_transposed, prefetch, store_transposed
+from spike_ssm.models.ops.surrogate import SURROGATES
+from spike_ssm.models.ops.threads import share_threads_with_numba
 
 LANES, TILE = 16, 64
 assert (BLOCK, STEPS_PER_STATE["cpu"]) == (LANES, TILE)  # written out: numba's cache would not notice a change there

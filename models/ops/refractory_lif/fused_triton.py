@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.ops.refractory_lif.parameters import Rules
-from models.ops.refractory_lif.states import STEPS_PER_STATE
+from spike_ssm.models.ops.refractory_lif.parameters import Rules
+from spike_ssm.models.ops.refractory_lif.states import STEPS_PER_STATE
 
 try:
     import triton

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from models.ops.refractory_lif.fused import solve_fused
-from models.ops.refractory_lif.options import Options, check_options, choose_solver, log_choice
-from models.ops.refractory_lif.parameters import Rules, stack_parameters
-from models.ops.refractory_lif.pmbc import solve_pmbc
-from models.ops.refractory_lif.sequential import solve_sequential
+from spike_ssm.models.ops.refractory_lif.fused import solve_fused
+from spike_ssm.models.ops.refractory_lif.options import Options, check_options, choose_solver, log_choice
+from spike_ssm.models.ops.refractory_lif.parameters import Rules, stack_parameters
+from spike_ssm.models.ops.refractory_lif.pmbc import solve_pmbc
+from spike_ssm.models.ops.refractory_lif.sequential import solve_sequential
 
 
 class Solution(NamedTuple):

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from models.ops.refractory_lif.parameters import RESETS, Rules
-from models.ops.refractory_lif.pmbc import RESOLUTIONS
-from models.ops.refractory_lif.states import STEPS_PER_STATE
-from models.ops.surrogate import SURROGATES
+from spike_ssm.models.ops.refractory_lif.parameters import RESETS, Rules
+from spike_ssm.models.ops.refractory_lif.pmbc import RESOLUTIONS
+from spike_ssm.models.ops.refractory_lif.states import STEPS_PER_STATE
+from spike_ssm.models.ops.surrogate import SURROGATES
 
 SOLVERS = ("auto", "sequential", "pmbc", "fused")
 

@@ -23,8 +23,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from models.ops.refractory_lif.parameters import Rules
-from models.ops.surrogate import surrogate_gradient
+from spike_ssm.models.ops.refractory_lif.parameters import Rules
+from spike_ssm.models.ops.surrogate import surrogate_gradient
 
 CHUNK = 32
 RESOLUTIONS = ("midpoint", "silent", "fire")
@@ -287,7 +287,7 @@ def _backward(
 def _(x, parameters, max_iterations, resolve, *rules):
     if max_iterations is not None or x.numel() == 0:
         return solve_pmbc._init_fn(x, parameters, max_iterations, resolve, *rules)
-    kernels = importlib.import_module("models.ops.refractory_lif.pmbc_triton")
+    kernels = importlib.import_module("spike_ssm.models.ops.refractory_lif.pmbc_triton")
     spikes, potential, iterations = kernels.solve(x.contiguous(), parameters, Rules(*rules))
     return spikes, potential, x.new_zeros((), dtype=torch.float64), iterations
 
@@ -296,7 +296,7 @@ def _(x, parameters, max_iterations, resolve, *rules):
 def _(grad, spikes, potential, parameters, *rules):
     if grad.numel() == 0:
         return _backward._init_fn(grad, spikes, potential, parameters, *rules)
-    kernels = importlib.import_module("models.ops.refractory_lif.pmbc_triton")
+    kernels = importlib.import_module("spike_ssm.models.ops.refractory_lif.pmbc_triton")
     return kernels.backward(grad.contiguous(), spikes, potential, parameters, Rules(*rules))
 
 

@@ -17,8 +17,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from models.ops.refractory_lif.fused_triton import density, parameters_of
-from models.ops.refractory_lif.parameters import Rules
+from spike_ssm.models.ops.refractory_lif.fused_triton import density, parameters_of
+from spike_ssm.models.ops.refractory_lif.parameters import Rules
 
 CHUNK = tl.constexpr(128)  # steps; a power of two
 LAUNCH: dict[str, Any] = {"num_warps": 1, "num_stages": 1, "enable_fp_fusion": False}

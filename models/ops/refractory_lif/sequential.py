@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from models.ops.refractory_lif.parameters import Rules
-from models.ops.surrogate import spike
+from spike_ssm.models.ops.refractory_lif.parameters import Rules
+from spike_ssm.models.ops.surrogate import spike
 
 
 def after_spike(u: Tensor, s: Tensor, threshold: Tensor, reset: str) -> Tensor:

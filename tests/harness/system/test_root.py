@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.checkpoint import SOURCES
-from harness.system.root import ROOT, source_files
+from spike_ssm.harness.system.root import ROOT, source_files
+from spike_ssm.harness.training.checkpoint import SOURCES
 
 
 def test_the_root_holds_the_folders_of_the_code() -> None:

@@ -1,0 +1,275 @@
+"""The typed schema of a run's configuration, and what of it makes up the run's identity.
+
+Every YAML value under sweeps/ lands in one of these dataclasses: an unknown key or a value of the wrong type is an
+error. Neurons, tasks and measurements bring their own dataclasses (`models.neurons.NEURONS`, `harness.data.TASKS`,
+`harness.measurements.MEASUREMENTS`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, OmegaConf
+
+from spike_ssm.harness.config.robustness import RobustnessSettings
+from spike_ssm.harness.data import TASKS
+from spike_ssm.harness.measurements import MEASUREMENTS
+from spike_ssm.models.network import ModelSettings
+from spike_ssm.models.neurons import NEURONS
+
+SCALES = ("laptop", "gpu", "paper")
+LAUNCHERS = ("auto", "local", "slurm", "debug")
+DEVICES = ("auto", "cpu", "cuda")
+TRACKERS = ("none", "tensorboard", "wandb")
+TASK_SETTINGS: dict[str, type] = {name: each for name, (_, each) in (*TASKS.items(), *MEASUREMENTS.items())}
+"""What `task=NAME` may name -> its settings: a task to train on, or a measurement."""
+RESOURCES = (
+    *("processes", "threads", "gpus", "memory_gb", "timeout_minutes", "runs_per_job", "recompute_activations"),
+    *("partition", "account", "qos", "constraint"),
+)
+"""Fields of the launcher that a task at a scale may have its own value of."""
+RESOURCE_SETS = frozenset((*SCALES, *(f"{task}_{scale}" for task in TASK_SETTINGS for scale in SCALES)))
+
+
+def _one_of(label: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{label} {value!r} does not exist; choose one of {', '.join(allowed)}.")
+
+
+def _at_least(label: str, value: float, least: float) -> None:
+    if not least <= value < math.inf:
+        raise ValueError(f"{label} must be a number of at least {least}, but it is {value}.")
+
+
+@dataclass
+class ScaleSettings:
+    """How large the experiment is; `note` is the sentence of the report's banner."""
+
+    name: str = "laptop"
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an unknown scale."""
+        _one_of("scale", self.name, SCALES)
+
+
+@dataclass
+class OptimSettings:
+    """AdamW, linear warm-up over `warmup_epochs`, cosine decay to 0 over the rest; both per step.
+
+    Batches are cut from stretches of `length_pool` batches sorted by length (1: no sorting), which saves padding.
+    `firing_rate_weight` times the mean over layers of (firing rate - `firing_rate_target`)^2 joins the training loss.
+    `tested_weights`: a run's test accuracy is that of the weights with the `best` validation accuracy (perplexity), or
+    of the `last` ones; the result has both.
+    """
+
+    lr: float = 0.01
+    ssm_lr: float = 0.001
+    weight_decay: float = 0.05
+    batch_size: int = 32
+    epochs: int = 40
+    warmup_epochs: float = 1.0
+    length_pool: int = 1
+    firing_rate_target: float | None = None
+    firing_rate_weight: float = 0.0
+    tested_weights: str = "best"
+
+    def __post_init__(self) -> None:
+        """Raise ValueError when a value is out of range."""
+        _one_of("tested_weights", self.tested_weights, ("best", "last"))
+        for label in ("lr", "ssm_lr", "weight_decay", "warmup_epochs", "firing_rate_weight"):
+            _at_least(label, getattr(self, label), 0)
+        for label in ("batch_size", "epochs", "length_pool"):
+            _at_least(label, getattr(self, label), 1)
+        if self.warmup_epochs > self.epochs:
+            raise ValueError(f"warmup_epochs ({self.warmup_epochs}) must not exceed epochs ({self.epochs}).")
+        if self.firing_rate_target is not None and not 0 <= self.firing_rate_target <= 1:
+            raise ValueError(f"firing_rate_target must be in [0, 1] or null, but it is {self.firing_rate_target}.")
+        if (self.firing_rate_target is None) != (self.firing_rate_weight == 0):
+            raise ValueError(
+                "firing_rate_target and firing_rate_weight must be set together, a target and a weight above 0, or be "
+                f"left at null and 0, but they are {self.firing_rate_target} and {self.firing_rate_weight}."
+            )
+
+
+@dataclass
+class LauncherSettings:
+    """Where runs are executed, and what each gets.
+
+    A run is trained by so many `processes` together, which share every batch; threads, gpus and memory_gb are those of
+    each. `memory_gb` and `timeout_minutes`, where set, end a run that exceeds them. A run writes a checkpoint every
+    `checkpoint_minutes`. `recompute_activations`: a step keeps only the blocks' inputs for the backward, which computes
+    the rest again: less memory, more time, the same numbers.
+    workers: local processes that take the runs. All below is for SLURM: see sweeps/launcher/slurm.yaml.
+
+    `resources` maps a SCALE or a TASK_SCALE, which goes before it, to the fields in `RESOURCES` that its runs get
+    instead.
+    """
+
+    kind: str = "auto"
+    processes: int = 1
+    threads: int = 1
+    gpus: int = 0
+    memory_gb: int | None = None
+    timeout_minutes: float | None = None
+    checkpoint_minutes: float = 5.0
+    recompute_activations: bool = False
+    workers: int | None = None
+    max_parallel: int = 64
+    runs_per_job: int = 1
+    grace_seconds: int = 90
+    requeues: int = 50
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    extra: dict[str, str] = field(default_factory=dict)
+    resources: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an unknown launcher, a count out of range or resources that do not exist."""
+        _one_of("launcher", self.kind, LAUNCHERS)
+        for label in ("processes", "threads", "max_parallel", "runs_per_job", "grace_seconds"):
+            _at_least(f"launcher.{label}", getattr(self, label), 1)
+        for label in ("gpus", "requeues", "checkpoint_minutes"):
+            _at_least(f"launcher.{label}", getattr(self, label), 0)
+        for label, least in (("workers", 1), ("memory_gb", 1), ("timeout_minutes", 0.01)):
+            if getattr(self, label) is not None:
+                _at_least(f"launcher.{label}", getattr(self, label), least)
+            elif self.kind == "slurm" and label != "workers":
+                raise ValueError(f"SLURM jobs need launcher.{label}; set it to a number of at least {least}.")
+        self._check_processes()
+        for name, needs in self.resources.items():
+            if name not in RESOURCE_SETS:
+                raise ValueError(
+                    f"launcher.resources.{name} does not exist; name a SCALE or a TASK_SCALE, with one of the scales "
+                    f"{', '.join(SCALES)} and one of the tasks {', '.join(TASK_SETTINGS)}."
+                )
+            for label in needs:
+                _one_of(f"launcher.resources.{name}:", label, RESOURCES)
+
+    def _check_processes(self) -> None:
+        if self.processes == 1:
+            return
+        if self.kind == "debug":
+            raise ValueError(
+                f"launcher=debug runs in this process, so launcher.processes={self.processes} cannot be; start "
+                f"torchrun --nproc-per-node={self.processes} -m harness.train instead, or use launcher=local."
+            )
+        if self.runs_per_job > 1:
+            raise ValueError(
+                f"launcher.runs_per_job={self.runs_per_job} bundles short runs, launcher.processes={self.processes} "
+                "divides long ones: set one of them to 1."
+            )
+
+
+@dataclass
+class PathSettings:
+    """Folders, relative to the working directory.
+
+    `cache` null is the user's cache folder. `data` holds the tasks' original files; null is `files` in the cache.
+    """
+
+    results: str = "results/runs"
+    reports: str = "reports/html"
+    cache: str | None = None
+    data: str | None = None
+
+
+@dataclass
+class Settings:
+    """Everything about one run. The fields down to `seed` decide its outcome and make up its id.
+
+    So does `robustness`, where it is set: the run then trains nothing, but evaluates the run of the same settings
+    without it. So does `test`, where it is false: the run has no test accuracy, as a trial of a tuning should not.
+    """
+
+    scale: ScaleSettings = field(default_factory=ScaleSettings)
+    task: Any = MISSING
+    neuron: Any = MISSING
+    model: ModelSettings = field(default_factory=ModelSettings)
+    optim: OptimSettings = field(default_factory=OptimSettings)
+    seed: int = 0
+    robustness: RobustnessSettings | None = None
+    test: bool = True  # false: validation is all that is measured, and the test set is left alone
+    launcher: LauncherSettings = field(default_factory=LauncherSettings)
+    paths: PathSettings = field(default_factory=PathSettings)
+    device: str = "auto"
+    tracker: str = "none"  # is told of every epoch, see harness/training/trackers.py
+    wait: bool = True  # for the runs to finish; false: submit them and return
+    dry_run: bool = False  # print the runs, start none
+    show: str | None = None  # `config`: print the resolved configuration of a run
+    retry: bool = False  # run failed runs again
+    collect: bool = False  # start nothing: record what has ended and render the report
+    keep_weights: bool | None = None  # of trained networks; null: all but those of language models, which are large
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an unknown device, tracker or thing to show."""
+        _one_of("device", self.device, DEVICES)
+        _one_of("tracker", self.tracker, TRACKERS)
+        if self.show is not None:
+            _one_of("show", self.show, ("config",))
+        if self.launcher.processes > self.optim.batch_size:
+            raise ValueError(
+                f"launcher.processes={self.launcher.processes} cannot share a batch of {self.optim.batch_size}: lower "
+                "it to at most optim.batch_size."
+            )
+        if self.robustness is not None and not self._has_classes():
+            raise ValueError(
+                f"robustness is of trained classifiers, and task={self.task.name} trains none: choose another task."
+            )
+        if self.robustness is not None and not self.test:
+            raise ValueError("robustness is measured on the test set, which test=false leaves alone: set one of them.")
+
+    def _has_classes(self) -> bool:
+        return self.task.name in TASKS and TASKS[self.task.name][0].kind != "language"
+
+    def identity(self) -> dict[str, Any]:
+        """All that decides the outcome, as plain containers; of the scale only its name."""
+        parts = {label: asdict(getattr(self, label)) for label in ("task", "neuron", "model", "optim")}
+        corruptions = {} if self.robustness is None else {"robustness": asdict(self.robustness)}
+        untested = {} if self.test else {"test": False}
+        return {"scale": self.scale.name, **parts, "seed": self.seed, **corruptions, **untested}
+
+    def trained(self) -> Settings:
+        """The settings of the training run that a robustness run evaluates."""
+        return replace(self, robustness=None)
+
+    def keeps_weights(self) -> bool:
+        """Whether the tested weights of the run are kept when it is finished."""
+        return self._has_classes() if self.keep_weights is None else self.keep_weights
+
+    def run_id(self) -> str:
+        """Twelve hexadecimal digits, a hash of `identity`."""
+        text = json.dumps(self.identity(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def register_schemas() -> None:
+    """Make the dataclasses known to Hydra, under the names that the YAML files' defaults lists use."""
+    store = ConfigStore.instance()
+    store.store(name="settings", node=Settings)
+    for name, task_settings in TASK_SETTINGS.items():
+        store.store(group="task", name=f"{name}_settings", node=task_settings)
+    for name, (_, neuron_settings) in NEURONS.items():
+        store.store(group="neuron", name=f"{name}_settings", node=neuron_settings)
+
+
+def settings_to_json(settings: Settings) -> str:
+    """`settings` as JSON, to be sent to a worker."""
+    return json.dumps(asdict(settings))
+
+
+def settings_from_json(text: str) -> Settings:
+    """The inverse of `settings_to_json`."""
+    content = json.loads(text)
+    schema = OmegaConf.structured(Settings)
+    schema.task = TASK_SETTINGS[content["task"]["name"]]
+    schema.neuron = NEURONS[content["neuron"]["name"]][1]
+    settings: Settings = OmegaConf.to_object(OmegaConf.merge(schema, content))  # type: ignore[assignment]
+    return settings

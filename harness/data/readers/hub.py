@@ -1,0 +1,186 @@
+"""Data sets of the Hugging Face hub, from there or from copies of its parquet files, with the library `datasets`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from glob import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spike_ssm.harness.data.readers.common import one_line
+from spike_ssm.harness.data.readers.images import decode_png
+from spike_ssm.harness.errors import UserError
+
+if TYPE_CHECKING:
+    import datasets
+
+SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.parquet")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a data set lies on the hub, and its columns: `text`, or `image` in a mode of Pillow's and a size, `labels`
+    of so many classes."""
+
+    repository: str
+    config: str
+    text: str | None = None
+    image: str | None = None
+    mode: str = "L"
+    size: int = 0
+    classes: int = 0
+
+    @property
+    def columns(self) -> list[str]:
+        """What a file has to have."""
+        return [name for name in (self.text, self.image, "label" if self.classes else None) if name is not None]
+
+
+LAYOUTS = {
+    "imdb": Layout("stanfordnlp/imdb", "plain_text", text="text", classes=2),
+    "cifar10": Layout("uoft-cs/cifar10", "plain_text", image="img", mode="RGB", size=32, classes=10),
+    "mnist": Layout("ylecun/mnist", "mnist", image="image", size=28, classes=10),
+    "wikitext-103": Layout("Salesforce/wikitext", "wikitext-103-v1", text="text"),  # -raw-v1 lacks <unk>
+}
+"""By name. WikiText-103 has a row for every line of the original file."""
+
+
+@dataclass(frozen=True)
+class HubSplit:
+    """The rows of one split. `place` names them in messages."""
+
+    rows: datasets.Dataset
+    layout: Layout
+    place: str
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def texts(self) -> Iterator[str]:
+        """The text of each row. Raises `UserError` when one has none."""
+        for number, text in enumerate(self._column(self.layout.text)):
+            if not isinstance(text, str):
+                raise UserError(f"{self.place}, row {number}: the column {self.layout.text!r} holds no text.")
+            yield text
+
+    def labels(self) -> npt.NDArray[np.int64]:
+        """The label of each row, [n]. Raises `UserError` when one is not a number below the number of classes."""
+        labels = np.empty(len(self), np.int64)
+        for number, label in enumerate(self._column("label")):
+            if not isinstance(label, int) or not 0 <= label < self.layout.classes:
+                raise UserError(
+                    f"{self.place}, row {number}: the label is {label!r} where 0 to {self.layout.classes - 1} "
+                    "is expected."
+                )
+            labels[number] = label
+        return labels
+
+    def images(self) -> npt.NDArray[np.uint8]:
+        """The image of each row, uint8 [n, size, size] or, in colour, [n, 3, size, size]. Raises `UserError`."""
+        layout = self.layout
+        shape = (layout.size, layout.size, 3) if layout.mode == "RGB" else (layout.size, layout.size)
+        images = np.empty((len(self), *shape), np.uint8)
+        for number, image in enumerate(self._column(layout.image)):
+            content = image.get("bytes") if isinstance(image, dict) else None
+            if not isinstance(content, bytes):
+                raise UserError(f"{self.place}, row {number}: the column {layout.image!r} holds no image.")
+            try:
+                images[number] = decode_png(content, layout.mode, layout.size)
+            except ValueError as error:
+                raise UserError(f"{self.place}, row {number}: the image cannot be read: {error}.") from error
+        return np.moveaxis(images, 3, 1) if layout.mode == "RGB" else images
+
+    def _column(self, name: str | None) -> Iterator[Any]:
+        assert name is not None, f"{self.layout.repository} has no such column"
+        for batch in self.rows.select_columns(name).iter(batch_size=1000):
+            yield from batch[name]
+
+
+def load(
+    name: str, split_names: Sequence[str], data_dir: Path | None = None, cache: Path | None = None
+) -> dict[str, HubSplit]:
+    """The splits of a data set in `LAYOUTS`, as the hub names them: train, test and, of WikiText-103, validation.
+
+    From the hub, or, with `data_dir`, from copies of the hub's parquet files in its folder `NAME/CONFIG` or `NAME`.
+    `cache` is where the library keeps what it has read, by default its own. Raises `UserError`: the hub is out of
+    reach, files are missing or damaged, or columns are.
+    """
+    import datasets  # a second, and only for who reads from the hub
+
+    layout = LAYOUTS[name]
+    if data_dir is None:
+        where: dict[str, Any] = {"path": layout.repository, "name": layout.config}
+    else:
+        # the library takes paths for patterns
+        files = {split: [escape(str(path)) for path in _shards(data_dir, name, split)] for split in split_names}
+        where = {"path": "parquet", "data_files": files}
+    try:
+        loaded = datasets.load_dataset(
+            **where, split=list(split_names), cache_dir=None if cache is None else str(cache)
+        )
+    except Exception as error:  # the library passes on whatever its layers for network and files raise
+        raise _not_loaded(name, data_dir, error) from error
+    origin = layout.repository if data_dir is None else str(data_dir / name)
+    return {
+        split: HubSplit(_checked(rows, layout, f"{origin} ({split})"), layout, f"{origin} ({split})")
+        for split, rows in zip(split_names, loaded, strict=True)
+    }
+
+
+def _checked(rows: datasets.Dataset, layout: Layout, place: str) -> datasets.Dataset:
+    """The same rows, images undecoded. Raises `UserError` when a column is missing."""
+    import datasets
+
+    if not set(layout.columns) <= set(rows.column_names):
+        raise UserError(
+            f"{place} has the columns {', '.join(rows.column_names)} where {', '.join(layout.columns)} are "
+            f"expected: get a copy of {layout.repository} from the Hugging Face hub."
+        )
+    if isinstance(rows.features.get(layout.image), datasets.Image):
+        # Decoding is ours: the library would open whatever path or address stands in place of an image
+        return rows.cast_column(layout.image, datasets.Image(decode=False))
+    return rows
+
+
+def _shards(data_dir: Path, name: str, split: str) -> list[Path]:
+    """The parquet files of a split, all of them, in order."""
+    layout = LAYOUTS[name]
+    folders = (data_dir / name / layout.config, data_dir / name)
+    for folder in folders:
+        paths = sorted(path for path in folder.glob(f"{split}-*.parquet") if SHARD.fullmatch(path.name[len(split) :]))
+        numbers = [tuple(map(int, SHARD.findall(path.name)[0])) for path in paths]
+        if paths and numbers != [(number, numbers[0][1]) for number in range(numbers[0][1])]:
+            raise UserError(
+                f"{folder} holds only {', '.join(path.name for path in paths)} of the {numbers[0][1]} files of "
+                f"{split}: the others come from {layout.repository} on the Hugging Face hub."
+            )
+        if paths or (folder / f"{split}.parquet").is_file():
+            return paths or [folder / f"{split}.parquet"]
+    raise UserError(
+        f"{name}'s {split} is missing: neither {folders[0]} nor {folders[1]} holds {split}-00000-of-NNNNN.parquet; "
+        f"it comes from {layout.repository} on the Hugging Face hub, folder {layout.config}."
+    )
+
+
+def _not_loaded(name: str, data_dir: Path | None, error: Exception) -> UserError:
+    """The sentence for what the library did not load."""
+    layout, cause = LAYOUTS[name], error.__cause__ or error
+    if data_dir is not None:
+        remedy = (
+            "see that its files can be read and that the library's cache can be written to"
+            if isinstance(cause, OSError)
+            else "get its parquet files from the Hugging Face hub again"
+        )
+        return UserError(
+            f"The copy of {layout.repository} in {data_dir / name} cannot be read ({one_line(cause)}): {remedy}."
+        )
+    return UserError(
+        f"{layout.repository} cannot be loaded from the Hugging Face hub ({one_line(cause)}): where there is no "
+        f"network, put its parquet files (SPLIT-00000-of-NNNNN.parquet) into {name}/{layout.config} "
+        "below the folder paths.data."
+    )

@@ -1,0 +1,35 @@
+"""Original files: found where they usually lie, unpacked where only their archive is there, else from the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from spike_ssm.harness.data.readers import archives, hub, places
+from spike_ssm.harness.errors import UserError
+
+
+def find(files: Path, candidates: Sequence[str], archive: str, what: str, source: str) -> Path:
+    """The first of the candidates, relative to `files`, that exists.
+
+    Where none does, `archive`, a name without its ending, is unpacked beside itself first, if it is there. Raises
+    `UserError`: see `places.find`, or the archive is damaged.
+    """
+    if not any((files / candidate).exists() for candidate in candidates):
+        packed = archives.find(files, archive)
+        if packed is not None:
+            archives.extract(packed, files / archive)
+    return places.find(files, candidates, what, source)
+
+
+def from_hub(name: str, splits: Sequence[str], files: Path, missing: UserError) -> dict[str, hub.HubSplit]:
+    """The splits of a data set in `hub.LAYOUTS`, of which no original files are there, as `missing` says.
+
+    Parquet files copied from the hub to the folder `name` among the files are read in preference to it. Raises
+    `UserError`.
+    """
+    copied = any((files / name).rglob("*.parquet"))
+    try:
+        return hub.load(name, splits, files if copied else None)
+    except UserError as error:
+        raise error if copied else UserError(f"{str(missing).removesuffix('.')}; and {error}") from error

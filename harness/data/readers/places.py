@@ -1,0 +1,62 @@
+"""Where the original files lie below a data folder, and where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from spike_ssm.harness.data.readers.common import unreadable
+from spike_ssm.harness.errors import UserError
+
+LRA_SOURCE = (
+    "the Long Range Arena release (lra_release.gz, linked at https://github.com/google-research/long-range-arena)"
+)
+IMDB_SOURCE = "the Large Movie Review Dataset (aclImdb_v1.tar.gz, https://ai.stanford.edu/~amaas/data/sentiment/)"
+CIFAR10_SOURCE = "CIFAR-10's site (cifar-10-python.tar.gz, https://www.cs.toronto.edu/~kriz/cifar.html)"
+MNIST_SOURCE = "MNIST's site (http://yann.lecun.com/exdb/mnist/)"
+FASHION_MNIST_SOURCE = "Fashion-MNIST (https://github.com/zalandoresearch/fashion-mnist)"
+WIKITEXT_SOURCE = "Salesforce's WikiText-103 (wikitext-103-v1.zip, word level)"
+
+RELEASES = ("lra_release/lra_release", "lra_release", "lra_release/lra_release/lra_release", ".")
+"""Where the LRA release's folders may lie: as unpacked, moved up, unpacked into a folder of its name, or right here."""
+
+LISTOPS_FOLDERS = (*(f"{release}/listops-1000" for release in RELEASES), "listops")
+"""LRA's name, and the one that the reference code of S4 (state-spaces/s4) gives it. The same holds for the others."""
+
+AAN_FOLDERS = (*(f"{release}/tsv_data" for release in RELEASES), "aan")
+IMDB_FOLDERS = ("aclImdb", "imdb/aclImdb", "aclImdb_v1/aclImdb", "imdb")
+CIFAR10_FOLDERS = ("cifar-10-batches-py", "cifar10/cifar-10-batches-py", "cifar-10-python/cifar-10-batches-py")
+MNIST_FOLDERS = ("mnist", "MNIST/raw")
+FASHION_MNIST_FOLDERS = ("fashion-mnist", "FashionMNIST/raw")
+WIKITEXT_FOLDERS = ("wikitext-103", "wikitext-103-v1/wikitext-103", "wt103")
+
+
+def pathfinder_folders(size: int) -> tuple[str, ...]:
+    """Of the images of `size` x `size` pixels: 32, 64, 128 or 256."""
+    released = (f"{release}/pathfinder{size}" for release in RELEASES)
+    return (*released, f"pathfinder/pathfinder{size}")
+
+
+def inside(folders: Iterable[str], *names: str) -> tuple[str, ...]:
+    """Every name in every folder, as candidates for `find`, folder by folder."""
+    return tuple(f"{folder}/{name}" for folder in folders for name in names)
+
+
+def find(data_dir: Path, candidates: Sequence[str], what: str, source: str) -> Path:
+    """The first of the candidates, relative to `data_dir`, that exists.
+
+    Raises `UserError`, naming `what` was looked for and the `source` it comes from, when there is none.
+    """
+    try:
+        for candidate in candidates:
+            path = data_dir / candidate
+            if path.exists():
+                return path
+    except OSError as error:
+        raise unreadable(path, error) from error
+    looked = ", ".join(dict.fromkeys(str(Path(candidate)) for candidate in candidates))
+    state = "holds none of" if data_dir.is_dir() else "does not exist, so it holds none of"
+    raise UserError(
+        f"{what} is missing: {data_dir} {state} {looked}; it comes from {source}; put it there, or "
+        "name the folder that holds it with paths.data=FOLDER."
+    )

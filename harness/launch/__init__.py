@@ -1,0 +1,1 @@
+"""Who executes runs: this process, local workers, or SLURM."""

@@ -1,0 +1,136 @@
+"""A bounded number of worker processes on this machine, replaced when they die; started through submitit."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+import psutil
+import submitit
+import torch
+
+from spike_ssm.harness.config.settings import LauncherSettings
+from spike_ssm.harness.errors import UserError
+from spike_ssm.harness.run.execute import Job, record_failure
+from spike_ssm.harness.run.worker import work
+from spike_ssm.harness.state.survey import RunState, log_path, read_progress
+from spike_ssm.harness.system.environment import worker_environment
+
+A_WEEK_IN_MINUTES = 7 * 24 * 60
+SECONDS_TO_SAVE = 10.0
+"""A worker that is asked to stop has so long for its checkpoint."""
+
+
+def worker_count(launcher: LauncherSettings, runs: int) -> int:
+    """Local workers for so many runs: as set, else one for each GPU, or core, that its processes need."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    wanted = launcher.workers or (torch.cuda.device_count() or cores // launcher.threads) // launcher.processes
+    return max(1, min(wanted, runs))
+
+
+class Pool:
+    """Workers that take the runs of a list, each those that nobody is at."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self._jobs = list(jobs)
+        self._launcher = jobs[0].settings.launcher
+        self._size = worker_count(self._launcher, len(jobs))
+        self._started = 0
+        self._workers: list[tuple[submitit.Job[None], int]] = []
+        self._begun: dict[str, float] = {}  # run id -> when it was first seen running
+
+    def tend(self, states: Mapping[str, RunState]) -> None:
+        """Record the run that a dead worker was at, end runs that take too long, and start workers for what waits."""
+        for worker, slot in [pair for pair in self._workers if pair[0].done()]:
+            self._workers.remove((worker, slot))
+            self._record_death(worker, states)
+            self._last = worker
+        self._end_late_runs(states)
+        waiting = sum(states[job.run_id].status in ("waiting", "queued", "preempted") for job in self._jobs)
+        free = sorted(set(range(self._size)) - {slot for _, slot in self._workers})
+        for slot in free[: max(0, waiting - len(self._workers))]:
+            self._start(slot)
+
+    def cancel(self) -> None:
+        """Ask all workers to save a checkpoint and stop; end those that do not."""
+        processes = [process for worker, _ in self._workers for process in _family(worker)]
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.terminate()
+        _, alive = psutil.wait_procs(processes, SECONDS_TO_SAVE)
+        for process in alive:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    def _start(self, slot: int) -> None:
+        if self._started >= self._size + len(self._jobs):
+            raise UserError(f"Worker processes end without taking a run. {_last_words(self._last)}")
+        self._started += 1
+        executor = submitit.LocalExecutor(folder=self._jobs[0].results / "logs")
+        gpus, processes = torch.cuda.device_count(), self._launcher.processes
+        visible = sorted({(slot * processes + number) % gpus for number in range(processes)}) if gpus else []
+        executor.update_parameters(
+            timeout_min=A_WEEK_IN_MINUTES,
+            tasks_per_node=processes,
+            gpus_per_node=len(visible),
+            visible_gpus=visible,
+        )
+        with worker_environment():
+            self._workers.append((executor.submit(work, self._jobs, self._launcher.threads), slot))
+
+    def _record_death(self, worker: submitit.Job[None], states: Mapping[str, RunState]) -> None:
+        for job in self._jobs:
+            if states[job.run_id].is_finished or _worker_of(job) != worker.job_id:
+                continue
+            record_failure(
+                job,
+                "failed",
+                "The process of this run ended before the run did; the machine may have run out of memory. "
+                f"{_last_words(worker)} Its log is {log_path(job.results, job.run_id)}; its last checkpoint is kept. "
+                "Run the sweep again with retry=true.",
+            )
+
+    def _end_late_runs(self, states: Mapping[str, RunState]) -> None:
+        """End the workers whose run exceeds the time limit, and say so in the run's result."""
+        limit = self._launcher.timeout_minutes
+        ours = {worker.job_id: worker for worker, _ in self._workers}
+        for job in self._jobs:
+            worker = ours.get(states[job.run_id].worker or "")
+            if states[job.run_id].status != "running" or worker is None:
+                continue
+            begun = self._begun.setdefault(job.run_id, time.monotonic())
+            if limit is None or time.monotonic() - begun <= 60 * limit:
+                continue
+            family = _family(worker)
+            for process in family:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(family, SECONDS_TO_SAVE)  # the lease of a process that still ends is not given up
+            record_failure(
+                job,
+                "timed out",
+                f"The run took longer than launcher.timeout_minutes={limit}. Its last checkpoint is kept: raise the "
+                "limit and run the sweep again with retry=true.",
+            )
+
+
+def _worker_of(job: Job) -> str | None:
+    """The worker that last reported on the run."""
+    progress = read_progress(job.results, job.run_id)
+    return None if progress is None else progress["worker"]
+
+
+def _family(worker: submitit.Job[None]) -> list[psutil.Process]:
+    """The worker's processes; submitit's local job id is the number of the one that watches over the others."""
+    try:
+        watcher = psutil.Process(int(worker.job_id))
+        return [*watcher.children(recursive=True), watcher]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _last_words(worker: submitit.Job[None]) -> str:
+    log = (worker.stderr() or worker.stdout() or "").strip().splitlines()
+    return f"Its last words: {log[-1]}" if log else "It left no words."

@@ -1,0 +1,132 @@
+"""Corruptions of what a network reads: tokens or pixels, the length of sequences, noise on the encoder's output.
+
+All but the noise make another split of a split, so that padding, which only batches have, cannot be touched.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from spike_ssm.harness.data import ListOps, ListOpsSettings, Split
+from spike_ssm.harness.data.splits import Flat, Integers, Sequences
+from spike_ssm.harness.errors import UserError
+from spike_ssm.harness.robustness.hooks import current_mask
+from spike_ssm.harness.system.seeds import torch_generator
+from spike_ssm.models.network import Network
+
+GREY_LEVELS = 256
+
+
+def corrupted_tokens(split: Split, share: float, vocabulary: int | None, generator: torch.Generator) -> Split:
+    """`split` with each token replaced with probability `share`, in [0, 1], by another one, all others alike.
+
+    Of a `vocabulary`, all entries but 0, the padding, may come; where it is None, all grey levels from 0 to 255. A
+    larger share replaces what a smaller one does, too, and more.
+    """
+    lowest, entries = (0, GREY_LEVELS) if vocabulary is None else (1, vocabulary - 1)
+
+    def corrupted(part: Flat) -> Flat:
+        chosen = torch.rand(len(part.values), generator=generator).numpy() < share
+        shift = torch.randint(1, entries, (len(part.values),), generator=generator).numpy()
+        other = lowest + (part.values.astype(np.int64) - lowest + shift) % entries
+        return Flat(np.where(chosen, other, part.values).astype(part.values.dtype), part.offsets)
+
+    sequences = tuple(Sequences(*map(corrupted, each.parts)) for each in split.sequences)
+    return replace(split, sequences=sequences)
+
+
+def shortened(split: Split, factor: float) -> Split:
+    """`split` with of each sequence the first part alone: its length times `factor`, in (0, 1], rounded up."""
+    return replace(
+        split,
+        sequences=tuple(
+            _sequences([row[: math.ceil(factor * len(row))] for row in each], each) for each in split.sequences
+        ),
+    )
+
+
+def first_examples(split: Split, count: int) -> Split:
+    """The first `count` examples, or all there are."""
+    return _chosen(split, np.arange(min(count, len(split))))
+
+
+def can_be_generated(task: object) -> bool:
+    """Whether examples of any length can be made for this task's settings."""
+    return isinstance(task, ListOpsSettings) and not task.released
+
+
+def other_length(task: ListOpsSettings, factor: float, train: Split, cache: Path, files: Path) -> Split:
+    """As many new test examples, both bounds of whose lengths are the task's times `factor`, rounded.
+
+    Those that are training examples are left out. Raises `UserError` when there are too few of such lengths.
+    """
+    shortest = round(factor * task.min_length)
+    longest = max(round(factor * task.max_length), shortest + 2)
+    seed = torch_generator(task.data_seed, "corruption").initial_seed()
+    other = replace(task, min_length=shortest, max_length=longest, train=1, validation=1, data_seed=seed)
+    test = ListOps(other).prepare(cache, files).test
+    seen = {row.tobytes() for row in train.sequences[0]}
+    new = np.array([place for place, row in enumerate(test.sequences[0]) if row.tobytes() not in seen], np.int64)
+    if not len(new):
+        raise UserError(
+            f"robustness.length={factor:g}: every ListOps example longer than {shortest} and shorter than {longest} "
+            "tokens is a training example; choose a larger factor."
+        )
+    return _chosen(test, new)
+
+
+@contextmanager
+def input_noise(network: Network, deviation: float, generator: torch.Generator) -> Iterator[None]:
+    """Normal noise of standard `deviation` on what the encoder gives for real tokens, while the context is open."""
+
+    def noisy(module: nn.Module, args: tuple[Tensor, ...], encoded: Tensor) -> Tensor:  # noqa: ARG001 (a hook's)
+        noise = deviation * torch.randn(encoded.shape, generator=generator).to(encoded)
+        mask = present()
+        return encoded + (noise if mask is None else noise * mask.transpose(1, 2))
+
+    with current_mask(network) as present:
+        handle = network.backbone.encoder.register_forward_hook(noisy)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+
+@contextmanager
+def encoder_deviation(network: Network) -> Iterator[list[float]]:
+    """When the context has ended, the list holds the standard deviation of the encoder's output at real tokens."""
+    sums = torch.zeros(3, dtype=torch.float64)
+    found: list[float] = []
+
+    def count(module: nn.Module, args: tuple[Tensor, ...], encoded: Tensor) -> None:  # noqa: ARG001 (a hook's)
+        mask = present()
+        real = encoded if mask is None else encoded[mask[:, 0]]
+        sums.add_(torch.stack([torch.ones_like(real), real, real.square()]).flatten(1).double().sum(1).cpu())
+
+    with current_mask(network) as present:
+        handle = network.backbone.encoder.register_forward_hook(count)
+        try:
+            yield found
+        finally:
+            handle.remove()
+    mean, square = (sums[1:] / sums[0]).tolist()
+    found.append(math.sqrt(max(square - mean**2, 0.0)))
+
+
+def _sequences(rows: list[Integers], like: Sequences) -> Sequences:
+    offsets = np.cumsum([0, *map(len, rows)], dtype=np.int64)
+    dtype = like.parts[0].values.dtype
+    return Sequences(Flat(np.concatenate([np.zeros(0, dtype), *rows]), offsets))
+
+
+def _chosen(split: Split, examples: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Split:
+    sequences = tuple(_sequences([each[int(place)] for place in examples], each) for each in split.sequences)
+    return replace(split, sequences=sequences, labels=split.labels[examples])

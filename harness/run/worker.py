@@ -1,0 +1,146 @@
+"""What a worker process does: one run after the other, each with a log of its own, until it is asked to stop.
+
+Two signals ask. SLURM sends SIGUSR2 when the time limit is near or a job with more right to the node waits, and SIGTERM
+for the latter, too, or when the job is cancelled. The run saves a checkpoint. After SIGUSR2 the worker sends its job
+back to the queue, from where it goes on later. After SIGTERM it ends as soon as SLURM has done with the job, because a
+cancelled job must not come back; if that does not happen, the job was preempted with a long grace time, and goes back
+to the queue too.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+import submitit
+
+from spike_ssm.harness.run.execute import Job, execute, record_failure, train_along
+from spike_ssm.harness.run.process_group import assemble
+from spike_ssm.harness.state import lease
+from spike_ssm.harness.state.lease import PATIENCE_S, POLLS, Watch
+from spike_ssm.harness.state.survey import lease_path, log_path
+from spike_ssm.harness.system import slurm
+from spike_ssm.harness.system.environment import compute_with
+from spike_ssm.harness.system.signals import SIGNALS, Interrupted
+
+SECONDS_TO_BE_ENDED = 120.0
+"""More than the usual KillWait, SLURM's time between SIGTERM and SIGKILL when a job is cancelled."""
+
+SLACK_S = 90.0
+"""A worker starts so much later than its job at the most."""
+
+
+def work(jobs: Sequence[Job], threads: int) -> None:
+    """Execute every run that nobody else is at. Returns early when asked to stop, the run's checkpoint saved."""
+    started = time.monotonic()
+    compute_with(threads)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
+    name = submitit.JobEnvironment().job_id
+    for number in SIGNALS:
+        signal.signal(number, _stop)
+    watch = Watch()
+    team = assemble(submitit.JobEnvironment())
+    if not team.leads:
+        with suppress(Interrupted):
+            train_along(jobs, team)
+        return
+    for job in _offered(jobs):
+        try:
+            _limit_memory(job.settings.launcher.memory_gb)
+            with own_log(log_path(job.results, job.run_id)):
+                execute(job, name, watch, team)
+        except Interrupted as interrupted:
+            for number in SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
+            _leave(job, interrupted.signal, time.monotonic() - started)
+            return
+        if team.broken:
+            return
+    team.dismiss()
+
+
+def _offered(jobs: Sequence[Job]) -> Iterator[Job]:
+    """Every run once, and those again whose holder nobody can see from here, until it is heard of or taken for dead."""
+    yield from jobs
+    deadline = time.monotonic() + 2 * PATIENCE_S
+    while time.monotonic() < deadline and (unseen := [job for job in jobs if _is_held_unseen(job)]):
+        time.sleep(PATIENCE_S / POLLS)
+        yield from unseen
+
+
+def _is_held_unseen(job: Job) -> bool:
+    holder = lease.read(lease_path(job.results, job.run_id))
+    return holder is not None and lease.seen_alive(holder, slurm.is_live) is None
+
+
+@contextmanager
+def own_log(path: Path) -> Iterator[None]:
+    """What this process prints goes to `path` inside, Python or not, after what stands there already."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    before = os.dup(sys.stdout.fileno()), os.dup(sys.stderr.fileno())
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        _redirect(log, log)
+        faulthandler.enable()
+        yield
+    finally:
+        _redirect(*before)
+        for descriptor in (log, *before):
+            os.close(descriptor)
+
+
+def _redirect(output: int, errors: int) -> None:
+    for stream, target in ((sys.stdout, output), (sys.stderr, errors)):
+        stream.flush()
+        os.dup2(target, stream.fileno())
+
+
+def _limit_memory(gigabytes: int | None) -> None:
+    """Let requests beyond the limit fail. On SLURM, which watches over the memory itself, ours would be in its way."""
+    if gigabytes is not None and slurm.this_job() is None:
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (gigabytes * 10**9, hard))
+
+
+def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (the signature of a handler)
+    """Stop at once what is not a training, which has handlers of its own: it can be done again."""
+    raise Interrupted(signal.Signals(number))
+
+
+def _still_wanted() -> bool:
+    """Whether SLURM lets this job go on although it sent SIGTERM long ago: it was preempted, and not cancelled."""
+    deadline = time.monotonic() + SECONDS_TO_BE_ENDED
+    while time.monotonic() < deadline:
+        if slurm.state_of_this_job() != "RUNNING":
+            return False
+        time.sleep(1.0)
+    return True
+
+
+def _leave(job: Job, by: signal.Signals, seconds: float) -> None:
+    """Send this worker's job back to the queue, as far as it has a queue and a right to it."""
+    if slurm.this_job() is None:
+        return
+    if by == signal.SIGTERM and not _still_wanted():
+        return
+    launcher = job.settings.launcher
+    limit = launcher.timeout_minutes or 0
+    at_its_limit = seconds > 60 * limit - launcher.grace_seconds - SLACK_S
+    if at_its_limit and slurm.restarts() >= launcher.requeues:
+        record_failure(
+            job,
+            "timed out",
+            f"The time limit of {limit} minutes ended the run {slurm.restarts() + 1} times. Its last checkpoint is "
+            "kept: raise launcher.timeout_minutes or launcher.requeues and run the sweep again with retry=true.",
+        )
+    elif slurm.requeue_this_job():
+        time.sleep(SECONDS_TO_BE_ENDED)

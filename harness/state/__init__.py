@@ -1,0 +1,1 @@
+"""What is known of runs, from files and from SLURM."""

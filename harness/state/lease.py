@@ -1,0 +1,250 @@
+"""A lease: the right to execute a run, on file systems where locks, clocks and file times mean nothing (NFS).
+
+It is a file, written under a private name and given its own by `os.link`, which succeeds for one process alone. It says
+who holds it. Whether that process lives is asked of the system on the same host, of SLURM for a job elsewhere, and else
+of the holder's beat: a counter next to the lease which the holder writes every few seconds, and which a watcher must
+find unchanged for a while by its own steady clock.
+
+A dead holder's lease is replaced by whoever holds the claim on it: a second lease, named after the dead holder, that is
+acquired, and where its own holder died taken over, in just the same way. Every interleaving comes to one of these:
+
+- Two takers saw the same dead lease. One gets the claim, replaces the lease by its own in one move, and gives the claim
+  up. The other does not get the claim; or it gets it later, reads the lease, finds it is no longer the dead holder's,
+  and gives up. So nobody ever moves the lease of the living.
+- A taker is killed while it has the claim. The claim is then a dead lease like any other.
+- A holder was taken for dead but lives: cut off from the file server, or stopped for longer than watchers wait. Another
+  computes the run as well. The slow one asks `held` before it publishes, is told no, and throws its result away. Should
+  the lease be lost between the answer and the publishing, the results' own rule decides: the first finished result
+  stays (`results.store.write_run`). `release` looks whose lease it is, and leaves another's.
+
+So there is at most one result always, and one computation unless a holder that was cut off survives.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from types import TracebackType
+
+from spike_ssm.harness.errors import UserError
+from spike_ssm.results.files import link_if_free, remove_leftovers, written
+from spike_ssm.results.process import Process
+
+BEAT_S = 5.0
+"""Seconds between two beats of a holder."""
+
+PATIENCE_S = 90.0
+"""Seconds without a beat after which a holder is dead: longer than NFS clients keep what they know, a minute."""
+
+POLLS = 10
+"""Looks over which the patience is spread, at least."""
+
+SlurmAlive = Callable[[str, int], bool | None]
+"""Of a job id, as squeue shows it, and a restart count: whether that life of the job goes on; None: cannot say."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lease. `process` is None when the file is damaged: then only the lack of beats tells."""
+
+    uuid: str
+    process: Process | None
+    job: str | None = None  # SLURM's, JOB or ARRAY_TASK
+    restart: int = 0  # how often SLURM had requeued the job
+    acquired: str = ""  # ISO 8601, UTC; for people only
+
+    @staticmethod
+    def current() -> Holder:
+        """This process, about to acquire."""
+        job, restart = _slurm_job()
+        return Holder(
+            uuid.uuid4().hex, Process.current(), job, restart, datetime.now(UTC).isoformat(timespec="seconds")
+        )
+
+    def to_json(self) -> bytes:
+        """What a lease file holds."""
+        return json.dumps(asdict(self), indent=1).encode()
+
+    @staticmethod
+    def from_json(content: bytes) -> Holder:
+        """The inverse of `to_json`; damaged content gives a holder of whom nothing is known."""
+        try:
+            fields = json.loads(content)
+            return Holder(**{**fields, "process": Process(**fields["process"])})
+        except (ValueError, TypeError, KeyError):
+            return Holder(f"damaged-{sha256(content).hexdigest()[:16]}", None)
+
+
+class Watch:
+    """Remembers the beats a watcher saw between its looks. Keep one for as long as you watch.
+
+    Time counts in small steps only: after a pause of the watcher itself, or of the file server, a holder gets the
+    chance to beat again before it is taken for dead.
+    """
+
+    def __init__(
+        self, patience_s: float = PATIENCE_S, polls: int = POLLS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._patience_s, self._longest_step_s, self._clock = patience_s, patience_s / polls, clock
+        self._seen: dict[Path, tuple[str, str, float, float]] = {}  # holder, beat, last look, silent for so long
+
+    def is_silent(self, path: Path, holder: Holder) -> bool:
+        """Look once more at the beat of lease `path`: has `holder` been silent for longer than the patience?"""
+        beat, now = _read_beat(path), self._clock()
+        known_holder, known_beat, last, silent_s = self._seen.get(path, ("", "", now, 0.0))
+        if (known_holder, known_beat) == (holder.uuid, beat):
+            silent_s += min(now - last, self._longest_step_s)
+        else:
+            silent_s = 0.0
+        self._seen[path] = (holder.uuid, beat, now, silent_s)
+        return silent_s >= self._patience_s * (1 - 1e-9)  # sums of steps round
+
+
+def read(path: Path) -> Holder | None:
+    """Who holds lease `path`, None when nobody does. A lease may outlive its holder: see `is_alive`."""
+    try:
+        return Holder.from_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def seen_alive(holder: Holder, slurm_alive: SlurmAlive | None = None) -> bool | None:
+    """Whether the holder lives, as far as this system or SLURM can see it; None where neither can."""
+    job, restart = _slurm_job()
+    if job is not None and holder.job == job and holder.restart < restart:
+        return False  # an earlier life of this very job, ended by the requeue
+    seen = None if holder.process is None else holder.process.lives()
+    if seen is None and holder.job is not None and slurm_alive is not None:
+        seen = slurm_alive(holder.job, holder.restart)
+    return seen
+
+
+def is_alive(path: Path, holder: Holder, slurm_alive: SlurmAlive | None = None, watch: Watch | None = None) -> bool:
+    """Whether the holder of lease `path` lives. Where nothing tells, it does: without `watch` beats tell nothing."""
+    seen = seen_alive(holder, slurm_alive)
+    if seen is None:
+        return watch is None or not watch.is_silent(path, holder)
+    return seen
+
+
+class Lease:
+    """A lease this process holds until `release`, or the end of the `with` block."""
+
+    def __init__(self, path: Path, holder: Holder, beat_s: float) -> None:
+        self.path, self.holder = path, holder
+        self._released = threading.Event()
+        self._beats = threading.Thread(target=self._beat, args=(beat_s,), name=f"lease {path.name}", daemon=True)
+        self._beats.start()
+
+    @staticmethod
+    def acquire(
+        path: Path, *, slurm_alive: SlurmAlive | None = None, watch: Watch | None = None, beat_s: float = BEAT_S
+    ) -> Lease | None:
+        """The lease at `path`, or None while a living process holds it. Asks once and never waits.
+
+        Keep one `watch` over repeated calls, so that holders elsewhere that died are noticed. Raises `UserError` when
+        the folder cannot be written to.
+        """
+        mine = Holder.current()
+        try:
+            with written(path, mine.to_json()) as temporary:
+                if not (link_if_free(temporary, path) or _take_over(path, temporary, slurm_alive, watch)):
+                    return None
+            return Lease(path, mine, beat_s)
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+
+    def held(self) -> bool:
+        """Whether the lease is still this process's. Ask immediately before publishing a result."""
+        holder = None if self._released.is_set() else read(self.path)
+        return holder is not None and holder.uuid == self.holder.uuid
+
+    def release(self) -> None:
+        """Give the lease up. One that was lost in the meantime stays with whoever has it."""
+        if self._released.is_set():
+            return
+        self._released.set()
+        self._beats.join(timeout=BEAT_S)  # a file server that hangs must not hang the end of a run
+        with suppress(OSError):  # the lease of a process that ended counts as free
+            holder = read(self.path)
+            if holder is not None and holder.uuid == self.holder.uuid:
+                _beat_path(self.path).unlink(missing_ok=True)
+                self.path.unlink()
+
+    def __enter__(self) -> Lease:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def _beat(self, beat_s: float) -> None:
+        """Count until released or robbed. Written in place: NFS clients notice that sooner than a new file."""
+        count = 0
+        while not self._released.is_set():
+            with suppress(OSError):  # the next beat may succeed
+                holder = read(self.path)
+                if holder is not None and holder.uuid != self.holder.uuid:
+                    return
+                number = os.open(_beat_path(self.path), os.O_WRONLY | os.O_CREAT, 0o666)
+                try:
+                    os.write(number, f"{self.holder.uuid} {count:012d}\n".encode())
+                finally:
+                    os.close(number)
+            count += 1
+            self._released.wait(beat_s)
+
+
+def _take_over(path: Path, mine: Path, slurm_alive: SlurmAlive | None, watch: Watch | None) -> bool:
+    """Put the lease file `mine` at `path`, if its holder is dead and nobody else does the same."""
+    dead = read(path)
+    if dead is None:  # given up this moment
+        return link_if_free(mine, path)
+    if is_alive(path, dead, slurm_alive, watch):
+        return False
+    claim = Lease.acquire(path.with_name(f"{path.name}.{dead.uuid}"), slurm_alive=slurm_alive, watch=watch)
+    if claim is None:
+        return False
+    with claim:
+        holder = read(path)
+        if holder is None or holder.uuid != dead.uuid:
+            return False
+        mine.rename(path)
+    remove_leftovers(path.parent, path.name)
+    return True
+
+
+def _beat_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.beat")
+
+
+def _read_beat(path: Path) -> str:
+    try:
+        return _beat_path(path).read_text(errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def _slurm_job() -> tuple[str | None, int]:
+    """This process's SLURM job and how often it was requeued."""
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    job = f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
+    return job, int(os.environ.get("SLURM_RESTART_COUNT") or 0)
+
+
+def _cannot_write(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"The lease {path}, which keeps a run from being computed twice, cannot be written ({error.strerror}). "
+        "Make room or make its folder writable, on a file system with hard links, or name another results folder with "
+        "paths.results=FOLDER."
+    )

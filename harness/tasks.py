@@ -1,0 +1,181 @@
+"""`python -m harness.tasks`: which tasks there are, preparing their data, and looking at them.
+
+    python -m harness.tasks list                        every task, and whether its data are prepared here
+    python -m harness.tasks prepare listops             prepare its data, at laptop scale
+    python -m harness.tasks prepare image scale=paper paths.data=FOLDER
+                                                        as published, from the original files in FOLDER
+    python -m harness.tasks show listops                what the data are like, and a picture of examples
+
+Settings are those of harness.train: key=value, such as scale=paper, task.max_length=100 or paths.cache=FOLDER.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from spike_ssm.harness.config.compose import Composer, parse_command_line
+from spike_ssm.harness.config.settings import SCALES, Settings
+from spike_ssm.harness.data import TASKS, Dataset, Task
+from spike_ssm.harness.errors import UserError
+from spike_ssm.harness.run.execute import cache_folder, files_folder
+
+WIDTH = 120
+"""Characters a line where the output is no terminal."""
+
+PUBLISHED_LENGTHS = {"image": 1024, "smnist": 784, "psmnist": 784}
+"""Of tasks whose settings do not say how long a sequence is."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command. Returns its exit status."""
+    parser = argparse.ArgumentParser(
+        "harness.tasks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    actions = parser.add_subparsers(dest="action", required=True)
+    for action, summary in (("list", "list all tasks"), ("prepare", "prepare a task"), ("show", "look at a task")):
+        subparser = actions.add_parser(action, help=summary, description=summary)
+        if action != "list":
+            subparser.add_argument("task", help="a task's name")
+        subparser.add_argument("settings", nargs="*", metavar="setting=value")
+    options = parser.parse_args(arguments)
+    console = Console(width=None if sys.stdout.isatty() else WIDTH, markup=False, highlight=False, emoji=False)
+    try:
+        if options.action == "list":
+            _list(options.settings, console)
+        else:
+            chosen = Chosen.of(options.task, options.settings)
+            data = _prepare(chosen, console)
+            if options.action == "show":
+                _show(chosen, data, console)
+    except UserError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped. Finished parts are kept; the same command goes on from here.", file=sys.stderr)
+        return 130
+    return 0
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A task at given settings."""
+
+    settings: Settings
+    task: Task
+
+    @staticmethod
+    def of(name: str, words: Sequence[str], composer: Composer | None = None) -> Chosen:
+        """The task `name` with the settings of these words. Raises `UserError`."""
+        composer = composer or Composer()
+        if name not in TASKS:
+            raise UserError(f"There is no task {name!r}; choose one of {', '.join(TASKS)}.")
+        command = parse_command_line(words)
+        if command.sweep is not None:
+            raise UserError("harness.tasks prepares one task; use python -m harness.sweep for a sweep.")
+        scale = command.overrides.get("scale", "laptop")
+        if scale in SCALES and scale not in _scales(name, composer):
+            raise UserError(f"The task {name} has no scale={scale}; choose {' or '.join(_scales(name, composer))}.")
+        settings = composer.settings({**command.overrides, "task": name})
+        return Chosen(settings, TASKS[name][0](settings.task))
+
+    @property
+    def folder(self) -> Path:
+        """Where its prepared data lie."""
+        return self.task.folder(cache_folder(self.settings))
+
+
+def _scales(name: str, composer: Composer) -> list[str]:
+    return [scale for scale in SCALES if f"{name}_{scale}" in composer.options("setup")]
+
+
+def _list(words: Sequence[str], console: Console) -> None:
+    """A row a task; its data are prepared at a scale if their folder is there."""
+    table = Table("task", "what it asks", "kind", "length\nlaptop", "\npaper", "prepared", "source", show_lines=True)
+    composer = Composer()
+    with console.status("looking at every task"):
+        for name, (task, _) in TASKS.items():
+            at = {scale: Chosen.of(name, [*words, f"scale={scale}"], composer) for scale in _scales(name, composer)}
+            lengths = [f"{longest(at[scale].settings.task):,}" if scale in at else "" for scale in ("laptop", "paper")]
+            there = ", ".join(scale for scale, chosen in at.items() if chosen.folder.exists())
+            table.add_row(name, _asks(task), task.kind, *lengths, there, task.source)
+    console.print(table)
+    console.print("Lengths are those of the longest sequences. Tasks without one at paper scale are stand-ins.")
+
+
+def _asks(task: type[Task]) -> str:
+    """The first sentence of its docstring."""
+    return (inspect.getdoc(task) or "").split("\n")[0].partition(". ")[0].rstrip(".")
+
+
+def longest(task: Any) -> int:
+    """How many tokens or pixels the settings of a task allow a sequence to have."""
+    for field in ("max_length", "length", "context"):
+        if hasattr(task, field):
+            return int(getattr(task, field))
+    for field in ("side", "size"):
+        if hasattr(task, field):
+            return int(getattr(task, field)) ** 2
+    return PUBLISHED_LENGTHS[task.name]
+
+
+@dataclass(frozen=True)
+class _Watch:
+    """How far a preparation has come, asked anew whenever it is drawn."""
+
+    folder: Path
+    started: float
+
+    def __rich__(self) -> str:
+        files = list(self.folder.parent.glob(f"{self.folder.name}.partial/*"))
+        seconds = time.monotonic() - self.started
+        return f"preparing {self.folder.parent.name}: {len(files)} files, {seconds:.0f} s"
+
+
+def _prepare(chosen: Chosen, console: Console) -> Dataset:
+    """Prepare the data, or open them, and say so in a line."""
+    from spike_ssm.harness.data.preview import SPLIT_NAMES  # it loads matplotlib, which the list has no need of
+
+    settings, folder = chosen.settings, chosen.folder
+    there, started = folder.exists(), time.monotonic()
+    with console.status(_Watch(folder, started)):
+        data = chosen.task.prepare(cache_folder(settings), files_folder(settings))
+    seconds = time.monotonic() - started
+    sizes = ", ".join(f"{len(getattr(data, split)):,} {name}" for split, name in SPLIT_NAMES.items())
+    mebibytes = sum(path.stat().st_size for path in folder.iterdir()) / 2**20
+    how = f"opened in {seconds:.2f} s, prepared earlier" if there else f"prepared in {seconds:.1f} s"
+    console.print(
+        f"{settings.task.name} at {settings.scale.name} scale: {sizes} examples, {mebibytes:.1f} MiB, {how}: {folder}",
+        soft_wrap=True,
+    )
+    return data
+
+
+def _show(chosen: Chosen, data: Dataset, console: Console) -> None:
+    from spike_ssm.harness.data.preview import describe, draw, save_picture
+
+    name = chosen.settings.task.name
+    for part in describe(chosen.task, data):
+        console.print(part)
+    path = Path(chosen.settings.paths.reports).expanduser().absolute() / "tasks" / f"{name}.png"
+    try:
+        save_picture(draw(chosen.task, data, f"{name}: {_asks(type(chosen.task))}"), path)
+    except OSError as error:
+        raise UserError(
+            f"The picture {path} cannot be written ({error.strerror or error}): name another folder with "
+            "paths.reports=FOLDER."
+        ) from error
+    console.print(f"Examples are drawn in {path}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""What is measured besides accuracy: energy per token, throughput, peak memory, and the layers' activity."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+import torch
+
+from spike_ssm.models.activity import LayerActivity
+from spike_ssm.models.network import Network
+from spike_ssm.models.operations import Part
+from spike_ssm.results.energy import energy_of
+
+FIRING = ("firing_rate", "silent", "saturated")
+"""Columns of a layer and a run that only spiking neurons have."""
+
+
+def counted(parts: Sequence[Part], firing_rates: Sequence[float]) -> list[dict[str, Any]]:
+    """Rows of `results.schema.OPERATIONS`, given each layer's firing rate in [0, 1]; 0 where it does not spike."""
+    rows = []
+    for part in parts:
+        found = part.operations.at(0.0 if part.layer is None else firing_rates[part.layer])
+        rows.append({"layer": part.layer, "part": part.name, "multiply_accumulates": found[0], "accumulates": found[1]})
+    return rows
+
+
+def _mean_or_none(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+@dataclass
+class Stretch:
+    """What a stretch of steps took."""
+
+    steps: int = 0
+    examples: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+class Stopwatch:
+    """Time, examples and tokens of a stretch of steps, added to `stretch`. The first `warmup` steps are left out."""
+
+    def __init__(self, device: torch.device, warmup: int = 0, stretch: Stretch | None = None) -> None:
+        self.stretch = stretch or Stretch()
+        self._device = device
+        self._warmup = warmup
+        self._started = 0.0
+
+    def start(self) -> None:
+        """A step begins."""
+        self._wait()
+        self._started = time.perf_counter()
+
+    def stop(self, examples: int, tokens: int) -> None:
+        """The step is over; it held so many examples and real tokens."""
+        self._wait()
+        if self._warmup > 0:
+            self._warmup -= 1
+            return
+        self.stretch.seconds += time.perf_counter() - self._started
+        self.stretch.steps += 1
+        self.stretch.examples += examples
+        self.stretch.tokens += tokens
+
+    def _wait(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+
+    def rates(self) -> dict[str, float | None]:
+        """`samples_per_s`, `tokens_per_s` and `ms_per_step`; nulls when every step was warm-up."""
+        taken = self.stretch
+        if not taken.seconds:
+            return dict.fromkeys(("samples_per_s", "tokens_per_s", "ms_per_step"))
+        return {
+            "samples_per_s": taken.examples / taken.seconds,
+            "tokens_per_s": taken.tokens / taken.seconds,
+            "ms_per_step": 1e3 * taken.seconds / taken.steps,
+        }
+
+
+def memory_mib(device: torch.device) -> float:
+    """Memory in use now on the CPU (resident set), the peak so far on a GPU (allocator), MiB."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return float(psutil.Process().memory_info().rss) / 2**20
+
+
+def network_measures(
+    network: Network, activity: Sequence[LayerActivity], before: Sequence[dict[str, float]], length: float
+) -> dict[str, Any]:
+    """Result columns that follow from the activity on the test set, whose sequences have `length` tokens on average.
+
+    `before` are the neurons' initial parameters.
+
+    Neurons that do not spike have no firing rate, silent or saturated share: None, for them and for their run.
+    """
+    layers: list[dict[str, Any]] = []
+    for index, (seen, initial, neuron) in enumerate(zip(activity, before, network.neurons, strict=True)):
+        final = neuron.parameter_summary()
+        layers.append(
+            {
+                "layer": index,
+                **{name: getattr(seen, name) if neuron.spiking else None for name in FIRING},
+                "input_std": seen.input_std,
+                **{f"{name}_before": value for name, value in initial.items()},
+                **{f"{name}_after": value for name, value in final.items()},
+            }
+        )
+    rates = [layer["firing_rate"] or 0.0 for layer in layers]
+    rows = counted(network.operations_per_step(length), rates)
+    dense = counted(network.operations_per_step(length, dense=True), rates)
+    return {
+        **{name: _mean_or_none([layer[name] for layer in layers]) for name in FIRING},
+        "layers": layers,
+        "undetermined": sum(seen.undetermined for seen in activity) / len(activity),
+        "operations": rows,
+        "energy_nj_per_token": energy_of(rows),
+        "dense_energy_nj_per_token": energy_of(dense),
+        "projection_energy_nj_per_token": energy_of(rows, "projection"),
+        "dense_projection_energy_nj_per_token": energy_of(dense, "projection"),
+    }

@@ -1,0 +1,314 @@
+"""One network in training, step by step, and its state as a checkpoint holds it."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spike_ssm.harness.config.settings import Settings
+from spike_ssm.harness.data import Batch, Dataset, batches
+from spike_ssm.harness.data.splits import in_document_order
+from spike_ssm.harness.errors import UserError
+from spike_ssm.harness.system.seeds import epoch_order, seed_torch
+from spike_ssm.harness.training.checkpoint import State
+from spike_ssm.harness.training.data_parallel import ALONE, Processes
+from spike_ssm.harness.training.evaluation import evaluate
+from spike_ssm.harness.training.network_measures import Stopwatch, Stretch, memory_mib
+from spike_ssm.models.activity import collect_firing_rates, input_deviations
+from spike_ssm.models.calibration import calibrate_thresholds
+from spike_ssm.models.diagnosis import first_not_finite
+from spike_ssm.models.network import Inputs, Scored, build_network, parameter_groups
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands; `done` is the finished share of its training, in [0, 1]."""
+
+    epoch: int  # counted from 1
+    epochs: int
+    done: float
+    loss: float  # running mean of the epoch, nats
+    validation_accuracy: float | None  # of the latest finished epoch
+
+
+@dataclass
+class Position:
+    """The epoch that training is in, and what the steps done of it add up to; its validation is still to come."""
+
+    epoch: int = 1  # counted from 1
+    step: int = 0  # so many are done
+    loss_sum: float = 0.0  # nats
+    correct: int = 0
+    seen: int = 0  # targets
+    seconds: float = 0.0
+
+
+def pick_device(name: str) -> torch.device:
+    """The torch device of `auto`, `cpu` or `cuda`. Raises `UserError` when there is no CUDA device."""
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise UserError("device=cuda, but torch sees no CUDA device here. Use device=auto or device=cpu.")
+    return torch.device("cuda" if name != "cpu" and available else "cpu")
+
+
+def learning_rate_factor(step: int, warmup: int, total: int) -> float:
+    """Linear from 0 to 1 over `warmup` steps, then half a cosine down to 0 at `total`; steps count from 0."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(total - warmup, 1)))
+
+
+def firing_rate_penalty(rates: Sequence[Tensor], target: float) -> Tensor | float:
+    """Mean of (firing rate - target)^2 over the layers' rates, each []; 0 where no layer spikes."""
+    return sum((rate - target).square() for rate in rates) / max(len(rates), 1)
+
+
+class Trainer:
+    """A network in training: one call of `epoch` after the other until `finished`.
+
+    With a `state` of the same settings and data it goes on where that was taken. What a step draws follows from the
+    seed, the epoch and the step alone, so that on one kind of CPU, with the same versions and threads, the outcome is
+    that of a training without a break, bit for bit. Of several `processes` each has a trainer, and all take every step
+    together; the first one's state is all of theirs.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        data: Dataset,
+        report: Callable[[Progress], None],
+        state: State | None = None,
+        processes: Processes = ALONE,
+    ) -> None:
+        self.settings = settings
+        self.data = data
+        self.report = report
+        self.processes = processes
+        self.device = pick_device(settings.device)
+        seed_torch(settings.seed, "initialisation")
+        self.network = build_network(
+            data.kind, Inputs(data.vocabulary), data.facts.classes, settings.model, settings.neuron
+        ).to(self.device)
+        self.network.backbone.recomputes = settings.launcher.recompute_activations
+        optim = settings.optim
+        groups = parameter_groups(self.network, optim.lr, optim.ssm_lr, optim.weight_decay)
+        self.optimiser = torch.optim.AdamW(groups, fused=True)
+        self._peak_rates = [group["lr"] for group in self.optimiser.param_groups]
+        self.steps_per_epoch = math.ceil(len(data.train) / optim.batch_size)
+        self.position = Position()
+        self.history: list[dict[str, Any]] = []  # rows of `results.schema.EPOCHS`
+        self.best_weights: dict[str, Tensor] = {}
+        self.peak_memory_mib = 0.0
+        if state is None:
+            self._begin()
+        else:
+            self._resume(state)
+        processes.take_weights_of_first(self.network)
+        self._set_learning_rates()
+
+    def _begin(self) -> None:
+        self.watch = self._stopwatch(Stretch())
+        if (firing_rate := self.settings.model.initial_firing_rate) is not None:
+            calibrate_thresholds(self.network, *self._first_batch(), firing_rate)
+        deviations = input_deviations(self.network, *self._first_batch())
+        self.parameters_before = [
+            {**neuron.parameter_summary(), "input_std": deviation}
+            for neuron, deviation in zip(self.network.neurons, deviations, strict=True)
+        ]
+
+    def _stopwatch(self, stretch: Stretch) -> Stopwatch:
+        return Stopwatch(self.device, min(10, self.steps_per_epoch // 2), stretch)
+
+    def _first_batch(self) -> tuple[Tensor, Tensor]:
+        """Inputs and lengths; the network is set to see it as the first step will, in training mode."""
+        seed_torch(self.settings.seed, "noise", 0)
+        here = next(self._batches(1)).to(self.device)
+        self.network.train()
+        return here.inputs, here.lengths
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are over."""
+        return self.position.epoch > self.settings.optim.epochs
+
+    @property
+    def steps_done(self) -> int:
+        """In all epochs."""
+        return (self.position.epoch - 1) * self.steps_per_epoch + self.position.step
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The row of the epoch of the best validation accuracy, or perplexity; the earliest of equals."""
+        if self.data.kind == "language":
+            return min(self.history, key=lambda row: row["validation_loss"])
+        return max(self.history, key=lambda row: row["validation_accuracy"])
+
+    def epoch(self, after_step: Callable[[], None] = lambda: None) -> None:
+        """Train the rest of the epoch that training is in, and validate: a row more in `history`.
+
+        `after_step` may take the `state`. Raises `Interrupted` when the process is asked to stop, after the step
+        or between two batches of the validation; the `state` is whole then, too.
+        """
+        position, seed = self.position, self.settings.seed
+        started = time.perf_counter() - position.seconds
+        counts_answers = self.data.kind != "language"  # the likeliest of many words costs as much again as the loss
+        self.network.train()
+        for batch in self._batches(position.epoch, position.step):
+            seed_torch(seed, "noise", position.epoch, position.step, *self.processes.stream)
+            loss, accuracy = self._step_or_divergence(batch, counts_answers)
+            position.step += 1
+            position.seen += batch.targets
+            position.loss_sum += loss * batch.targets
+            position.correct += round(accuracy * batch.targets)
+            position.seconds = time.perf_counter() - started
+            self._set_learning_rates()
+            self._report()
+            after_step()
+            self.processes.stop_together()
+        self._validate(counts_answers, started)
+
+    def _batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Those of an epoch, from batch `start` on."""
+        optim, train = self.settings.optim, self.data.train
+        if self.data.kind == "language":
+            order = in_document_order(train, optim.batch_size)
+        else:
+            order = epoch_order(self.settings.seed, epoch, len(train))
+        return batches(train, optim.batch_size, order, optim.length_pool, start=start)
+
+    def _step_or_divergence(self, batch: Batch, counts_answers: bool) -> tuple[float, float]:
+        """As `_step`. Raises ValueError, which says where, when something is not a finite number."""
+        try:
+            loss, accuracy = self._step(batch, counts_answers)
+            if not math.isfinite(loss):
+                raise ValueError(f"The loss is {loss}.")
+        except ValueError as error:
+            here = batch.to(self.device)
+            where = first_not_finite(self.network, here.inputs, here.lengths)
+            found = f" The first values that are not finite are {where}." if where else ""
+            raise ValueError(f"{error}{found}") from error
+        return loss, accuracy
+
+    def _step(self, batch: Batch, counts_answers: bool) -> tuple[float, float]:
+        """One update; mean loss and share of right answers (0 if not counted) of the whole batch before it."""
+        with self.processes.sharing(batch) as (part, weight):
+            here = part.to(self.device)
+            self.watch.start()
+            scored, penalty = self._forward(here, counts_answers)
+            self.optimiser.zero_grad(set_to_none=True)
+            (weight * scored.loss + penalty / self.processes.count).backward()
+        self.processes.add_up_gradients(self.network)
+        # A step is not taken where the loss is no number, as a GPU finds out without having to stop for the answer.
+        self.optimiser.found_inf = (~scored.loss.detach().isfinite()).float()  # type: ignore[attr-defined]
+        self.optimiser.step()
+        self.watch.stop(len(batch.examples), int(batch.lengths.sum()))
+        right = (scored.predictions.cpu() == part.labels).double().mean() if counts_answers else 0.0
+        loss, accuracy = self.processes.sum(weight * float(scored.loss.detach()), weight * float(right))
+        return loss, accuracy
+
+    def _forward(self, here: Batch, predict: bool) -> tuple[Scored, Tensor | float]:
+        """Loss and answers, and the weighted penalty on firing rates, 0 where none is asked for."""
+        optim = self.settings.optim
+        if optim.firing_rate_target is None:
+            return self.network.score(here.inputs, here.lengths, here.labels, predict=predict), 0.0
+        with collect_firing_rates(self.network) as rates:
+            scored = self.network.score(here.inputs, here.lengths, here.labels, predict=predict)
+        return scored, optim.firing_rate_weight * firing_rate_penalty(rates, optim.firing_rate_target)
+
+    def _set_learning_rates(self) -> None:
+        """For the next step."""
+        optim = self.settings.optim
+        warmup, total = round(optim.warmup_epochs * self.steps_per_epoch), optim.epochs * self.steps_per_epoch
+        factor = learning_rate_factor(self.steps_done, warmup, total)
+        for group, peak in zip(self.optimiser.param_groups, self._peak_rates, strict=True):
+            group["lr"] = peak * factor
+
+    def _report(self) -> None:
+        position, epochs = self.position, self.settings.optim.epochs
+        done = self.steps_done / (epochs * self.steps_per_epoch)
+        validation_accuracy = self.history[-1]["validation_accuracy"] if self.history else None
+        self.report(Progress(position.epoch, epochs, done, position.loss_sum / position.seen, validation_accuracy))
+
+    def _validate(self, counts_answers: bool, started: float) -> None:
+        """End the epoch."""
+        position, optim = self.position, self.settings.optim
+        noise = (self.settings.seed, position.epoch)
+        self.processes.take_weights_of_first(self.network)  # on a GPU, sums may round differently in each process
+        validation = evaluate(
+            self.network, self.data.validation, optim.batch_size, self.device, noise=noise, processes=self.processes
+        )
+        row = {
+            "epoch": position.epoch,
+            "train_loss": position.loss_sum / position.seen,
+            "train_accuracy": position.correct / position.seen if counts_answers else None,
+            "validation_loss": validation.loss,
+            "validation_accuracy": validation.accuracy,
+            "learning_rate": self.optimiser.param_groups[-1]["lr"],
+            "seconds": time.perf_counter() - started,
+        }
+        self.history.append(row)
+        if self.best is row:
+            self.best_weights = copy.deepcopy(self.network.state_dict())
+        self.peak_memory_mib = max(self.peak_memory_mib, memory_mib(self.device))
+        self.position = Position(position.epoch + 1)
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all parameters are numbers still."""
+        return all(bool(parameter.isfinite().all()) for parameter in self.network.parameters())
+
+    def state(self) -> State:
+        """All that a new trainer needs to go on from here; the tensors are the live ones, not copies."""
+        names = self._names_of_optimised()
+        moments = self.optimiser.state_dict()["state"]
+        tensors = {
+            **{f"network.{name}": tensor for name, tensor in self.network.state_dict().items()},
+            **{f"best.{name}": tensor for name, tensor in self.best_weights.items()},
+            **{f"{kind}.{names[i]}": tensor for i, kinds in moments.items() for kind, tensor in kinds.items()},
+        }
+        values = {
+            "position": asdict(self.position),
+            "history": self.history,
+            "parameters_before": self.parameters_before,
+            "peak_memory_mib": self.peak_memory_mib,
+            "stretch": asdict(self.watch.stretch),
+        }
+        return State(tensors, values)
+
+    def _resume(self, state: State) -> None:
+        """The inverse of `state`."""
+        values, tensors = state.values, _by_kind(state.tensors)
+        self.network.load_state_dict(tensors.pop("network"))
+        self.best_weights = tensors.pop("best", {})
+        moments = {
+            i: found
+            for i, name in enumerate(self._names_of_optimised())
+            if (found := {kind: named[name] for kind, named in tensors.items() if name in named})
+        }
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
+        self.position = Position(**values["position"])
+        self.history = values["history"]
+        self.parameters_before = values["parameters_before"]
+        self.peak_memory_mib = values["peak_memory_mib"]
+        self.watch = self._stopwatch(Stretch(**values["stretch"]))
+
+    def _names_of_optimised(self) -> list[str]:
+        """Of the parameters, in the order in which the optimiser counts them."""
+        names = {parameter: name for name, parameter in self.network.named_parameters()}
+        return [names[parameter] for group in self.optimiser.param_groups for parameter in group["params"]]
+
+
+def _by_kind(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """`kind.name` -> tensor, as kind -> name -> tensor."""
+    kinds: dict[str, dict[str, Tensor]] = {}
+    for label, tensor in tensors.items():
+        kind, _, name = label.partition(".")
+        kinds.setdefault(kind, {})[name] = tensor
+    return kinds

@@ -1,0 +1,315 @@
+"""The figures of one task: means over seeds, with single seeds, their range or their interval beside them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from spike_ssm.reports.loading.sweep import unfold
+from spike_ssm.reports.render import svg
+from spike_ssm.reports.render.palette import Look
+from spike_ssm.reports.render.text import listing, number
+from spike_ssm.reports.statistics import pareto
+from spike_ssm.reports.statistics.matched import Curve
+from spike_ssm.reports.statistics.seeds import VERDICT_SEEDS, by_seed, t_interval
+
+_SIZE = (4.5, 3.1)  # inches; 324 units wide, so that text stays readable on a phone
+_NO_PARAMETER_MOVED = 1e-9
+_FEW_EPOCHS = 10  # that each gets a marker: a single epoch would draw no line at all
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure of the page."""
+
+    title: str
+    caption: str
+    svg: Markup
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A neuron parameter that can be shown before and after training."""
+
+    name: str  # of its columns in `results.schema.LAYERS`: NAME_before, NAME_after
+    title: str
+    label: str
+    caption: str
+    over_input: bool = False  # divided by the standard deviation of the neuron's input
+    of_refractory: bool = False  # without meaning where the refractory magnitude is zero
+
+
+PARAMETERS = (
+    Parameter(
+        "threshold",
+        "Threshold",
+        "threshold / s.d. of its input",
+        "Threshold over the standard deviation of the neuron's input: on the first training batch before training, on "
+        "the test set after. The threshold alone is a gauge: scaling it together with the SSM's output leaves every "
+        "spike unchanged.",
+        over_input=True,
+    ),
+    Parameter("refractory", "Refractory magnitude", "magnitude / threshold", "In units of the threshold."),
+    Parameter(
+        "decay",
+        "Refractory decay",
+        "kept per step",
+        "Fraction of the refractory current kept per step.",
+        of_refractory=True,
+    ),
+    Parameter("leak", "Leak", "kept per step", "Fraction of the membrane potential kept per step."),
+)
+
+
+def task_figures(
+    runs: pd.DataFrame, looks: Mapping[str, Look], prefix: str, curves: Sequence[Curve] = ()
+) -> list[Drawn]:
+    """Every figure for which `runs`, the finished runs of one task, hold the data.
+
+    curves: as in `reports.statistics.matched`.
+    """
+    names = (f"{prefix}f{place}" for place in count())
+    layers = unfold(runs, "layers")
+    drawn = [
+        accuracy_and_rate(runs, looks, names, curves),
+        learning_curves(runs, looks, names),
+        rate_by_layer(layers, looks, names),
+    ]
+    drawn += [parameter_by_layer(layers, parameter, looks, names) for parameter in PARAMETERS]
+    return [figure for figure in drawn if figure is not None]
+
+
+def accuracy_and_rate(
+    runs: pd.DataFrame, looks: Mapping[str, Look], names: Iterator[str], curves: Sequence[Curve] = ()
+) -> Drawn | None:
+    """Test accuracy against firing rate, both %: one small point a seed, the mean with 95 % t-intervals."""
+    shown = runs.dropna(subset=["test_accuracy", "firing_rate"])
+    if shown.empty:
+        return None
+    accuracy, rate = by_seed(shown, "test_accuracy") * 100, by_seed(shown, "firing_rate") * 100
+    sentences = []
+    with svg.drawing():
+        axes = new_axes("mean firing rate, %", "test accuracy, %")
+        for variant in accuracy:
+            look, y, x = looks[str(variant)], t_interval(accuracy[variant]), t_interval(rate[variant])
+            colour = look.placeholder
+            points = partial(axes.scatter, marker=look.marker, color=colour)
+            points(rate[variant], accuracy[variant], s=14, alpha=0.45, linewidths=0)
+            if y.n >= VERDICT_SEEDS:
+                axes.errorbar(x.mean, y.mean, xerr=x.half, yerr=y.half, fmt="none", color=colour, elinewidth=1.1)
+            points(x.mean, y.mean, s=42, edgecolors=svg.PAGE, linewidths=0.7, zorder=3)
+            sentences.append(f"{variant} {number(y.mean)} % at {number(x.mean)} %")
+        on_front = _front(axes, shown)
+        joined = _joined(axes, pd.DataFrame({"rate": rate.mean(), "accuracy": accuracy.mean()}), curves, looks)
+        off = _reference_lines(axes, runs)
+        caption = (
+            f"Small: single seeds. Large: mean over seeds, with 95 % t-intervals from {VERDICT_SEEDS} seeds "
+            "on. Up is more accurate, left is sparser. Variants share seeds, so paired differences can be "
+            "clearer than these intervals."
+        )
+        caption += f" Steps: Pareto front of the means. {pareto.CAVEAT}" if on_front else ""
+        caption += f" Dashed: {listing(joined)}, along which accuracies are compared at one rate." if joined else ""
+        caption += _without_rate(runs, shown) + off
+        label = f"Accuracy against firing rate: {'; '.join(sentences)}."
+        label += f" Pareto front of the means: {', '.join(on_front)}." if on_front else ""
+        return finished(axes, next(names), "Accuracy against firing rate", caption, label)
+
+
+def _front(axes: Axes, runs: pd.DataFrame) -> list[str]:
+    """Draw the front as steps, which promise nothing between its members; returns these, by rising rate."""
+    means = pareto.mean_points(runs)
+    members = pareto.front(means)
+    if members:
+        ends = pd.DataFrame({"accuracy": [means["accuracy"].max()], "rate": [means["rate"].max()]})
+        steps = pd.concat([means.loc[members], ends]) * 100
+        axes.plot(steps["rate"], steps["accuracy"], drawstyle="steps-post", color=svg.MUTED, lw=0.9, zorder=1)
+    return members
+
+
+def _joined(axes: Axes, means: pd.DataFrame, curves: Sequence[Curve], looks: Mapping[str, Look]) -> list[str]:
+    """Join the `means` (one row a variant) of each curve, in the look of its first; returns the curves' names."""
+    joined = []
+    for curve in curves:
+        points = means.reindex(curve.variants).dropna()
+        if len(points) > 1:
+            points = points.sort_values("rate")
+            colour = looks[curve.variants[0]].placeholder
+            axes.plot(points["rate"], points["accuracy"], color=colour, lw=0.9, ls=(0, (4, 2)), zorder=2)
+            joined.append(curve.name)
+    return joined
+
+
+def learning_curves(runs: pd.DataFrame, looks: Mapping[str, Look], names: Iterator[str]) -> Drawn | None:
+    """Validation accuracy in % against epoch: mean and range over seeds."""
+    epochs = unfold(runs, "epochs")
+    if epochs.empty or epochs["validation_accuracy"].isna().all():
+        return None
+    epochs["accuracy"] = epochs["validation_accuracy"] * 100
+    with svg.drawing():
+        axes = new_axes("epoch", "validation accuracy, %")
+        draw_lines(axes, epochs, "epoch", "accuracy", looks, markers=epochs["epoch"].max() <= _FEW_EPOCHS)
+        off = _reference_lines(axes, runs)
+        last = epochs[epochs["epoch"] == epochs["epoch"].max()].groupby("variant", sort=False)["accuracy"].mean()
+        label = "Validation accuracy by epoch; at the last epoch: " + "; ".join(
+            f"{variant} {number(value)} %" for variant, value in last.items()
+        )
+        caption = f"Mean over seeds; band: lowest to highest seed. References are of the test set.{off}"
+        return finished(axes, next(names), "Learning curves", caption, label + ".")
+
+
+def rate_by_layer(layers: pd.DataFrame, looks: Mapping[str, Look], names: Iterator[str]) -> Drawn | None:
+    """Firing rate in % of every layer: mean and range over seeds; variants that do not spike are left out."""
+    if layers.empty or layers["firing_rate"].isna().all():
+        return None
+    shown = layers.dropna(subset=["firing_rate"])
+    shown = shown.assign(rate=shown["firing_rate"] * 100)
+    with svg.drawing():
+        axes = new_axes("layer (0 is next to the encoder)", "firing rate, %")
+        draw_lines(axes, shown, "layer", "rate", looks, markers=True)
+        axes.set_ylim(bottom=0)
+        label = "Firing rate by layer: " + _by_layer(shown, "rate")
+        caption = "Mean over seeds; band: lowest to highest seed. Test set, evaluation mode, padding not counted."
+        caption += _without_rate(layers, shown)
+        return finished(axes, next(names), "Firing rate by layer", caption, label)
+
+
+def parameter_by_layer(
+    layers: pd.DataFrame, parameter: Parameter, looks: Mapping[str, Look], names: Iterator[str]
+) -> Drawn | None:
+    """A neuron parameter of every layer before and after training, mean over channels and seeds.
+
+    None if training is known not to have moved it; variants without the parameter (null or zero throughout) are left
+    out.
+    """
+    if parameter.of_refractory and not layers.empty:
+        layers = layers[layers["refractory_after"] > 0]
+    columns = [f"{parameter.name}_before", f"{parameter.name}_after"]
+    if layers.empty or layers[columns].isna().all(axis=None):
+        return None
+    shown = layers.assign(before=layers[columns[0]], after=layers[columns[1]])
+    if parameter.over_input:
+        before = shown.get("input_std_before", pd.Series(math.nan, shown.index))
+        shown = shown.assign(before=shown["before"] / before, after=shown["after"] / shown["input_std"])
+    shown = shown.groupby(["variant", "layer"], sort=False)[["before", "after"]].mean().reset_index()
+    has = shown.groupby("variant")[["before", "after"]].transform("max").max(axis=1) > 0
+    shown = shown[has].dropna(subset=["after"])
+    unknown = shown["before"].isna()
+    if not unknown.any() and not (shown["before"] - shown["after"]).abs().max() > _NO_PARAMETER_MOVED:
+        return None
+    with svg.drawing():
+        axes = new_axes("layer (0 is next to the encoder)", parameter.label)
+        variants = list(dict.fromkeys(shown["variant"]))
+        for place, variant in enumerate(variants):
+            offset = (place - (len(variants) - 1) / 2) * 0.8 / len(variants)
+            _dumbbells(axes, shown[shown["variant"] == variant], offset, looks[variant])
+        label = f"{parameter.title} by layer after training: " + _by_layer(shown, "after")
+        caption = f"{parameter.caption} Hollow: before training; filled: after. Mean over channels and seeds."
+        if unknown.any():
+            caption += f" Before training not recorded: {', '.join(dict.fromkeys(shown.loc[unknown, 'variant']))}."
+        return finished(axes, next(names), f"{parameter.title} by layer", caption, label)
+
+
+def _without_rate(frame: pd.DataFrame, shown: pd.DataFrame) -> str:
+    """The end of a caption that names the variants of `frame` that are not among the `shown`."""
+    absent = [variant for variant in dict.fromkeys(frame["variant"]) if variant not in set(shown["variant"])]
+    return f" Not shown, without a firing rate: {', '.join(absent)}." if absent else ""
+
+
+def new_axes(x: str, y: str) -> Axes:
+    """Of a figure of its own, with these labels."""
+    axes = svg.framed(Figure(figsize=_SIZE)).add_subplot()
+    axes.set(xlabel=x, ylabel=y)
+    axes.grid(visible=False, axis="x")
+    return axes
+
+
+def finished(axes: Axes, name: str, title: str, caption: str, label: str) -> Drawn:
+    """The figure of `axes`. name: of its elements, once a page; label: what it shows, in words."""
+    if axes.get_xlabel().startswith(("epoch", "layer")):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    return Drawn(title, caption, svg.render(figure, name, label))
+
+
+def _range(values: Iterable[float]) -> tuple[float, float]:
+    """Lowest to highest. Seaborn's own way to it is by percentiles, a third of a line's time."""
+    seeds = np.asarray(values)
+    return seeds.min(), seeds.max()
+
+
+def draw_lines(axes: Axes, frame: pd.DataFrame, x: str, y: str, looks: Mapping[str, Look], *, markers: bool) -> None:
+    """A line a variant: mean over seeds, and a band from the lowest to the highest."""
+    variants = list(dict.fromkeys(frame["variant"]))
+    chosen = {variant: looks[variant] for variant in variants}
+    labels = axes.get_xlabel(), axes.get_ylabel()
+    sns.lineplot(
+        data=frame, x=x, y=y, hue="variant", style="variant", hue_order=variants, style_order=variants,
+        palette={variant: look.placeholder for variant, look in chosen.items()},
+        dashes={variant: look.dashes for variant, look in chosen.items()},
+        markers={variant: look.marker for variant, look in chosen.items()} if markers else False,
+        errorbar=_range, err_kws={"alpha": 0.12, "lw": 0}, lw=1.5, markersize=6, markeredgewidth=0.5,
+        markeredgecolor=svg.PAGE, legend=False, ax=axes,
+    )  # fmt: skip
+    axes.set(xlabel=labels[0], ylabel=labels[1])
+
+
+def _reference_lines(axes: Axes, runs: pd.DataFrame) -> str:
+    """The shortcut and the majority class, labelled at the right: both above their lines unless they meet.
+
+    Those so far from the runs that these would fill less than half of the axis are left to the end of the caption.
+    """
+    means = {"shortcut": runs["shortcut_accuracy"].mean(), "majority class": runs["majority_accuracy"].mean()}
+    values = {name: mean * 100 for name, mean in means.items() if pd.notna(mean)}
+    low, high = axes.get_ylim()
+    near = {name: value for name, value in values.items() if 2 * low - high <= value <= 2 * high - low}
+    for value in near.values():
+        axes.axhline(value, color=svg.MUTED, lw=0.9, dashes=(4, 2), zorder=1)
+    low, high = axes.get_ylim()
+    meet = len(near) > 1 and max(near.values()) - min(near.values()) < 0.07 * (high - low)
+    for name, value in near.items():
+        below = meet and value == min(near.values())
+        axes.annotate(
+            f"{name} {number(value, 1)} %",
+            xy=(1, value),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, -2 if below else 2),
+            textcoords="offset points",
+            ha="right",
+            va="top" if below else "bottom",
+            color=svg.MUTED,
+            size=8,
+        )
+    far = [f"{name} {number(value, 1)} %" for name, value in values.items() if name not in near]
+    return f" Off the axis: {listing(far)}." if far else ""
+
+
+def _dumbbells(axes: Axes, frame: pd.DataFrame, offset: float, look: Look) -> None:
+    x = frame["layer"] + offset
+    axes.vlines(x, frame["before"], frame["after"], color=look.placeholder, lw=1)
+    colour = look.placeholder
+    for column, fill in (("before", svg.PAGE), ("after", colour)):
+        axes.plot(x, frame[column], ls="", marker=look.marker, ms=5, mec=colour, mfc=fill)
+
+
+def _by_layer(frame: pd.DataFrame, column: str) -> str:
+    """`none 12.0, 11.5; fixed 9.8, 9.1.`: means over seeds, layer by layer."""
+    means = frame.groupby(["variant", "layer"], sort=False)[column].mean()
+    return (
+        "; ".join(
+            f"{variant} {', '.join(number(value) for value in values)}"
+            for variant, values in means.groupby("variant", sort=False)
+        )
+        + "."
+    )

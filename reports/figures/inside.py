@@ -1,0 +1,221 @@
+"""Figures of what the neurons of one task's networks do: rates over time, membrane potentials, one example's spikes.
+
+Small multiples: a panel a layer, or a row of panels a variant. How much is drawn is limited and said in the caption.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from spike_ssm.reports.figures.accuracy import Drawn
+from spike_ssm.reports.figures.iterations import against_iterations
+from spike_ssm.reports.loading.sweep import unfold
+from spike_ssm.reports.render import svg
+from spike_ssm.reports.render.palette import Look
+from spike_ssm.reports.render.text import number
+from spike_ssm.results.raster import unpack_raster
+from spike_ssm.results.schema import POTENTIAL_EDGES
+
+MOST_LAYERS = 6
+MOST_VARIANTS = 8  # lines of one panel; as many markers and dashes are told apart
+MOST_RASTERS = 6  # variants; a spike drawn takes about 25 bytes of the page
+RASTER_CHANNELS = 16
+RASTER_STEPS = 128
+
+_WIDTH = 4.5  # inches, as the other figures
+Numbers = npt.NDArray[np.float64]
+_SEEDS = "Mean over seeds; band: lowest to highest seed."
+
+
+def inside_figures(runs: pd.DataFrame, looks: Mapping[str, Look], prefix: str) -> list[Drawn]:
+    """Every figure for which `runs`, the finished runs of one task, hold the data."""
+    names = (f"{prefix}i{place}" for place in count())
+    traces = unfold(runs, "traces")
+    drawn = [against_iterations(runs, looks, names)]
+    if not traces.empty:
+        variants = list(dict.fromkeys(runs["variant"]))
+        drawn += [draw(traces, variants, looks, names) for draw in (rate_over_time, potentials, rasters)]
+    return [figure for figure in drawn if figure is not None]
+
+
+def rate_over_time(
+    traces: pd.DataFrame, variants: Sequence[str], looks: Mapping[str, Look], names: Iterator[str]
+) -> Drawn | None:
+    """Firing rate in % against the position in the sequence, a panel a layer: mean and range over seeds."""
+    shown, remark = _limited(traces.dropna(subset=["rate_over_time"]), variants)
+    if shown.empty:
+        return None
+    sentences = []
+    with svg.drawing():
+        figure, panels = _panels(sorted(set(shown["layer"])), "step of the sequence", "firing rate, %")
+        for layer, variant, own in _by_layer_and_variant(shown):
+            steps, rates = _over_steps(own)
+            _line(panels[layer], steps, rates, looks[variant])
+            ends = np.nanmean(rates, axis=0)[[0, -1]]
+            sentences.append(f"layer {layer} {variant} {' to '.join(number(rate, 1) for rate in ends)} %")
+        next(iter(panels.values())).set_ylim(bottom=0)
+        caption = (
+            f"{_SEEDS} Test set, evaluation mode; padding is not counted, so late steps are of long examples.{remark}"
+        )
+        label = f"Firing rate over time, from the first steps to the last: {'; '.join(sentences)}."
+        return Drawn("Firing rate over time", caption, svg.render(figure, next(names), label))
+
+
+def potentials(
+    traces: pd.DataFrame, variants: Sequence[str], looks: Mapping[str, Look], names: Iterator[str]
+) -> Drawn | None:
+    """Histograms of the membrane potential over the threshold, a panel a layer: mean and range over seeds."""
+    shown, remark = _limited(traces.dropna(subset=["potential"]), variants)
+    if shown.empty:
+        return None
+    edges = np.array(POTENTIAL_EDGES)
+    centres = (edges[1:] + edges[:-1]) / 2
+    sentences, outside = [], 0.0
+    with svg.drawing():
+        figure, panels = _panels(sorted(set(shown["layer"])), "membrane potential / threshold", "share of steps, %")
+        for layer, variant, own in _by_layer_and_variant(shown):
+            counts = np.array(own["potential"].tolist(), dtype=float)
+            shares = 100 * counts / counts.sum(axis=1, keepdims=True)
+            _line(panels[layer], centres, shares[:, 1:-1], looks[variant])
+            reached = shares[:, 1 + int(np.searchsorted(edges, 1.0)) :].sum(axis=1).mean()
+            outside = max(outside, shares[:, [0, -1]].sum(axis=1).mean())
+            sentences.append(f"layer {layer} {variant} {number(reached, 1)} %")
+        for panel in panels.values():
+            panel.axvline(1, color=svg.MUTED, lw=0.9, dashes=(4, 2), zorder=1)
+        next(iter(panels.values())).set(xlim=(edges[0], edges[-1]), ylim=(0, None))
+        caption = (
+            f"{_SEEDS} The first test examples, before the reset; the dashed line is the threshold. Steps beyond the "
+            f"axis: at most {number(outside, 1)} % of a variant's in a layer.{remark}"
+        )
+        label = f"Share of steps with a membrane potential at or above the threshold: {'; '.join(sentences)}."
+        return Drawn("Membrane potential", caption, svg.render(figure, next(names), label))
+
+
+def rasters(
+    traces: pd.DataFrame, variants: Sequence[str], looks: Mapping[str, Look], names: Iterator[str]
+) -> Drawn | None:
+    """Spikes of the first test example in the first and the last layer: one seed, a row of panels a variant."""
+    held = traces.dropna(subset=["raster"])
+    if held.empty:
+        return None
+    chosen = list(dict.fromkeys(held["variant"]))[:MOST_RASTERS]
+    sentences = []
+    with svg.drawing():
+        columns = 1 + (held["layer"].nunique() > 1)
+        figure = Figure(figsize=(_WIDTH, 0.65 + 0.95 * len(chosen)))
+        svg.framed(figure, left=0.3, top=0.25, hspace=0.4, wspace=0.06)
+        grid = figure.subplots(len(chosen), columns, sharex=True, squeeze=False)
+        for variant, row in zip(chosen, grid, strict=True):
+            own = held[held["variant"] == variant]
+            own = own[own["seed"] == own["seed"].min()].sort_values("layer").set_index("layer")
+            row[0].set_title(_shortened(variant), loc="left", size=8.5)
+            for axes, layer in zip(row, dict.fromkeys((own.index[0], own.index[-1])), strict=False):
+                spikes = _part(unpack_raster(own.loc[layer, "raster"], int(own.loc[layer, "raster_steps"])))
+                _ticks(axes, spikes, looks[variant])
+                axes.set_title(f"layer {layer}", loc="right", size=8, color=svg.MUTED)
+                sentences.append(f"{variant} layer {layer} {number(100 * spikes.mean(), 1)} %")
+        figure.supxlabel("step of the sequence", size=9)
+        figure.supylabel("channels", size=9)
+        caption = (
+            f"A tick is a spike. The lowest seed of each variant; up to {RASTER_CHANNELS} channels, spread over the "
+            f"layer, and the first {RASTER_STEPS} steps; first and last layer."
+        )
+        caption += _not_drawn(held, chosen, variants)
+        label = f"Spikes of the first test example, share of the steps drawn: {'; '.join(sentences)}."
+        return Drawn("Spikes of one example", caption, svg.render(figure, next(names), label))
+
+
+def _limited(traces: pd.DataFrame, variants: Sequence[str]) -> tuple[pd.DataFrame, str]:
+    """What is drawn of the traces, and the end of a caption that says what is not, of these variants and of layers."""
+    if traces.empty:
+        return traces, ""
+    chosen, layers = list(dict.fromkeys(traces["variant"]))[:MOST_VARIANTS], sorted(set(traces["layer"]))
+    places = np.linspace(0, len(layers) - 1, min(len(layers), MOST_LAYERS)).round().astype(int)
+    drawn = [layers[place] for place in places]
+    remark = _not_drawn(traces, chosen, variants)
+    if len(drawn) < len(layers):
+        remark += f" Drawn: {len(drawn)} of {len(layers)} layers."
+    return traces[traces["variant"].isin(chosen) & traces["layer"].isin(drawn)], remark
+
+
+def _not_drawn(held: pd.DataFrame, chosen: Sequence[str], variants: Sequence[str]) -> str:
+    """The end of a caption on variants: those left out for want of room, and those whose runs hold no such record."""
+    having = held["variant"].nunique()
+    remark = f" Drawn: the first {len(chosen)} of {having} variants." if len(chosen) < having else ""
+    lacking = [variant for variant in variants if variant not in set(held["variant"])]
+    return remark + (f" Without such a record: {', '.join(lacking)}." if lacking else "")
+
+
+def _by_layer_and_variant(traces: pd.DataFrame) -> Iterator[tuple[int, str, pd.DataFrame]]:
+    for variant, of_variant in traces.groupby("variant", sort=False):
+        for layer in sorted(set(of_variant["layer"])):
+            yield layer, str(variant), of_variant[of_variant["layer"] == layer]
+
+
+def _over_steps(traces: pd.DataFrame) -> tuple[Numbers, Numbers]:
+    """Of one layer and variant: the middles of the bins, and the rates in them in %, [seeds, bins].
+
+    Seeds share the test set and so the bins; the last are NaN for a run that has fewer.
+    """
+    rates = pd.DataFrame(traces["rate_over_time"].tolist()).to_numpy(dtype=float)
+    return (np.arange(rates.shape[1]) + 0.5) * traces["bin_steps"].iloc[0], 100 * rates
+
+
+def _panels(layers: Sequence[int], x: str, y: str) -> tuple[Figure, dict[int, Axes]]:
+    """A panel a layer, two in a row, all with the same axes."""
+    columns = min(len(layers), 2)
+    rows = -(-len(layers) // columns)
+    figure = svg.framed(
+        Figure(figsize=(_WIDTH, 0.65 + 1.6 * rows + 0.6 * (rows == 1))), top=0.25, hspace=0.25, wspace=0.08
+    )
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    panels = dict(zip(layers, grid.flat, strict=False))
+    for layer, axes in panels.items():
+        axes.set_title(f"layer {layer}", loc="left", size=8.5)
+        axes.grid(visible=False, axis="x")
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    if len(layers) < grid.size:
+        grid[-1, -1].set_axis_off()
+        grid[-2, -1].tick_params(labelbottom=True)
+    figure.supxlabel(x, size=9)
+    figure.supylabel(y, size=9)
+    return figure, panels
+
+
+def _line(axes: Axes, x: Numbers, seeds: Numbers, look: Look) -> None:
+    """Mean and range over `seeds`, [seeds, points], against `x`."""
+    colour = look.placeholder
+    if len(seeds) > 1:
+        axes.fill_between(x, np.nanmin(seeds, axis=0), np.nanmax(seeds, axis=0), color=colour, alpha=0.12, lw=0)
+    marker = look.marker if len(x) == 1 else ""  # a single bin would draw no line at all
+    axes.plot(x, np.nanmean(seeds, axis=0), color=colour, lw=1.2, dashes=look.dashes, marker=marker)
+
+
+def _part(spikes: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The channels and steps that are drawn."""
+    shown = min(len(spikes), RASTER_CHANNELS)
+    return spikes[[place * len(spikes) // shown for place in range(shown)], :RASTER_STEPS]
+
+
+def _ticks(axes: Axes, spikes: npt.NDArray[np.bool_], look: Look) -> None:
+    """All spikes as one line with gaps, which is the shortest SVG."""
+    channel, step = np.nonzero(spikes)
+    gap = np.full(len(step), np.nan)
+    x = np.stack([step, step, gap], axis=1).ravel()
+    y = np.stack([channel - 0.35, channel + 0.35, gap], axis=1).ravel()
+    axes.plot(x, y, color=look.placeholder, lw=0.9, solid_capstyle="butt")
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.set(xlim=(-1, spikes.shape[1]), ylim=(len(spikes) - 0.3, -0.7), yticks=[])
+    axes.grid(visible=False)
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= 24 else f"{name[:23]}…"

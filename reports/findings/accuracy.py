@@ -1,0 +1,189 @@
+"""Findings in words, generated from the statistics and never stronger than the intervals allow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from spike_ssm.reports.render.text import PERCENT_95, bounds, count, listing, number, p_value
+from spike_ssm.reports.statistics.examples import Right, over_examples
+from spike_ssm.reports.statistics.seeds import (
+    VERDICT_SEEDS,
+    Comparison,
+    Verdict,
+    against,
+    against_reference,
+    binomial_half_width,
+    by_seed,
+)
+from spike_ssm.reports.tables.accuracy import Comparisons
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What may be said of some variants: a word for it, whom it is about, and the rest of the sentence."""
+
+    tag: str
+    variants: tuple[str, ...]
+    text: str
+    grouped: bool = False  # the text is about a list of variants and follows a colon
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Statements on one question."""
+
+    title: str
+    lead: str
+    statements: tuple[Statement, ...] = ()
+
+
+_TAGS = {
+    Verdict.HIGHER: "higher",
+    Verdict.LOWER: "lower",
+    Verdict.OPEN: "not shown",
+    Verdict.NO_SPREAD: "no verdict",
+    Verdict.TOO_FEW: "no verdict",
+}
+_SHORTCUT_TEST = "Only a mean shown to lie above it is evidence of more than the shortcut."
+_BESIDE_SHORTCUT = {
+    Verdict.HIGHER: ("above", "mean accuracy lies above the shortcut."),
+    Verdict.OPEN: ("not shown", "these seeds do not show on which side of the shortcut mean accuracy lies."),
+    Verdict.LOWER: ("below", "mean accuracy lies below the shortcut."),
+    Verdict.NO_SPREAD: (
+        "no verdict",
+        "every seed lies equally far from the shortcut: no interval, no verdict.",
+    ),
+    Verdict.TOO_FEW: ("no verdict", f"fewer than {VERDICT_SEEDS} seeds."),
+}
+
+
+def compare_with_baseline(runs: pd.DataFrame, baseline: str | None, right: Right | None = None) -> Comparisons:
+    """Accuracy and firing rate paired with the baseline's; empty where it has no finished run.
+
+    With the stored predictions, `right`, accuracy is compared over test examples too.
+    """
+    values = by_seed(runs, "test_accuracy")
+    if baseline is None or baseline not in values or values[baseline].isna().all():
+        return Comparisons(None)
+    accuracy = against(values, baseline)
+    rate = against(by_seed(runs, "firing_rate"), baseline)
+    return Comparisons(baseline, accuracy, rate, over_examples(right or {}, baseline, accuracy))
+
+
+def task_findings(runs: pd.DataFrame, comparisons: Comparisons, baseline: str | None) -> list[Findings]:
+    """Everything that may be said about the finished runs of one task."""
+    found = []
+    if comparisons.baseline and comparisons.accuracy:
+        found.append(_accuracy_against_baseline(comparisons, comparisons.baseline))
+        rates = {variant: rate for variant, rate in comparisons.rate.items() if rate.difference.n}
+        if rates:
+            found.append(_against_baseline("Firing rate", rates, comparisons.baseline))
+    elif comparisons.baseline is None:
+        reason = "names no baseline" if baseline is None else f"has no finished run of the baseline {baseline} here"
+        found.append(Findings("Accuracy", f"This sweep {reason}, so the variants are not compared with one."))
+    return [*found, _above_shortcut(runs)]
+
+
+def _against_baseline(quantity: str, comparisons: Mapping[str, Comparison], baseline: str) -> Findings:
+    statements = tuple(
+        Statement(_TAGS[comparison.verdict], (variant,), _sentence(comparison, baseline))
+        for variant, comparison in comparisons.items()
+    )
+    return Findings(f"{quantity} compared with {baseline}", _lead(comparisons, baseline), statements)
+
+
+def _accuracy_against_baseline(comparisons: Comparisons, baseline: str) -> Findings:
+    """The findings over seeds; what is claimed of these is followed by whether it is shown for new examples too."""
+    found = _against_baseline("Accuracy", comparisons.accuracy, baseline)
+    statements = tuple(
+        replace(item, text=f"{item.text} {_reach(comparison.verdict, comparisons.examples.get(variant))}")
+        if comparison.verdict.decided
+        else item
+        for item, (variant, comparison) in zip(found.statements, comparisons.accuracy.items(), strict=True)
+    )
+    return replace(found, statements=statements)
+
+
+def _reach(shown: Verdict, examples: Comparison | None) -> str:
+    """Whether a difference `shown` for seeds on this test set is shown for new examples of the task."""
+    if examples is None:
+        return "Claimed for seeds on this test set; without predictions of every seed, not for new examples."
+    if not math.isfinite(examples.p):
+        return "Claimed for seeds on this test set; for new examples there is no verdict."
+    evidence = f"{PERCENT_95} interval {bounds(examples.difference, 100)}, {p_value(examples.adjusted_p)}"
+    if examples.verdict is shown:
+        return f"Also shown for new examples of the task ({evidence})."
+    return f"Claimed for seeds on this test set only: not shown for new examples of the task ({evidence})."
+
+
+def _lead(comparisons: Mapping[str, Comparison], baseline: str) -> str:
+    """The family in a sentence or two."""
+    decided = [variant for variant, comparison in comparisons.items() if comparison.verdict.decided]
+    family = max(comparison.family for comparison in comparisons.values())
+    if not family:
+        return f"No verdict: that takes at least {VERDICT_SEEDS} shared seeds, with some spread between them."
+    tested = "Differences are paired by seed"
+    tested += f"; p is corrected for {family} comparisons (Holm). " if family > 1 else ". "
+    if not decided:
+        return f"{tested}No variant can be told from {baseline} by these seeds."
+    others = "; for the others no difference is shown" if len(decided) < len(comparisons) else ""
+    return f"{tested}A difference from {baseline} is shown for {listing(decided)}{others}."
+
+
+def _sentence(comparison: Comparison, baseline: str) -> str:
+    """The rest of a sentence that begins with the variant."""
+    difference, seeds = comparison.difference, count(comparison.difference.n, "seed")
+    points = f"{number(difference.mean * 100, signed=True)} points"
+    interval = f"{PERCENT_95} interval {bounds(difference, 100)}"
+    match comparison.verdict:
+        case Verdict.TOO_FEW if difference.n == 0:
+            return f"shares no finished seed with {baseline}."
+        case Verdict.TOO_FEW:
+            shown = f" ({interval})" if math.isfinite(difference.half) else ""
+            return f"differs by {points} over {seeds}{shown}: too few for a verdict."
+        case Verdict.NO_SPREAD:
+            return f"differs by {points} in each of {seeds}: without spread, no interval and no verdict."
+        case Verdict.HIGHER | Verdict.LOWER:
+            by = f"{number(abs(difference.mean) * 100)} points"
+            which = comparison.verdict.value
+            return f"is {which} than {baseline} by {by} ({interval}, {p_value(comparison.adjusted_p)}, {seeds})."
+    evidence = f"{points} ({interval}, {p_value(comparison.adjusted_p)}, {seeds})"
+    if difference.low > 0 or difference.high < 0:
+        return f"differs by {evidence}: the interval leaves out zero, the corrected test does not. No verdict."
+    return f"shows no difference that {seeds} can show: {evidence}."
+
+
+def _above_shortcut(runs: pd.DataFrame) -> Findings:
+    """Whether mean accuracy lies above the shortcut's, by the corrected test (stricter than the interval)."""
+    accuracy, shortcut = by_seed(runs, "test_accuracy"), by_seed(runs, "shortcut_accuracy")
+    title = "Accuracy compared with the shortcut"
+    if shortcut.isna().all(axis=None):
+        return Findings(title, "The shortcut's accuracy was not measured.")
+    found: dict[Verdict, list[str]] = {}
+    for variant, comparison in against_reference(accuracy, shortcut).items():
+        found.setdefault(comparison.verdict, []).append(variant)
+    lead = f"The shortcut reaches {number(runs['shortcut_accuracy'].mean() * 100)} %. {_SHORTCUT_TEST}"
+    statements = [
+        Statement(tag, tuple(found[verdict]), text, grouped=True)
+        for verdict, (tag, text) in _BESIDE_SHORTCUT.items()
+        if verdict in found
+    ]
+    return Findings(title, lead, tuple(statements))
+
+
+def caveat(runs: pd.DataFrame) -> str:
+    """What the intervals over seeds do not contain: another test set."""
+    examples = runs["predictions"].map(lambda entries: 0 if entries is None else len(entries)).max()
+    if not examples or runs["test_accuracy"].isna().all():
+        return ""
+    half = binomial_half_width(float(runs["test_accuracy"].mean()), int(examples)) * 100
+    return (
+        "Unless they speak of new examples, intervals and verdicts describe the variation between seeds on this test "
+        f"set of {examples:,} examples. Another test set of that size would move a single accuracy by about "
+        f"± {number(half, 1)} points (binomial, {PERCENT_95}); differences between variants on the same examples move "
+        "less."
+    )

@@ -1,0 +1,1 @@
+"""Results and published figures, read for a page."""

@@ -1,0 +1,108 @@
+"""A sweep as the report sees it: what was planned, joined with what is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from spike_ssm.results.schema import RUN, Manifest
+from spike_ssm.results.store import read_manifest, read_runs, run_path
+
+_NUMERIC = [field.name for field in RUN if str(field.type) in ("double", "int32", "int64")]
+_EXAMPLE = ["example", "label"]
+_PLANNED = ["id", "task", "variant", "seed"]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A manifest and one row a planned run.
+
+    `runs` has the columns of `results.schema.RUN` plus `variant`, `state` (done, failed, missing or damaged)
+    and `problem`, a sentence for every state but done. Rows are in the manifest's order.
+    """
+
+    manifest: Manifest
+    runs: pd.DataFrame
+
+    @property
+    def done(self) -> pd.DataFrame:
+        """The finished runs."""
+        return self.runs[self.runs["state"] == "done"]
+
+    @property
+    def tasks(self) -> list[str]:
+        """Tasks in the order of the manifest."""
+        return list(dict.fromkeys(self.runs["task"]))
+
+    @property
+    def variants(self) -> list[str]:
+        """Variants in the order of the manifest."""
+        return list(dict.fromkeys(self.runs["variant"]))
+
+
+def load(folder: Path, sweep: str) -> Sweep:
+    """Read a sweep's manifest and results. Raises `ResultError` when there is no such sweep."""
+    manifest = read_manifest(folder, sweep)
+    planned = pd.DataFrame(
+        [(run.id, run.axes.get("task"), run.variant, run.seed) for run in manifest.runs], columns=_PLANNED
+    )
+    ids = list(planned["id"])
+    rows, missing, damaged = read_runs(folder, ids, predictions=True, traces=True)
+    problems = {
+        run_id: _problem(status, error)
+        for run_id, status, error in zip(rows["id"], rows["status"], rows["error"], strict=True)
+    }
+    problems |= dict.fromkeys(missing, ("missing", "not finished, or never started"))
+    for run_id in set(ids) - set(problems):
+        problems[run_id] = ("damaged", _sentence_about(run_path(folder, run_id), damaged))
+    runs = planned.merge(rows.drop(columns=["seed"]), on="id", how="left", suffixes=("", "_measured"))
+    runs["task"] = runs["task"].fillna(runs.pop("task_measured")).fillna("task not recorded")
+    runs["state"] = runs["id"].map(lambda run_id: problems[run_id][0])
+    runs["problem"] = runs["id"].map(lambda run_id: problems[run_id][1])
+    for column in set(_NUMERIC) - {"seed"}:
+        runs[column] = pd.to_numeric(runs[column], errors="coerce")
+    return Sweep(manifest, runs)
+
+
+def _problem(status: str, error: Any) -> tuple[str, str]:
+    """State and sentence of a run that has a row."""
+    if status == "done":
+        return "done", ""
+    return "failed", error if isinstance(error, str) else "No error was recorded."
+
+
+def _sentence_about(path: Path, sentences: list[str]) -> str:
+    return next((sentence for sentence in sentences if str(path) in sentence), f"{path} is damaged.")
+
+
+def unfold(runs: pd.DataFrame, column: str) -> pd.DataFrame:
+    """A nested column (`epochs`, `layers`) in long form: variant, seed and the fields of its entries."""
+    rows: list[dict[str, Any]] = [
+        {"variant": variant, "seed": seed, **entry}
+        for variant, seed, entries in zip(runs["variant"], runs["seed"], runs[column], strict=True)
+        if isinstance(entries, list)
+        for entry in entries
+    ]
+    return pd.DataFrame(rows)
+
+
+def correctness(runs: pd.DataFrame) -> dict[str, dict[int, pd.Series[bool]]]:
+    """For every variant and seed with stored predictions: right or wrong, indexed by (example, label).
+
+    Runs with the same test set share one index, so that aligning them costs nothing.
+    """
+    right: dict[str, dict[int, pd.Series[bool]]] = {}
+    indexes: dict[bytes, pd.MultiIndex] = {}
+    for variant, seed, predictions in zip(runs["variant"], runs["seed"], runs["predictions"], strict=True):
+        if predictions is None or predictions.empty:
+            continue
+        keys = [predictions[name].to_numpy() for name in _EXAMPLE]
+        test_set = b"".join(key.tobytes() for key in keys)
+        if test_set not in indexes:
+            indexes[test_set] = pd.MultiIndex.from_arrays(keys, names=_EXAMPLE)
+        correct = predictions["label"].to_numpy() == predictions["prediction"].to_numpy()
+        right.setdefault(variant, {})[int(seed)] = pd.Series(correct, indexes[test_set])
+    return right

@@ -1,0 +1,197 @@
+"""Two sweeps, or one sweep in two results folders, side by side: `python -m reports compare A B`."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from spike_ssm.reports.loading.sweep import Sweep, load
+from spike_ssm.reports.render.files import FORMATS, write_all
+from spike_ssm.reports.render.html import rendered
+from spike_ssm.reports.render.latex import latex
+from spike_ssm.reports.render.text import ABSENT, bare_p_value, number
+from spike_ssm.reports.statistics.seeds import Comparison, Verdict, compare, welch_interval
+from spike_ssm.reports.tables.accuracy import Heading, Row, Table
+from spike_ssm.reports.tables.provenance import flatten
+
+_METRICS = {
+    "test_accuracy": ("accuracy, points", 100.0),
+    "test_perplexity": ("perplexity", 1.0),
+    "firing_rate": ("firing rate, points", 100.0),
+}
+"""Column -> what its difference is called, with its unit, and the factor to that unit."""
+_COLUMNS = (
+    "metric", "task", "variant", "first", "second", "first_seeds", "second_seeds", "difference", "half_interval",
+    "paired_seeds", "p", "p_holm", "verdict",
+)  # fmt: skip
+_SHOWN_CELLS = 4
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two."""
+
+    label: str  # as the page calls it
+    sweep: Sweep
+
+    @property
+    def versions(self) -> list[str]:
+        """Code versions of its runs."""
+        return sorted({str(version) for version in self.sweep.done["code_version"].dropna()})
+
+
+def build_comparison(
+    first: tuple[str, Path], second: tuple[str, Path], out: Path, formats: Sequence[str] = FORMATS
+) -> Path:
+    """Write `compare-A-B.html` and its tables to `out`; returns the page's path. Each is a sweep and its folder.
+
+    Raises `ResultError` when there is no such sweep or `out` cannot be written to.
+    """
+    sides = _sides(first, second)
+    metrics = {
+        name: each for name, each in _METRICS.items() if any(side.sweep.done[name].notna().any() for side in sides)
+    }
+    numbers = (
+        pd.concat([differences(*sides, name) for name in metrics], ignore_index=True) if metrics else pd.DataFrame()
+    )
+    found = [_table(numbers[numbers["metric"] == name], *metrics[name], sides) for name in metrics]
+    tables = [table for table in [*found, _settings(*sides)] if table]
+    page = rendered("compare.html.j2", sides=sides, tables=tables, alone=_alone(*sides), same=_same(*sides))
+    contents = {
+        "html": page,
+        "csv": numbers.to_csv(index=False),
+        "md": "\n".join(table.markdown() for table in tables),
+        "latex": "\n".join(map(latex, tables)),
+    }
+    return write_all(out, f"compare-{first[0]}-{second[0]}", contents, formats)
+
+
+def _sides(first: tuple[str, Path], second: tuple[str, Path]) -> tuple[Side, Side]:
+    labels = (
+        (first[0], second[0]) if first[0] != second[0] else (f"{first[0]} in {first[1]}", f"{second[0]} in {second[1]}")
+    )
+    one, other = (
+        Side(label, load(folder, name)) for label, (name, folder) in zip(labels, (first, second), strict=True)
+    )
+    return one, other
+
+
+def differences(one: Side, other: Side, metric: str) -> pd.DataFrame:
+    """Second minus first for every task and variant that both have, in the units of `metric`.
+
+    Paired by seed where at least two seeds are shared, tested and corrected (Holm) together; else Welch's interval.
+    """
+    tables = [_by_cell(side.sweep, metric) for side in (one, other)]
+    cells = [cell for cell in tables[0] if cell in tables[1]]
+    paired = {cell: tables[1][cell] - tables[0][cell] for cell in cells}
+    paired = {cell: values.dropna() for cell, values in paired.items()}
+    tested = compare(pd.DataFrame({str(place): paired[cell] for place, cell in enumerate(cells)})) if cells else {}
+    rows: list[dict[str, Any]] = []
+    for place, (task, variant) in enumerate(cells):
+        values = [table[task, variant] for table in tables]
+        comparison = tested[str(place)]
+        by_seed = comparison.difference.n >= 2
+        shown = [each.loc[paired[task, variant].index] for each in values] if by_seed else values
+        interval = comparison.difference if by_seed else welch_interval(values[1], values[0])
+        row: dict[str, Any] = {"metric": metric, "task": task, "variant": variant}
+        row |= {"first": shown[0].mean(), "second": shown[1].mean(), "first_seeds": len(values[0])}
+        row |= {"second_seeds": len(values[1]), "difference": interval.mean, "half_interval": interval.half}
+        row |= {"paired_seeds": comparison.difference.n if by_seed else 0, "p": comparison.p}
+        rows.append(row | {"p_holm": comparison.adjusted_p, "verdict": _verdict(comparison, by_seed)})
+    return pd.DataFrame(rows, columns=list(_COLUMNS))
+
+
+def _verdict(comparison: Comparison, by_seed: bool) -> str:
+    return comparison.verdict.value if by_seed else Verdict.TOO_FEW.value.replace("seeds", "shared seeds")
+
+
+def _by_cell(sweep: Sweep, metric: str) -> dict[tuple[str, str], pd.Series[float]]:
+    """(task, variant) -> values by seed, without the missing ones."""
+    measured = sweep.done.dropna(subset=[metric])
+    return {
+        (str(task), str(variant)): group.groupby("seed")[metric].mean()
+        for (task, variant), group in measured.groupby(["task", "variant"], sort=False)
+    }
+
+
+def _table(numbers: pd.DataFrame, name: str, factor: float, sides: Sequence[Side]) -> Table | None:
+    if numbers.empty:
+        return None
+    headings = ("first", "second", "second \N{MINUS SIGN} first", "95 % interval", "seeds paired", "p, Holm", "verdict")
+    rows = []
+    for row in numbers.to_dict("records"):
+        half = row["half_interval"]
+        interval = ABSENT
+        if math.isfinite(half):
+            low, high = (row["difference"] + sign * half for sign in (-1, 1))
+            interval = f"{number(low * factor, signed=True)} to {number(high * factor, signed=True)}"
+        paired = str(row["paired_seeds"]) if row["paired_seeds"] else "none (Welch)"
+        means = number(row["first"] * factor), number(row["second"] * factor)
+        tested = interval, paired, bare_p_value(row["p_holm"]), row["verdict"]
+        difference = number(row["difference"] * factor, signed=True)
+        rows.append(Row(f"{row['task']}, {row['variant']}", (*means, difference, *tested)))
+    notes = (
+        f"First: {sides[0].label}. Second: {sides[1].label}.",
+        "Means and differences are over the shared seeds, paired (t-test, Holm over the rows), where there are at "
+        "least two; else over all seeds of each, with Welch's interval. Variants are matched by name.",
+    )
+    return Table(f"Difference in {name}", "Task, variant", tuple(map(Heading, headings)), tuple(rows), notes)
+
+
+def _configs(sweep: Sweep) -> dict[tuple[str, str], dict[str, set[str]]]:
+    """(task, variant) -> setting -> its values over seeds; the seed itself is left out."""
+    found: dict[tuple[str, str], dict[str, set[str]]] = {}
+    for task, variant, document in zip(sweep.done["task"], sweep.done["variant"], sweep.done["config"], strict=True):
+        try:
+            settings = flatten(json.loads(document))
+        except (TypeError, ValueError, AttributeError):
+            continue
+        known = found.setdefault((str(task), str(variant)), {})
+        for key, value in settings.items():
+            if key != "seed":
+                known.setdefault(key, set()).add(value)
+    return found
+
+
+def _settings(one: Side, other: Side) -> Table | None:
+    """The settings that differ between the two for the same task and variant."""
+    first, second = _configs(one.sweep), _configs(other.sweep)
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for cell in (cell for cell in first if cell in second):
+        for key in sorted({*first[cell], *second[cell]}):
+            values = [", ".join(sorted(side[cell].get(key, {ABSENT}))) for side in (first, second)]
+            if values[0] != values[1]:
+                found.setdefault((key, values[0], values[1]), []).append(", ".join(cell))
+    if not found:
+        return None
+    rows = tuple(Row(key, (before, after, _some(cells))) for (key, before, after), cells in found.items())
+    headings = (Heading("first"), Heading("second"), Heading("of"))
+    return Table("Settings that differ", "Setting", headings, rows, numeric=False)
+
+
+def _some(cells: list[str]) -> str:
+    more = f" and {len(cells) - _SHOWN_CELLS} more" if len(cells) > _SHOWN_CELLS else ""
+    return "; ".join(cells[:_SHOWN_CELLS]) + more
+
+
+def _alone(one: Side, other: Side) -> list[str]:
+    """Sentences on what only one of the two has finished runs of."""
+    runs = (side.sweep.done for side in (one, other))
+    first, second = ({*zip(done["task"], done["variant"], strict=True)} for done in runs)
+    said = []
+    for side, cells in ((one, first - second), (other, second - first)):
+        only = sorted(", ".join(cell) for cell in cells)
+        if only:
+            said.append(f"Only in {side.label}: {_some(only)}.")
+    return said
+
+
+def _same(one: Side, other: Side) -> int:
+    """Finished runs that are in both by id: they differ in nothing that decides the outcome."""
+    return len(set(one.sweep.done["id"]) & set(other.sweep.done["id"]))

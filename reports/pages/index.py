@@ -1,0 +1,77 @@
+"""The index: every sweep of a results folder, how far it is, and the way to its page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from spike_ssm.reports.render.files import write_all
+from spike_ssm.reports.render.html import rendered
+from spike_ssm.reports.render.text import ABSENT
+from spike_ssm.reports.tables.accuracy import Heading, Row, Table
+from spike_ssm.results.errors import ResultError
+from spike_ssm.results.schema import Manifest
+from spike_ssm.results.store import manifest_path, read_manifest, read_run, run_path
+
+NAME = "index"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A sweep of the index."""
+
+    manifest: Manifest
+    states: Counter[str]  # done, failed, missing, damaged
+    last: str  # ISO 8601, when its latest run started; empty without one
+
+
+def listed(results: Path) -> tuple[list[Listed], list[str]]:
+    """Every sweep of the folder by name, and a sentence for each manifest that cannot be read."""
+    found, problems = [], []
+    for name in sorted(path.stem for path in manifest_path(results, "any").parent.glob("*.json")):
+        try:
+            found.append(_look(results, read_manifest(results, name)))
+        except ResultError as error:
+            problems.append(str(error))
+    return found, problems
+
+
+def _look(results: Path, manifest: Manifest) -> Listed:
+    states, starts = Counter[str](), [""]
+    for planned in manifest.runs:
+        path = run_path(results, planned.id)
+        try:
+            row = read_run(path, ["status", "started_at"]) if path.exists() else {"status": "missing"}
+        except ResultError:
+            row = {"status": "damaged"}
+        states[row["status"]] += 1
+        starts.append(row.get("started_at") or "")
+    return Listed(manifest, states, max(starts))
+
+
+def build_index(sweeps: Sequence[Listed], problems: Sequence[str], out: Path) -> Path:
+    """Write `index.html` to `out` and return its path. Pages that are not there yet are named by their command."""
+    rows = tuple(_row(sweep, out) for sweep in sweeps)
+    headings = ("title", "scale", "done", "failed", "missing", "damaged", "latest run (UTC)", "report")
+    table = Table("Sweeps", "Sweep", tuple(Heading(text) for text in headings), rows, numeric=False)
+    paper = (out / "paper.html").exists()
+    page = rendered("index.html.j2", content=table, problems=problems, paper=paper)
+    return write_all(out, NAME, {"html": page}, ["html"])
+
+
+def _row(sweep: Listed, out: Path) -> Row:
+    name = sweep.manifest.name
+    there = (out / f"{name}.html").exists()
+    counts = (str(sweep.states[state]) for state in ("done", "failed", "missing", "damaged"))
+    report = "written" if there else f"python -m reports {name}"
+    cells = (
+        sweep.manifest.title,
+        sweep.manifest.scale,
+        *counts,
+        sweep.last.removesuffix("Z").replace("T", " ")[:16] or ABSENT,
+        report,
+    )
+    return Row(name, cells, link=f"{quote(name)}.html" if there else "")

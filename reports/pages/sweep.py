@@ -1,0 +1,182 @@
+"""From the result files of a sweep to its page, and its tables and figures as files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from spike_ssm.reports.figures.accuracy import Drawn
+from spike_ssm.reports.figures.parallel import studio
+from spike_ssm.reports.figures.scaling import lines, scaling_figures
+from spike_ssm.reports.findings.accuracy import Findings, caveat, compare_with_baseline, task_findings
+from spike_ssm.reports.loading.sweep import Sweep, correctness, load
+from spike_ssm.reports.render import palette
+from spike_ssm.reports.render.files import FORMATS, write_all, write_figures
+from spike_ssm.reports.render.html import rendered
+from spike_ssm.reports.render.latex import latex
+from spike_ssm.reports.render.palette import Look
+from spike_ssm.reports.sections.measured import MeasuredSection, methods
+from spike_ssm.reports.sections.pmbc_map.section import map_section
+from spike_ssm.reports.sections.robustness.section import is_evaluated, robustness_section
+from spike_ssm.reports.sections.speed.section import LOOP, speed_section
+from spike_ssm.reports.statistics.controls import judge
+from spike_ssm.reports.statistics.matched import compare_matched, curves
+from spike_ssm.reports.statistics.seeds import disagreement
+from spike_ssm.reports.tables import accuracy as tables
+from spike_ssm.reports.tables.accuracy import Table
+from spike_ssm.reports.tables.comparisons import comparison_table, matched_table
+from spike_ssm.reports.tables.controls import control_findings, control_table
+from spike_ssm.reports.tables.energy import energy_tables
+from spike_ssm.reports.tables.provenance import provenance
+from spike_ssm.reports.tables.tuning import tagged, tuning_table
+from spike_ssm.results.schema import MEASUREMENTS
+from spike_ssm.results.store import read_manifest
+
+
+@dataclass(frozen=True)
+class Section:
+    """One task of the page."""
+
+    task: str
+    note: str  # what its shortcut is
+    findings: list[Findings]
+    caveat: str
+    main: Table
+    tuning: Table | None
+    comparison: Table | None
+    matched: Table | None
+    controls: Table | None
+    energy: list[Table]
+    figures: list[Drawn]
+    looks: dict[str, Look]  # of the variants it shows
+
+    @property
+    def tables(self) -> list[Table]:
+        """All of them, in the order of the page."""
+        return [
+            each
+            for each in (self.main, self.tuning, *self.energy, self.comparison, self.matched, self.controls)
+            if each
+        ]
+
+
+def build_report(sweep: str, results: Path, out: Path, formats: Sequence[str] = FORMATS) -> Path:
+    """Write `<sweep>.html`, `.csv`, `.md`, `.tex` and a folder of its figures to `out`; returns the page's path.
+
+    Raises `ResultError` with a sentence when the sweep has no manifest or `out` cannot be written to.
+    """
+    with studio(len(read_manifest(results, sweep).runs)) as draw:
+        loaded = load(results, sweep)
+        looks = _looks(loaded)
+        by_task = {task: loaded.done[loaded.done["task"] == task] for task in loaded.tasks if task not in MEASUREMENTS}
+        evaluated = {task: runs[is_evaluated(runs)] for task, runs in by_task.items() if is_evaluated(runs).any()}
+        tasks = {task: runs for task, runs in by_task.items() if task not in evaluated and not runs.empty}
+        numbers, sections = [], []
+        for place, (task, figures) in enumerate(draw(tasks, looks, curves(loaded.manifest.runs)).items()):
+            measured, section = _section(loaded, task, tasks[task], looks, figures, place)
+            numbers.append(measured)
+            sections.append(section)
+    alone = [
+        robustness_section(loaded, task, runs, tagged(looks, loaded.manifest, [task]), f"r{place}")
+        for place, (task, runs) in enumerate(evaluated.items())
+    ]
+    measurements = pd.concat(numbers, ignore_index=True) if numbers else pd.DataFrame()
+    alone += [found for found in (speed_section(loaded, looks, "s"), map_section(loaded, "p")) if found]
+    page = _page(loaded, sections, alone, measurements, looks)
+    table = pd.concat([measurements, *(found.numbers for found in alone)], ignore_index=True)
+    every = [
+        replace(each, caption=f"{section.task}: {each.caption}") for section in sections for each in section.tables
+    ]
+    every += [each for found in alone for each in found.tables]
+    contents = {
+        "html": page,
+        "csv": table.to_csv(index=False),
+        "md": _markdown(loaded, sections, alone),
+        "latex": "\n".join(map(latex, every)),
+    }
+    drawn = {f"{section.task} {figure.title}": figure.svg for section in sections for figure in section.figures}
+    drawn |= {f"{found.name} {each.title}": each.svg for found in alone for each in [*found.figures, *found.maps]}
+    written = write_all(out, sweep, contents, formats)
+    write_figures(out / sweep, drawn, formats)
+    return written
+
+
+def _section(
+    sweep: Sweep, task: str, runs: pd.DataFrame, looks: dict[str, Look], figures: Callable[[], list[Drawn]], place: int
+) -> tuple[pd.DataFrame, Section]:
+    manifest = sweep.manifest
+    looks, line_of = tagged(looks, manifest, [task]), lines(manifest.runs)
+    right = correctness(runs)
+    comparisons = compare_with_baseline(runs, manifest.baseline, right)
+    disagreements = {
+        variant: disagreement(right.get(variant, {}), right.get(comparisons.baseline or "", {}))
+        for variant in comparisons.accuracy
+    }
+    note = manifest.task_notes.get(task, "")
+    judged = judge(runs, manifest.controls) if manifest.controls else []
+    explained = control_findings(judged, manifest.controls.of) if manifest.controls else None
+    measured = tables.measurements(task, runs, comparisons, manifest.variant_notes)
+    return measured, Section(
+        task,
+        note,
+        [*task_findings(runs, comparisons, manifest.baseline), *([explained] if explained else [])],
+        caveat(runs),
+        tables.main_table(measured, looks, comparisons, note, _data_notes(runs)),
+        tuning_table(manifest, task, {variant: looks[variant] for variant in measured["variant"]}),
+        comparison_table(comparisons, disagreements, looks),
+        matched_table(compare_matched(runs, manifest.runs, manifest.baseline)),
+        control_table(judged, looks),
+        energy_tables(runs, looks),
+        [*figures(), *scaling_figures(runs, manifest.runs, looks, f"n{place}")],
+        {line_of.get(variant, variant): looks[variant] for variant in measured["variant"]},
+    )
+
+
+def _data_notes(runs: pd.DataFrame) -> list[str]:
+    """What the runs say of their data, each sentence once."""
+    return list(dict.fromkeys(note for notes in runs["data_notes"] if notes is not None for note in notes))
+
+
+def _looks(sweep: Sweep) -> dict[str, Look]:
+    """A look a variant; those of one measured method, or on one line, share its, which is there by its name too."""
+    baseline = sweep.manifest.baseline or LOOP
+    method = methods(sweep) | lines(sweep.manifest.runs)
+    names = list(dict.fromkeys(method.get(variant, variant) for variant in sweep.variants))
+    looks = palette.looks(names, method.get(baseline, baseline))
+    return looks | {variant: looks[name] for variant, name in method.items()}
+
+
+def _page(
+    sweep: Sweep,
+    sections: list[Section],
+    measured: list[MeasuredSection],
+    measurements: pd.DataFrame,
+    looks: Mapping[str, Look],
+) -> str:
+    problems = sweep.runs[sweep.runs["state"] != "done"]
+    trained = sweep.runs[~sweep.runs["task"].isin(MEASUREMENTS)]
+    looks = tagged(looks, sweep.manifest, [section.task for section in sections])
+    return rendered(
+        "page.html.j2",
+        manifest=sweep.manifest,
+        sections=sections,
+        measured=measured,
+        variants={variant: looks[variant] for variant in trained["variant"]},
+        overview=None if measurements.empty else tables.overview(measurements, looks),
+        looks=looks,
+        states=sweep.runs["state"].value_counts().to_dict(),
+        problems=problems.to_dict("records"),
+        provenance=provenance(sweep, looks),
+    )
+
+
+def _markdown(sweep: Sweep, sections: list[Section], measured: list[MeasuredSection]) -> str:
+    manifest = sweep.manifest
+    parts = [f"# {manifest.title}\n\n{manifest.question}\n\nScale: {manifest.scale}. {manifest.scale_note}\n"]
+    for section in sections:
+        parts.append(f"## {section.task}\n\n" + "\n".join(each.markdown() for each in section.tables))
+    parts += [section.markdown() for section in measured]
+    return "\n".join(parts if sections or measured else [*parts, "No run of this sweep has finished.\n"])

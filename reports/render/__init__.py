@@ -1,0 +1,1 @@
+"""How tables, statements and figures become HTML, CSV, Markdown, LaTeX and SVG."""

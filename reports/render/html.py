@@ -1,0 +1,25 @@
+"""From a template of reports/templates to a page: every text escaped, one style sheet, nothing fetched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from spike_ssm.reports.render import palette
+
+
+def rendered(template: str, **content: Any) -> str:
+    """The page that `template` makes of `content`."""
+    environment = Environment(
+        loader=PackageLoader("spike_ssm.reports.render"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    colours = {
+        "light": f"{palette.LIGHT_PAGE} {palette.stylesheet(palette.LIGHT)}",
+        "dark": f"{palette.DARK_PAGE} {palette.stylesheet(palette.DARK)}",
+    }
+    return environment.get_template(template).render(**content, **colours)

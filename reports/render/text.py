@@ -1,0 +1,69 @@
+"""Numbers and lists in words: one place for signs, digits and the mark for "not measured"."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from spike_ssm.reports.statistics.seeds import Interval
+
+_NBSP = "\N{NO-BREAK SPACE}"
+PERCENT_95 = f"95{_NBSP}%"
+ABSENT = "\N{EN DASH}"  # in a table cell: not measured, or not applicable
+
+
+def number(value: float, digits: int = 2, *, signed: bool = False) -> str:
+    """`value` with `digits` decimals, thousands separated, a true minus sign; NaN as a dash."""
+    if not math.isfinite(value):
+        return ABSENT
+    rounded = round(value, digits) + 0.0  # + 0.0 turns -0.0 into 0.0
+    return f"{rounded:{'+' if signed and rounded else ''},.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def bounds(interval: Interval, factor: float) -> str:
+    """`−1.10 to +1.52`: the ends of an interval times `factor`."""
+    return f"{number(interval.low * factor, signed=True)} to {number(interval.high * factor, signed=True)}"
+
+
+def digits_for(values: Iterable[float]) -> int:
+    """Decimals that show the largest of `values` with three significant digits, at most four."""
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+    return 2 if largest == 0 else min(4, max(0, 2 - math.floor(math.log10(largest))))
+
+
+def plus_minus(value: float, half: float, digits: int = 2, *, signed: bool = False) -> str:
+    """`value ± half`, without the interval where `half` is NaN (a single seed)."""
+    shown = number(value, digits, signed=signed)
+    return f"{shown} ± {number(half, digits)}" if math.isfinite(half) else shown
+
+
+def p_value(p: float) -> str:
+    """`p = 0.034`, `p < 0.001`, kept on one line."""
+    return f"p{_NBSP}<{_NBSP}0.001" if p < 0.001 else f"p{_NBSP}={_NBSP}{p:.3f}"
+
+
+def bare_p_value(p: float) -> str:
+    """`0.034`, `<0.001`, for a column of them; NaN as a dash."""
+    return "<0.001" if p < 0.001 else number(p, 3)
+
+
+def listing(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
+def count(amount: int, noun: str) -> str:
+    """`1 run`, `2 runs`, `no runs`."""
+    return f"{amount or 'no'} {noun}{'' if amount == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as `42 s`, `3 min 05 s` or `2 h 07 min`; NaN as a dash."""
+    if not math.isfinite(seconds):
+        return ABSENT
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"

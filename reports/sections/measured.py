@@ -1,0 +1,87 @@
+"""What the sections of measurements share: runs that train no network and have no accuracy."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from spike_ssm.reports.figures.accuracy import Drawn
+from spike_ssm.reports.findings.accuracy import Findings
+from spike_ssm.reports.loading.sweep import Sweep
+from spike_ssm.reports.render.palette import Look
+from spike_ssm.reports.render.text import digits_for, listing, number
+from spike_ssm.reports.tables.accuracy import Table
+from spike_ssm.results.schema import MEASUREMENTS, PlannedRun
+
+LENGTH_AXIS = "task.length"
+
+
+@dataclass(frozen=True)
+class MeasuredSection:
+    """One measurement of the page."""
+
+    name: str  # in `results.schema.MEASUREMENTS`
+    title: str
+    notice: str  # what its numbers can be compared with
+    notes: Mapping[str, str]  # one sentence a method
+    findings: list[Findings]
+    tables: list[Table]
+    legend: Mapping[str, Look]
+    figures: list[Drawn]
+    maps: list[Drawn] = field(default_factory=list)  # as wide as the page
+    numbers: pd.DataFrame = field(default_factory=pd.DataFrame)  # of the tables, for the CSV
+
+    def markdown(self) -> str:
+        """Its notice and tables in Markdown."""
+        return "\n".join([f"## {self.title}\n\n{self.notice}\n", *(table.markdown() for table in self.tables)])
+
+
+def method_of(run: PlannedRun) -> str:
+    """What a run measures: its place on every axis but task and length."""
+    labels = [label for axis, label in run.axes.items() if axis not in ("task", LENGTH_AXIS)]
+    return " / ".join(labels) or run.variant
+
+
+def methods(sweep: Sweep) -> dict[str, str]:
+    """Variant -> method, of the measurements' runs."""
+    measured = set(sweep.runs.loc[sweep.runs["task"].isin(MEASUREMENTS), "id"])
+    return {run.variant: method_of(run) for run in sweep.manifest.runs if run.id in measured}
+
+
+def task_settings(run: Mapping[Any, Any]) -> dict[str, Any]:
+    """The settings under `task` of a finished run's configuration."""
+    settings: dict[str, Any] = json.loads(run["config"])["task"]
+    return settings
+
+
+def devices(runs: pd.DataFrame) -> str:
+    """The devices of finished runs in words: a GPU's name, or the processor and its threads."""
+    names = []
+    for document in runs["environment"]:
+        environment = json.loads(document)
+        if environment.get("device") not in (None, "cpu"):
+            names.append(str(environment["device"]))
+        else:
+            names.append(f"{environment.get('processor') or 'CPU'} with {environment.get('threads')} threads")
+    return listing(list(dict.fromkeys(names)))
+
+
+def significant(value: float) -> str:
+    """`value` with three significant digits; NaN as a dash."""
+    return number(value, digits_for([value]))
+
+
+def ranged(median: float, low: float, high: float) -> str:
+    """`12.3 (11.9 to 12.8)`: a median over seeds with its range, where there is one."""
+    shown = significant(median)
+    return f"{shown} ({significant(low)} to {significant(high)})" if math.isfinite(median) and low < high else shown
+
+
+def plain(value: float) -> str:
+    """A setting as it was set, with a true minus sign: `0.5`, `3`."""
+    return f"{value:g}".replace("-", "\N{MINUS SIGN}")

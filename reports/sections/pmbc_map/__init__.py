@@ -1,0 +1,1 @@
+"""The section of the measurement pmbc_map."""

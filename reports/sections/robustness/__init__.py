@@ -1,0 +1,1 @@
+"""The section of a sweep under corruptions."""

@@ -1,0 +1,147 @@
+"""Accuracy against the level of one corruption: a panel a variant, with the baseline beside it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from spike_ssm.reports.figures.accuracy import Drawn
+from spike_ssm.reports.render import svg
+from spike_ssm.reports.render.palette import Look
+from spike_ssm.reports.render.text import number
+from spike_ssm.reports.statistics.seeds import t_interval
+
+MOST_VARIANTS = 9
+_COLUMNS = 3
+_WIDTH = 4.5  # inches, as the other figures
+FULL_PRECISION = 32
+"""Bits at which nothing is rounded."""
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """What a corruption of `results.schema.ROBUSTNESS` is called, and what its levels are."""
+
+    title: str
+    axis: str
+    bits: bool = False
+
+
+CORRUPTIONS = {
+    "input_noise": Corruption("Input noise", "s.d. of the noise / s.d. of the encoder's output"),
+    "token_corruption": Corruption("Token corruption", "share of tokens or pixels replaced"),
+    "length": Corruption("Sequence length", "length / trained length"),
+    "spike_deletion": Corruption("Spike deletion", "probability of a spike to get lost"),
+    "spike_insertion": Corruption("Spike insertion", "probability of a spike where there was none"),
+    "weight_bits": Corruption("Weight bits", "bits", bits=True),
+    "state_bits": Corruption("State bits", "bits", bits=True),
+    "threshold_jitter": Corruption("Threshold jitter", "s.d. of the logarithm of thresholds"),
+}
+
+
+def curve_figure(
+    corruption: Corruption,
+    curves: pd.DataFrame,
+    looks: Mapping[str, Look],
+    baseline: str | None,
+    shortcut: float,
+    name: str,
+) -> Drawn:
+    """`curves` are the rows of one corruption: `variant`, `seed`, `level` and `accuracy`, a fraction, or NaN."""
+    shown = curves.dropna(subset=["accuracy"])
+    having = list(dict.fromkeys(shown["variant"]))
+    variants, marks = having[:MOST_VARIANTS], _marks(sorted(set(shown["level"])), corruption.bits)
+    means = {variant: _over_seeds(shown[shown["variant"] == variant], marks) for variant in having}
+    with svg.drawing():
+        figure, panels = _panels(variants, corruption.axis)
+        for variant, axes in panels.items():
+            if baseline in means and variant != baseline:
+                axes.plot(means[baseline].index, means[baseline]["mean"], color=svg.MUTED, lw=0.9, zorder=1)
+            axes.axhline(shortcut * 100, color=svg.MUTED, lw=0.9, dashes=(4, 2), zorder=1)
+            _curve(axes, means[variant], looks[variant])
+            axes.set_ylim(_limits([curve["mean"] for curve in means.values()], shortcut * 100))
+            if corruption.bits:
+                axes.set_xticks(list(marks.values()), [_bits(level) for level in marks])
+        caption = (
+            "Mean over seeds; band: 95 % t-interval over seeds, cut where it leaves the panel. Dashed: the shortcut, "
+            "uncorrupted."
+        )
+        caption += f" Grey line: {baseline}." if baseline in means else ""
+        caption += (
+            f" Drawn: the first {len(variants)} of {len(having)} variants." if len(variants) < len(having) else ""
+        )
+        caption += _without(curves, having)
+        return Drawn(corruption.title, caption, svg.render(figure, name, _label(corruption, means)))
+
+
+def _marks(levels: list[float], bits: bool) -> dict[float, float]:
+    """Where each level stands on the axis: bits one step apart, from full precision to the fewest."""
+    return {level: float(place) for place, level in enumerate(reversed(levels))} if bits else {x: x for x in levels}
+
+
+def _bits(level: float) -> str:
+    return "full" if level == FULL_PRECISION else f"{level:g}"
+
+
+def _over_seeds(own: pd.DataFrame, marks: Mapping[float, float]) -> pd.DataFrame:
+    """Mean and half interval, %, by place on the axis."""
+    table = own.pivot_table(index="level", columns="seed", values="accuracy") * 100
+    found = {
+        marks[float(level)]: t_interval(values) for level, values in zip(table.index, table.to_numpy(), strict=True)
+    }
+    rows = {place: {"mean": each.mean, "half": each.half} for place, each in sorted(found.items())}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _limits(means: Sequence[pd.Series[float]], shortcut: float) -> tuple[float, float]:
+    """Of the axis of accuracy, %: what the means need, and room on both sides for intervals."""
+    values = [*pd.concat(means), *([shortcut] if math.isfinite(shortcut) else [])]
+    room = max(3.0, 0.4 * (max(values) - min(values)))
+    return max(0.0, min(values) - room), min(100.0, max(values) + room)
+
+
+def _curve(axes: Axes, curve: pd.DataFrame, look: Look) -> None:
+    banded, colour = curve.dropna(), look.placeholder
+    axes.fill_between(
+        banded.index, banded["mean"] - banded["half"], banded["mean"] + banded["half"], color=colour, alpha=0.15, lw=0
+    )
+    axes.plot(curve.index, curve["mean"], color=colour, lw=1.3, dashes=look.dashes)
+    axes.plot(curve.index, curve["mean"], ls="", marker=look.marker, ms=3.5, mfc=colour, mec=colour)
+
+
+def _panels(variants: list[str], axis: str) -> tuple[Figure, dict[str, Axes]]:
+    rows = -(-len(variants) // _COLUMNS)
+    figure = Figure(figsize=(_WIDTH, 0.6 + 1.25 * rows), layout="constrained")
+    grid = figure.subplots(rows, min(_COLUMNS, len(variants)), sharex=True, sharey=True, squeeze=False)
+    panels = dict(zip(variants, grid.flat, strict=False))
+    for variant, axes in panels.items():
+        axes.set_title(variant if len(variant) <= 18 else f"{variant[:17]}…", loc="left", size=8)
+        axes.grid(visible=False, axis="x")
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+    for place, empty in list(enumerate(grid.flat))[len(variants) :]:
+        empty.set_axis_off()
+        grid.flat[place - _COLUMNS].tick_params(labelbottom=True)
+    figure.supxlabel(axis, size=9)
+    figure.supylabel("test accuracy, %", size=9)
+    return figure, panels
+
+
+def _without(curves: pd.DataFrame, having: list[str]) -> str:
+    """The end of a caption that names the variants that the corruption has no meaning for, and why."""
+    absent = curves[~curves["variant"].isin(having)].drop_duplicates("variant")
+    reasons = [f"{variant} ({reason})" for variant, reason in zip(absent["variant"], absent["reason"], strict=True)]
+    return f" Not drawn: {', '.join(reasons)}." if reasons else ""
+
+
+def _label(corruption: Corruption, means: Mapping[str, pd.DataFrame]) -> str:
+    ends = [
+        f"{variant} {number(curve['mean'].iloc[0], 1)} % to {number(curve['mean'].iloc[-1], 1)} %"
+        for variant, curve in means.items()
+    ]
+    return f"Test accuracy against {corruption.axis}, at the axis's ends: {'; '.join(ends)}."

@@ -1,0 +1,256 @@
+"""The section of one task of a robustness sweep: accuracy by level of each corruption, and its mean over the levels.
+
+The mean over the levels is the area under the curve of accuracy against the level, by trapezoids from the lowest level
+to the highest, the one that changes nothing among them, over the length of that range.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from itertools import count
+
+import numpy as np
+import pandas as pd
+
+from spike_ssm.reports.findings.accuracy import Findings, Statement
+from spike_ssm.reports.loading.sweep import Sweep, unfold
+from spike_ssm.reports.render.palette import Look
+from spike_ssm.reports.render.text import ABSENT, PERCENT_95, bare_p_value, bounds, listing, number, p_value, plus_minus
+from spike_ssm.reports.sections.measured import MeasuredSection
+from spike_ssm.reports.sections.robustness.figures import CORRUPTIONS, FULL_PRECISION, curve_figure
+from spike_ssm.reports.statistics.seeds import VERDICT_SEEDS, Comparison, Verdict, by_seed, compare, t_interval
+from spike_ssm.reports.tables.accuracy import Heading, Row, Table
+
+_AREA = (
+    "Mean over the levels: the area under the curve of accuracy against the level, by trapezoids from the lowest level "
+    "to the highest, the uncorrupted one among them, divided by that range. Bits b count as the step of the rounding, "
+    "2^(1 - b) of the range, so that full precision is at 0."
+)
+
+
+def is_evaluated(runs: pd.DataFrame) -> pd.Series[bool]:
+    """Which of the finished runs evaluated a trained network under corruptions."""
+    return runs["robustness"].map(lambda rows: isinstance(rows, list))
+
+
+def place_of(level: float, corruption: str) -> float:
+    """Where a level stands on the axis that areas are taken over."""
+    kind = CORRUPTIONS[corruption]
+    if not kind.bits:
+        return level
+    return 0.0 if level == FULL_PRECISION else 2.0 ** (1 - level)
+
+
+def area(places: list[float], accuracies: list[float]) -> float:
+    """Mean accuracy over the range of `places`, which rise, by trapezoids; of one place its accuracy."""
+    if len(places) == 1:
+        return accuracies[0]
+    return float(np.trapezoid(accuracies, places) / (places[-1] - places[0]))
+
+
+def areas(curves: pd.DataFrame) -> pd.DataFrame:
+    """One row a variant, seed and corruption: `clean` and `area`, fractions; NaN where a level has no accuracy.
+
+    Levels at which no variant has an accuracy are left out for all.
+    """
+    has = curves.groupby(["corruption", "level"])["accuracy"].transform(lambda values: values.notna().any())
+    kept = curves[has].copy()
+    kept["place"] = [place_of(*pair) for pair in zip(kept["level"], kept["corruption"], strict=True)]
+    rows = []
+    for (variant, seed, corruption), group in kept.groupby(["variant", "seed", "corruption"], sort=False):
+        clean = group["accuracy"].iloc[0]  # the first level changes nothing
+        rising = group.sort_values("place")
+        found = area(rising["place"].tolist(), rising["accuracy"].tolist())
+        rows.append({"variant": variant, "seed": seed, "corruption": corruption, "clean": clean, "area": found})
+    return pd.DataFrame(rows, columns=["variant", "seed", "corruption", "clean", "area"])
+
+
+def robustness_section(
+    sweep: Sweep, task: str, runs: pd.DataFrame, looks: Mapping[str, Look], prefix: str
+) -> MeasuredSection:
+    """What the finished `runs` of one task, which evaluated trained networks, show."""
+    curves = unfold(runs, "robustness")
+    curves["accuracy"] = curves["accuracy"].astype(float)
+    found = areas(curves)
+    variants, names = list(dict.fromkeys(runs["variant"])), (f"{prefix}c{place}" for place in count())
+    chosen = {variant: looks[variant] for variant in variants}
+    baseline = sweep.manifest.baseline if sweep.manifest.baseline in variants else None
+    comparisons = compared(found, baseline) if baseline else {}
+    tables = [_area_table(runs, curves, found, chosen), _loss_table(curves, found, chosen)]
+    if baseline and comparisons:
+        tables.append(_difference_table(comparisons, baseline, chosen))
+    shortcut = float(runs["shortcut_accuracy"].mean())
+    figures = [
+        curve_figure(CORRUPTIONS[str(name)], own, chosen, baseline, shortcut, next(names))
+        for name, own in curves.groupby("corruption", sort=False)
+        if own["accuracy"].notna().any()
+    ]
+    return MeasuredSection(
+        f"robustness-{task}",
+        f"Robustness on {task}",
+        "Trained networks, not trained again, on the test set of their task under corruptions that they never met in "
+        "training. What each corruption and its levels are is said in docs/reports.md.",
+        {},
+        _findings(comparisons, baseline),
+        tables,
+        chosen,
+        figures,
+        numbers=_numbers(task, curves, found, comparisons),
+    )
+
+
+def compared(found: pd.DataFrame, baseline: str) -> dict[str, dict[str, Comparison]]:
+    """Corruption -> variant -> its area compared with the baseline's, paired by seed, all of them one family."""
+    differences: dict[tuple[str, str], pd.Series[float]] = {}
+    for corruption, group in found.groupby("corruption", sort=False):
+        values = by_seed(group, "area")
+        if baseline in values and values[baseline].notna().any():
+            others = values.drop(columns=[baseline]).dropna(axis=1, how="all")
+            differences |= {(str(corruption), str(each)): others[each] - values[baseline] for each in others}
+    tested = compare(pd.DataFrame({str(place): each for place, each in enumerate(differences.values())}))
+    by_corruption: dict[str, dict[str, Comparison]] = {}
+    for place, (corruption, variant) in enumerate(differences):
+        by_corruption.setdefault(corruption, {})[variant] = tested[str(place)]
+    return by_corruption
+
+
+def _findings(comparisons: Mapping[str, Mapping[str, Comparison]], baseline: str | None) -> list[Findings]:
+    if not comparisons or baseline is None:
+        return [Findings("Mean accuracy over the levels", "Without a finished run of a baseline nothing is compared.")]
+    family = max(each.family for found in comparisons.values() for each in found.values())
+    lead = (
+        f"Differences are paired by seed; p is corrected for {family} comparisons (Holm). They include what variants "
+        "differ by without corruption."
+        if family
+        else f"No verdict: that takes at least {VERDICT_SEEDS} shared seeds, with some spread between them."
+    )
+    statements = [_statement(name, found, baseline) for name, found in comparisons.items() if family]
+    return [Findings(f"Mean accuracy over the levels compared with {baseline}", lead, tuple(statements))]
+
+
+def _statement(corruption: str, found: Mapping[str, Comparison], baseline: str) -> Statement:
+    """What the tests of one corruption show, each variant once."""
+    shown = [
+        f"{variant} is {each.verdict.value} than {baseline} by {number(abs(each.difference.mean) * 100)} points "
+        f"({PERCENT_95} interval {bounds(each.difference, 100)}, {p_value(each.adjusted_p)})"
+        for variant, each in found.items()
+        if each.verdict.decided
+    ]
+    unshown = [variant for variant, each in found.items() if each.verdict is Verdict.OPEN]
+    without = [variant for variant, each in found.items() if not each.verdict.decided and variant not in unshown]
+    parts = list(shown)
+    parts += [f"no difference is shown for {listing(unshown)}"] if unshown else []
+    parts += [f"no verdict on {listing(without)}"] if without else []
+    tag = "shown" if shown else "not shown" if unshown else "no verdict"
+    return Statement(tag, (), f"{CORRUPTIONS[corruption].title}: {'; '.join(parts)}.")
+
+
+def _area_table(runs: pd.DataFrame, curves: pd.DataFrame, found: pd.DataFrame, looks: Mapping[str, Look]) -> Table:
+    names = list(dict.fromkeys(curves["corruption"]))
+    rows = []
+    for variant, look in looks.items():
+        clean = t_interval(runs.loc[runs["variant"] == variant, "test_accuracy"])
+        cells = [plus_minus(clean.mean * 100, clean.half * 100), str(clean.n)]
+        rows.append(Row(variant, (*cells, *(_mean(curves, found, variant, name, "area") for name in names)), look))
+    headings = [
+        Heading("clean, %"),
+        Heading("seeds"),
+        *(Heading(CORRUPTIONS[name].title, "Mean over the levels, %") for name in names),
+    ]
+    few = curves[curves["corruption"] == "state_bits"]["examples"].max()
+    notes = [
+        "Means over seeds; ± is the half width of the 95 % t-interval over seeds.",
+        _AREA,
+        *([f"State bits: of the first {int(few):,} test examples, also in full precision."] if few == few else []),
+        *_left_out(curves),
+    ]
+    return Table("Accuracy under corruption", "Variant", tuple(headings), tuple(rows), tuple(notes))
+
+
+def _loss_table(curves: pd.DataFrame, found: pd.DataFrame, looks: Mapping[str, Look]) -> Table:
+    names = list(dict.fromkeys(curves["corruption"]))
+    lost = found.assign(loss=found["clean"] - found["area"])
+    rows = [
+        Row(variant, tuple(_mean(curves, lost, variant, name, "loss") for name in names), look)
+        for variant, look in looks.items()
+    ]
+    notes = ("Accuracy without the corruption, on the same examples, minus the mean over the levels, of each run.",)
+    headings = tuple(Heading(CORRUPTIONS[name].title, "Points") for name in names)
+    return Table("Accuracy lost to corruption", "Variant", headings, tuple(rows), notes)
+
+
+def _difference_table(
+    comparisons: Mapping[str, Mapping[str, Comparison]], baseline: str, looks: Mapping[str, Look]
+) -> Table:
+    rows = []
+    for variant, look in looks.items():
+        cells: list[str] = []
+        for found in comparisons.values():
+            each = found.get(variant)
+            difference = each.difference if each else t_interval([])
+            cells.append(plus_minus(difference.mean * 100, difference.half * 100, signed=True))
+            cells.append(bare_p_value(each.adjusted_p if each else math.nan))
+        if variant != baseline:
+            rows.append(Row(variant, tuple(cells), look))
+    headings = [
+        Heading(text, CORRUPTIONS[name].title) for name in comparisons for text in ("difference, points", "p, Holm")
+    ]
+    notes = (
+        "Mean over the levels minus that of the baseline, paired by seed (t-test, two-sided); ± is the half width of "
+        "the 95 % interval. All p of the table are corrected together (Holm).",
+        "A variant that is more accurate without corruption starts higher; what corruption takes from it is above.",
+    )
+    return Table(f"Differences to {baseline} under corruption", "Variant", tuple(headings), tuple(rows), notes)
+
+
+def _mean(curves: pd.DataFrame, found: pd.DataFrame, variant: str, corruption: str, column: str) -> str:
+    """Mean over seeds with its interval, %; or why there is none."""
+    own = found[(found["variant"] == variant) & (found["corruption"] == corruption)]
+    value = t_interval(own[column])
+    if value.n:
+        return plus_minus(value.mean * 100, value.half * 100)
+    reasons = curves[(curves["variant"] == variant) & (curves["corruption"] == corruption)]["reason"].dropna()
+    return listing(list(dict.fromkeys(reasons))) or ABSENT
+
+
+def _left_out(curves: pd.DataFrame) -> list[str]:
+    """A sentence for each corruption with levels at which no variant could be evaluated."""
+    sentences = []
+    for name, own in curves.groupby("corruption", sort=False):
+        known = own.groupby("level")["accuracy"].transform(lambda values: values.notna().any())
+        missing = own[~known]
+        if not missing.empty and known.any():
+            levels = listing([f"{level:g}" for level in sorted(set(missing["level"]))])
+            reasons = listing(list(dict.fromkeys(missing["reason"])))
+            sentences.append(f"{CORRUPTIONS[str(name)].title}: without the levels {levels} ({reasons}).")
+    return sentences
+
+
+def _numbers(
+    task: str, curves: pd.DataFrame, found: pd.DataFrame, comparisons: Mapping[str, Mapping[str, Comparison]]
+) -> pd.DataFrame:
+    """Every level, then every area (without a level), one row a variant and corruption; units in the names."""
+    rows: list[dict[str, object]] = []
+    for (variant, corruption, level), group in curves.groupby(["variant", "corruption", "level"], sort=False):
+        accuracy, rate = t_interval(group["accuracy"]), t_interval(group["firing_rate"].astype(float))
+        rows.append(
+            {
+                "task": task, "variant": variant, "corruption": corruption, "level": level, "seeds": accuracy.n,
+                "accuracy_percent": accuracy.mean * 100, "accuracy_half_interval_percent": accuracy.half * 100,
+                "firing_rate_percent": rate.mean * 100, "examples": group["examples"].max(),
+                "reason": "; ".join(group["reason"].dropna().unique()),
+            }
+        )  # fmt: skip
+    for (variant, corruption), group in found.groupby(["variant", "corruption"], sort=False):
+        value, each = t_interval(group["area"]), comparisons.get(str(corruption), {}).get(str(variant))
+        rows.append(
+            {
+                "task": task, "variant": variant, "corruption": corruption, "seeds": value.n,
+                "area_percent": value.mean * 100, "area_half_interval_percent": value.half * 100,
+                "difference_points": each.difference.mean * 100 if each else math.nan,
+                "difference_half_interval_points": each.difference.half * 100 if each else math.nan,
+                "p": each.p if each else math.nan, "p_holm": each.adjusted_p if each else math.nan,
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)

@@ -1,0 +1,66 @@
+"""The figures of the speed section: times and speed-ups against the sequence length, both logarithmic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+from spike_ssm.reports.figures.accuracy import Drawn
+from spike_ssm.reports.render import svg
+from spike_ssm.reports.render.palette import Look
+from spike_ssm.reports.render.text import number
+from spike_ssm.reports.sections.measured import significant
+
+_SIZE = (4.5, 3.1)  # inches, as the other figures
+
+
+def speed_figures(numbers: pd.DataFrame, looks: Mapping[str, Look], prefix: str) -> list[Drawn]:
+    """Milliseconds of an iteration and speed-up over the loop against L, one line a method."""
+    remarks = " Band: lowest to highest seed." if numbers["seeds"].max() > 1 else ""
+    remarks += " Some were taken while others used the machine." if numbers["machine_shared"].any() else ""
+    return [
+        _against_length(
+            numbers, "ms", looks, f"{prefix}f0", "Training iteration", "ms per iteration",
+            f"Forward and backward of the neuron alone; lower is faster.{remarks}",
+        ),
+        _against_length(
+            numbers, "times_loop", looks, f"{prefix}f1", "Speed-up over the loop", "times as fast as the loop",
+            f"At the same length, measured side by side; the line at 1 is the loop.{remarks}",
+        ),
+    ]  # fmt: skip
+
+
+def _against_length(
+    numbers: pd.DataFrame, column: str, looks: Mapping[str, Look], name: str, title: str, label: str, caption: str
+) -> Drawn:
+    sentences = []
+    with svg.drawing():
+        figure = Figure(figsize=_SIZE, layout="constrained")
+        axes = figure.add_subplot()
+        axes.set(xlabel="sequence length L", ylabel=label, xscale="log", yscale="log")
+        axes.grid(visible=False, axis="x")
+        if column == "times_loop":
+            axes.axhline(1, color=svg.MUTED, lw=0.9, dashes=(4, 2), zorder=1)
+        for method, look in looks.items():
+            own = numbers[numbers["method"] == method].sort_values("length")
+            colour = look.placeholder
+            axes.fill_between(
+                own["length"], own[f"{column}_low"], own[f"{column}_high"], color=colour, alpha=0.12, lw=0
+            )
+            axes.plot(
+                own["length"], own[column], color=colour, lw=1.5, dashes=look.dashes, marker=look.marker, ms=6,
+                mec=svg.PAGE, mew=0.5,
+            )  # fmt: skip
+            sentences.append(f"{method} {', '.join(significant(value) for value in own[column])}")
+        axes.set_xticks(sorted(set(numbers["length"])))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda length, _: f"{length:,.0f}"))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0,)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        lengths = ", ".join(number(length, 0) for length in sorted(set(numbers["length"])))
+        text = f"{title} at L = {lengths}: {'; '.join(sentences)}."
+        return Drawn(title, caption, svg.render(figure, name, text))

@@ -1,0 +1,200 @@
+"""Is an effect what it is called, or something plainer? A sweep's controls, and the words that follow from them.
+
+A neuron that fires less may lose or gain accuracy by that alone, and a refractory current may do what a larger reset
+does. So each variant with the effect is compared at its own firing rate with a curve of variants without it, raised
+thresholds for instance (`reports.statistics.matched`): its *advantage*. The advantage of each control is taken away
+from it, at the control's own rate. Both are paired by seed. What is then said:
+
+- the effect itself: an advantage is shown, and more of it than each control's;
+- explained by a control: an advantage is shown, and the control has the same, within `MARGIN`;
+- only fewer (more) spikes: no advantage within `MARGIN`, and another firing rate is shown;
+- no effect: no advantage within `MARGIN`, and no other rate is shown;
+- worse at its rate: a disadvantage is shown, larger than `MARGIN` or not known to be smaller;
+- undecided: everything else.
+
+"Shown" is a paired t-test over seeds, "within" two one-sided ones (TOST, Schuirmann 1987), each kind corrected over all
+effects of a task (Holm). The words are ours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from spike_ssm.reports.statistics.matched import AtRate, Curve, at_matched_rate
+from spike_ssm.reports.statistics.seeds import (
+    CONFIDENCE,
+    NO_SPREAD,
+    VERDICT_SEEDS,
+    Comparison,
+    Verdict,
+    against,
+    by_seed,
+    compare,
+    holm,
+    t_interval,
+)
+
+if TYPE_CHECKING:
+    from spike_ssm.results.schema import Controls, Effect
+
+MARGIN = 0.01
+"""Accuracies this close, a fraction, are the same for people: one point."""
+
+WORSE, NONE, UNDECIDED = "worse at its rate", "no effect", "undecided"
+FEWER, MORE = "only fewer spikes", "only more spikes"
+EXPLAINED = "explained by {}"
+ITSELF = "{} itself"
+
+
+@dataclass(frozen=True)
+class Advantage:
+    """Accuracy beyond that of the curve at the same rate; or beyond that, beyond a control's advantage."""
+
+    at: AtRate
+    comparison: Comparison
+    equal_p: float  # Holm, of the test that it lies within `MARGIN`; NaN without a test
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether it lies above 0."""
+        return self.comparison.verdict is Verdict.HIGHER
+
+    @property
+    def is_within_margin(self) -> bool:
+        """Whether it is shown to be less than `MARGIN` either way."""
+        return self.equal_p < 1 - CONFIDENCE
+
+
+@dataclass(frozen=True)
+class Judged:
+    """An effect on one task, with all that its verdict follows from."""
+
+    effect: Effect
+    rate: Comparison | None  # firing rate minus the reference's
+    advantage: Advantage
+    beyond: Mapping[str, Advantage]  # control -> advantage minus the control's
+    verdict: str
+    reason: str  # why it is undecided; else empty
+
+
+def judge(runs: pd.DataFrame, controls: Controls) -> list[Judged]:
+    """Every effect of the sweep on the task of the finished `runs` (`variant`, `seed`, accuracy and rate)."""
+    effects = [effect for effect in controls.effects if effect.variant in set(runs["variant"])]
+    alone: dict[tuple[str, str], AtRate] = {}
+    for effect in effects:
+        for variant in (effect.variant, *effect.controls):
+            alone[effect.variant, variant] = _advantage(runs, effect, variant)
+    own = {effect.variant: alone[effect.variant, effect.variant] for effect in effects}
+    advantages = _tested({(name,): at for name, at in own.items()})
+    beyond = _tested(
+        {
+            (effect.variant, control): _minus(own[effect.variant], alone[effect.variant, control])
+            for effect in effects
+            for control in effect.controls
+        }
+    )
+    rates = by_seed(runs, "firing_rate")
+    return [
+        _judged(
+            controls.of,
+            effect,
+            _rate(rates, effects, effect),
+            advantages[effect.variant,],
+            {control: beyond[effect.variant, control] for control in effect.controls},
+        )
+        for effect in effects
+    ]
+
+
+def _advantage(runs: pd.DataFrame, effect: Effect, variant: str) -> AtRate:
+    """Of the variants of the curve, those with finished runs on this task; the reference must be among them."""
+    there = set(runs["variant"])
+    curve = Curve("its firing rate without the effect", tuple(rate for rate in effect.rates if rate in there))
+    if effect.reference not in curve.variants or len(curve.variants) < 2:
+        problem = "no curve of accuracy against firing rate was run here"
+        return AtRate(variant, curve.name, t_interval([]), pd.Series(dtype=float), problem)
+    return at_matched_rate(runs, Curve(variant, (variant,)), curve)
+
+
+def _minus(ours: AtRate, control: AtRate) -> AtRate:
+    """The advantage of one beyond that of the other, seed by seed."""
+    problem = ours.problem or (f"{control.curve}: {control.problem}" if control.problem else "")
+    difference = pd.Series(dtype=float) if problem else (ours.difference - control.difference).dropna()
+    return AtRate(ours.curve, control.curve, ours.rate, difference, problem)
+
+
+def _rate(rates: pd.DataFrame, effects: Sequence[Effect], effect: Effect) -> Comparison | None:
+    """Corrected over the effects that have the same reference."""
+    family = [each.variant for each in effects if each.reference == effect.reference]
+    if effect.reference not in rates:
+        return None
+    return against(rates[[effect.reference, *family]], effect.reference)[effect.variant]
+
+
+def _tested(found: Mapping[tuple[str, ...], AtRate]) -> dict[tuple[str, ...], Advantage]:
+    """With tests against 0, and for a place within the margin, each corrected over all of `found`."""
+    keys = list(found)
+    differences = pd.DataFrame({str(place): found[key].difference for place, key in enumerate(keys)})
+    compared = compare(differences) if keys else {}
+    equal = holm([equivalence(found[key].difference, MARGIN) for key in keys])
+    return {key: Advantage(found[key], compared[str(place)], equal[place]) for place, key in enumerate(keys)}
+
+
+def equivalence(differences: Sequence[float] | pd.Series[float], margin: float) -> float:
+    """p of two one-sided t-tests that the mean lies within (-margin, margin); NaN below three values or no spread."""
+    values = np.asarray(differences, dtype=float)
+    values = values[np.isfinite(values)]
+    if len(values) < VERDICT_SEEDS or float(np.ptp(values)) < NO_SPREAD:
+        return math.nan
+    above = stats.ttest_1samp(values, -margin, alternative="greater").pvalue
+    below = stats.ttest_1samp(values, margin, alternative="less").pvalue
+    return float(max(above, below))
+
+
+def _judged(
+    of: str, effect: Effect, rate: Comparison | None, advantage: Advantage, beyond: Mapping[str, Advantage]
+) -> Judged:
+    verdict, reason = _verdict(of, effect, rate, advantage, beyond)
+    return Judged(effect, rate, advantage, beyond, verdict, reason)
+
+
+def _verdict(
+    of: str, effect: Effect, rate: Comparison | None, advantage: Advantage, beyond: Mapping[str, Advantage]
+) -> tuple[str, str]:
+    """What may be said, and why not more where that is undecided."""
+    if advantage.at.problem:
+        return UNDECIDED, advantage.at.problem
+    if advantage.comparison.difference.n < VERDICT_SEEDS:
+        return UNDECIDED, f"fewer than {VERDICT_SEEDS} seeds"
+    if advantage.is_shown:
+        return _explanation(of, effect, beyond)
+    if advantage.is_within_margin:
+        if rate is not None and rate.verdict.decided:
+            return (FEWER if rate.verdict is Verdict.LOWER else MORE), ""
+        return NONE, ""
+    if advantage.comparison.verdict is Verdict.LOWER:
+        return WORSE, ""
+    return UNDECIDED, "at its rate, neither a difference nor equality within the margin is shown"
+
+
+def _explanation(of: str, effect: Effect, beyond: Mapping[str, Advantage]) -> tuple[str, str]:
+    """Of a shown advantage."""
+    same = [control for control, advantage in beyond.items() if advantage.is_within_margin]
+    if same:
+        return EXPLAINED.format(" and ".join(same)), ""
+    if effect.missing:
+        return UNDECIDED, f"an advantage is shown, but {', '.join(effect.missing)} was not run"
+    if not beyond:
+        return UNDECIDED, "an advantage is shown, but the sweep has no controls to tell what gives it"
+    open_ones = [control for control, advantage in beyond.items() if not advantage.is_shown]
+    if not open_ones:
+        return ITSELF.format(of), ""
+    whys = [f"{control} ({beyond[control].at.problem or 'not told apart'})" for control in open_ones]
+    return UNDECIDED, f"an advantage is shown, but these may explain it: {', '.join(whys)}"

@@ -1,0 +1,202 @@
+"""What a handful of seeds can and cannot show.
+
+Intervals are Student's t over seeds (Student 1908; `scipy.stats.t`): a percentile bootstrap over three seeds
+covers 74 %, not 95 %, so it is never used here. Verdicts are paired t-tests over seeds, because runs with one
+seed see the same batches; many comparisons are corrected together by Holm's procedure (Holm 1979). Below
+`VERDICT_SEEDS` seeds there is no verdict at all. What also holds for other test examples is in
+`reports.statistics.examples`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+CONFIDENCE = 0.95
+VERDICT_SEEDS = 3
+NO_SPREAD = 1e-9  # differences closer than this are equal: rounding of fractions, far below one test example
+
+
+class Verdict(Enum):
+    """What a paired comparison over seeds allows to be said."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+    OPEN = "no difference shown"
+    NO_SPREAD = "no verdict: every seed gives the same difference"
+    TOO_FEW = "no verdict: fewer than three seeds"
+
+    @property
+    def decided(self) -> bool:
+        """True when a direction may be claimed."""
+        return self in (Verdict.HIGHER, Verdict.LOWER)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with the half width of its 95 % t-interval, both in the units of the values."""
+
+    mean: float  # NaN without values
+    half: float  # NaN below two values
+    n: int
+
+    @property
+    def low(self) -> float:
+        """Lower bound."""
+        return self.mean - self.half
+
+    @property
+    def high(self) -> float:
+        """Upper bound."""
+        return self.mean + self.half
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Paired differences over seeds and what they show."""
+
+    difference: Interval  # units of the values
+    p: float  # two-sided paired t; NaN below three seeds or without spread
+    adjusted_p: float  # Holm over `family` comparisons
+    family: int
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """Test examples, pooled over seeds, that only one of two variants has right: a description, not a test.
+
+    Examples of one test set are shared by the seeds, so the pooled counts are not independent trials.
+    """
+
+    examples: int
+    only_variant: int
+    only_baseline: int
+
+
+def t_interval(values: Iterable[float]) -> Interval:
+    """Mean and 95 % t-interval of independent values, one a seed; NaN are left out.
+
+    half = t(0.975, n - 1) * sd / sqrt(n), with sd the sample standard deviation (n - 1 in the denominator).
+    """
+    finite = np.asarray(list(values), dtype=float)
+    finite = finite[np.isfinite(finite)]
+    n = len(finite)
+    if n == 0:
+        return Interval(math.nan, math.nan, 0)
+    if n == 1:
+        return Interval(float(finite[0]), math.nan, 1)
+    quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1))
+    return Interval(float(finite.mean()), quantile * float(finite.std(ddof=1)) / math.sqrt(n), n)
+
+
+def welch_interval(ours: Iterable[float], theirs: Iterable[float]) -> Interval:
+    """Difference of two means, ours minus theirs, with Welch's 95 % interval, for values that are not paired.
+
+    The half width is NaN where either has fewer than two values or neither has any spread; `n` is the smaller count.
+    """
+    first, second = (np.asarray(list(values), dtype=float) for values in (ours, theirs))
+    n = min(len(first), len(second))
+    difference = float(first.mean() - second.mean()) if n else math.nan
+    if n < 2 or max(np.ptp(first), np.ptp(second)) < NO_SPREAD:
+        return Interval(difference, math.nan, n)
+    found = stats.ttest_ind(first, second, equal_var=False).confidence_interval(CONFIDENCE)
+    return Interval(difference, float(found.high - found.low) / 2, n)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjusted p-values, in the order given; NaN (no test) stays NaN and is not counted."""
+    tested = sorted((p, position) for position, p in enumerate(p_values) if math.isfinite(p))
+    adjusted = [math.nan] * len(p_values)
+    largest = 0.0
+    for rank, (p, position) in enumerate(tested):
+        largest = max(largest, min(1.0, p * (len(tested) - rank)))
+        adjusted[position] = largest
+    return adjusted
+
+
+def by_seed(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """`metric` with one row a seed and one column a variant, in the order of `runs`; NaN where missing."""
+    variants = list(dict.fromkeys(runs["variant"]))
+    means = runs.groupby(["seed", "variant"], sort=True)[metric].mean()
+    return means.unstack("variant").reindex(columns=variants)
+
+
+def compare(differences: pd.DataFrame) -> dict[str, Comparison]:
+    """Test every column (differences, one row a seed) against zero, corrected together as one family."""
+    return corrected({str(variant): _test(differences[variant]) for variant in differences})
+
+
+def corrected(tested: Mapping[str, Comparison]) -> dict[str, Comparison]:
+    """Comparisons with their own p, corrected together as one family and judged."""
+    adjusted = holm([comparison.p for comparison in tested.values()])
+    family = sum(math.isfinite(p) for p in adjusted)
+    return {
+        variant: _judge(replace(comparison, adjusted_p=p, family=family))
+        for (variant, comparison), p in zip(tested.items(), adjusted, strict=True)
+    }
+
+
+def _test(differences: pd.Series[float]) -> Comparison:
+    """The paired t-test before correction; without spread t is infinite, which is rounding, not evidence."""
+    finite = differences.dropna().to_numpy(dtype=float)
+    interval = t_interval(finite)
+    flat = interval.n > 1 and float(np.ptp(finite)) < NO_SPREAD
+    if flat:
+        interval = replace(interval, half=math.nan)
+    if flat or interval.n < VERDICT_SEEDS:
+        verdict = Verdict.TOO_FEW if interval.n < VERDICT_SEEDS else Verdict.NO_SPREAD
+        return Comparison(interval, math.nan, math.nan, 0, verdict)
+    return Comparison(interval, float(stats.ttest_1samp(finite, 0.0).pvalue), math.nan, 0, Verdict.OPEN)
+
+
+def _judge(comparison: Comparison) -> Comparison:
+    if not comparison.adjusted_p < 1 - CONFIDENCE:
+        return comparison
+    verdict = Verdict.HIGHER if comparison.difference.mean > 0 else Verdict.LOWER
+    return replace(comparison, verdict=verdict)
+
+
+def against(values: pd.DataFrame, variant: Hashable) -> dict[str, Comparison]:
+    """Every other column of `by_seed` against the column `variant`, paired by seed."""
+    others = values.drop(columns=[variant])
+    return compare(others.sub(values[variant], axis=0))
+
+
+def against_reference(values: pd.DataFrame, reference: pd.DataFrame) -> dict[str, Comparison]:
+    """Every column against the same run's own `reference` (same shape), e.g. the shortcut's accuracy."""
+    return compare(values - reference)
+
+
+def disagreement(
+    variant: Mapping[int, pd.Series[bool]], baseline: Mapping[int, pd.Series[bool]]
+) -> Disagreement | None:
+    """McNemar's discordant counts, pooled over the seeds both have; None when nothing can be matched.
+
+    Both map a seed to correctness indexed by (example, label): only examples whose labels agree are matched.
+    """
+    shared = [
+        pd.concat([variant[seed], baseline[seed]], axis=1, join="inner", keys=["variant", "baseline"])
+        for seed in variant
+        if seed in baseline
+    ]
+    pooled = pd.concat(shared) if shared else pd.DataFrame()
+    if pooled.empty:
+        return None
+    ours, theirs = pooled["variant"].to_numpy(dtype=bool), pooled["baseline"].to_numpy(dtype=bool)
+    return Disagreement(len(pooled), int((ours & ~theirs).sum()), int((theirs & ~ours).sum()))
+
+
+def binomial_half_width(accuracy: float, examples: int) -> float:
+    """Half width of the normal 95 % interval of one accuracy (a fraction) on `examples` test examples.
+
+    z * sqrt(p (1 - p) / n) (Wald): how far another test set of the same size would move it.
+    """
+    z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
+    return z * math.sqrt(accuracy * (1 - accuracy) / examples) if examples else math.nan

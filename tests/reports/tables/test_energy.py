@@ -1,0 +1,109 @@
+"""The energy tables: every number is the mean over seeds of what the runs' files say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from spike_ssm.reports.loading.sweep import load
+from spike_ssm.reports.pages.sweep import build_report
+from spike_ssm.reports.render import palette
+from spike_ssm.reports.tables.accuracy import Table
+from spike_ssm.reports.tables.energy import energy_tables
+from spike_ssm.results.store import read_run, run_path
+from tests.reports.conftest import LAYERS, Synthetic
+
+PARTS = ("ssm", "neuron", "projection", "head")
+
+
+@pytest.fixture
+def folder(sweep: Callable[..., Path]) -> Path:
+    return sweep(details=False)
+
+
+@pytest.fixture
+def tables(folder: Path) -> tuple[Table, Table]:
+    """By part, and by layer."""
+    loaded = load(folder, "ablation_refractory")
+    by_part, by_layer = energy_tables(loaded.done, palette.looks(loaded.variants, "none"))
+    return by_part, by_layer
+
+
+def rows_of(folder: Path, variant: str) -> list[dict[str, Any]]:
+    """The stored rows of a variant."""
+    return [read_run(run_path(folder, f"lis-{variant}-{seed}")) for seed in Synthetic().seeds]
+
+
+def number(cell: str) -> float:
+    return float(cell.replace(",", ""))
+
+
+def test_every_number_by_part_is_the_mean_over_seeds_of_the_stored_operations(
+    folder: Path, tables: tuple[Table, Table]
+) -> None:
+    table, _ = tables
+    assert [heading.text for heading in table.headings[:5]] == [*PARTS, "all"]
+    for shown in table.rows:
+        rows = rows_of(folder, shown.head)
+        for part, cell in zip(PARTS, shown.cells, strict=False):
+            each = [
+                sum(
+                    0.0046 * operation["multiply_accumulates"] + 0.0009 * operation["accumulates"]
+                    for operation in row["operations"]
+                    if operation["part"] == part
+                )
+                for row in rows
+            ]
+            assert number(cell) == pytest.approx(np.mean(each), rel=1e-2)
+        frame = pd.DataFrame(rows)
+        whole, dense = frame["energy_nj_per_token"].mean(), frame["dense_energy_nj_per_token"].mean()
+        assert number(shown.cells[4]) == pytest.approx(whole, rel=1e-2)
+        assert number(shown.cells[5]) == pytest.approx(whole / dense, abs=5e-4)
+
+
+def test_projections_alone_are_shown_apart(folder: Path, tables: tuple[Table, Table]) -> None:
+    table, _ = tables
+    assert {heading.group for heading in table.headings[-3:]} == {"Projections alone"}
+    for shown in table.rows:
+        frame = pd.DataFrame(rows_of(folder, shown.head))
+        spikes = frame["projection_energy_nj_per_token"].mean()
+        dense = frame["dense_projection_energy_nj_per_token"].mean()
+        found = [number(cell) for cell in shown.cells[-3:]]
+        assert found[:2] == pytest.approx([spikes, dense], rel=1e-2)
+        assert found[2] == pytest.approx(spikes / dense, abs=5e-4)
+
+
+def test_operations_are_listed_by_layer_and_what_is_of_no_layer_last(folder: Path, tables: tuple[Table, Table]) -> None:
+    _, table = tables
+    assert [heading.group for heading in table.headings[-4::2]] == [f"Layer {LAYERS}", "Encoder, last norm, head"]
+    for shown in table.rows:
+        expected = [
+            np.mean(
+                [
+                    sum(operation[kind] for operation in row["operations"] if operation["layer"] == layer)
+                    for row in rows_of(folder, shown.head)
+                ]
+            )
+            for layer in (*range(LAYERS), None)
+            for kind in ("multiply_accumulates", "accumulates")
+        ]
+        assert [number(cell) for cell in shown.cells] == pytest.approx(expected, abs=0.5)
+
+
+def test_the_execution_form_and_what_is_not_counted_stand_beside_the_figures(folder: Path, tmp_path: Path) -> None:
+    page = build_report("ablation_refractory", folder, tmp_path / "html", ["html"]).read_text()
+    assert "Energy of a token" in page
+    assert "Recurrent execution" in page
+    assert "Not counted: moving data" in page
+
+
+def test_runs_that_tell_no_operations_have_no_energy_section(sweep: Callable[..., Path], tmp_path: Path) -> None:
+    folder = sweep(details=False, change=lambda row: row | {"operations": None})
+    assert (
+        "Energy of a token" not in build_report("ablation_refractory", folder, tmp_path / "html", ["html"]).read_text()
+    )
