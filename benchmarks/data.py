@@ -21,7 +21,8 @@ import torch
 from benchmarks import report
 from benchmarks.loading import loading_rate, open_task, seconds_to_open, training_rate
 from benchmarks.report import MEASURED, THREADS, start_anew_with, verdict
-from spike_ssm.harness.config.compose import Composer, parse_command_line
+from spike_ssm.harness.config.command_line import parse_command_line
+from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.data import TASKS, Dataset
 from spike_ssm.harness.data.tasks.listops import ListOpsSettings, generate
@@ -29,7 +30,8 @@ from spike_ssm.harness.data.tasks.pathfinder_shapes import parameters
 from spike_ssm.harness.data.tasks.pathfinder_snakes import generate as generate_images
 from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.measurements.timing import Contention
-from spike_ssm.harness.system.environment import KEEP_MEMORY, compute_with, environment
+from spike_ssm.harness.system.environment import KEEP_MEMORY, compute_with
+from spike_ssm.harness.system.provenance import environment
 
 CPU = torch.device("cpu")
 OFFLINE = {"HF_HUB_OFFLINE": "1"}

@@ -26,12 +26,15 @@ from benchmarks import report
 from benchmarks.data import Row, Target, row, sentence, verdicts
 from benchmarks.finishing import finished_row
 from benchmarks.report import MEASURED, THREADS
-from spike_ssm.harness.config.compose import Composer, parse_command_line
+from spike_ssm.harness.config.command_line import parse_command_line
+from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.launch.launcher import SECONDS_BETWEEN_LOOKS
-from spike_ssm.harness.run.execute import Job, execute
+from spike_ssm.harness.run.execute import execute
+from spike_ssm.harness.run.job import Job
 from spike_ssm.harness.state.submissions import submissions
 from spike_ssm.harness.state.survey import Survey
-from spike_ssm.harness.system.environment import compute_with, environment
+from spike_ssm.harness.system.environment import compute_with
+from spike_ssm.harness.system.provenance import environment
 from spike_ssm.harness.system.root import ROOT
 from spike_ssm.results.store import prepare_folder, read_manifest, read_outcome, run_path, write_run
 

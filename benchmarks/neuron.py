@@ -22,7 +22,8 @@ from benchmarks import report, sections
 from benchmarks.cases import Case
 from benchmarks.report import MEASURED, THREADS, start_anew_with, verdict
 from benchmarks.sections import BOTH, FORWARD, PEER, Row
-from spike_ssm.harness.system.environment import KEEP_MEMORY, compute_with, environment
+from spike_ssm.harness.system.environment import KEEP_MEMORY, compute_with
+from spike_ssm.harness.system.provenance import environment
 
 SOLVERS = ("sequential", "pmbc", "fused")
 BYTES_PER_ELEMENT = 100  # of GPU memory, with the gate's float64 copies

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from spike_ssm.harness.system.environment import code_version, environment
+from spike_ssm.harness.system.provenance import code_version, environment
 from spike_ssm.harness.system.root import ROOT
 
 MEASURED = ROOT / "results" / "measured"

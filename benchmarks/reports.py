@@ -23,7 +23,8 @@ import torch
 from benchmarks import report
 from benchmarks.data import Row, Target, row, sentence, verdicts
 from benchmarks.report import MEASURED, THREADS
-from spike_ssm.harness.system.environment import compute_with, environment
+from spike_ssm.harness.system.environment import compute_with
+from spike_ssm.harness.system.provenance import environment
 from spike_ssm.harness.system.root import ROOT
 from spike_ssm.results.raster import RASTER_CHANNELS, RASTER_STEPS, pack_raster
 from spike_ssm.results.schema import POTENTIAL_EDGES, TIME_BINS, Manifest, PlannedRun

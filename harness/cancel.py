@@ -14,11 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from spike_ssm.harness.state.submissions import submissions
-from spike_ssm.harness.status import RESULTS
 from spike_ssm.harness.system import slurm
 from spike_ssm.results.errors import ResultError
 from spike_ssm.results.process import Process
-from spike_ssm.results.store import read_manifest
+from spike_ssm.results.store import RESULTS, read_manifest
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spike_ssm.harness import sweep
-from spike_ssm.harness.status import RESULTS
 from spike_ssm.results.errors import ResultError
-from spike_ssm.results.store import read_manifest
+from spike_ssm.results.store import RESULTS, read_manifest
 
 
 def repeat(program: str, description: str, word: str, arguments: Sequence[str] | None) -> int:

@@ -21,10 +21,7 @@ from pathlib import Path
 from spike_ssm.harness.state.survey import STATES, RunState, Survey
 from spike_ssm.results.errors import ResultError
 from spike_ssm.results.schema import Manifest, PlannedRun
-from spike_ssm.results.store import read_manifest, read_manifests
-
-RESULTS = Path("results/runs")
-"""Where results lie unless told otherwise, as `paths.results` has it."""
+from spike_ssm.results.store import RESULTS, read_manifest, read_manifests
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,46 +13,19 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
 
 from spike_ssm.harness import sweep, tune
 from spike_ssm.harness.cli import run_command
-from spike_ssm.harness.config.compose import CommandLine, Composer, parse_command_line
+from spike_ssm.harness.config.command_line import CommandLine, parse_command_line
+from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.plan.grid import expand
+from spike_ssm.harness.plan.study_file import Study
 from spike_ssm.harness.plan.sweep_file import named_sweep
 from spike_ssm.harness.plan.trials import plan
 
 FREE = ("scale", "launcher", "paths", "device", "tracker", "retry", "dry_run")
 """Settings, and groups of them, that may be set: where and at which registered scale a study is executed."""
-
-
-@dataclass(frozen=True)
-class Study:
-    """What a file sweeps/study/NAME.yaml holds: `budget` trials for each variant of `sweep`, then `seeds` runs."""
-
-    title: str
-    sweep: str
-    budget: int
-    robustness: bool
-    questions: list[str]
-    answers: str  # what will count as one
-
-    @staticmethod
-    def read(composer: Composer, name: str) -> Study:
-        """Raises `UserError`, naming the file and what it must hold."""
-        content = composer.load("study", name)
-        text = (str, "a text")
-        kinds: dict[str, tuple[type, str]] = {
-            **{"title": text, "sweep": text, "budget": (int, "a whole number"), "answers": text},
-            **{"robustness": (bool, "true or false"), "questions": (list, "a list")},
-        }
-        wrong = [key for key, (kind, _) in kinds.items() if not isinstance(content.get(key), kind)]
-        unknown = sorted(set(content) - {each.name for each in fields(Study)})
-        if wrong or unknown:
-            what = f"its {wrong[0]} must be {kinds[wrong[0]][1]}" if wrong else f"{unknown[0]} is not known"
-            raise UserError(f"The study file study/{name}.yaml must hold {', '.join(kinds)}: {what}.")
-        return Study(**content)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

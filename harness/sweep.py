@@ -17,33 +17,30 @@ Finished runs (by id, a hash of all that decides their outcome) are not run agai
 
 from __future__ import annotations
 
-import shlex
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from omegaconf import OmegaConf
 
 from spike_ssm.harness.cli import run_command
-from spike_ssm.harness.config.compose import CommandLine, Composer, parse_command_line
+from spike_ssm.harness.config.command_line import parse_command_line
+from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.settings import PathSettings, Settings
-from spike_ssm.harness.data import TASKS
-from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.launch.batch import announce, execute_shown, is_to_run, jobs_of, require_launcher, results_folder
 from spike_ssm.harness.launch.launcher import submit, wait
-from spike_ssm.harness.plan.grid import Grid, GridRun, Tuned, expand, untuned
-from spike_ssm.harness.plan.sweep_file import Sweep, named_sweep
+from spike_ssm.harness.plan.grid import Grid, GridRun, expand, untuned
+from spike_ssm.harness.plan.manifest import manifest_of
+from spike_ssm.harness.plan.sweep_file import Sweep, check_purpose, named_sweep
+from spike_ssm.harness.plan.tuned import check_seeds, choices_of, wanted_tuning
 from spike_ssm.harness.robustness.trained import require_trained, training_command
-from spike_ssm.harness.run.execute import Job
+from spike_ssm.harness.run.job import Job
 from spike_ssm.harness.state.survey import RunState, Survey
 from spike_ssm.harness.training.trackers import require
-from spike_ssm.results.schema import Manifest
 from spike_ssm.results.store import discard_failure, write_manifest
-from spike_ssm.results.tuning import Tuning, read_tuning, tuning_path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,12 +53,12 @@ def run(composer: Composer, settings_words: list[str], words: list[str]) -> int:
     command = parse_command_line(settings_words)
     of, tuned = command.overrides.pop("of", None), command.overrides.pop("tuned", None)
     sweep = named_sweep(composer, command, None if of is None else str(of))
-    tuning = _tuning(tuned, sweep, command)
-    grid = expand(composer, command, sweep, _chosen(tuning) if tuning else untuned)
+    tuning = wanted_tuning(tuned, sweep, command)
+    grid = expand(composer, command, sweep, choices_of(tuning) if tuning else untuned)
     settings = grid.runs[0].settings
-    _check_purpose(sweep, settings)
+    check_purpose(sweep, settings)
     if tuning:
-        _check_seeds(tuning, grid)
+        check_seeds(tuning, grid)
     if settings.show == "config":
         _show_config(grid)
         return 0
@@ -80,53 +77,13 @@ def run(composer: Composer, settings_words: list[str], words: list[str]) -> int:
         require(settings.tracker)
         todo = [job for run_id, job in jobs.items() if is_to_run(states[run_id], settings.retry)]
         _require_trained(sweep, grid, todo, words)
-        write_manifest(results, _manifest(sweep, grid, words, tuning))
+        write_manifest(results, manifest_of(sweep, grid, words, tuning))
         announce(states, len(todo), settings)
         if todo:
             _execute(todo, sweep, grid, words)
             if not settings.wait:
                 return 0
     return _finish(sweep, grid, results)
-
-
-def _tuning(tuned: object, sweep: Sweep, command: CommandLine) -> Tuning | None:
-    """The tuning that `tuned` asks for: true for the one in the results folder, or a file's path."""
-    if tuned is None or tuned is False:
-        return None
-    results = Path(str(command.overrides.get("paths.results", PathSettings.results))).expanduser().absolute()
-    name = sweep.of or sweep.name
-    path = tuning_path(results, name, sweep.scale) if tuned is True else Path(str(tuned)).expanduser().absolute()
-    return read_tuning(path, name, sweep.scale)
-
-
-def _chosen(tuning: Tuning) -> Tuned:
-    def of_run(settings: Settings, variant: str) -> dict[str, Any]:
-        choice = tuning.choice(settings.task.name, variant)
-        return {} if choice is None else choice.values
-
-    return of_run
-
-
-def _check_seeds(tuning: Tuning, grid: Grid) -> None:
-    """Raise `UserError` when a run has a seed that its settings were chosen by."""
-    if shared := sorted({run.plan.seed for run in grid.runs} & set(tuning.seeds)):
-        raise UserError(
-            f"The tuning chose by the seeds {tuning.seeds}, so the sweep cannot have {shared} as well: its results "
-            "would be better than chance allows. Give other seeds."
-        )
-
-
-def _check_purpose(sweep: Sweep, settings: Settings) -> None:
-    """Raise `UserError` unless the sweep either trains and tests its runs or evaluates those of another."""
-    if not settings.test:
-        raise UserError("test=false leaves a sweep nothing to report; it is for harness.train and harness.tune.")
-    if sweep.of is None and settings.robustness is not None:
-        raise UserError(
-            f"The sweep {sweep.name!r} trains its runs, so it takes no robustness; evaluate them afterwards: "
-            f"+sweep=robustness of={sweep.name}."
-        )
-    if sweep.of is not None and settings.robustness is None:
-        raise UserError(f"The sweep {sweep.name!r} evaluates runs, but its base does not say under what: robustness.")
 
 
 def _require_trained(sweep: Sweep, grid: Grid, todo: list[Job], words: list[str]) -> None:
@@ -168,30 +125,6 @@ def _show_config(grid: Grid) -> None:
     run: GridRun = grid.runs[0]
     print(f"# Run {run.plan.id}, {run.label}: the first of {len(grid.runs)}. Narrow the sweep to see another.")
     print(OmegaConf.to_yaml(OmegaConf.create(asdict(run.settings))), end="")
-
-
-def _manifest(sweep: Sweep, grid: Grid, words: list[str], tuning: Tuning | None) -> Manifest:
-    scale = grid.runs[0].settings.scale
-    tasks = {run.settings.task.name for run in grid.runs}
-    return Manifest(
-        name=sweep.name,
-        title=sweep.title,
-        question=sweep.question,
-        scale=scale.name,
-        scale_note=scale.note,
-        baseline=grid.baseline,
-        command=shlex.join(["python", "-m", "harness.sweep", *_lasting(words)]),
-        runs=[run.plan for run in grid.runs],
-        variant_notes=grid.variant_notes,
-        task_notes={name: TASKS[name][0].shortcut for name in sorted(tasks & set(TASKS))},
-        tuning=tuning,
-        controls=grid.controls,
-    )
-
-
-def _lasting(words: list[str]) -> list[str]:
-    """The words that say what the sweep is, without those that say what to do with it this time."""
-    return [word for word in words if word.split("=")[0] not in ("retry", "wait", "collect")]
 
 
 def _finish(sweep: Sweep, grid: Grid, results: Path) -> int:

@@ -14,12 +14,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from spike_ssm.harness.config.compose import Composer, parse_command_line
+from spike_ssm.harness.config.command_line import parse_command_line
+from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.launch.display import Display
 from spike_ssm.harness.launch.launcher import launch
 from spike_ssm.harness.robustness.trained import require_trained, training_command
-from spike_ssm.harness.run.execute import Job, train_along
+from spike_ssm.harness.run.compute import train_along
+from spike_ssm.harness.run.job import Job
 from spike_ssm.harness.run.process_group import assemble
 from spike_ssm.harness.state.survey import look
 from spike_ssm.harness.system.signals import Interrupted

@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from spike_ssm.harness.cli import run_command
-from spike_ssm.harness.config.compose import Composer, parse_command_line
+from spike_ssm.harness.config.command_line import parse_command_line
+from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.data import TASKS
 from spike_ssm.harness.launch.batch import announce, execute_shown, is_to_run, jobs_of, require_launcher, results_folder
 from spike_ssm.harness.plan.search_space import choose
 from spike_ssm.harness.plan.trials import Search, Trial, plan
 from spike_ssm.harness.state.survey import Survey
-from spike_ssm.harness.system.environment import code_version
+from spike_ssm.harness.system.provenance import code_version
 from spike_ssm.results.errors import ResultError
 from spike_ssm.results.store import read_run, run_path
 from spike_ssm.results.tuning import Choice, Tuning, read_trials, read_tuning, tuning_path, write_tuning

@@ -282,3 +282,7 @@ def read_manifest(folder: Path, sweep: str) -> Manifest:
             f"The manifest {path} is damaged ({error}). Run python -m harness.sweep +sweep={sweep} again: "
             "it writes a new one and skips the finished runs."
         ) from error
+
+
+RESULTS = Path("results/runs")
+"""Where results lie unless told otherwise, as `paths.results` has it."""

@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 import torch
 
-from spike_ssm.harness.config.compose import Composer, parse_command_line
+from spike_ssm.harness.config.command_line import parse_command_line
+from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.sweep import main
 from spike_ssm.models.network import Classifier, Inputs, ModelSettings
 from spike_ssm.models.neurons import NEURONS

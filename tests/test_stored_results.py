@@ -9,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from spike_ssm.reports.findings.accuracy import compare_with_baseline
 from spike_ssm.reports.loading.sweep import Sweep, load, unfold
 from spike_ssm.reports.render.text import listing, number, plus_minus
-from spike_ssm.reports.sections.robustness.section import areas, compared, is_evaluated
+from spike_ssm.reports.sections.robustness.areas import areas, compared, is_evaluated
+from spike_ssm.reports.statistics.baseline import compare_with_baseline
 from spike_ssm.reports.statistics.controls import UNDECIDED, judge
 from spike_ssm.reports.statistics.matched import Matched, compare_matched
 from spike_ssm.reports.statistics.seeds import Comparison, Interval, Verdict, against, by_seed, t_interval

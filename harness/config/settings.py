@@ -11,8 +11,10 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+import platformdirs
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
@@ -273,3 +275,16 @@ def settings_from_json(text: str) -> Settings:
     schema.neuron = NEURONS[content["neuron"]["name"]][1]
     settings: Settings = OmegaConf.to_object(OmegaConf.merge(schema, content))  # type: ignore[assignment]
     return settings
+
+
+def cache_folder(settings: Settings) -> Path:
+    """Where prepared data lies."""
+    if settings.paths.cache:
+        return Path(settings.paths.cache).expanduser().absolute()
+    return Path(platformdirs.user_cache_dir("spike-ssm"))
+
+
+def files_folder(settings: Settings) -> Path:
+    """Where the tasks' original files lie."""
+    data = settings.paths.data
+    return cache_folder(settings) / "files" if not data else Path(data).expanduser().absolute()

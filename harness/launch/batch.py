@@ -10,10 +10,10 @@ from spike_ssm.harness.launch.display import Display
 from spike_ssm.harness.launch.launcher import launch
 from spike_ssm.harness.launch.local_pool import worker_count
 from spike_ssm.harness.plan.grid import GridRun
-from spike_ssm.harness.run.execute import Job
+from spike_ssm.harness.run.job import Job
 from spike_ssm.harness.state.survey import RunState
 from spike_ssm.harness.system import slurm
-from spike_ssm.harness.system.environment import code_version
+from spike_ssm.harness.system.provenance import code_version
 from spike_ssm.results.store import discard_failure, prepare_folder
 
 

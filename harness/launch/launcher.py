@@ -16,7 +16,8 @@ from dataclasses import asdict
 from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.launch import slurm_arrays as arrays
 from spike_ssm.harness.launch.local_pool import Pool
-from spike_ssm.harness.run.execute import Job, execute, record_failure
+from spike_ssm.harness.run.execute import execute, record_failure
+from spike_ssm.harness.run.job import Job
 from spike_ssm.harness.run.process_group import ALONE, Team
 from spike_ssm.harness.state.submissions import Submission, record
 from spike_ssm.harness.state.survey import RunState, Survey

@@ -15,7 +15,7 @@ import submitit
 
 from spike_ssm.harness.config.settings import LauncherSettings
 from spike_ssm.harness.errors import UserError
-from spike_ssm.harness.run.execute import Job
+from spike_ssm.harness.run.job import Job
 from spike_ssm.harness.run.worker import work
 from spike_ssm.harness.state.submissions import Submission, record
 from spike_ssm.harness.system import slurm

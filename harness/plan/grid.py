@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from spike_ssm.harness.config.compose import CommandLine, Composer
+from spike_ssm.harness.config.command_line import CommandLine
+from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.robustness import RANGES
 from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.data import TASKS

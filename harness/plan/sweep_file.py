@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from spike_ssm.harness.config.compose import CommandLine, Composer
-from spike_ssm.harness.config.settings import SCALES
+from spike_ssm.harness.config.command_line import CommandLine
+from spike_ssm.harness.config.compose import Composer
+from spike_ssm.harness.config.settings import SCALES, Settings
 from spike_ssm.harness.data import ALL
 from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.plan.controls import check_controls
@@ -190,3 +191,16 @@ def _check_baseline(sweep: Sweep, axes: set[str]) -> None:
         raise UserError(
             f"sweep/{sweep.name}.yaml: the baseline's {sorted(unknown)} are not axes; it may name {allowed}."
         )
+
+
+def check_purpose(sweep: Sweep, settings: Settings) -> None:
+    """Raise `UserError` unless the sweep either trains and tests its runs or evaluates those of another."""
+    if not settings.test:
+        raise UserError("test=false leaves a sweep nothing to report; it is for harness.train and harness.tune.")
+    if sweep.of is None and settings.robustness is not None:
+        raise UserError(
+            f"The sweep {sweep.name!r} trains its runs, so it takes no robustness; evaluate them afterwards: "
+            f"+sweep=robustness of={sweep.name}."
+        )
+    if sweep.of is not None and settings.robustness is None:
+        raise UserError(f"The sweep {sweep.name!r} evaluates runs, but its base does not say under what: robustness.")

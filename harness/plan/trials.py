@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from spike_ssm.harness.config.compose import CommandLine, Composer
+from spike_ssm.harness.config.command_line import CommandLine
+from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.data import TASKS
 from spike_ssm.harness.errors import UserError

@@ -1,15 +1,17 @@
-"""Corruptions of what a network reads: tokens or pixels, the length of sequences, noise on the encoder's output.
+"""Corruptions of a trained network: of what it reads, of its spikes, and of its thresholds.
 
-All but the noise make another split of a split, so that padding, which only batches have, cannot be touched.
+Those of tokens or pixels and of the length make another split of a split, so that padding, which only batches have,
+cannot be touched. The others change nothing of the network: hooks change what its modules give while a context is open.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,9 +20,8 @@ from torch import Tensor, nn
 from spike_ssm.harness.data import ListOps, ListOpsSettings, Split
 from spike_ssm.harness.data.splits import Flat, Integers, Sequences
 from spike_ssm.harness.errors import UserError
-from spike_ssm.harness.robustness.hooks import current_mask
 from spike_ssm.harness.system.seeds import torch_generator
-from spike_ssm.models.network import Network
+from spike_ssm.models.network import Network, real_tokens
 
 GREY_LEVELS = 256
 
@@ -130,3 +131,70 @@ def _sequences(rows: list[Integers], like: Sequences) -> Sequences:
 def _chosen(split: Split, examples: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Split:
     sequences = tuple(_sequences([each[int(place)] for place in examples], each) for each in split.sequences)
     return replace(split, sequences=sequences, labels=split.labels[examples])
+
+
+@contextmanager
+def current_mask(network: Network) -> Iterator[Callable[[], Tensor | None]]:
+    """A function that gives the mask [n, 1, L] of the batch in the network, or None where nothing is padding."""
+    latest: list[Tensor | None] = [None]
+
+    def note(module: nn.Module, args: tuple[Any, ...]) -> None:  # noqa: ARG001 (a hook's)
+        latest[0] = real_tokens(*args)
+
+    handle = network.backbone.register_forward_pre_hook(note)
+    try:
+        yield lambda: latest[0]
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def spike_deletion(network: Network, probability: float, generator: torch.Generator) -> Iterator[None]:
+    """Each spike at a real token gets lost with `probability`, in [0, 1].
+
+    A larger one takes what a smaller one does, too, and more.
+    """
+    with _changed_spikes(network, generator, lambda spikes, drawn: spikes * (drawn >= probability)):
+        yield
+
+
+@contextmanager
+def spike_insertion(network: Network, probability: float, generator: torch.Generator) -> Iterator[None]:
+    """Each real token of a channel without a spike gets one with `probability`, in [0, 1]; nested as above."""
+    with _changed_spikes(network, generator, lambda spikes, drawn: torch.where(drawn < probability, 1.0, spikes)):
+        yield
+
+
+@contextmanager
+def _changed_spikes(
+    network: Network, generator: torch.Generator, change: Callable[[Tensor, Tensor], Tensor]
+) -> Iterator[None]:
+    """change: of spikes [B, H, L] and as many numbers drawn uniformly from [0, 1)."""
+
+    def hook(module: nn.Module, args: tuple[Tensor, ...], spikes: Tensor) -> Tensor:  # noqa: ARG001 (a hook's)
+        drawn = torch.rand(spikes.shape, generator=generator).to(spikes)
+        mask, changed = present(), change(spikes, drawn)
+        return changed if mask is None else torch.where(mask, changed, spikes)
+
+    with current_mask(network) as present, ExitStack() as stack:
+        for neuron in network.neurons:
+            stack.callback(neuron.register_forward_hook(hook).remove)
+        yield
+
+
+@contextmanager
+def threshold_jitter(network: Network, sigma: float, generator: torch.Generator) -> Iterator[None]:
+    """Each channel's threshold is multiplied by exp(`sigma` z), z drawn once a channel from the normal distribution.
+
+    What neurons have in units of the threshold, resets and refractory magnitudes, moves along.
+    """
+
+    def hook_of(factor: Tensor) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
+        return lambda module, args, threshold: threshold * factor.to(threshold)  # noqa: ARG005 (a hook's)
+
+    with ExitStack() as stack:
+        for neuron in network.neurons:
+            if neuron.threshold is not None:
+                factor = torch.exp(sigma * torch.randn(neuron.channels, generator=generator))
+                stack.callback(neuron.threshold.register_forward_hook(hook_of(factor)).remove)
+        yield

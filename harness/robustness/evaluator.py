@@ -15,9 +15,9 @@ from spike_ssm.harness.config.robustness import FULL_PRECISION, RANGES, Robustne
 from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.data import Dataset, Split
 from spike_ssm.harness.errors import UserError
-from spike_ssm.harness.robustness import corruptions as inputs
-from spike_ssm.harness.robustness import spikes
+from spike_ssm.harness.robustness import corruptions
 from spike_ssm.harness.robustness.rounding import StateRounding, rounded_weights
+from spike_ssm.harness.robustness.trained import Trained
 from spike_ssm.harness.system.seeds import torch_generator
 from spike_ssm.harness.training.evaluation import Evaluation, evaluate
 from spike_ssm.harness.training.trainer import pick_device
@@ -27,15 +27,6 @@ from spike_ssm.models.neurons.psn import PSN
 
 CALIBRATION_EXAMPLES = 64
 """So many validation examples, from the first on, set the ranges of the states that are rounded."""
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A finished run: its tested weights and the accuracy that they had on the test set."""
-
-    run_id: str
-    weights: Mapping[str, Tensor]
-    test_accuracy: float
 
 
 @dataclass(frozen=True)
@@ -110,10 +101,10 @@ class Bench:
         network = build_network(data.kind, inputs_of, data.facts.classes, settings.model, settings.neuron)
         self.network: Network = network.to(self._device)
         self.network.load_state_dict(dict(weights))
-        with inputs.encoder_deviation(self.network) as deviation:
+        with corruptions.encoder_deviation(self.network) as deviation:
             self.clean = self._measure(data.test)
         (self._deviation,) = deviation
-        self._few = inputs.first_examples(data.test, robustness.streamed_examples)
+        self._few = corruptions.first_examples(data.test, robustness.streamed_examples)
         self._states: StateRounding | None = None
 
     def row(self, corruption: str, level: float) -> dict[str, Any]:
@@ -129,15 +120,15 @@ class Bench:
         # The same numbers at every level, so that levels differ by nothing else.
         generator = torch_generator(self._settings.seed, "corruption", list(RANGES).index(corruption))
         inside: dict[str, Callable[[], AbstractContextManager[Any]]] = {
-            "input_noise": partial(inputs.input_noise, self.network, level * self._deviation, generator),
-            "spike_deletion": partial(spikes.spike_deletion, self.network, level, generator),
-            "spike_insertion": partial(spikes.spike_insertion, self.network, level, generator),
+            "input_noise": partial(corruptions.input_noise, self.network, level * self._deviation, generator),
+            "spike_deletion": partial(corruptions.spike_deletion, self.network, level, generator),
+            "spike_insertion": partial(corruptions.spike_insertion, self.network, level, generator),
             "weight_bits": partial(rounded_weights, self.network, level),
-            "threshold_jitter": partial(spikes.threshold_jitter, self.network, level, generator),
+            "threshold_jitter": partial(corruptions.threshold_jitter, self.network, level, generator),
         }
         match corruption:
             case "token_corruption":
-                return self._measure(inputs.corrupted_tokens(test, level, self._data.vocabulary, generator))
+                return self._measure(corruptions.corrupted_tokens(test, level, self._data.vocabulary, generator))
             case "length":
                 return self._measure(self._of_length(level))
             case "state_bits":
@@ -153,15 +144,15 @@ class Bench:
 
     def _of_length(self, factor: float) -> Split:
         task = self._settings.task
-        if inputs.can_be_generated(task):
-            return inputs.other_length(task, factor, self._data.train, *self._folders)
-        return inputs.shortened(self._data.test, factor)
+        if corruptions.can_be_generated(task):
+            return corruptions.other_length(task, factor, self._data.train, *self._folders)
+        return corruptions.shortened(self._data.test, factor)
 
     def _calibrated(self) -> StateRounding:
         """The state rounding that knows the range of every state."""
         if self._states is None:
             self._states = StateRounding(self.network)
-            shown = inputs.first_examples(self._data.validation, CALIBRATION_EXAMPLES)
+            shown = corruptions.first_examples(self._data.validation, CALIBRATION_EXAMPLES)
             self._measure(shown, self._states.streamed(FULL_PRECISION))
         return self._states
 
@@ -175,7 +166,7 @@ class Bench:
         if corruption == "state_bits":
             return "cannot be streamed" if model.spikes_per_direction or not _can_be_streamed(self.network) else None
         if corruption == "length" and level > 1:
-            if not inputs.can_be_generated(self._settings.task):
+            if not corruptions.can_be_generated(self._settings.task):
                 return "no longer sequences to be had"
             most = min((len(neuron.weight) for neuron in neurons if isinstance(neuron, PSN)), default=None)
             if most is not None and self._of_length(level).lengths.max() > most:

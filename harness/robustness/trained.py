@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from torch import Tensor
+
 from spike_ssm.harness.errors import UserError
-from spike_ssm.harness.robustness.evaluator import Trained
-from spike_ssm.harness.state.survey import weights_path
+from spike_ssm.harness.state.run_files import weights_path
 from spike_ssm.harness.training.weights import read_weights
 from spike_ssm.results.store import read_outcome, run_path
 
@@ -76,3 +78,12 @@ def training_command(program: str, words: Sequence[str]) -> str:
     """For a shell: `python -m` `program`, which trains what the same command with all of these words evaluates."""
     kept = [word for word in words if word.split("=")[0].split(".")[0] not in NOT_OF_TRAINING]
     return f"python -m {program} {shlex.join(kept)}".strip()
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run: its tested weights and the accuracy that they had on the test set."""
+
+    run_id: str
+    weights: Mapping[str, Tensor]
+    test_accuracy: float

@@ -9,25 +9,24 @@ to the queue too.
 
 from __future__ import annotations
 
-import faulthandler
 import logging
-import os
 import resource
 import signal
-import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import suppress
 from types import FrameType
 
 import submitit
 
-from spike_ssm.harness.run.execute import Job, execute, record_failure, train_along
+from spike_ssm.harness.run.compute import train_along
+from spike_ssm.harness.run.execute import execute, record_failure
+from spike_ssm.harness.run.job import Job
+from spike_ssm.harness.run.log import own_log
 from spike_ssm.harness.run.process_group import assemble
 from spike_ssm.harness.state import lease
 from spike_ssm.harness.state.lease import PATIENCE_S, POLLS, Watch
-from spike_ssm.harness.state.survey import lease_path, log_path
+from spike_ssm.harness.state.run_files import lease_path, log_path
 from spike_ssm.harness.system import slurm
 from spike_ssm.harness.system.environment import compute_with
 from spike_ssm.harness.system.signals import SIGNALS, Interrupted
@@ -80,28 +79,6 @@ def _offered(jobs: Sequence[Job]) -> Iterator[Job]:
 def _is_held_unseen(job: Job) -> bool:
     holder = lease.read(lease_path(job.results, job.run_id))
     return holder is not None and lease.seen_alive(holder, slurm.is_live) is None
-
-
-@contextmanager
-def own_log(path: Path) -> Iterator[None]:
-    """What this process prints goes to `path` inside, Python or not, after what stands there already."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    before = os.dup(sys.stdout.fileno()), os.dup(sys.stderr.fileno())
-    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    try:
-        _redirect(log, log)
-        faulthandler.enable()
-        yield
-    finally:
-        _redirect(*before)
-        for descriptor in (log, *before):
-            os.close(descriptor)
-
-
-def _redirect(output: int, errors: int) -> None:
-    for stream, target in ((sys.stdout, output), (sys.stderr, errors)):
-        stream.flush()
-        os.dup2(target, stream.fileno())
 
 
 def _limit_memory(gigabytes: int | None) -> None:

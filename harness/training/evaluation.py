@@ -11,7 +11,7 @@ from spike_ssm.harness.data import Split, batches
 from spike_ssm.harness.system.seeds import seed_torch
 from spike_ssm.harness.system.signals import received
 from spike_ssm.harness.training.data_parallel import ALONE, Processes
-from spike_ssm.harness.training.network_measures import Stopwatch
+from spike_ssm.harness.training.stopwatch import Stopwatch
 from spike_ssm.models.network import IGNORED, Network
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -17,14 +15,9 @@ from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.system.signals import Interrupted
 from spike_ssm.harness.training.checkpoint import Checkpoints
 from spike_ssm.harness.training.data_parallel import BY_ITSELF, Processes
-from spike_ssm.harness.training.evaluation import Evaluation, evaluate
-from spike_ssm.harness.training.network_measures import Stopwatch, network_measures
-from spike_ssm.harness.training.traces import traces
+from spike_ssm.harness.training.evaluation import evaluate
+from spike_ssm.harness.training.testing import chosen_epochs, chosen_weights, perplexity, test
 from spike_ssm.harness.training.trainer import Progress, Trainer, pick_device
-from spike_ssm.models.activity import record_activity
-from spike_ssm.models.network import Network
-
-MAX_EXPONENT = 700.0  # of e, in double precision
 
 SECONDS_BETWEEN_CHECKPOINTS = 300.0
 
@@ -64,8 +57,8 @@ def run_training(
     if not processes.leads:
         return {}
     with saving.at_interruption():
-        found = {**_trained(trainer), **(_test(trainer) if settings.test else {})}
-        keep(_weights(trainer, settings.optim.tested_weights))
+        found = {**_trained(trainer), **(test(trainer) if settings.test else {})}
+        keep(chosen_weights(trainer, settings.optim.tested_weights))
         return found
 
 
@@ -99,68 +92,17 @@ class _Saving:
 def _trained(trainer: Trainer) -> dict[str, Any]:
     """How training had been, and what the weights that `optim.tested_weights` names reached in validation."""
     rule, language = trainer.settings.optim.tested_weights, trainer.data.kind == "language"
-    chosen = _epochs(trainer)[rule]
+    chosen = chosen_epochs(trainer)[rule]
     return {
         "tested_weights": rule,
         "validation_accuracy": chosen["validation_accuracy"],
-        "validation_perplexity": _perplexity(chosen["validation_loss"]) if language else None,
+        "validation_perplexity": perplexity(chosen["validation_loss"]) if language else None,
         "best_epoch": trainer.best["epoch"],
         "parameters": sum(p.numel() for p in trainer.network.parameters() if p.requires_grad),
         "peak_memory_mib": trainer.peak_memory_mib,
         "epochs": trainer.history,
         **{f"train_{name}": value for name, value in trainer.watch.rates().items()},
     }
-
-
-def _epochs(trainer: Trainer) -> dict[str, dict[str, Any]]:
-    return {"best": trainer.best, "last": trainer.history[-1]}
-
-
-def _test(trainer: Trainer) -> dict[str, Any]:
-    """The weights that `optim.tested_weights` names on the test set, and the others' score."""
-    settings, data, device = trainer.settings, trainer.data, trainer.device
-    rule, language = settings.optim.tested_weights, data.kind == "language"
-    epochs, network = _epochs(trainer), _with_weights(trainer, rule)
-    watch, sequences = Stopwatch(device, warmup=1), len(data.test) * len(data.test.sequences)
-    with record_activity(network) as activity:
-        test = evaluate(network, data.test, settings.optim.batch_size, device, watch, noise=(settings.seed, 0))
-    scores = {which: test if epochs[which] is epochs[rule] else _score(trainer, which) for which in epochs}
-    return {
-        "test_accuracy": test.accuracy,
-        **{f"{which}_test_accuracy": score.accuracy for which, score in scores.items()},
-        **(_perplexities(scores, rule) if language else {}),
-        "predictions": [] if language else _predictions(test),
-        **{f"test_{name}": value for name, value in watch.rates().items() if name != "ms_per_step"},
-        **network_measures(network, activity, trainer.parameters_before, activity[0].tokens / sequences),
-        "traces": traces(network, data.test, activity, device, settings.seed),
-    }
-
-
-def _with_weights(trainer: Trainer, which: str) -> Network:
-    """A copy of the network, so that a checkpoint taken meanwhile holds the last weights."""
-    network = copy.deepcopy(trainer.network)
-    network.load_state_dict(_weights(trainer, which))
-    return network
-
-
-def _weights(trainer: Trainer, which: str) -> dict[str, Tensor]:
-    return trainer.best_weights if which == "best" else trainer.network.state_dict()
-
-
-def _score(trainer: Trainer, which: str) -> Evaluation:
-    settings, network = trainer.settings, _with_weights(trainer, which)
-    noise = (settings.seed, 0)
-    return evaluate(network, trainer.data.test, settings.optim.batch_size, trainer.device, noise=noise)
-
-
-def _perplexities(scores: Mapping[str, Evaluation], rule: str) -> dict[str, float]:
-    found = {f"{which}_test_perplexity": _perplexity(score.loss) for which, score in scores.items()}
-    return {**found, "test_perplexity": found[f"{rule}_test_perplexity"]}
-
-
-def _perplexity(loss: float) -> float:
-    """e to the mean loss a word; infinite where that is too large for a number."""
-    return math.exp(loss) if loss < MAX_EXPONENT else math.inf
 
 
 def _epoch_or_divergence(trainer: Trainer, after_step: Callable[[], None], checkpoints: Checkpoints | None) -> None:
@@ -178,14 +120,6 @@ def _epoch_or_divergence(trainer: Trainer, after_step: Callable[[], None], check
             f"({optim.warmup_epochs}). "
             + (f"The last good checkpoint is {kept}." if kept else "There is no checkpoint.")
         ) from error
-
-
-def _predictions(test: Evaluation) -> list[dict[str, Any]]:
-    columns = zip(test.labels.tolist(), test.predictions.tolist(), test.scores.tolist(), strict=True)
-    return [
-        {"example": index, "label": label, "prediction": prediction, "score": score}
-        for index, (label, prediction, score) in enumerate(columns)
-    ]
 
 
 __all__ = ["Progress", "Trainer", "evaluate", "pick_device", "run_training"]

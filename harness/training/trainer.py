@@ -20,7 +20,7 @@ from spike_ssm.harness.system.seeds import epoch_order, seed_torch
 from spike_ssm.harness.training.checkpoint import State
 from spike_ssm.harness.training.data_parallel import ALONE, Processes
 from spike_ssm.harness.training.evaluation import evaluate
-from spike_ssm.harness.training.network_measures import Stopwatch, Stretch, memory_mib
+from spike_ssm.harness.training.stopwatch import Stopwatch, Stretch, memory_mib
 from spike_ssm.models.activity import collect_firing_rates, input_deviations
 from spike_ssm.models.calibration import calibrate_thresholds
 from spike_ssm.models.diagnosis import first_not_finite

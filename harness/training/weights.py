@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from spike_ssm.harness.errors import UserError
-from spike_ssm.harness.state.survey import weights_path
+from spike_ssm.harness.state.run_files import weights_path
 from spike_ssm.harness.training.checkpoint import DamageError, State, code_fingerprint, read_state, write_state
 
 FORMAT = 1

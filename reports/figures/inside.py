@@ -15,10 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from spike_ssm.reports.figures.accuracy import Drawn
 from spike_ssm.reports.figures.iterations import against_iterations
 from spike_ssm.reports.loading.sweep import unfold
 from spike_ssm.reports.render import svg
+from spike_ssm.reports.render.drawn import Drawn
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.text import number
 from spike_ssm.results.raster import unpack_raster

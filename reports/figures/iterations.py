@@ -13,11 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from spike_ssm.reports.figures.accuracy import Drawn
 from spike_ssm.reports.render import svg
+from spike_ssm.reports.render.drawn import Drawn
 from spike_ssm.reports.render.palette import Look
-from spike_ssm.reports.render.text import number
-from spike_ssm.reports.sections.measured import significant
+from spike_ssm.reports.render.text import number, significant
 from spike_ssm.reports.statistics.seeds import VERDICT_SEEDS, Interval, by_seed, t_interval
 
 _SIZE = (4.5, 4.2)  # inches

@@ -12,8 +12,9 @@ from multiprocessing import get_context
 
 import pandas as pd
 
-from spike_ssm.reports.figures.accuracy import Drawn, task_figures
+from spike_ssm.reports.figures.accuracy import task_figures
 from spike_ssm.reports.figures.inside import inside_figures
+from spike_ssm.reports.render.drawn import Drawn
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.statistics.matched import Curve
 

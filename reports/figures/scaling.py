@@ -9,8 +9,8 @@ from itertools import count
 import pandas as pd
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from spike_ssm.reports.figures.accuracy import Drawn, draw_lines, finished, new_axes
 from spike_ssm.reports.render import svg
+from spike_ssm.reports.render.drawn import Drawn, draw_lines, finished, new_axes
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.text import number
 from spike_ssm.results.schema import PlannedRun

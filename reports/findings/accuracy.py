@@ -4,42 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pandas as pd
 
+from spike_ssm.reports.render.statements import Findings, Statement
 from spike_ssm.reports.render.text import PERCENT_95, bounds, count, listing, number, p_value
-from spike_ssm.reports.statistics.examples import Right, over_examples
+from spike_ssm.reports.statistics.baseline import Comparisons
 from spike_ssm.reports.statistics.seeds import (
     VERDICT_SEEDS,
     Comparison,
     Verdict,
-    against,
     against_reference,
     binomial_half_width,
     by_seed,
 )
-from spike_ssm.reports.tables.accuracy import Comparisons
-
-
-@dataclass(frozen=True)
-class Statement:
-    """What may be said of some variants: a word for it, whom it is about, and the rest of the sentence."""
-
-    tag: str
-    variants: tuple[str, ...]
-    text: str
-    grouped: bool = False  # the text is about a list of variants and follows a colon
-
-
-@dataclass(frozen=True)
-class Findings:
-    """Statements on one question."""
-
-    title: str
-    lead: str
-    statements: tuple[Statement, ...] = ()
-
 
 _TAGS = {
     Verdict.HIGHER: "higher",
@@ -59,19 +38,6 @@ _BESIDE_SHORTCUT = {
     ),
     Verdict.TOO_FEW: ("no verdict", f"fewer than {VERDICT_SEEDS} seeds."),
 }
-
-
-def compare_with_baseline(runs: pd.DataFrame, baseline: str | None, right: Right | None = None) -> Comparisons:
-    """Accuracy and firing rate paired with the baseline's; empty where it has no finished run.
-
-    With the stored predictions, `right`, accuracy is compared over test examples too.
-    """
-    values = by_seed(runs, "test_accuracy")
-    if baseline is None or baseline not in values or values[baseline].isna().all():
-        return Comparisons(None)
-    accuracy = against(values, baseline)
-    rate = against(by_seed(runs, "firing_rate"), baseline)
-    return Comparisons(baseline, accuracy, rate, over_examples(right or {}, baseline, accuracy))
 
 
 def task_findings(runs: pd.DataFrame, comparisons: Comparisons, baseline: str | None) -> list[Findings]:

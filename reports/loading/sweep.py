@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,3 +108,15 @@ def correctness(runs: pd.DataFrame) -> dict[str, dict[int, pd.Series[bool]]]:
         correct = predictions["label"].to_numpy() == predictions["prediction"].to_numpy()
         right.setdefault(variant, {})[int(seed)] = pd.Series(correct, indexes[test_set])
     return right
+
+
+def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested mappings as `a.b.c` -> value; lists and scalars as JSON."""
+    flat: dict[str, str] = {}
+    for key, value in content.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{name}.")
+        else:
+            flat[name] = value if isinstance(value, str) else json.dumps(value)
+    return flat

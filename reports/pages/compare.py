@@ -11,14 +11,13 @@ from typing import Any
 
 import pandas as pd
 
-from spike_ssm.reports.loading.sweep import Sweep, load
+from spike_ssm.reports.loading.sweep import Sweep, flatten, load
 from spike_ssm.reports.render.files import FORMATS, write_all
 from spike_ssm.reports.render.html import rendered
 from spike_ssm.reports.render.latex import latex
+from spike_ssm.reports.render.table import Heading, Row, Table
 from spike_ssm.reports.render.text import ABSENT, bare_p_value, number
 from spike_ssm.reports.statistics.seeds import Comparison, Verdict, compare, welch_interval
-from spike_ssm.reports.tables.accuracy import Heading, Row, Table
-from spike_ssm.reports.tables.provenance import flatten
 
 _METRICS = {
     "test_accuracy": ("accuracy, points", 100.0),

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from spike_ssm.reports.render.files import write_all
 from spike_ssm.reports.render.html import rendered
+from spike_ssm.reports.render.table import Heading, Row, Table
 from spike_ssm.reports.render.text import ABSENT
-from spike_ssm.reports.tables.accuracy import Heading, Row, Table
 from spike_ssm.results.errors import ResultError
 from spike_ssm.results.schema import Manifest
 from spike_ssm.results.store import manifest_path, read_manifest, read_run, run_path

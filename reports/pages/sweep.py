@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from spike_ssm.reports.figures.accuracy import Drawn
 from spike_ssm.reports.figures.parallel import studio
-from spike_ssm.reports.figures.scaling import lines, scaling_figures
-from spike_ssm.reports.findings.accuracy import Findings, caveat, compare_with_baseline, task_findings
-from spike_ssm.reports.loading.sweep import Sweep, correctness, load
+from spike_ssm.reports.figures.scaling import lines
+from spike_ssm.reports.loading.sweep import Sweep, load
 from spike_ssm.reports.render import palette
 from spike_ssm.reports.render.files import FORMATS, write_all, write_figures
 from spike_ssm.reports.render.html import rendered
@@ -20,47 +18,16 @@ from spike_ssm.reports.render.latex import latex
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.sections.measured import MeasuredSection, methods
 from spike_ssm.reports.sections.pmbc_map.section import map_section
-from spike_ssm.reports.sections.robustness.section import is_evaluated, robustness_section
+from spike_ssm.reports.sections.robustness.areas import is_evaluated
+from spike_ssm.reports.sections.robustness.section import robustness_section
 from spike_ssm.reports.sections.speed.section import LOOP, speed_section
-from spike_ssm.reports.statistics.controls import judge
-from spike_ssm.reports.statistics.matched import compare_matched, curves
-from spike_ssm.reports.statistics.seeds import disagreement
+from spike_ssm.reports.sections.task import Section, task_section
+from spike_ssm.reports.statistics.matched import curves
 from spike_ssm.reports.tables import accuracy as tables
-from spike_ssm.reports.tables.accuracy import Table
-from spike_ssm.reports.tables.comparisons import comparison_table, matched_table
-from spike_ssm.reports.tables.controls import control_findings, control_table
-from spike_ssm.reports.tables.energy import energy_tables
 from spike_ssm.reports.tables.provenance import provenance
-from spike_ssm.reports.tables.tuning import tagged, tuning_table
+from spike_ssm.reports.tables.tuning import tagged
 from spike_ssm.results.schema import MEASUREMENTS
 from spike_ssm.results.store import read_manifest
-
-
-@dataclass(frozen=True)
-class Section:
-    """One task of the page."""
-
-    task: str
-    note: str  # what its shortcut is
-    findings: list[Findings]
-    caveat: str
-    main: Table
-    tuning: Table | None
-    comparison: Table | None
-    matched: Table | None
-    controls: Table | None
-    energy: list[Table]
-    figures: list[Drawn]
-    looks: dict[str, Look]  # of the variants it shows
-
-    @property
-    def tables(self) -> list[Table]:
-        """All of them, in the order of the page."""
-        return [
-            each
-            for each in (self.main, self.tuning, *self.energy, self.comparison, self.matched, self.controls)
-            if each
-        ]
 
 
 def build_report(sweep: str, results: Path, out: Path, formats: Sequence[str] = FORMATS) -> Path:
@@ -76,7 +43,7 @@ def build_report(sweep: str, results: Path, out: Path, formats: Sequence[str] = 
         tasks = {task: runs for task, runs in by_task.items() if task not in evaluated and not runs.empty}
         numbers, sections = [], []
         for place, (task, figures) in enumerate(draw(tasks, looks, curves(loaded.manifest.runs)).items()):
-            measured, section = _section(loaded, task, tasks[task], looks, figures, place)
+            measured, section = task_section(loaded, task, tasks[task], looks, figures, place)
             numbers.append(measured)
             sections.append(section)
     alone = [
@@ -102,42 +69,6 @@ def build_report(sweep: str, results: Path, out: Path, formats: Sequence[str] = 
     written = write_all(out, sweep, contents, formats)
     write_figures(out / sweep, drawn, formats)
     return written
-
-
-def _section(
-    sweep: Sweep, task: str, runs: pd.DataFrame, looks: dict[str, Look], figures: Callable[[], list[Drawn]], place: int
-) -> tuple[pd.DataFrame, Section]:
-    manifest = sweep.manifest
-    looks, line_of = tagged(looks, manifest, [task]), lines(manifest.runs)
-    right = correctness(runs)
-    comparisons = compare_with_baseline(runs, manifest.baseline, right)
-    disagreements = {
-        variant: disagreement(right.get(variant, {}), right.get(comparisons.baseline or "", {}))
-        for variant in comparisons.accuracy
-    }
-    note = manifest.task_notes.get(task, "")
-    judged = judge(runs, manifest.controls) if manifest.controls else []
-    explained = control_findings(judged, manifest.controls.of) if manifest.controls else None
-    measured = tables.measurements(task, runs, comparisons, manifest.variant_notes)
-    return measured, Section(
-        task,
-        note,
-        [*task_findings(runs, comparisons, manifest.baseline), *([explained] if explained else [])],
-        caveat(runs),
-        tables.main_table(measured, looks, comparisons, note, _data_notes(runs)),
-        tuning_table(manifest, task, {variant: looks[variant] for variant in measured["variant"]}),
-        comparison_table(comparisons, disagreements, looks),
-        matched_table(compare_matched(runs, manifest.runs, manifest.baseline)),
-        control_table(judged, looks),
-        energy_tables(runs, looks),
-        [*figures(), *scaling_figures(runs, manifest.runs, looks, f"n{place}")],
-        {line_of.get(variant, variant): looks[variant] for variant in measured["variant"]},
-    )
-
-
-def _data_notes(runs: pd.DataFrame) -> list[str]:
-    """What the runs say of their data, each sentence once."""
-    return list(dict.fromkeys(note for notes in runs["data_notes"] if notes is not None for note in notes))
 
 
 def _looks(sweep: Sweep) -> dict[str, Look]:

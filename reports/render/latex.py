@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spike_ssm.reports.tables.accuracy import BEST, NEAR_BEST, Row, Table
+from spike_ssm.reports.render.table import BEST, NEAR_BEST, Row, Table
 
 _CHARACTERS = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",

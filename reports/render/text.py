@@ -67,3 +67,19 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def significant(value: float) -> str:
+    """`value` with three significant digits; NaN as a dash."""
+    return number(value, digits_for([value]))
+
+
+def ranged(median: float, low: float, high: float) -> str:
+    """`12.3 (11.9 to 12.8)`: a median over seeds with its range, where there is one."""
+    shown = significant(median)
+    return f"{shown} ({significant(low)} to {significant(high)})" if math.isfinite(median) and low < high else shown
+
+
+def plain(value: float) -> str:
+    """A setting as it was set, with a true minus sign: `0.5`, `3`."""
+    return f"{value:g}".replace("-", "\N{MINUS SIGN}")

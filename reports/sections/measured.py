@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
-from spike_ssm.reports.figures.accuracy import Drawn
-from spike_ssm.reports.findings.accuracy import Findings
 from spike_ssm.reports.loading.sweep import Sweep
+from spike_ssm.reports.render.drawn import Drawn
 from spike_ssm.reports.render.palette import Look
-from spike_ssm.reports.render.text import digits_for, listing, number
-from spike_ssm.reports.tables.accuracy import Table
+from spike_ssm.reports.render.statements import Findings
+from spike_ssm.reports.render.table import Table
+from spike_ssm.reports.render.text import listing
 from spike_ssm.results.schema import MEASUREMENTS, PlannedRun
 
 LENGTH_AXIS = "task.length"
@@ -69,19 +68,3 @@ def devices(runs: pd.DataFrame) -> str:
         else:
             names.append(f"{environment.get('processor') or 'CPU'} with {environment.get('threads')} threads")
     return listing(list(dict.fromkeys(names)))
-
-
-def significant(value: float) -> str:
-    """`value` with three significant digits; NaN as a dash."""
-    return number(value, digits_for([value]))
-
-
-def ranged(median: float, low: float, high: float) -> str:
-    """`12.3 (11.9 to 12.8)`: a median over seeds with its range, where there is one."""
-    shown = significant(median)
-    return f"{shown} ({significant(low)} to {significant(high)})" if math.isfinite(median) and low < high else shown
-
-
-def plain(value: float) -> str:
-    """A setting as it was set, with a true minus sign: `0.5`, `3`."""
-    return f"{value:g}".replace("-", "\N{MINUS SIGN}")

@@ -5,86 +5,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pandas as pd
 
 from spike_ssm.reports.render.palette import Look
+from spike_ssm.reports.render.table import BEST, NEAR_BEST, Heading, Row, Table
 from spike_ssm.reports.render.text import ABSENT, digits_for, number, plus_minus
 from spike_ssm.reports.statistics import pareto
-from spike_ssm.reports.statistics.seeds import VERDICT_SEEDS, Comparison, against, by_seed, t_interval
-
-BEST = "best"
-NEAR_BEST = "≈ best"
-
-
-@dataclass(frozen=True)
-class Heading:
-    """A column's heading, with the group that spans it and its neighbours."""
-
-    text: str
-    group: str = ""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row: its heading, its cells, and how it is marked."""
-
-    head: str
-    cells: tuple[str, ...]
-    look: Look | None = None
-    mark: str = ""  # BEST, NEAR_BEST or nothing
-    reference: bool = False
-    title: str = ""  # said on hover
-    kind: str = ""  # what the row holds, where rows hold different things
-    link: str = ""  # where its heading leads
-
-    @property
-    def label(self) -> str:
-        """The heading with its variant's tag, as text."""
-        return f"{self.head} ({self.look.tag})" if self.look and self.look.tag else self.head
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table ready to be shown: every cell is text."""
-
-    caption: str
-    corner: str
-    headings: tuple[Heading, ...]
-    rows: tuple[Row, ...]
-    notes: tuple[str, ...] = ()
-    numeric: bool = True
-
-    @property
-    def groups(self) -> list[tuple[str, int]]:
-        """Groups of headings with the number of columns each spans."""
-        spans: list[tuple[str, int]] = []
-        for heading in self.headings:
-            if spans and spans[-1][0] == heading.group:
-                spans[-1] = (heading.group, spans[-1][1] + 1)
-            else:
-                spans.append((heading.group, 1))
-        return spans
-
-    def markdown(self) -> str:
-        """The same table in Markdown; the best is bold, what cannot be told from it is marked ≈."""
-        heads = [self.corner, *(f"{heading.group} {heading.text}".strip() for heading in self.headings)]
-        lines = [_line(heads), _line(["---", *("---:" if self.numeric else "---" for _ in self.headings)])]
-        for row in self.rows:
-            emphasis = {BEST: "**{}**", NEAR_BEST: "≈ {}"}.get(row.mark, "{}")
-            first, *others = [_escaped(cell) for cell in row.cells]
-            lines.append(_line([_escaped(row.label), emphasis.format(first), *others]))
-        notes = "".join(f"\n- {_escaped(note)}" for note in self.notes)
-        return f"**{_escaped(self.caption)}**\n\n" + "\n".join(lines) + "\n" + notes + "\n"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _escaped(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
+from spike_ssm.reports.statistics.baseline import Comparisons
+from spike_ssm.reports.statistics.seeds import VERDICT_SEEDS, against, by_seed, t_interval
 
 
 @dataclass(frozen=True)
@@ -113,16 +43,6 @@ MEASURES = (
     Measure("energy_ratio", "energy_over_dense", Heading("÷ dense", "Energy"), digits=3),
     Measure("parameters", "parameters", Heading("parameters", "Size"), digits=0),
 )
-
-
-@dataclass(frozen=True)
-class Comparisons:
-    """What a task's variants were compared with, in fractions."""
-
-    baseline: str | None  # None where it has no finished run
-    accuracy: Mapping[str, Comparison] = field(default_factory=dict)
-    rate: Mapping[str, Comparison] = field(default_factory=dict)
-    examples: Mapping[str, Comparison] = field(default_factory=dict)  # accuracy, over seeds and test examples
 
 
 def energy_ratio(runs: pd.DataFrame) -> pd.Series[float]:

@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 
 from spike_ssm.reports.render.palette import Look
+from spike_ssm.reports.render.table import Heading, Row, Table
 from spike_ssm.reports.render.text import ABSENT, bare_p_value, bounds, number, plus_minus
+from spike_ssm.reports.statistics.baseline import Comparisons
 from spike_ssm.reports.statistics.matched import Matched
 from spike_ssm.reports.statistics.seeds import Comparison, Disagreement
-from spike_ssm.reports.tables.accuracy import Comparisons, Heading, Row, Table
 
 _TESTED = ("95 % interval", "p", "p, Holm")
 

@@ -4,54 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from spike_ssm.reports.findings.accuracy import Findings, Statement
+from spike_ssm.reports.findings.controls import POINT
 from spike_ssm.reports.render.palette import Look
-from spike_ssm.reports.render.text import ABSENT, PERCENT_95, bare_p_value, bounds, count, number, plus_minus
-from spike_ssm.reports.statistics.controls import FEWER, MARGIN, MORE, NONE, UNDECIDED, WORSE, Advantage, Judged
-from spike_ssm.reports.statistics.seeds import Comparison
-from spike_ssm.reports.tables.accuracy import Heading, Row, Table
-
-_POINT = f"{MARGIN * 100:g} point"
-_SAME_RATE = "what the neuron without the effect reaches at the same firing rate"
-
-
-def control_findings(judged: Sequence[Judged], of: str) -> Findings | None:
-    """The verdicts in words; None where the task has none of the effects."""
-    if not judged:
-        return None
-    lead = (
-        f"Each variant is compared, at its own firing rate, with {_SAME_RATE} (interpolated), and then with its "
-        f"controls. Within ± {_POINT} counts as the same."
-    )
-    statements = tuple(Statement(each.verdict, (each.effect.variant,), _sentence(each)) for each in judged)
-    return Findings(f"{of[:1].upper()}{of[1:]} itself, or something plainer?", lead, statements)
-
-
-def _sentence(judged: Judged) -> str:
-    """The rest of a sentence that begins with the variant."""
-    advantage = judged.advantage
-    measured = f"{_points(advantage.comparison)} beyond {_SAME_RATE}"
-    match judged.verdict:
-        case verdict if verdict == UNDECIDED:
-            return f"allows no verdict: {judged.reason}."
-        case verdict if verdict in (FEWER, MORE):
-            word = "less" if verdict == FEWER else "more"
-            assert judged.rate is not None
-            rate = f"{number(abs(judged.rate.difference.mean) * 100)} points"
-            return f"fires {word} ({rate}), and its accuracy is within ± {_POINT} of {_SAME_RATE}."
-        case verdict if verdict == NONE:
-            return f"is within ± {_POINT} of {_SAME_RATE}, and no other rate is shown."
-        case verdict if verdict == WORSE:
-            return f"is less accurate than {_SAME_RATE}: {_points(advantage.comparison)}."
-        case verdict if verdict.startswith("explained"):
-            return f"has {measured}, and so has the control, within ± {_POINT}."
-    return f"has {measured}, and more than each control ({', '.join(judged.beyond)})."
-
-
-def _points(comparison: Comparison) -> str:
-    seeds = count(comparison.difference.n, "seed")
-    interval = f"{PERCENT_95} interval {bounds(comparison.difference, 100)}"
-    return f"{number(comparison.difference.mean * 100, signed=True)} points ({interval}, {seeds})"
+from spike_ssm.reports.render.table import Heading, Row, Table
+from spike_ssm.reports.render.text import ABSENT, bare_p_value, bounds, number, plus_minus
+from spike_ssm.reports.statistics.controls import Advantage, Judged
 
 
 def control_table(judged: Sequence[Judged], looks: Mapping[str, Look]) -> Table | None:
@@ -64,7 +21,7 @@ def control_table(judged: Sequence[Judged], looks: Mapping[str, Look]) -> Table 
         "difference, points",
         "95 % interval",
         "p, Holm",
-        f"p within ± {_POINT}, Holm",
+        f"p within ± {POINT}, Holm",
     )
     rows = []
     for each in judged:
@@ -78,7 +35,7 @@ def control_table(judged: Sequence[Judged], looks: Mapping[str, Look]) -> Table 
         "Without the effect: accuracy minus that on the line between the variants without it, at the variant's own "
         "rate. The same of a control: that difference minus the control's, each at its own rate. Paired by seed.",
         "p: t-test against 0, two-sided. p within: two one-sided t-tests (TOST) that the difference is smaller than "
-        f"{_POINT} either way. Each kind is corrected over the effects of this task (Holm).",
+        f"{POINT} either way. Each kind is corrected over the effects of this task (Holm).",
         "Lines between distant points of a bent curve lie too low, which favours the variant: add points between.",
     )
     return Table("Controls", "Variant", tuple(map(Heading, texts)), tuple(rows), notes)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import pandas as pd
 
 from spike_ssm.reports.render.palette import Look
+from spike_ssm.reports.render.table import Heading, Row, Table
 from spike_ssm.reports.render.text import ABSENT, digits_for, number
-from spike_ssm.reports.tables.accuracy import Heading, Row, Table
 from spike_ssm.results.energy import energy_nj
 
 NOTES = (

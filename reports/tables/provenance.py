@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
-from spike_ssm.reports.loading.sweep import Sweep
+from spike_ssm.reports.loading.sweep import Sweep, flatten
 from spike_ssm.reports.render.palette import Look
+from spike_ssm.reports.render.table import Heading, Row, Table
 from spike_ssm.reports.render.text import ABSENT, count, duration
-from spike_ssm.reports.tables.accuracy import Heading, Row, Table
 
 _STREAM = "seed_streams."
 _STREAMS_NOTE = (
@@ -32,18 +31,6 @@ class Provenance:
     streams: Table | None
     environments: Table | None
     runs: Table
-
-
-def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested mappings as `a.b.c` -> value; lists and scalars as JSON."""
-    flat: dict[str, str] = {}
-    for key, value in content.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{name}.")
-        else:
-            flat[name] = value if isinstance(value, str) else json.dumps(value)
-    return flat
 
 
 def provenance(sweep: Sweep, looks: Mapping[str, Look]) -> Provenance:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from spike_ssm.reports.render.palette import Look
+from spike_ssm.reports.render.table import Heading, Row, Table
 from spike_ssm.reports.render.text import ABSENT, count, listing, number
-from spike_ssm.reports.tables.accuracy import Heading, Row, Table
 from spike_ssm.results.schema import Manifest
 from spike_ssm.results.tuning import Choice, Tuning
 

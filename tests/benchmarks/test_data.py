@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from benchmarks import data, loading, report
-from spike_ssm.harness.config.compose import Composer, parse_command_line
+from spike_ssm.harness.config.command_line import parse_command_line
+from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.data import TASKS, Baselines, Dataset, Facts, Split
 from spike_ssm.harness.data.splits import Flat, Sequences

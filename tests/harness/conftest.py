@@ -17,7 +17,8 @@ import pytest
 import torch
 
 import spike_ssm.harness.tune
-from spike_ssm.harness.config.compose import Composer, parse_command_line
+from spike_ssm.harness.config.command_line import parse_command_line
+from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.data import Dataset, ListOps
 from spike_ssm.harness.sweep import main

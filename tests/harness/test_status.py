@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from spike_ssm.harness import cancel, status
+from spike_ssm.harness.state.run_files import checkpoints_folder, log_path
 from spike_ssm.harness.state.submissions import Submission, record, submissions
-from spike_ssm.harness.state.survey import Survey, checkpoints_folder, log_path
+from spike_ssm.harness.state.survey import Survey
 from spike_ssm.harness.system import slurm
 from spike_ssm.results.process import Process
 from spike_ssm.results.schema import Manifest, PlannedRun

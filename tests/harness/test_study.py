@@ -10,11 +10,12 @@ import pytest
 import yaml
 
 import spike_ssm.harness.study
-from spike_ssm.harness.config.compose import SWEEPS, CommandLine, Composer
+from spike_ssm.harness.config.command_line import CommandLine
+from spike_ssm.harness.config.compose import SWEEPS, Composer
 from spike_ssm.harness.plan.grid import expand
+from spike_ssm.harness.plan.study_file import Study
 from spike_ssm.harness.plan.sweep_file import load_sweep
 from spike_ssm.harness.plan.trials import plan
-from spike_ssm.harness.study import Study
 from spike_ssm.results.store import read_manifest
 from tests.harness.conftest import MINI, TINY, called
 

@@ -94,7 +94,7 @@ def test_trials_see_validation_only_and_seeds_of_their_own(tuned: Any) -> None:
 
 def test_a_trial_never_loads_the_test_set(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
-    prepare = spike_ssm.harness.run.execute._data
+    prepare = spike_ssm.harness.run.compute._data
 
     class Untouchable:
         def __getattr__(self, name: str) -> Any:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from spike_ssm.harness.state import lease
+from spike_ssm.harness.state.run_files import lease_path
 from spike_ssm.harness.state.submissions import submissions
-from spike_ssm.harness.state.survey import RunState, Survey, lease_path
+from spike_ssm.harness.state.survey import RunState, Survey
 from spike_ssm.harness.sweep import main
 from spike_ssm.results.store import read_manifest, read_run, run_path
 

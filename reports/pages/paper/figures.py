@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure as Canvas
 
-from spike_ssm.reports.figures.accuracy import Drawn
 from spike_ssm.reports.pages.paper.cells import Cell
 from spike_ssm.reports.pages.paper.definition import PaperTable
 from spike_ssm.reports.render import svg
+from spike_ssm.reports.render.drawn import Drawn
 from spike_ssm.reports.render.text import number
 
 _WIDTH, _ROW = 4.5, 0.24  # inches

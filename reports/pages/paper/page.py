@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spike_ssm.reports.figures.accuracy import Drawn
 from spike_ssm.reports.pages.paper.cells import Cell, Status, cells_of
 from spike_ssm.reports.pages.paper.definition import Definition, definition
 from spike_ssm.reports.pages.paper.figures import difference_figure
 from spike_ssm.reports.pages.paper.runs import Runs, gather
 from spike_ssm.reports.pages.paper.tables import Shown, shown
+from spike_ssm.reports.render.drawn import Drawn
 from spike_ssm.reports.render.files import FORMATS, write_all, write_figures
 from spike_ssm.reports.render.html import rendered
 from spike_ssm.reports.render.latex import latex

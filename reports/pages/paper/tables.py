@@ -10,8 +10,8 @@ import pandas as pd
 
 from spike_ssm.reports.pages.paper.cells import Cell, Status
 from spike_ssm.reports.pages.paper.definition import Column, Entry, PaperTable, commands
+from spike_ssm.reports.render.table import Heading, Row, Table
 from spike_ssm.reports.render.text import ABSENT, listing, number, plus_minus
-from spike_ssm.reports.tables.accuracy import Heading, Row, Table
 
 SECONDARY = "\N{DOUBLE DAGGER}"
 _NBSP = "\N{NO-BREAK SPACE}"

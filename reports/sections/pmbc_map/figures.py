@@ -12,11 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from spike_ssm.reports.figures.accuracy import Drawn
 from spike_ssm.reports.render import svg
+from spike_ssm.reports.render.drawn import Drawn
 from spike_ssm.reports.render.palette import Look
-from spike_ssm.reports.render.text import number
-from spike_ssm.reports.sections.measured import plain, significant
+from spike_ssm.reports.render.text import number, plain, significant
 
 _SIZE = (4.5, 3.1)  # inches, as the other figures
 _PANEL = (3.0, 2.2)

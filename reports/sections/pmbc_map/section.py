@@ -7,14 +7,14 @@ from typing import Any
 
 import pandas as pd
 
-from spike_ssm.reports.findings.accuracy import Findings, Statement
 from spike_ssm.reports.loading.sweep import Sweep
 from spike_ssm.reports.render import palette
 from spike_ssm.reports.render.palette import Look
-from spike_ssm.reports.render.text import number
-from spike_ssm.reports.sections.measured import MeasuredSection, plain, significant, task_settings
+from spike_ssm.reports.render.statements import Findings, Statement
+from spike_ssm.reports.render.table import Heading, Row, Table
+from spike_ssm.reports.render.text import number, plain, significant
+from spike_ssm.reports.sections.measured import MeasuredSection, task_settings
 from spike_ssm.reports.sections.pmbc_map.figures import leak_figures, maps
-from spike_ssm.reports.tables.accuracy import Heading, Row, Table
 
 NAME = "pmbc_map"
 PUBLISHED_ITERATIONS = 3

@@ -10,60 +10,17 @@ import math
 from collections.abc import Mapping
 from itertools import count
 
-import numpy as np
 import pandas as pd
 
-from spike_ssm.reports.findings.accuracy import Findings, Statement
 from spike_ssm.reports.loading.sweep import Sweep, unfold
 from spike_ssm.reports.render.palette import Look
+from spike_ssm.reports.render.statements import Findings, Statement
+from spike_ssm.reports.render.table import Heading, Row, Table
 from spike_ssm.reports.render.text import ABSENT, PERCENT_95, bare_p_value, bounds, listing, number, p_value, plus_minus
 from spike_ssm.reports.sections.measured import MeasuredSection
-from spike_ssm.reports.sections.robustness.figures import CORRUPTIONS, FULL_PRECISION, curve_figure
-from spike_ssm.reports.statistics.seeds import VERDICT_SEEDS, Comparison, Verdict, by_seed, compare, t_interval
-from spike_ssm.reports.tables.accuracy import Heading, Row, Table
-
-_AREA = (
-    "Mean over the levels: the area under the curve of accuracy against the level, by trapezoids from the lowest level "
-    "to the highest, the uncorrupted one among them, divided by that range. Bits b count as the step of the rounding, "
-    "2^(1 - b) of the range, so that full precision is at 0."
-)
-
-
-def is_evaluated(runs: pd.DataFrame) -> pd.Series[bool]:
-    """Which of the finished runs evaluated a trained network under corruptions."""
-    return runs["robustness"].map(lambda rows: isinstance(rows, list))
-
-
-def place_of(level: float, corruption: str) -> float:
-    """Where a level stands on the axis that areas are taken over."""
-    kind = CORRUPTIONS[corruption]
-    if not kind.bits:
-        return level
-    return 0.0 if level == FULL_PRECISION else 2.0 ** (1 - level)
-
-
-def area(places: list[float], accuracies: list[float]) -> float:
-    """Mean accuracy over the range of `places`, which rise, by trapezoids; of one place its accuracy."""
-    if len(places) == 1:
-        return accuracies[0]
-    return float(np.trapezoid(accuracies, places) / (places[-1] - places[0]))
-
-
-def areas(curves: pd.DataFrame) -> pd.DataFrame:
-    """One row a variant, seed and corruption: `clean` and `area`, fractions; NaN where a level has no accuracy.
-
-    Levels at which no variant has an accuracy are left out for all.
-    """
-    has = curves.groupby(["corruption", "level"])["accuracy"].transform(lambda values: values.notna().any())
-    kept = curves[has].copy()
-    kept["place"] = [place_of(*pair) for pair in zip(kept["level"], kept["corruption"], strict=True)]
-    rows = []
-    for (variant, seed, corruption), group in kept.groupby(["variant", "seed", "corruption"], sort=False):
-        clean = group["accuracy"].iloc[0]  # the first level changes nothing
-        rising = group.sort_values("place")
-        found = area(rising["place"].tolist(), rising["accuracy"].tolist())
-        rows.append({"variant": variant, "seed": seed, "corruption": corruption, "clean": clean, "area": found})
-    return pd.DataFrame(rows, columns=["variant", "seed", "corruption", "clean", "area"])
+from spike_ssm.reports.sections.robustness.areas import AREA, areas, compared
+from spike_ssm.reports.sections.robustness.figures import CORRUPTIONS, curve_figure
+from spike_ssm.reports.statistics.seeds import VERDICT_SEEDS, Comparison, Verdict, t_interval
 
 
 def robustness_section(
@@ -98,21 +55,6 @@ def robustness_section(
         figures,
         numbers=_numbers(task, curves, found, comparisons),
     )
-
-
-def compared(found: pd.DataFrame, baseline: str) -> dict[str, dict[str, Comparison]]:
-    """Corruption -> variant -> its area compared with the baseline's, paired by seed, all of them one family."""
-    differences: dict[tuple[str, str], pd.Series[float]] = {}
-    for corruption, group in found.groupby("corruption", sort=False):
-        values = by_seed(group, "area")
-        if baseline in values and values[baseline].notna().any():
-            others = values.drop(columns=[baseline]).dropna(axis=1, how="all")
-            differences |= {(str(corruption), str(each)): others[each] - values[baseline] for each in others}
-    tested = compare(pd.DataFrame({str(place): each for place, each in enumerate(differences.values())}))
-    by_corruption: dict[str, dict[str, Comparison]] = {}
-    for place, (corruption, variant) in enumerate(differences):
-        by_corruption.setdefault(corruption, {})[variant] = tested[str(place)]
-    return by_corruption
 
 
 def _findings(comparisons: Mapping[str, Mapping[str, Comparison]], baseline: str | None) -> list[Findings]:
@@ -161,7 +103,7 @@ def _area_table(runs: pd.DataFrame, curves: pd.DataFrame, found: pd.DataFrame, l
     few = curves[curves["corruption"] == "state_bits"]["examples"].max()
     notes = [
         "Means over seeds; ± is the half width of the 95 % t-interval over seeds.",
-        _AREA,
+        AREA,
         *([f"State bits: of the first {int(few):,} test examples, also in full precision."] if few == few else []),
         *_left_out(curves),
     ]

@@ -8,11 +8,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from spike_ssm.reports.figures.accuracy import Drawn
 from spike_ssm.reports.render import svg
+from spike_ssm.reports.render.drawn import Drawn
 from spike_ssm.reports.render.palette import Look
-from spike_ssm.reports.render.text import number
-from spike_ssm.reports.sections.measured import significant
+from spike_ssm.reports.render.text import number, significant
 
 _SIZE = (4.5, 3.1)  # inches, as the other figures
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from spike_ssm.reports.findings.accuracy import Findings, Statement
 from spike_ssm.reports.loading.published import SpeedTable, speed_table
 from spike_ssm.reports.loading.sweep import Sweep
 from spike_ssm.reports.render.palette import Look
-from spike_ssm.reports.render.text import listing, number
-from spike_ssm.reports.sections.measured import MeasuredSection, devices, method_of, significant, task_settings
+from spike_ssm.reports.render.statements import Findings, Statement
+from spike_ssm.reports.render.text import listing, number, significant
+from spike_ssm.reports.sections.measured import MeasuredSection, devices, method_of, task_settings
 from spike_ssm.reports.sections.speed.figures import speed_figures
 from spike_ssm.reports.sections.speed.tables import PUBLISHED, comparison_table, details_table
 

@@ -10,9 +10,8 @@ import pandas as pd
 
 from spike_ssm.reports.loading.published import PublishedSpeed, SpeedTable
 from spike_ssm.reports.render.palette import Look
-from spike_ssm.reports.render.text import ABSENT, number
-from spike_ssm.reports.sections.measured import ranged, significant
-from spike_ssm.reports.tables.accuracy import Heading, Row, Table
+from spike_ssm.reports.render.table import Heading, Row, Table
+from spike_ssm.reports.render.text import ABSENT, number, ranged, significant
 
 PUBLISHED = {"bptt": "BPTT", "sltt": "SLTT", "sdn": "SDN", "pmbc_m3": "PMBC"}
 """Method of ours -> the published method that it is or, for PMBC, is our reading of."""

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from spike_ssm.harness.config.compose import Composer, parse_command_line
+from spike_ssm.harness.config.command_line import parse_command_line
+from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.sweep import main
 

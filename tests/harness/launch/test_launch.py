@@ -20,9 +20,11 @@ from spike_ssm.harness.config.settings import LauncherSettings, Settings
 from spike_ssm.harness.launch.display import Display
 from spike_ssm.harness.launch.launcher import launch
 from spike_ssm.harness.launch.local_pool import worker_count
-from spike_ssm.harness.run.execute import Job, execute, record_failure
+from spike_ssm.harness.run.execute import execute, record_failure
+from spike_ssm.harness.run.job import Job
 from spike_ssm.harness.state.lease import Lease
-from spike_ssm.harness.state.survey import RunState, lease_path, look, progress_path
+from spike_ssm.harness.state.run_files import lease_path, progress_path
+from spike_ssm.harness.state.survey import RunState, look
 from spike_ssm.harness.system.slurm import automatic_launcher
 from spike_ssm.results.store import read_run, run_path, write_json
 

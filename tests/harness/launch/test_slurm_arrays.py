@@ -13,7 +13,7 @@ from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.settings import LauncherSettings
 from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.launch.slurm_arrays import submit
-from spike_ssm.harness.run.execute import Job
+from spike_ssm.harness.run.job import Job
 from spike_ssm.harness.state.submissions import submissions
 
 SBATCH = """

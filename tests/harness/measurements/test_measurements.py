@@ -16,7 +16,8 @@ from torch import Tensor
 
 import spike_ssm.harness.sweep
 import spike_ssm.harness.train
-from spike_ssm.harness.config.compose import Composer, parse_command_line
+from spike_ssm.harness.config.command_line import parse_command_line
+from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.settings import SCALES, settings_from_json, settings_to_json
 from spike_ssm.harness.data import TASKS
 from spike_ssm.harness.errors import UserError

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from spike_ssm.harness.config.compose import Composer, parse_command_line
+from spike_ssm.harness.config.command_line import parse_command_line
+from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.settings import SCALES
 from spike_ssm.harness.data import ALL, LRA
 from spike_ssm.harness.errors import UserError

@@ -29,10 +29,13 @@ from spike_ssm.harness.robustness.corruptions import (
     input_noise,
     other_length,
     shortened,
+    spike_deletion,
+    spike_insertion,
+    threshold_jitter,
 )
-from spike_ssm.harness.robustness.evaluator import Bench, Trained, evaluate_robustness
+from spike_ssm.harness.robustness.evaluator import Bench, evaluate_robustness
 from spike_ssm.harness.robustness.rounding import rounded_weights
-from spike_ssm.harness.robustness.spikes import spike_deletion, spike_insertion, threshold_jitter
+from spike_ssm.harness.robustness.trained import Trained
 from spike_ssm.harness.system.seeds import torch_generator
 from spike_ssm.harness.training.evaluation import Evaluation, evaluate
 from spike_ssm.harness.training.fit import run_training

@@ -22,7 +22,8 @@ from spike_ssm.harness.config.settings import Settings, settings_to_json
 from spike_ssm.harness.data import Baselines, Dataset, Facts, Split
 from spike_ssm.harness.data.splits import Flat, Sequences
 from spike_ssm.harness.data.task import Kind
-from spike_ssm.harness.run.execute import Job, execute
+from spike_ssm.harness.run.execute import execute
+from spike_ssm.harness.run.job import Job
 from spike_ssm.harness.system.root import ROOT
 from spike_ssm.harness.system.signals import Interrupted, interruptible
 from spike_ssm.harness.training.checkpoint import Checkpoints

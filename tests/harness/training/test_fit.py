@@ -22,7 +22,8 @@ from spike_ssm.harness.system.seeds import epoch_order, seed_torch
 from spike_ssm.harness.training.checkpoint import Checkpoints
 from spike_ssm.harness.training.evaluation import evaluate
 from spike_ssm.harness.training.fit import run_training
-from spike_ssm.harness.training.network_measures import Stopwatch, Stretch, counted
+from spike_ssm.harness.training.network_measures import counted
+from spike_ssm.harness.training.stopwatch import Stopwatch, Stretch
 from spike_ssm.harness.training.trainer import Progress, Trainer, firing_rate_penalty, learning_rate_factor, pick_device
 from spike_ssm.models.activity import record_activity
 from spike_ssm.models.calibration import TOLERANCE

@@ -9,7 +9,8 @@ import pytest
 
 from spike_ssm.reports.figures.scaling import lines, numbered_axis, scaling_figures
 from spike_ssm.reports.render import palette
-from spike_ssm.reports.tables.accuracy import Comparisons, measurements
+from spike_ssm.reports.statistics.baseline import Comparisons
+from spike_ssm.reports.tables.accuracy import measurements
 from spike_ssm.results.schema import RUN, PlannedRun
 
 LENGTHS = (64, 128, 256)

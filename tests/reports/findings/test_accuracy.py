@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spike_ssm.reports.findings.accuracy import compare_with_baseline, task_findings
+from spike_ssm.reports.findings.accuracy import task_findings
+from spike_ssm.reports.statistics.baseline import compare_with_baseline
 
 
 def findings(accuracies: dict[str, list[float]], baseline: str | None = "none") -> dict[str, tuple[str, str]]:

@@ -16,7 +16,7 @@ import pytest
 
 from spike_ssm.reports.loading.published import speed_table
 from spike_ssm.reports.pages.sweep import build_report
-from spike_ssm.reports.sections.measured import ranged, significant
+from spike_ssm.reports.render.text import ranged, significant
 from spike_ssm.results.schema import Manifest, PlannedRun
 from spike_ssm.results.store import read_manifest, write_manifest, write_run
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from spike_ssm.reports.findings.controls import control_findings
 from spike_ssm.reports.statistics.controls import (
     EXPLAINED,
     FEWER,
@@ -18,7 +19,7 @@ from spike_ssm.reports.statistics.controls import (
     equivalence,
     judge,
 )
-from spike_ssm.reports.tables.controls import control_findings, control_table
+from spike_ssm.reports.tables.controls import control_table
 from spike_ssm.results.schema import Controls, Effect
 
 RATES = {"none": 0.20, "raised_2": 0.12, "raised_3": 0.06, "fixed": 0.14, "enlarged": 0.13}

@@ -13,7 +13,7 @@ import pytest
 from spike_ssm.reports.loading.sweep import load
 from spike_ssm.reports.pages.sweep import build_report
 from spike_ssm.reports.render import palette
-from spike_ssm.reports.tables.accuracy import Table
+from spike_ssm.reports.render.table import Table
 from spike_ssm.reports.tables.energy import energy_tables
 from spike_ssm.results.store import read_run, run_path
 from tests.reports.conftest import LAYERS, Synthetic

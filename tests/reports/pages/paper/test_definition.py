@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from spike_ssm.harness.config.compose import Composer, parse_command_line
+from spike_ssm.harness.config.command_line import parse_command_line
+from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.plan.grid import expand
 from spike_ssm.harness.plan.sweep_file import load_sweep
 from spike_ssm.harness.system.root import ROOT

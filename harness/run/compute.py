@@ -1,0 +1,116 @@
+"""What a run computes: a training, an evaluation of a trained network, or a measurement of a neuron alone."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import asdict, replace
+from functools import partial
+from typing import Any
+
+from spike_ssm.harness.config.settings import Settings, cache_folder, files_folder
+from spike_ssm.harness.data import TASKS, Dataset
+from spike_ssm.harness.measurements import MEASUREMENTS
+from spike_ssm.harness.robustness.evaluator import evaluate_robustness
+from spike_ssm.harness.robustness.trained import trained_run
+from spike_ssm.harness.run.job import Job
+from spike_ssm.harness.run.process_group import Team
+from spike_ssm.harness.system.provenance import environment
+from spike_ssm.harness.system.signals import interruptible
+from spike_ssm.harness.training.checkpoint import Checkpoints
+from spike_ssm.harness.training.fit import Progress, pick_device, run_training
+from spike_ssm.harness.training.trackers import open_tracker
+from spike_ssm.harness.training.weights import keep_weights
+
+Report = Callable[[Progress], None]
+"""Told how far a run has come."""
+
+_log = logging.getLogger(__name__)
+
+
+NOT_BEGUN = Progress(epoch=0, epochs=0, done=0.0, loss=float("nan"), validation_accuracy=None)
+
+
+def compute(job: Job, report: Report, checkpoints: Checkpoints, team: Team) -> dict[str, Any]:
+    """The columns of `results.schema.RUN` that the run finds out. Raises what the run fails by."""
+    settings = job.settings
+    if settings.task.name in MEASUREMENTS:
+        run = _measure_neuron(settings, report)
+    elif settings.robustness is not None:
+        run = _evaluate_trained(job, report)
+    else:
+        run = _train_network(job, report, checkpoints, team)
+    return {
+        **run,
+        "environment": json.dumps(
+            {**environment(pick_device(settings.device)), "processes": team.count}, sort_keys=True
+        ),
+    }
+
+
+def _train_network(job: Job, report: Report, checkpoints: Checkpoints, team: Team) -> dict[str, Any]:
+    settings = job.settings
+    data = _data(settings)
+    team.call(job.run_id)
+    every_s = 60 * settings.launcher.checkpoint_minutes
+    tracker = open_tracker(settings.tracker, job.results, job.run_id, settings.identity())
+    with closing(tracker), interruptible():
+        trained = run_training(
+            settings,
+            data,
+            report,
+            checkpoints=checkpoints,
+            every_s=every_s,
+            after_epoch=tracker.log,
+            together=team.together(),
+            keep=partial(keep_weights, job.results, job.run_id) if settings.keeps_weights() else lambda _: None,
+        )
+    return {**trained, **(_of_data(data) if settings.test else {})}
+
+
+def _evaluate_trained(job: Job, report: Report) -> dict[str, Any]:
+    settings = job.settings
+    trained = trained_run(job.results, settings.trained().run_id())
+    data, folders = _data(settings), (cache_folder(settings), files_folder(settings))
+    told = _share(report)
+    return {**evaluate_robustness(settings, data, trained, folders, told), **_of_data(data)}
+
+
+def _of_data(data: Dataset) -> dict[str, Any]:
+    return {**asdict(data.baselines), "data_notes": list(data.facts.notes)}
+
+
+def _share(report: Report) -> Callable[[float], None]:
+    """Reports the finished share of what trains nothing."""
+    return lambda done: report(replace(NOT_BEGUN, done=done))
+
+
+def train_along(jobs: Sequence[Job], team: Team) -> None:
+    """By those of a team that do not lead it: take part in every run of `jobs` that the leader calls them to."""
+    by_id = {job.run_id: job for job in jobs}
+    while not team.broken and (run_id := team.called()):
+        settings = by_id[run_id].settings
+        try:
+            with interruptible():
+                run_training(settings, _data(settings), lambda _: None, together=team.together())
+        except Exception as error:
+            team.fail(error)
+            _log.exception("Process %d could not train run %s along.", team.rank, run_id)
+
+
+def _data(settings: Settings) -> Dataset:
+    task, _ = TASKS[settings.task.name]
+    return task(settings.task).prepare(cache_folder(settings), files_folder(settings))
+
+
+def _measure_neuron(settings: Settings, report: Report) -> dict[str, Any]:
+    measure, _ = MEASUREMENTS[settings.task.name]
+    return measure(
+        settings.task,
+        settings.neuron,
+        seed=settings.seed,
+        device=pick_device(settings.device),
+        report=_share(report),
+    )

@@ -1,0 +1,54 @@
+"""What controls leave of an effect, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from spike_ssm.reports.render.statements import Findings, Statement
+from spike_ssm.reports.render.text import PERCENT_95, bounds, count, number
+from spike_ssm.reports.statistics.controls import FEWER, MARGIN, MORE, NONE, UNDECIDED, WORSE, Judged
+from spike_ssm.reports.statistics.seeds import Comparison
+
+POINT = f"{MARGIN * 100:g} point"
+
+
+_SAME_RATE = "what the neuron without the effect reaches at the same firing rate"
+
+
+def control_findings(judged: Sequence[Judged], of: str) -> Findings | None:
+    """The verdicts in words; None where the task has none of the effects."""
+    if not judged:
+        return None
+    lead = (
+        f"Each variant is compared, at its own firing rate, with {_SAME_RATE} (interpolated), and then with its "
+        f"controls. Within ± {POINT} counts as the same."
+    )
+    statements = tuple(Statement(each.verdict, (each.effect.variant,), _sentence(each)) for each in judged)
+    return Findings(f"{of[:1].upper()}{of[1:]} itself, or something plainer?", lead, statements)
+
+
+def _sentence(judged: Judged) -> str:
+    """The rest of a sentence that begins with the variant."""
+    advantage = judged.advantage
+    measured = f"{_points(advantage.comparison)} beyond {_SAME_RATE}"
+    match judged.verdict:
+        case verdict if verdict == UNDECIDED:
+            return f"allows no verdict: {judged.reason}."
+        case verdict if verdict in (FEWER, MORE):
+            word = "less" if verdict == FEWER else "more"
+            assert judged.rate is not None
+            rate = f"{number(abs(judged.rate.difference.mean) * 100)} points"
+            return f"fires {word} ({rate}), and its accuracy is within ± {POINT} of {_SAME_RATE}."
+        case verdict if verdict == NONE:
+            return f"is within ± {POINT} of {_SAME_RATE}, and no other rate is shown."
+        case verdict if verdict == WORSE:
+            return f"is less accurate than {_SAME_RATE}: {_points(advantage.comparison)}."
+        case verdict if verdict.startswith("explained"):
+            return f"has {measured}, and so has the control, within ± {POINT}."
+    return f"has {measured}, and more than each control ({', '.join(judged.beyond)})."
+
+
+def _points(comparison: Comparison) -> str:
+    seeds = count(comparison.difference.n, "seed")
+    interval = f"{PERCENT_95} interval {bounds(comparison.difference, 100)}"
+    return f"{number(comparison.difference.mean * 100, signed=True)} points ({interval}, {seeds})"

@@ -1,0 +1,90 @@
+"""The section of one task that networks were trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from spike_ssm.reports.figures.scaling import lines, scaling_figures
+from spike_ssm.reports.findings.accuracy import caveat, task_findings
+from spike_ssm.reports.findings.controls import control_findings
+from spike_ssm.reports.loading.sweep import Sweep, correctness
+from spike_ssm.reports.render.drawn import Drawn
+from spike_ssm.reports.render.palette import Look
+from spike_ssm.reports.render.statements import Findings
+from spike_ssm.reports.render.table import Table
+from spike_ssm.reports.statistics.baseline import compare_with_baseline
+from spike_ssm.reports.statistics.controls import judge
+from spike_ssm.reports.statistics.matched import compare_matched
+from spike_ssm.reports.statistics.seeds import disagreement
+from spike_ssm.reports.tables import accuracy as tables
+from spike_ssm.reports.tables.comparisons import comparison_table, matched_table
+from spike_ssm.reports.tables.controls import control_table
+from spike_ssm.reports.tables.energy import energy_tables
+from spike_ssm.reports.tables.tuning import tagged, tuning_table
+
+
+@dataclass(frozen=True)
+class Section:
+    """One task of the page."""
+
+    task: str
+    note: str  # what its shortcut is
+    findings: list[Findings]
+    caveat: str
+    main: Table
+    tuning: Table | None
+    comparison: Table | None
+    matched: Table | None
+    controls: Table | None
+    energy: list[Table]
+    figures: list[Drawn]
+    looks: dict[str, Look]  # of the variants it shows
+
+    @property
+    def tables(self) -> list[Table]:
+        """All of them, in the order of the page."""
+        return [
+            each
+            for each in (self.main, self.tuning, *self.energy, self.comparison, self.matched, self.controls)
+            if each
+        ]
+
+
+def task_section(
+    sweep: Sweep, task: str, runs: pd.DataFrame, looks: dict[str, Look], figures: Callable[[], list[Drawn]], place: int
+) -> tuple[pd.DataFrame, Section]:
+    """The main table in numbers, and the section, of the finished `runs` of one task; place: counted from 0."""
+    manifest = sweep.manifest
+    looks, line_of = tagged(looks, manifest, [task]), lines(manifest.runs)
+    right = correctness(runs)
+    comparisons = compare_with_baseline(runs, manifest.baseline, right)
+    disagreements = {
+        variant: disagreement(right.get(variant, {}), right.get(comparisons.baseline or "", {}))
+        for variant in comparisons.accuracy
+    }
+    note = manifest.task_notes.get(task, "")
+    judged = judge(runs, manifest.controls) if manifest.controls else []
+    explained = control_findings(judged, manifest.controls.of) if manifest.controls else None
+    measured = tables.measurements(task, runs, comparisons, manifest.variant_notes)
+    return measured, Section(
+        task,
+        note,
+        [*task_findings(runs, comparisons, manifest.baseline), *([explained] if explained else [])],
+        caveat(runs),
+        tables.main_table(measured, looks, comparisons, note, _data_notes(runs)),
+        tuning_table(manifest, task, {variant: looks[variant] for variant in measured["variant"]}),
+        comparison_table(comparisons, disagreements, looks),
+        matched_table(compare_matched(runs, manifest.runs, manifest.baseline)),
+        control_table(judged, looks),
+        energy_tables(runs, looks),
+        [*figures(), *scaling_figures(runs, manifest.runs, looks, f"n{place}")],
+        {line_of.get(variant, variant): looks[variant] for variant in measured["variant"]},
+    )
+
+
+def _data_notes(runs: pd.DataFrame) -> list[str]:
+    """What the runs say of their data, each sentence once."""
+    return list(dict.fromkeys(note for notes in runs["data_notes"] if notes is not None for note in notes))

@@ -1,0 +1,38 @@
+"""Variants compared with the baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from spike_ssm.reports.statistics.examples import Right, over_examples
+from spike_ssm.reports.statistics.seeds import (
+    Comparison,
+    against,
+    by_seed,
+)
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """What a task's variants were compared with, in fractions."""
+
+    baseline: str | None  # None where it has no finished run
+    accuracy: Mapping[str, Comparison] = field(default_factory=dict)
+    rate: Mapping[str, Comparison] = field(default_factory=dict)
+    examples: Mapping[str, Comparison] = field(default_factory=dict)  # accuracy, over seeds and test examples
+
+
+def compare_with_baseline(runs: pd.DataFrame, baseline: str | None, right: Right | None = None) -> Comparisons:
+    """Accuracy and firing rate paired with the baseline's; empty where it has no finished run.
+
+    With the stored predictions, `right`, accuracy is compared over test examples too.
+    """
+    values = by_seed(runs, "test_accuracy")
+    if baseline is None or baseline not in values or values[baseline].isna().all():
+        return Comparisons(None)
+    accuracy = against(values, baseline)
+    rate = against(by_seed(runs, "firing_rate"), baseline)
+    return Comparisons(baseline, accuracy, rate, over_examples(right or {}, baseline, accuracy))
