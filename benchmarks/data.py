@@ -28,10 +28,10 @@ from spike_ssm.harness.data import TASKS, Dataset
 from spike_ssm.harness.data.tasks.listops import ListOpsSettings, generate
 from spike_ssm.harness.data.tasks.pathfinder_shapes import parameters
 from spike_ssm.harness.data.tasks.pathfinder_snakes import generate as generate_images
-from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.measurements.timing import Contention
 from spike_ssm.harness.system.environment import KEEP_MEMORY, compute_with
 from spike_ssm.harness.system.provenance import environment
+from spike_ssm.results.errors import UserError
 
 CPU = torch.device("cpu")
 OFFLINE = {"HF_HUB_OFFLINE": "1"}

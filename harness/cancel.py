@@ -15,7 +15,7 @@ from pathlib import Path
 
 from spike_ssm.harness.state.submissions import submissions
 from spike_ssm.harness.system import slurm
-from spike_ssm.results.errors import ResultError
+from spike_ssm.results.errors import UserError
 from spike_ssm.results.process import Process
 from spike_ssm.results.store import RESULTS, read_manifest
 
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return _cancel(options.sweep, options.results.expanduser().absolute())
-    except ResultError as error:
+    except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
 

@@ -9,9 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from spike_ssm.harness.config.compose import Composer
-from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.system.signals import Interrupted
-from spike_ssm.results.errors import ResultError
+from spike_ssm.results.errors import UserError
 
 
 def run_command(
@@ -35,7 +34,7 @@ def run_command(
     try:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         return run(Composer(options.config_dir), [*unknown, *options.settings], words)
-    except (UserError, ResultError) as error:
+    except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, Interrupted):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spike_ssm.harness import sweep
-from spike_ssm.results.errors import ResultError
+from spike_ssm.results.errors import UserError
 from spike_ssm.results.store import RESULTS, read_manifest
 
 
@@ -23,7 +23,7 @@ def repeat(program: str, description: str, word: str, arguments: Sequence[str] |
     results = options.results.expanduser().absolute()
     try:
         manifest = read_manifest(results, options.sweep)
-    except ResultError as error:
+    except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     words = shlex.split(manifest.command)[3:]  # python -m harness.sweep

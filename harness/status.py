@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spike_ssm.harness.state.survey import STATES, RunState, Survey
-from spike_ssm.results.errors import ResultError
+from spike_ssm.results.errors import UserError
 from spike_ssm.results.schema import Manifest, PlannedRun
 from spike_ssm.results.store import RESULTS, read_manifest, read_manifests
 
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.sweep is None:
             return _show_all(results)
         return _show(read_manifest(results, options.sweep), results, options.all)
-    except ResultError as error:
+    except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
 

@@ -18,11 +18,11 @@ from spike_ssm.harness import sweep, tune
 from spike_ssm.harness.cli import run_command
 from spike_ssm.harness.config.command_line import CommandLine, parse_command_line
 from spike_ssm.harness.config.compose import Composer
-from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.plan.grid import expand
 from spike_ssm.harness.plan.study_file import Study
 from spike_ssm.harness.plan.sweep_file import named_sweep
 from spike_ssm.harness.plan.trials import plan
+from spike_ssm.results.errors import UserError
 
 FREE = ("scale", "launcher", "paths", "device", "tracker", "retry", "dry_run")
 """Settings, and groups of them, that may be set: where and at which registered scale a study is executed."""

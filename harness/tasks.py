@@ -27,7 +27,7 @@ from spike_ssm.harness.config.command_line import parse_command_line
 from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.settings import SCALES, Settings, cache_folder, files_folder
 from spike_ssm.harness.data import TASKS, Dataset, Task
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 WIDTH = 120
 """Characters a line where the output is no terminal."""

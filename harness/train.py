@@ -16,7 +16,6 @@ from pathlib import Path
 
 from spike_ssm.harness.config.command_line import parse_command_line
 from spike_ssm.harness.config.compose import Composer
-from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.launch.display import Display
 from spike_ssm.harness.launch.launcher import launch
 from spike_ssm.harness.robustness.trained import require_trained, training_command
@@ -25,7 +24,7 @@ from spike_ssm.harness.run.job import Job
 from spike_ssm.harness.run.process_group import assemble
 from spike_ssm.harness.state.survey import look
 from spike_ssm.harness.system.signals import Interrupted
-from spike_ssm.results.errors import ResultError
+from spike_ssm.results.errors import UserError
 from spike_ssm.results.store import discard_failure, prepare_folder, run_path
 
 
@@ -56,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         team.dismiss()
         print(run_path(results, job.run_id))
         return 0 if look(results, job.run_id).status == "done" else 1
-    except (UserError, ResultError) as error:
+    except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     except Interrupted as error:

@@ -29,7 +29,7 @@ from spike_ssm.harness.plan.search_space import choose
 from spike_ssm.harness.plan.trials import Search, Trial, plan
 from spike_ssm.harness.state.survey import Survey
 from spike_ssm.harness.system.provenance import code_version
-from spike_ssm.results.errors import ResultError
+from spike_ssm.results.errors import UserError
 from spike_ssm.results.store import read_run, run_path
 from spike_ssm.results.tuning import Choice, Tuning, read_trials, read_tuning, tuning_path, write_tuning
 
@@ -111,7 +111,7 @@ def _with_earlier(tuning: Tuning, rows: list[dict[str, Any]], path: Path) -> tup
     """Joined with what lies at `path`, where that is an equal search of other tasks or variants."""
     try:
         earlier = read_tuning(path, tuning.sweep, tuning.scale) if path.exists() else None
-    except ResultError:  # damaged: made anew
+    except UserError:  # damaged: made anew
         earlier = None
     if earlier is None:
         return tuning, rows

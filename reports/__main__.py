@@ -22,7 +22,8 @@ from spike_ssm.reports.pages.index import build_index, listed
 from spike_ssm.reports.pages.paper.page import build_paper
 from spike_ssm.reports.pages.sweep import build_report
 from spike_ssm.reports.render.files import FORMATS, formats
-from spike_ssm.results.errors import ResultError
+from spike_ssm.results.errors import UserError, exit_status
+from spike_ssm.results.store import RESULTS
 
 MEASURED = Path("results/measured")
 
@@ -34,31 +35,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("name", nargs="?", help="a sweep, e.g. ablation_refractory; or paper; or compare")
     parser.add_argument("compared", nargs="*", metavar="A B", help="the sweeps that compare is about")
-    parser.add_argument("--results", type=Path, default=Path("results/runs"), help="results folder (%(default)s)")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="results folder (%(default)s)")
     parser.add_argument("--against", type=Path, help="compare: the results folder of the second (that of the first)")
     parser.add_argument("--measured", type=Path, default=MEASURED, help="paper: a further folder of runs (%(default)s)")
     parser.add_argument("--out", type=Path, default=Path("reports/html"), help="folder of the pages (%(default)s)")
     parser.add_argument("--format", default=",".join(FORMATS), help="files to write (%(default)s)")
     chosen = parser.parse_args(arguments)
-    try:
+
+    def show() -> int:
         page = _page(chosen)
-    except ResultError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    sys.stdout.write(f"{page.absolute()}\n")
-    return 0
+        sys.stdout.write(f"{page.absolute()}\n")
+        return 0
+
+    return exit_status(show)
 
 
 def _page(chosen: argparse.Namespace) -> Path:
-    """Write what was asked for; returns the page's path. Raises `ResultError`."""
+    """Write what was asked for; returns the page's path. Raises `UserError`."""
     wanted, (name, names) = formats(chosen.format), (chosen.name, chosen.compared)
     if name == "compare":
         if not 1 <= len(names) <= 2 or (len(names) == 1 and chosen.against is None):
-            raise ResultError("compare takes two sweeps, or one and --against FOLDER with the other results.")
+            raise UserError("compare takes two sweeps, or one and --against FOLDER with the other results.")
         second = names[-1], chosen.against or chosen.results
         return build_comparison((names[0], chosen.results), second, chosen.out, wanted)
     if names or chosen.against:
-        raise ResultError("Only compare takes further names or --against; python -m reports --help lists the forms.")
+        raise UserError("Only compare takes further names or --against; python -m reports --help lists the forms.")
     if name == "paper":
         return build_paper([chosen.results, chosen.measured], chosen.out, wanted)
     if name is None:
@@ -69,7 +70,7 @@ def _page(chosen: argparse.Namespace) -> Path:
 def _index(results: Path, out: Path) -> Path:
     sweeps, problems = listed(results)
     if not sweeps and not problems:
-        raise ResultError(
+        raise UserError(
             f"No sweep has been run in {results}. Run python -m harness.sweep +sweep=NAME first. "
             "python -m reports paper works without any run."
         )

@@ -11,10 +11,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from spike_ssm.results.errors import ResultError
+from spike_ssm.results.errors import exit_status
 from spike_ssm.results.packed import pack, unpack
-
-FOLDER = Path("results/runs")
+from spike_ssm.results.store import RESULTS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,22 +24,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     packing = commands.add_parser("pack", help="write the runs of sweeps to one parquet file")
     packing.add_argument("sweeps", nargs="+", metavar="SWEEP")
-    packing.add_argument("--results", type=Path, default=FOLDER, help="the results folder (%(default)s)")
+    packing.add_argument("--results", type=Path, default=RESULTS, help="the results folder (%(default)s)")
     packing.add_argument("--to", type=Path, required=True, help="the file")
     unpacking = commands.add_parser("unpack", help="put them back into a results folder")
     unpacking.add_argument("file", type=Path)
-    unpacking.add_argument("--to", type=Path, default=FOLDER, help="the results folder (%(default)s)")
+    unpacking.add_argument("--to", type=Path, default=RESULTS, help="the results folder (%(default)s)")
     options = parser.parse_args(arguments)
-    try:
-        if options.command == "pack":
-            count = pack(options.results.expanduser().absolute(), options.sweeps, options.to.expanduser().absolute())
-            print(f"{count} runs: {options.to}")
-        else:
-            manifests = unpack(options.file.expanduser().absolute(), options.to.expanduser().absolute())
-            print(f"{', '.join(manifest.name for manifest in manifests)}: {options.to}")
-    except ResultError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
+    return exit_status(lambda: _pack(options) if options.command == "pack" else _unpack(options))
+
+
+def _pack(options: argparse.Namespace) -> int:
+    count = pack(options.results.expanduser().absolute(), options.sweeps, options.to.expanduser().absolute())
+    print(f"{count} runs: {options.to}")
+    return 0
+
+
+def _unpack(options: argparse.Namespace) -> int:
+    manifests = unpack(options.file.expanduser().absolute(), options.to.expanduser().absolute())
+    print(f"{', '.join(manifest.name for manifest in manifests)}: {options.to}")
     return 0
 
 

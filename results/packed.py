@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from spike_ssm.results.errors import ResultError
+from spike_ssm.results.errors import UserError
 from spike_ssm.results.files import replace
 from spike_ssm.results.schema import RUN, Manifest
 from spike_ssm.results.store import prepare_folder, read_manifest, read_run, run_path, write_manifest, write_run
@@ -22,7 +22,7 @@ _LEVEL = 19  # of zstd, which takes longer: these files are kept for long
 def pack(folder: Path, sweeps: Sequence[str], path: Path) -> int:
     """Write the runs of the sweeps, each once, that have a result in `folder` to `path`; returns their number.
 
-    Raises `ResultError` when a sweep or run cannot be read, or the file cannot be written.
+    Raises `UserError` when a sweep or run cannot be read, or the file cannot be written.
     """
     manifests = [read_manifest(folder, sweep) for sweep in sweeps]
     ids = dict.fromkeys(run.id for manifest in manifests for run in manifest.runs)
@@ -36,14 +36,14 @@ def pack(folder: Path, sweeps: Sequence[str], path: Path) -> int:
     try:
         replace(path, sink.getvalue().to_pybytes())
     except OSError as error:
-        raise ResultError(f"{path} cannot be written ({error.strerror}). Name another file.") from error
+        raise UserError(f"{path} cannot be written ({error.strerror}). Name another file.") from error
     return len(rows)
 
 
 def unpack(path: Path, folder: Path) -> list[Manifest]:
     """Put what `pack` wrote into the results folder `folder`, where finished runs stay as they are.
 
-    Returns the manifests. Raises `ResultError` when the file is missing, damaged or of another kind.
+    Returns the manifests. Raises `UserError` when the file is missing, damaged or of another kind.
     """
     try:
         table = pq.read_table(path)
@@ -51,7 +51,7 @@ def unpack(path: Path, folder: Path) -> list[Manifest]:
         rows: list[dict[str, Any]] = table.to_pylist()
     except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
         why = " ".join(str(error).split())
-        raise ResultError(f"{path} is no file that `python -m results pack` wrote ({why}).") from error
+        raise UserError(f"{path} is no file that `python -m results pack` wrote ({why}).") from error
     prepare_folder(folder)
     for row in rows:
         write_run(folder, {name: value for name, value in row.items() if name in RUN.names})

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from spike_ssm.results.errors import ResultError
+from spike_ssm.results.errors import UserError
 from spike_ssm.results.files import link_if_free, remove_leftovers, replace, written
 from spike_ssm.results.schema import RUN, SCHEMA_VERSION, Manifest, Status
 
@@ -49,7 +49,7 @@ _OUTCOME_COLUMNS = list(Outcome.__dataclass_fields__)
 def prepare_folder(folder: Path) -> Path:
     """Create `folder`, prove that results can be written to it, and remove what killed writers left.
 
-    Returns its absolute path. Raises `ResultError`.
+    Returns its absolute path. Raises `UserError`.
     """
     folder = folder.expanduser().absolute()
     try:
@@ -60,7 +60,7 @@ def prepare_folder(folder: Path) -> Path:
             finally:
                 link.unlink(missing_ok=True)
     except OSError as error:
-        raise ResultError(
+        raise UserError(
             f"The results folder {folder} cannot be written to ({error.strerror}). "
             "Make it writable, on a file system with hard links, or name another with paths.results=FOLDER."
         ) from error
@@ -88,7 +88,7 @@ def write_run(folder: Path, row: Mapping[str, Any]) -> Path:
     """Publish one run's row (keys of `results.schema.RUN`; missing ones become null) and return its path.
 
     A finished result already there stays, whatever `row` is; a failure gives way to a finished result only. Raises
-    `ResultError` when the file cannot be written, `KeyError` for unknown columns.
+    `UserError` when the file cannot be written, `KeyError` for unknown columns.
     """
     unknown = set(row) - set(RUN.names)
     if unknown:
@@ -100,7 +100,7 @@ def write_run(folder: Path, row: Mapping[str, Any]) -> Path:
             if not link_if_free(temporary, path) and complete["status"] == "done" and not _is_done(path):
                 temporary.replace(path)
     except OSError as error:
-        raise ResultError(
+        raise UserError(
             f"The result file {path} cannot be written ({error.strerror}). Make room or make the folder writable, "
             "then run the sweep again: it goes on from here; or name another folder with paths.results=FOLDER."
         ) from error
@@ -131,12 +131,12 @@ def _as_parquet(row: dict[str, Any]) -> bytes:
 def _is_done(path: Path) -> bool:
     try:
         return read_outcome(path).status == "done"
-    except ResultError:
+    except UserError:
         return False
 
 
-def _damaged(path: Path, why: object) -> ResultError:
-    return ResultError(
+def _damaged(path: Path, why: object) -> UserError:
+    return UserError(
         f"The result file {path} is damaged and cannot be read ({str(why).partition(chr(10))[0]}). "
         "Delete it, or run the sweep again with retry=true; no other run is affected."
     )
@@ -157,14 +157,14 @@ def _read_table(path: Path, columns: list[str] | None) -> pa.Table:
 
 
 def read_run(path: Path, columns: list[str] | None = None) -> dict[str, Any]:
-    """The row of one run, or these of its columns. Raises `ResultError` with a sentence when the file is damaged."""
+    """The row of one run, or these of its columns. Raises `UserError` with a sentence when the file is damaged."""
     (row,) = _read_table(path, columns).to_pylist()
     read: dict[str, Any] = row
     return read
 
 
 def read_outcome(path: Path) -> Outcome:
-    """What became of the run whose result is `path`, from the file's footer. Raises `ResultError` when damaged."""
+    """What became of the run whose result is `path`, from the file's footer. Raises `UserError` when damaged."""
     try:
         footer = pq.read_metadata(path).metadata or {}
         if _OUTCOME_KEY.encode() in footer:
@@ -174,14 +174,14 @@ def read_outcome(path: Path) -> Outcome:
         raise _damaged(path, error) from error
 
 
-def read_outcomes(folder: Path, ids: Iterable[str]) -> dict[str, Outcome | ResultError | None]:
+def read_outcomes(folder: Path, ids: Iterable[str]) -> dict[str, Outcome | UserError | None]:
     """The outcome of every run: None where there is no result yet, the error where it is damaged."""
 
-    def read(run_id: str) -> Outcome | ResultError | None:
+    def read(run_id: str) -> Outcome | UserError | None:
         path = run_path(folder, run_id)
         try:
             return read_outcome(path) if path.exists() else None
-        except ResultError as error:
+        except UserError as error:
             return error
 
     ids = list(ids)
@@ -190,7 +190,7 @@ def read_outcomes(folder: Path, ids: Iterable[str]) -> dict[str, Outcome | Resul
 
 
 def read_status(folder: Path, run_id: str) -> tuple[Status | None, str | None]:
-    """`(status, error)` of a run, `(None, None)` when it has no result yet. Raises `ResultError` when damaged."""
+    """`(status, error)` of a run, `(None, None)` when it has no result yet. Raises `UserError` when damaged."""
     path = run_path(folder, run_id)
     if not path.exists():
         return None, None
@@ -212,11 +212,11 @@ def read_runs(
     left_out = {"predictions": not predictions, "traces": not traces}
     columns = [name for name in RUN.names if not left_out.get(name)]
 
-    def read(run_id: str) -> pa.Table | ResultError | None:
+    def read(run_id: str) -> pa.Table | UserError | None:
         path = run_path(folder, run_id)
         try:
             return _read_table(path, columns if any(left_out.values()) else None) if path.exists() else None
-        except ResultError as error:
+        except UserError as error:
             return error
 
     ids = list(ids)
@@ -228,7 +228,7 @@ def read_runs(
     else:
         rows = pd.DataFrame(columns=columns)
     missing = [run_id for run_id, table in zip(ids, found, strict=True) if table is None]
-    damaged = [str(error) for error in found if isinstance(error, ResultError)]
+    damaged = [str(error) for error in found if isinstance(error, UserError)]
     return rows, missing, damaged
 
 
@@ -261,24 +261,24 @@ def read_manifests(folder: Path) -> list[Manifest]:
     """The manifests of all sweeps that were run, by name. Damaged ones are left out."""
     found = []
     for path in sorted((folder / "sweeps").glob("*.json")):
-        with suppress(ResultError):
+        with suppress(UserError):
             found.append(read_manifest(folder, path.stem))
     return found
 
 
 def read_manifest(folder: Path, sweep: str) -> Manifest:
-    """The manifest of a sweep. Raises `ResultError` when there is none or it is damaged."""
+    """The manifest of a sweep. Raises `UserError` when there is none or it is damaged."""
     path = manifest_path(folder, sweep)
     if not path.exists():
         known = sorted(other.stem for other in path.parent.glob("*.json"))
-        raise ResultError(
+        raise UserError(
             f"No sweep named {sweep!r} has been run in {folder}. "
             + (f"There are: {', '.join(known)}." if known else f"Run python -m harness.sweep +sweep={sweep} first.")
         )
     try:
         return Manifest.from_json(json.loads(path.read_text()))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ResultError(
+        raise UserError(
             f"The manifest {path} is damaged ({error}). Run python -m harness.sweep +sweep={sweep} again: "
             "it writes a new one and skips the finished runs."
         ) from error

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from spike_ssm.results import files
-from spike_ssm.results.errors import ResultError
+from spike_ssm.results.errors import UserError
 
 TRIALS = pa.schema(
     [
@@ -100,7 +100,7 @@ def tuning_path(folder: Path, sweep: str, scale: str) -> Path:
 
 
 def write_tuning(path: Path, tuning: Tuning, trials: list[dict[str, Any]]) -> None:
-    """The YAML file, and beside it the trials, rows of `TRIALS`. Raises `ResultError`."""
+    """The YAML file, and beside it the trials, rows of `TRIALS`. Raises `UserError`."""
     head = f"# Written by: {tuning.command}\n# Used by: python -m harness.sweep +sweep={tuning.sweep} tuned=true\n"
     content = head + yaml.safe_dump(asdict(tuning), sort_keys=False, allow_unicode=True)
     sink = pa.BufferOutputStream()
@@ -109,7 +109,7 @@ def write_tuning(path: Path, tuning: Tuning, trials: list[dict[str, Any]]) -> No
         files.replace(path.with_suffix(".parquet"), sink.getvalue().to_pybytes())
         files.replace(path, content.encode())
     except OSError as error:
-        raise ResultError(
+        raise UserError(
             f"The tuning {path} cannot be written ({error.strerror}). Make room or make the folder writable, then run "
             "the command again: finished trials are not run again."
         ) from error
@@ -125,16 +125,16 @@ def read_trials(path: Path) -> list[dict[str, Any]]:
 
 
 def read_tuning(path: Path, sweep: str, scale: str) -> Tuning:
-    """That of `sweep` at `scale`. Raises `ResultError` where the file is missing, damaged or of something else."""
+    """That of `sweep` at `scale`. Raises `UserError` where the file is missing, damaged or of something else."""
     again = f"Run python -m harness.tune +sweep={sweep} budget=K scale={scale} first, or name its file: tuned=PATH."
     if not path.is_file():
-        raise ResultError(f"There is no tuning {path}. {again}")
+        raise UserError(f"There is no tuning {path}. {again}")
     try:
         found = Tuning.from_json(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (yaml.YAMLError, UnicodeDecodeError, TypeError, AttributeError, KeyError) as error:
-        raise ResultError(f"The tuning {path} is damaged ({' '.join(str(error).split())}). {again}") from error
+        raise UserError(f"The tuning {path} is damaged ({' '.join(str(error).split())}). {again}") from error
     if (found.sweep, found.scale) != (sweep, scale):
-        raise ResultError(
+        raise UserError(
             f"The tuning {path} is of the sweep {found.sweep!r} at scale {found.scale!r}, not of {sweep!r} at "
             f"{scale!r}. {again}"
         )

@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, QuotedString
 from hydra.errors import HydraException
 
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 
 @dataclass(frozen=True)

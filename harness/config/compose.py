@@ -18,8 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from spike_ssm.harness.config.settings import Settings, register_schemas
-from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.system.root import ROOT
+from spike_ssm.results.errors import UserError
 
 SWEEPS = ROOT / "sweeps"
 """The packaged configuration root."""

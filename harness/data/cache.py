@@ -24,7 +24,7 @@ import pyarrow as pa
 from filelock import FileLock
 
 from spike_ssm.harness.data.splits import Flat, Integers, Sequences
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 SPLITS = ("train", "validation", "test")
 FACTS = "facts.json"

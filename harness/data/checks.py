@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 LONGEST = 1_000_000
 """Tokens that a sequence may be allowed to have, and whatever else needs a bound."""

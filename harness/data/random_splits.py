@@ -12,7 +12,7 @@ import numpy.typing as npt
 from spike_ssm.harness.data.cache import SPLITS
 from spike_ssm.harness.data.checks import LONGEST, check_range
 from spike_ssm.harness.data.task import TaskSettings
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 LARGEST_SEED = 2**32 - 1
 """Of the generator that everything here is drawn from: NumPy's legacy one, whose numbers never change."""

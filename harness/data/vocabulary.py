@@ -15,7 +15,7 @@ import numpy as np
 
 from spike_ssm.harness.data.cache import SPLITS, Preparation, Shard
 from spike_ssm.harness.data.splits import Flat, Integers
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 SPECIAL = ("<pad>", "<unk>", "<eos>")
 UNKNOWN, EOS = map(SPECIAL.index, ("<unk>", "<eos>"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from spike_ssm.harness.config.settings import Settings
-from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.launch.display import Display
 from spike_ssm.harness.launch.launcher import launch
 from spike_ssm.harness.launch.local_pool import worker_count
@@ -14,11 +13,12 @@ from spike_ssm.harness.run.job import Job
 from spike_ssm.harness.state.survey import RunState
 from spike_ssm.harness.system import slurm
 from spike_ssm.harness.system.provenance import code_version
+from spike_ssm.results.errors import UserError
 from spike_ssm.results.store import discard_failure, prepare_folder
 
 
 def results_folder(settings: Settings, create: bool) -> Path:
-    """Its absolute path. Raises `ResultError` when it is to be created and cannot be written to."""
+    """Its absolute path. Raises `UserError` when it is to be created and cannot be written to."""
     folder = Path(settings.paths.results).expanduser().absolute()
     return prepare_folder(folder) if create else folder
 

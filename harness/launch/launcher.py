@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
-from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.launch import slurm_arrays as arrays
 from spike_ssm.harness.launch.local_pool import Pool
 from spike_ssm.harness.run.execute import execute, record_failure
@@ -22,6 +21,7 @@ from spike_ssm.harness.run.process_group import ALONE, Team
 from spike_ssm.harness.state.submissions import Submission, record
 from spike_ssm.harness.state.survey import RunState, Survey
 from spike_ssm.harness.system.environment import worker_environment
+from spike_ssm.results.errors import UserError
 from spike_ssm.results.process import Process
 
 SECONDS_BETWEEN_LOOKS = 0.3

@@ -12,13 +12,13 @@ import submitit
 import torch
 
 from spike_ssm.harness.config.settings import LauncherSettings
-from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.run.execute import record_failure
 from spike_ssm.harness.run.job import Job
 from spike_ssm.harness.run.worker import work
 from spike_ssm.harness.state.run_files import log_path, read_progress
 from spike_ssm.harness.state.survey import RunState
 from spike_ssm.harness.system.environment import worker_environment
+from spike_ssm.results.errors import UserError
 
 A_WEEK_IN_MINUTES = 7 * 24 * 60
 SECONDS_TO_SAVE = 10.0

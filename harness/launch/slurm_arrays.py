@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 import submitit
 
 from spike_ssm.harness.config.settings import LauncherSettings
-from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.run.job import Job
 from spike_ssm.harness.run.worker import work
 from spike_ssm.harness.state.submissions import Submission, record
 from spike_ssm.harness.system import slurm
 from spike_ssm.harness.system.environment import worker_environment
+from spike_ssm.results.errors import UserError
 
 T = TypeVar("T")
 

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from spike_ssm.harness.errors import UserError
 from spike_ssm.models.neurons import Neuron
 from spike_ssm.models.neurons.integrate_and_fire import IntegrateAndFire, IntegrateAndFireSettings
 from spike_ssm.models.neurons.sdn import LEAK, SDN, SDNSettings
@@ -16,6 +15,7 @@ from spike_ssm.models.ops.agreement import assert_agreement
 from spike_ssm.models.ops.refractory_lif import Options, Rules, Solution, solve
 from spike_ssm.models.ops.refractory_lif.sequential import after_spike, potential_given_spikes
 from spike_ssm.models.ops.surrogate import spike
+from spike_ssm.results.errors import UserError
 
 Method = Callable[[Tensor], Solution]
 """x [B, H, L] to differentiable spikes [B, H, L]."""

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.measurements.base import MeasurementSettings, standard_normal
 from spike_ssm.models.neurons import NeuronSettings, RefractoryLIFSettings
 from spike_ssm.models.ops.refractory_lif import Options, Rules, check_parameter, solve
+from spike_ssm.results.errors import UserError
 
 PARAMETERS = {"leaks": "leak", "decays": "decay", "magnitudes": "refractory"}
 """Setting -> the parameter whose values it lists."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 from spike_ssm.results.schema import Controls, Effect, PlannedRun
 
 _KEYS = {"of": str, "axis": str, "reference": str, "effects": list, "controls": list, "rates": list}

@@ -15,10 +15,10 @@ from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.robustness import RANGES
 from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.data import TASKS
-from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.plan.controls import planned_controls
 from spike_ssm.harness.plan.sweep_file import NOTE, Sweep, axis_of, listed, spelled_out
 from spike_ssm.harness.system.slurm import automatic_launcher
+from spike_ssm.results.errors import UserError
 from spike_ssm.results.schema import Controls, PlannedRun
 
 LISTS = frozenset(f"robustness.{corruption}" for corruption in RANGES)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from spike_ssm.harness.config.settings import Settings
-from spike_ssm.harness.errors import UserError
 from spike_ssm.models.neurons.base import ThresholdSettings
+from spike_ssm.results.errors import UserError
 from spike_ssm.results.tuning import Choice
 
 if TYPE_CHECKING:

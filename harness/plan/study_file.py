@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from spike_ssm.harness.config.compose import Composer
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 
 @dataclass(frozen=True)

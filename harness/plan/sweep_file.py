@@ -16,8 +16,8 @@ from spike_ssm.harness.config.command_line import CommandLine
 from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.settings import SCALES, Settings
 from spike_ssm.harness.data import ALL
-from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.plan.controls import check_controls
+from spike_ssm.results.errors import UserError
 
 NOTE = "note"
 """Key of an axis label that describes it to readers instead of setting something."""

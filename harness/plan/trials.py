@@ -9,10 +9,10 @@ from spike_ssm.harness.config.command_line import CommandLine
 from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.data import TASKS
-from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.plan.grid import GridRun, expand
 from spike_ssm.harness.plan.search_space import SAMPLERS, Axis, has_meaning, points
 from spike_ssm.harness.plan.sweep_file import Sweep, named_sweep
+from spike_ssm.results.errors import UserError
 
 SEEDS = [1000]
 """Of the trials, where the command names none; far from the 0, 1, 2, ... of sweeps."""

@@ -7,9 +7,9 @@ from typing import Any
 
 from spike_ssm.harness.config.command_line import CommandLine
 from spike_ssm.harness.config.settings import PathSettings, Settings
-from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.plan.grid import Grid, Tuned
 from spike_ssm.harness.plan.sweep_file import Sweep
+from spike_ssm.results.errors import UserError
 from spike_ssm.results.tuning import Tuning, read_tuning, tuning_path
 
 

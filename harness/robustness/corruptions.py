@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from spike_ssm.harness.data import ListOps, ListOpsSettings, Split
 from spike_ssm.harness.data.splits import Flat, Integers, Sequences
-from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.system.seeds import torch_generator
 from spike_ssm.models.network import Network, real_tokens
+from spike_ssm.results.errors import UserError
 
 GREY_LEVELS = 256
 

@@ -14,7 +14,6 @@ from torch import Tensor
 from spike_ssm.harness.config.robustness import FULL_PRECISION, RANGES, RobustnessSettings
 from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.data import Dataset, Split
-from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.robustness import corruptions
 from spike_ssm.harness.robustness.rounding import StateRounding, rounded_weights
 from spike_ssm.harness.robustness.trained import Trained
@@ -24,6 +23,7 @@ from spike_ssm.harness.training.trainer import pick_device
 from spike_ssm.models.activity import record_activity
 from spike_ssm.models.network import Inputs, Network, build_network
 from spike_ssm.models.neurons.psn import PSN
+from spike_ssm.results.errors import UserError
 
 CALIBRATION_EXAMPLES = 64
 """So many validation examples, from the first on, set the ranges of the states that are rounded."""

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.state.run_files import weights_path
 from spike_ssm.harness.training.weights import read_weights
+from spike_ssm.results.errors import UserError
 from spike_ssm.results.store import read_outcome, run_path
 
 NAMED = 3

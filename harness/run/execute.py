@@ -13,7 +13,6 @@ from typing import Any
 import torch
 
 from spike_ssm.harness.config.settings import Settings
-from spike_ssm.harness.errors import sentence
 from spike_ssm.harness.measurements import MEASUREMENTS
 from spike_ssm.harness.run.compute import NOT_BEGUN, Report, compute
 from spike_ssm.harness.run.job import Job
@@ -24,6 +23,7 @@ from spike_ssm.harness.system import slurm
 from spike_ssm.harness.system.provenance import code_version, environment
 from spike_ssm.harness.training.checkpoint import Checkpoints
 from spike_ssm.harness.training.fit import Progress
+from spike_ssm.results.errors import sentence
 from spike_ssm.results.store import run_path, write_json, write_run
 
 SECONDS_BETWEEN_REPORTS = 0.5

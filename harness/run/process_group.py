@@ -20,8 +20,8 @@ from submitit.helpers import TorchDistributedEnvironment
 from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 from torch.distributed.rendezvous import rendezvous
 
-from spike_ssm.harness.errors import UserError, sentence
 from spike_ssm.harness.training.data_parallel import BY_ITSELF, Processes
+from spike_ssm.results.errors import UserError, sentence
 
 SECONDS_BETWEEN_LOOKS = 0.05
 MEETING = timedelta(minutes=10)

@@ -35,7 +35,7 @@ from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 from spike_ssm.results.files import link_if_free, remove_leftovers, written
 from spike_ssm.results.process import Process
 

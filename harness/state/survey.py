@@ -16,7 +16,7 @@ from spike_ssm.harness.state import lease
 from spike_ssm.harness.state.run_files import checkpoints_folder, lease_path, log_path, read_progress
 from spike_ssm.harness.state.submissions import Submission, submissions
 from spike_ssm.harness.system import slurm
-from spike_ssm.results.errors import ResultError
+from spike_ssm.results.errors import UserError
 from spike_ssm.results.process import Process
 from spike_ssm.results.schema import FAILURES, Status
 from spike_ssm.results.store import Outcome, read_outcomes, run_path
@@ -149,8 +149,8 @@ def look(results: Path, run_id: str) -> RunState:
     return Survey(results, [run_id]).states()[run_id]
 
 
-def _finished(outcome: Outcome | ResultError) -> RunState:
-    if isinstance(outcome, ResultError):
+def _finished(outcome: Outcome | UserError) -> RunState:
+    if isinstance(outcome, UserError):
         return RunState("failed", error=str(outcome), recorded=True)
     measure = None
     if outcome.test_perplexity is not None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 PROJECT = "spike-ssm"
 

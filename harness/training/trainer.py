@@ -15,7 +15,6 @@ from torch import Tensor
 from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.data import Batch, Dataset, batches
 from spike_ssm.harness.data.splits import in_document_order
-from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.system.seeds import epoch_order, seed_torch
 from spike_ssm.harness.training.checkpoint import State
 from spike_ssm.harness.training.data_parallel import ALONE, Processes
@@ -25,6 +24,7 @@ from spike_ssm.models.activity import collect_firing_rates, input_deviations
 from spike_ssm.models.calibration import calibrate_thresholds
 from spike_ssm.models.diagnosis import first_not_finite
 from spike_ssm.models.network import Inputs, Scored, build_network, parameter_groups
+from spike_ssm.results.errors import UserError
 
 
 @dataclass(frozen=True)

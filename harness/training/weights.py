@@ -8,9 +8,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.state.run_files import weights_path
 from spike_ssm.harness.training.checkpoint import DamageError, State, code_fingerprint, read_state, write_state
+from spike_ssm.results.errors import UserError
 
 FORMAT = 1
 """Counts up when the content of a file changes its meaning."""

@@ -46,7 +46,7 @@ class Sweep:
 
 
 def load(folder: Path, sweep: str) -> Sweep:
-    """Read a sweep's manifest and results. Raises `ResultError` when there is no such sweep."""
+    """Read a sweep's manifest and results. Raises `UserError` when there is no such sweep."""
     manifest = read_manifest(folder, sweep)
     planned = pd.DataFrame(
         [(run.id, run.axes.get("task"), run.variant, run.seed) for run in manifest.runs], columns=_PLANNED

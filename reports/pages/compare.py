@@ -50,7 +50,7 @@ def build_comparison(
 ) -> Path:
     """Write `compare-A-B.html` and its tables to `out`; returns the page's path. Each is a sweep and its folder.
 
-    Raises `ResultError` when there is no such sweep or `out` cannot be written to.
+    Raises `UserError` when there is no such sweep or `out` cannot be written to.
     """
     sides = _sides(first, second)
     metrics = {

@@ -12,7 +12,7 @@ from spike_ssm.reports.render.files import write_all
 from spike_ssm.reports.render.html import rendered
 from spike_ssm.reports.render.table import Heading, Row, Table
 from spike_ssm.reports.render.text import ABSENT
-from spike_ssm.results.errors import ResultError
+from spike_ssm.results.errors import UserError
 from spike_ssm.results.schema import Manifest
 from spike_ssm.results.store import manifest_path, read_manifest, read_run, run_path
 
@@ -34,7 +34,7 @@ def listed(results: Path) -> tuple[list[Listed], list[str]]:
     for name in sorted(path.stem for path in manifest_path(results, "any").parent.glob("*.json")):
         try:
             found.append(_look(results, read_manifest(results, name)))
-        except ResultError as error:
+        except UserError as error:
             problems.append(str(error))
     return found, problems
 
@@ -45,7 +45,7 @@ def _look(results: Path, manifest: Manifest) -> Listed:
         path = run_path(results, planned.id)
         try:
             row = read_run(path, ["status", "started_at"]) if path.exists() else {"status": "missing"}
-        except ResultError:
+        except UserError:
             row = {"status": "damaged"}
         states[row["status"]] += 1
         starts.append(row.get("started_at") or "")

@@ -33,7 +33,7 @@ from spike_ssm.results.store import read_manifest
 def build_report(sweep: str, results: Path, out: Path, formats: Sequence[str] = FORMATS) -> Path:
     """Write `<sweep>.html`, `.csv`, `.md`, `.tex` and a folder of its figures to `out`; returns the page's path.
 
-    Raises `ResultError` with a sentence when the sweep has no manifest or `out` cannot be written to.
+    Raises `UserError` with a sentence when the sweep has no manifest or `out` cannot be written to.
     """
     with studio(len(read_manifest(results, sweep).runs)) as draw:
         loaded = load(results, sweep)

@@ -7,18 +7,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from spike_ssm.reports.render.svg import standalone
-from spike_ssm.results.errors import ResultError
+from spike_ssm.results.errors import UserError
 
 FORMATS = ("html", "csv", "md", "latex", "svg")
 SUFFIXES = {"html": "html", "csv": "csv", "md": "md", "latex": "tex"}
 
 
 def formats(text: str) -> tuple[str, ...]:
-    """`html,csv` as a tuple. Raises `ResultError` for an unknown format."""
+    """`html,csv` as a tuple. Raises `UserError` for an unknown format."""
     chosen = tuple(part.strip() for part in text.split(",") if part.strip())
     unknown = [name for name in chosen if name not in FORMATS]
     if unknown or not chosen:
-        raise ResultError(f"--format may name {', '.join(FORMATS)}, separated by commas, but {text!r} was given.")
+        raise UserError(f"--format may name {', '.join(FORMATS)}, separated by commas, but {text!r} was given.")
     return chosen
 
 
@@ -62,8 +62,8 @@ def _plain(name: str) -> str:
     return "".join(c if c.isascii() and c.isalnum() else "_" for c in name.lower())
 
 
-def _unwritable(out: Path, error: OSError) -> ResultError:
-    return ResultError(
+def _unwritable(out: Path, error: OSError) -> UserError:
+    return UserError(
         f"The report folder {out} cannot be written to ({error.strerror}). "
         "Make it writable, or name another with --out FOLDER."
     )

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from spike_ssm.results.__main__ import main
-from spike_ssm.results.errors import ResultError
+from spike_ssm.results.errors import UserError
 from spike_ssm.results.packed import pack, unpack
 from spike_ssm.results.schema import Manifest, PlannedRun
 from spike_ssm.results.store import read_manifest, read_run, run_path, write_manifest, write_run
@@ -57,7 +57,7 @@ def test_what_cannot_be_done_is_said(folder: Path, tmp_path: Path, capsys: pytes
     pq.write_table(pa.table({"x": [1]}), tmp_path / "else.parquet")
     (tmp_path / "text.parquet").write_text("no parquet")
     for name in ("else", "text", "missing"):
-        with pytest.raises(ResultError, match=f"{name}.parquet is no file that"):
+        with pytest.raises(UserError, match=f"{name}.parquet is no file that"):
             unpack(tmp_path / f"{name}.parquet", tmp_path / "again")
     assert not (tmp_path / "again").exists()
     assert main(["pack", "lra", "--results", str(folder), "--to", str(tmp_path / "x.parquet")]) == 1

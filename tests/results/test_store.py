@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from spike_ssm.results.errors import ResultError
+from spike_ssm.results.errors import UserError
 from spike_ssm.results.schema import RUN, SCHEMA_VERSION, Manifest, PlannedRun
 from spike_ssm.results.store import (
     Outcome,
@@ -155,7 +155,7 @@ def test_a_truncated_file_is_named_in_a_sentence_while_the_others_are_read(tmp_p
 
 def test_an_empty_file_is_damaged(tmp_path):
     run_path(tmp_path, "a").touch()
-    with pytest.raises(ResultError, match="is damaged and cannot be read"):
+    with pytest.raises(UserError, match="is damaged and cannot be read"):
         read_run(run_path(tmp_path, "a"))
 
 
@@ -195,7 +195,7 @@ def test_the_outcomes_of_many_runs_name_the_missing_and_the_damaged(tmp_path):
     run_path(tmp_path, "b").touch()
     outcomes = read_outcomes(tmp_path, ["a", "b", "c"])
     assert outcomes["a"] == Outcome("done", None, 0.25, None)
-    assert isinstance(outcomes["b"], ResultError)
+    assert isinstance(outcomes["b"], UserError)
     assert outcomes["c"] is None
 
 
@@ -203,7 +203,7 @@ def test_the_outcomes_of_many_runs_name_the_missing_and_the_damaged(tmp_path):
 def test_a_parquet_file_of_something_else_is_damaged(tmp_path, read):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"x": [1, 2]}), path)
-    with pytest.raises(ResultError, match="does not hold one run"):
+    with pytest.raises(UserError, match="does not hold one run"):
         read(path)
 
 
@@ -212,7 +212,7 @@ def test_a_part_of_a_file_has_no_outcome(tmp_path, part):
     path = write_run(tmp_path, row())
     content = path.read_bytes()
     path.write_bytes(content[: int(part * len(content))])
-    with pytest.raises(ResultError, match="is damaged and cannot be read"):
+    with pytest.raises(UserError, match="is damaged and cannot be read"):
         read_outcome(path)
 
 
@@ -232,13 +232,13 @@ def test_a_results_folder_is_created_and_left_empty(tmp_path):
 
 def test_a_results_folder_below_a_file_is_a_sentence(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ResultError, match=r"cannot be written to .* paths\.results=FOLDER"):
+    with pytest.raises(UserError, match=r"cannot be written to .* paths\.results=FOLDER"):
         prepare_folder(tmp_path / "file" / "runs")
 
 
 def test_a_results_folder_without_permission_is_a_sentence():
     folder = Path("/proc/spike_ssm")  # not even root may write here
-    with pytest.raises(ResultError, match="cannot be written to"):
+    with pytest.raises(UserError, match="cannot be written to"):
         prepare_folder(folder)
 
 
@@ -249,12 +249,12 @@ def test_a_manifest_is_read_as_it_was_written(tmp_path):
 
 def test_an_unknown_sweep_is_a_sentence_that_names_the_known_ones(tmp_path):
     write_manifest(tmp_path, MANIFEST)
-    with pytest.raises(ResultError, match=r"No sweep named 'other'.*There are: ablation\."):
+    with pytest.raises(UserError, match=r"No sweep named 'other'.*There are: ablation\."):
         read_manifest(tmp_path, "other")
 
 
 def test_without_any_sweep_the_sentence_says_what_to_run(tmp_path):
-    with pytest.raises(ResultError, match=r"Run python -m harness\.sweep \+sweep=other first"):
+    with pytest.raises(UserError, match=r"Run python -m harness\.sweep \+sweep=other first"):
         read_manifest(tmp_path, "other")
 
 
@@ -263,7 +263,7 @@ def test_a_damaged_manifest_is_a_sentence(tmp_path, content):
     path = manifest_path(tmp_path, "ablation")
     path.parent.mkdir()
     path.write_text(content)
-    with pytest.raises(ResultError, match="is damaged"):
+    with pytest.raises(UserError, match="is damaged"):
         read_manifest(tmp_path, "ablation")
 
 

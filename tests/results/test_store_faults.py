@@ -88,7 +88,7 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 try:
     write_run(Path(sys.argv[1]), {"id": "a", "status": "done", "config": os.urandom(20_000).hex()})
-except ResultError as error:
+except UserError as error:
     print(error)
 """
 
@@ -116,7 +116,7 @@ folder = Path(sys.argv[1])
 for write in (lambda: write_run(folder, {"id": "a", "status": "done"}), lambda: prepare_folder(folder)):
     try:
         write()
-    except ResultError as error:
+    except UserError as error:
         print(error)
 """
 

@@ -13,7 +13,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 
 from spike_ssm.harness.data.readers.common import one_line
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 SUFFIXES = (".tar.gz", ".tgz", ".zip", ".gz")
 

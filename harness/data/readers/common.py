@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from spike_ssm.harness.data.readers.common import one_line
 from spike_ssm.harness.data.readers.images import decode_png
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 if TYPE_CHECKING:
     import datasets

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from spike_ssm.harness.data.readers.common import decode, unreadable
 from spike_ssm.harness.data.readers.places import IMDB_SOURCE
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 LABELS = {"neg": 0, "pos": 1}
 RATINGS = {"neg": range(1, 5), "pos": range(7, 11)}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spike_ssm.harness.data.readers import archives, hub, places
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 
 def find(files: Path, candidates: Sequence[str], archive: str, what: str, source: str) -> Path:

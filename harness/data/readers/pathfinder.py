@@ -16,7 +16,7 @@ from spike_ssm.harness.data.readers import pickles
 from spike_ssm.harness.data.readers.common import damaged, lines, unreadable
 from spike_ssm.harness.data.readers.images import decode_png
 from spike_ssm.harness.data.readers.places import LRA_SOURCE
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 Difficulty = Literal["curv_baseline", "curv_contour_length_9", "curv_contour_length_14"]
 

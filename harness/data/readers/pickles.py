@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spike_ssm.harness.data.readers.common import damaged
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 PLAIN_TYPE = re.compile(r"[<>|=](b1|[iu][1248]|f[248]|[SU]\d{1,6})", re.ASCII)
 """numpy's names of types that hold no objects, behind the byte order."""

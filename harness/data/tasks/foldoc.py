@@ -25,7 +25,7 @@ from spike_ssm.harness.data.readers.common import damaged, decode, lines
 from spike_ssm.harness.data.task import Facts
 from spike_ssm.harness.data.tasks.retrieval import PairTask
 from spike_ssm.harness.data.vocabulary import Example, write_examples
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 FOLDERS = ("foldoc", "usr/share/dictd", ".", "/usr/share/dictd")
 """The last is where Debian's package puts the two files."""

@@ -23,7 +23,7 @@ from spike_ssm.harness.data.random_splits import LARGEST_SEED, drawn
 from spike_ssm.harness.data.readers import cifar, originals, places
 from spike_ssm.harness.data.splits import Flat, Scaling, Split
 from spike_ssm.harness.data.task import Baselines, Facts, Task, TaskSettings
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 GREY_WEIGHTS = (19595, 38470, 7471)
 """Of red, green and blue, in 1/65,536: the luma of ITU-R BT.601 as Pillow, and with it torchvision, rounds it."""

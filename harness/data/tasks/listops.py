@@ -21,8 +21,8 @@ from spike_ssm.harness.data.cache import SPLITS, Preparation, Shard
 from spike_ssm.harness.data.splits import Flat, Split
 from spike_ssm.harness.data.task import Baselines, Facts, Task, TaskSettings
 from spike_ssm.harness.data.tasks.listops_released import write_released
-from spike_ssm.harness.errors import UserError
 from spike_ssm.models.ops.threads import share_threads_with_numba
+from spike_ssm.results.errors import UserError
 
 SYMBOLS = ("<pad>", "<unk>", "<eos>", *"0123456789", "[MIN", "[MAX", "[MED", "[SM", "]")
 """What each token id stands for: LRA's 15 symbols without its parentheses, after padding, unknown and end."""

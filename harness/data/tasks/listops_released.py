@@ -10,7 +10,7 @@ from spike_ssm.harness.data.cache import SPLITS, Preparation, Shard
 from spike_ssm.harness.data.readers import originals, places
 from spike_ssm.harness.data.readers.tsv import ListOpsRow, read_listops
 from spike_ssm.harness.data.splits import Flat
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 FILES = {"train": "basic_train.tsv", "validation": "basic_val.tsv", "test": "basic_test.tsv"}
 SIZES = {"train": 96_000, "validation": 2_000, "test": 2_000}

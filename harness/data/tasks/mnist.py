@@ -32,7 +32,7 @@ from spike_ssm.harness.data.tasks.image import (
     from_hub,
     shuffled,
 )
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 SIDE = 28
 """Rows, and pixels a row, as published."""

@@ -23,7 +23,7 @@ from spike_ssm.harness.data.splits import Scaling
 from spike_ssm.harness.data.task import Facts, TaskSettings
 from spike_ssm.harness.data.tasks import pathfinder_shapes as drawing
 from spike_ssm.harness.data.tasks.image import Pictures, PictureTask, shuffled
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 SHARD = 4_000
 """Images a file. The data set does not depend on it."""

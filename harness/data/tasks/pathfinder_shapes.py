@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 Integers = npt.NDArray[np.integer]
 Reals = npt.NDArray[np.float64]

@@ -30,8 +30,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spike_ssm.harness.data.tasks.pathfinder_shapes import Integers, Plan, Shapes, Snakes, plan_for, shapes_for, units
-from spike_ssm.harness.errors import UserError
 from spike_ssm.models.ops.threads import share_threads_with_numba
+from spike_ssm.results.errors import UserError
 
 RESTARTS = 20_000
 """A pair of contours is given up after so many dead ends. The hardest published set (64 pixels, 14 paddles) takes

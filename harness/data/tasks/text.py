@@ -24,7 +24,7 @@ from spike_ssm.harness.data.task import Baselines, Facts, Task, TaskSettings
 from spike_ssm.harness.data.tasks import bbc_corpus as bbc
 from spike_ssm.harness.data.tasks.bbc_corpus import TOPICS
 from spike_ssm.harness.data.vocabulary import Example, words_of, write_examples
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 LEVELS = ("characters", "bytes")
 VALIDATIONS = ("held_out", "test")

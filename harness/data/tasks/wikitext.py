@@ -28,7 +28,7 @@ from spike_ssm.harness.data.task import Baselines, Facts, Kind, Task, TaskSettin
 from spike_ssm.harness.data.tasks import bbc_corpus as bbc
 from spike_ssm.harness.data.tasks.brown_corpus import FILES, read_brown
 from spike_ssm.harness.data.vocabulary import EOS, UNKNOWN, token_type, vocabulary
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 SHARD = 2**24
 """Words a file, about."""

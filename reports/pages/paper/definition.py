@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from spike_ssm.reports.loading.published import speed_table
-from spike_ssm.results.errors import ResultError
+from spike_ssm.results.errors import UserError
 
 FILE = "results/reproduction.yaml"
 MEASURES = (
@@ -91,7 +91,7 @@ class Definition:
 
 @cache
 def definition() -> Definition:
-    """The packaged definition. Raises `ResultError`, naming the place and what is expected there."""
+    """The packaged definition. Raises `UserError`, naming the place and what is expected there."""
     return parsed(_packaged("reproduction.yaml"), _packaged("published.yaml"))
 
 
@@ -102,7 +102,7 @@ def _packaged(name: str) -> Any:
 
 
 def parsed(content: Any, published: Any) -> Definition:
-    """The definition in `content`, with its figures from `published`; both as read from YAML. Raises `ResultError`."""
+    """The definition in `content`, with its figures from `published`; both as read from YAML. Raises `UserError`."""
     _keys(content, "the top", {"tables", "protocols"}, {"free", "parts"})
     tables = tuple(_table(name, each, published) for name, each in content["tables"].items())
     protocols = {task: conditions(each, f"protocols.{task}") for task, each in content["protocols"].items()}
@@ -110,7 +110,7 @@ def parsed(content: Any, published: Any) -> Definition:
 
 
 def conditions(content: Any, where: str) -> dict[str, Any]:
-    """A mapping of dotted settings, or a list of them of which a later one wins. Raises `ResultError`."""
+    """A mapping of dotted settings, or a list of them of which a later one wins. Raises `UserError`."""
     if isinstance(content, list):
         merged: dict[str, Any] = {}
         for part in content:
@@ -170,7 +170,7 @@ def _entry(
     name: str, row: Mapping[str, Any], ours: Any, columns: tuple[Column, ...], source: Mapping[str, Any], where: str
 ) -> Entry:
     if not row.get("source"):
-        raise ResultError(f"results/published.yaml: the row {name!r} names no source; every figure needs one.")
+        raise UserError(f"results/published.yaml: the row {name!r} names no source; every figure needs one.")
     if ours is not None:
         _keys(ours, where, {"runs"}, {"fill", "apart"})
     figures = {column.name: _figure(name, row, column, source, where) for column in columns}
@@ -214,8 +214,8 @@ def _keys(content: Any, where: str, needed: set[str], optional: set[str]) -> Non
         raise _wrong(where, f"{problem}; its keys are {', '.join(sorted(needed | optional))}")
 
 
-def _wrong(where: str, problem: str) -> ResultError:
-    return ResultError(f"{FILE}, {where}: {problem}.")
+def _wrong(where: str, problem: str) -> UserError:
+    return UserError(f"{FILE}, {where}: {problem}.")
 
 
 def commands(table: PaperTable, missing: Mapping[str, list[Entry]]) -> Iterator[str]:

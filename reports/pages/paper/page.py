@@ -60,7 +60,7 @@ def build_paper(
 ) -> Path:
     """Write `paper.html`, and each table and figure to the folder `paper` beside it; returns the page's path.
 
-    `folders` are those with runs. Raises `ResultError` when the definition is wrong or `out` cannot be written to.
+    `folders` are those with runs. Raises `UserError` when the definition is wrong or `out` cannot be written to.
     """
     tables = tables or definition()
     runs = gather(folders)

@@ -10,8 +10,8 @@ import pytest
 
 from spike_ssm.harness.config.command_line import parse_command_line
 from spike_ssm.harness.config.compose import Composer
-from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.sweep import main
+from spike_ssm.results.errors import UserError
 
 NEURON_KEYS = "threshold, threshold_trainable, threshold_shared"
 FIELDS = "base, baseline, controls, exclude, grid, include, question, scales, seeds, title, tune"

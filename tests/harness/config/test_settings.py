@@ -23,9 +23,9 @@ from spike_ssm.harness.config.settings import (
     settings_to_json,
 )
 from spike_ssm.harness.data import ListOpsSettings
-from spike_ssm.harness.errors import UserError
 from spike_ssm.models.network import ModelSettings
 from spike_ssm.models.neurons import RefractoryLIFSettings
+from spike_ssm.results.errors import UserError
 
 DECIDING = {"task": ListOpsSettings, "neuron": RefractoryLIFSettings, "model": ModelSettings, "optim": OptimSettings}
 ELSEWHERE = {"launcher": LauncherSettings, "paths": PathSettings}

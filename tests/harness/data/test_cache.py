@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 
 from spike_ssm.harness.data.cache import SPLITS, Preparation, Prepared, Shard, prepared
 from spike_ssm.harness.data.splits import Flat
-from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.system.root import ROOT
+from spike_ssm.results.errors import UserError
 
 Rows = list[list[int]]
 

@@ -11,10 +11,10 @@ import pytest
 
 from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.settings import LauncherSettings
-from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.launch.slurm_arrays import submit
 from spike_ssm.harness.run.job import Job
 from spike_ssm.harness.state.submissions import submissions
+from spike_ssm.results.errors import UserError
 
 SBATCH = """
 number=$(($(ls {0} | wc -l) + 100))

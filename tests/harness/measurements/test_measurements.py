@@ -20,7 +20,6 @@ from spike_ssm.harness.config.command_line import parse_command_line
 from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.settings import SCALES, settings_from_json, settings_to_json
 from spike_ssm.harness.data import TASKS
-from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.launch.display import Display
 from spike_ssm.harness.launch.local_pool import worker_count
 from spike_ssm.harness.measurements import MEASUREMENTS
@@ -34,6 +33,7 @@ from spike_ssm.models.neurons import RefractoryLIFSettings, build_neuron
 from spike_ssm.models.neurons.base import NeuronSettings
 from spike_ssm.models.ops.refractory_lif import Options, Rules, Solution, solve
 from spike_ssm.models.ops.surrogate import spike, surrogate_gradient
+from spike_ssm.results.errors import UserError
 from spike_ssm.results.schema import MEASUREMENTS as MEASURED_TASKS
 from spike_ssm.results.schema import RUN
 from spike_ssm.results.store import read_run

@@ -22,7 +22,6 @@ from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.data import Dataset, ListOps, Split
 from spike_ssm.harness.data.splits import Flat, Sequences, collate
 from spike_ssm.harness.data.tasks.text import TextSettings
-from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.robustness.corruptions import (
     corrupted_tokens,
     encoder_deviation,
@@ -41,6 +40,7 @@ from spike_ssm.harness.training.evaluation import Evaluation, evaluate
 from spike_ssm.harness.training.fit import run_training
 from spike_ssm.harness.training.trainer import Trainer
 from spike_ssm.models.network import Network
+from spike_ssm.results.errors import UserError
 
 CPU = torch.device("cpu")
 SettingsOf = Callable[..., Settings]

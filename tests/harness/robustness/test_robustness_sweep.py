@@ -19,12 +19,12 @@ from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.robustness import RANGES, RobustnessSettings
 from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.data import Dataset
-from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.plan.sweep_file import load_sweep
 from spike_ssm.harness.state.run_files import weights_path
 from spike_ssm.harness.training.checkpoint import read_state, write_state
 from spike_ssm.harness.training.fit import run_training
 from spike_ssm.harness.training.weights import read_weights
+from spike_ssm.results.errors import UserError
 from spike_ssm.results.schema import ROBUSTNESS
 from spike_ssm.results.store import read_manifest, read_run, run_path, write_run
 

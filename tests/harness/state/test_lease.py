@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.state import lease as lease_module
 from spike_ssm.harness.state.lease import Holder, Lease, Watch, is_alive, read
+from spike_ssm.results.errors import UserError
 from spike_ssm.results.process import Process
 
 ELSEWHERE = Process("another-host", "another-boot", "1", 1234, "5678")

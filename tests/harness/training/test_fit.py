@@ -17,7 +17,6 @@ from torch import Tensor
 
 from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.data import Dataset
-from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.system.seeds import epoch_order, seed_torch
 from spike_ssm.harness.training.checkpoint import Checkpoints
 from spike_ssm.harness.training.evaluation import evaluate
@@ -29,6 +28,7 @@ from spike_ssm.models.activity import record_activity
 from spike_ssm.models.calibration import TOLERANCE
 from spike_ssm.models.operations import Operations, Part
 from spike_ssm.results.energy import energy_of
+from spike_ssm.results.errors import UserError
 from spike_ssm.results.schema import RUN
 from spike_ssm.results.store import read_run, write_run
 

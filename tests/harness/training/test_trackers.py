@@ -12,8 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.settings import TRACKERS, Settings
-from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.training.trackers import open_tracker
+from spike_ssm.results.errors import UserError
 
 
 def scalars(folder: Path) -> dict[str, dict[int, float]]:

@@ -18,13 +18,13 @@ import torch
 
 from spike_ssm.harness.config.settings import Settings, settings_from_json
 from spike_ssm.harness.data import Dataset
-from spike_ssm.harness.errors import sentence
 from spike_ssm.harness.run.process_group import Team, assemble
 from spike_ssm.harness.system.signals import Interrupted, interruptible
 from spike_ssm.harness.training.checkpoint import Checkpoints
 from spike_ssm.harness.training.data_parallel import Processes
 from spike_ssm.harness.training.fit import run_training
 from spike_ssm.harness.training.trainer import Trainer
+from spike_ssm.results.errors import sentence
 from tests.harness.run.test_resume import dataset
 
 EXAMPLES = 17  # with batches of 8: two that can be shared, and one that cannot

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from spike_ssm.reports.pages.sweep import build_report
-from spike_ssm.results.errors import ResultError
+from spike_ssm.results.errors import UserError
 from spike_ssm.results.schema import Manifest
 from spike_ssm.results.store import read_manifest, run_path, write_manifest
 
@@ -461,5 +461,5 @@ def test_rebuilding_replaces_the_page_and_leaves_nothing_else(sweep, tmp_path):
 
 def test_a_report_folder_that_is_a_file_is_a_sentence(sweep, tmp_path: Path):
     (tmp_path / "file").touch()
-    with pytest.raises(ResultError, match=r"report folder .* cannot be written to .* --out FOLDER"):
+    with pytest.raises(UserError, match=r"report folder .* cannot be written to .* --out FOLDER"):
         build_report("ablation_refractory", sweep(), tmp_path / "file")

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spike_ssm.harness.data.readers.archives import extract, find
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 FILES = {"data/a.txt": b"first\n" * 300, "data/deep/b.bin": bytes(range(256)), "c.txt": b""}
 

@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 
 from spike_ssm.harness.data.readers import hub, wikitext
-from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.system.root import ROOT
+from spike_ssm.results.errors import UserError
 
 RANDOM = np.random.default_rng(0)
 COLOUR = RANDOM.integers(0, 256, (3, 32, 32, 3), np.uint8)

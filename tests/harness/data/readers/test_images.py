@@ -22,7 +22,7 @@ from PIL import Image
 
 from spike_ssm.harness.data.readers import idx, pathfinder
 from spike_ssm.harness.data.readers.images import decode_png
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 DIGITS = np.arange(3 * 28 * 28, dtype=np.uint8).reshape(3, 28, 28)
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from spike_ssm.harness.data.readers import cifar, pickles
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 GLOBALS = {"reconstruct": ("numpy.core.multiarray", "_reconstruct"), "array": ("numpy", "ndarray")}
 

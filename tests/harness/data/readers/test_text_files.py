@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from spike_ssm.harness.data.readers import imdb, places, wikitext
 from spike_ssm.harness.data.readers.tsv import AanRow, ListOpsRow, read_aan, read_listops
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 LISTOPS = b"Source\tTarget\r\n( ( ( [MAX 3 ) 4 ) ] )\t4\r\n( ( [SM 9 ) ] )\t9\r\n"
 AAN = "1.0\tP05-1\tW04-2\tA \"quoted text, it's open\tZoë's\u2028paper\x85\r\n0\t7\t8\t\tsecond\n".encode()

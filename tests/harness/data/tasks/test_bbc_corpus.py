@@ -16,7 +16,7 @@ from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.data.tasks import bbc_corpus as bbc
 from spike_ssm.harness.data.tasks.bbc_corpus import Article, passages, read_articles, without_near_duplicates
 from spike_ssm.harness.data.tasks.text import BbcArticles, BbcArticlesSettings, BbcOrder, BbcOrderSettings
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 
 def tokens(split: Split) -> list[list[int]]:

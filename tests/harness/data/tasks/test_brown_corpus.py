@@ -9,7 +9,7 @@ import pytest
 from spike_ssm.harness.data.splits import Split
 from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.data.tasks.wikitext import Brown, BrownSettings
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 BROWN = {
     f"c{kind}{number:02}": f"\n\n\tThe/at text/nn {kind}{number}/cd ./.\n\n\tand\\/or/cc w/nn\n"

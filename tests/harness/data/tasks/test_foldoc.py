@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from spike_ssm.harness.data.splits import Split
 from spike_ssm.harness.data.tasks import foldoc
 from spike_ssm.harness.data.tasks.foldoc import Entry, Foldoc, FoldocSettings, cited_or_not, read_foldoc
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from torch.utils.data import random_split
 from spike_ssm.harness.data.splits import Split, batches
 from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.data.tasks.image import Image, ImageSettings, grey
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 Colour = npt.NDArray[np.uint8]
 """Images [n, 32, 32, 3]."""

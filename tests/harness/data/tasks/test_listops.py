@@ -23,7 +23,7 @@ from spike_ssm.harness.data.splits import Flat, Sequences, Split
 from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.data.tasks import listops
 from spike_ssm.harness.data.tasks.listops import SYMBOLS, ListOps, ListOpsSettings, generate
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 OPERATORS = ("[MIN", "[MAX", "[MED", "[SM")
 

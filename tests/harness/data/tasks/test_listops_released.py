@@ -11,7 +11,7 @@ import pytest
 from spike_ssm.harness.data.splits import Split
 from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.data.tasks.listops import SYMBOLS, ListOps, ListOpsSettings
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 HEADER = "Source\tTarget\r\n"
 FEW = {

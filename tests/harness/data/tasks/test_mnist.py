@@ -39,8 +39,8 @@ from spike_ssm.harness.data.tasks.mnist import (
     random_order,
     resized,
 )
-from spike_ssm.harness.errors import UserError
 from spike_ssm.harness.system.root import ROOT
+from spike_ssm.results.errors import UserError
 
 RANDOM = np.random.default_rng(0)
 TRAIN = RANDOM.integers(0, 256, (50, 28, 28), np.uint8)

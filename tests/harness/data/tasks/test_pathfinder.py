@@ -33,7 +33,7 @@ from spike_ssm.harness.data.tasks.pathfinder import (
 )
 from spike_ssm.harness.data.tasks.pathfinder_shapes import Snakes
 from spike_ssm.harness.data.tasks.pathfinder_shapes import parameters as published
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 SPLITS = ("train", "validation", "test")
 

@@ -17,7 +17,7 @@ from scipy.stats import binomtest, mannwhitneyu
 
 from spike_ssm.harness.data.tasks.pathfinder_shapes import LAPTOP, LENGTHS, Snakes, parameters
 from spike_ssm.harness.data.tasks.pathfinder_snakes import Images, generate
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 SIZES = (32, 64, 128, 256)
 PUBLISHED = [parameters(size, length) for size in SIZES for length in LENGTHS]

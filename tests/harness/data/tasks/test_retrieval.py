@@ -23,7 +23,7 @@ from spike_ssm.harness.data.tasks.retrieval import (
     RetrievalSettings,
     draw_pairs,
 )
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 FEW = {
     "train": "1.0\tP05-1\tW04-2\tabba\tab\r\n0.0\tP05-1\tX\tcab £\t\r\n",

@@ -18,7 +18,7 @@ from spike_ssm.harness.data.splits import Split, batches
 from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.data.tasks.text import Text, TextSettings
 from spike_ssm.harness.data.vocabulary import SPECIAL, encode_characters, vocabulary, words_of
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 PLAIN = {"min_freq": 1, "validation_from": "test"}
 """Settings with which every training review is trained on and every character known."""

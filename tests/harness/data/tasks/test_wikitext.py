@@ -24,7 +24,7 @@ from spike_ssm.harness.data.tasks.wikitext import (
     Wikitext103Settings,
     windows,
 )
-from spike_ssm.harness.errors import UserError
+from spike_ssm.results.errors import UserError
 
 TEXTS = {
     "train": " \n = Title = \n The <unk> @-@ lobster . The end \n",

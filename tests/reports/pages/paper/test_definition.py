@@ -18,7 +18,7 @@ from spike_ssm.harness.plan.grid import expand
 from spike_ssm.harness.plan.sweep_file import load_sweep
 from spike_ssm.harness.system.root import ROOT
 from spike_ssm.reports.pages.paper.definition import Column, Entry, PaperTable, commands, definition, parsed
-from spike_ssm.results.errors import ResultError
+from spike_ssm.results.errors import UserError
 
 SCALES = ("laptop", "gpu", "paper")
 SWEEPS = sorted(path.name.removesuffix(".yaml") for path in files("sweeps").joinpath("sweep").iterdir())
@@ -156,7 +156,7 @@ def broken(path: str, value: Any) -> Any:
     ],
 )
 def test_a_mistake_in_the_definition_is_one_sentence_that_says_where(path, value, words):
-    with pytest.raises(ResultError) as caught:
+    with pytest.raises(UserError) as caught:
         parsed(broken(path, value), packaged("published.yaml"))
     assert str(caught.value).startswith("results/reproduction.yaml, ")
     assert all(word in str(caught.value) for word in words)
@@ -165,5 +165,5 @@ def test_a_mistake_in_the_definition_is_one_sentence_that_says_where(path, value
 def test_a_published_row_without_a_source_is_an_error():
     published = packaged("published.yaml")
     del published["lra"]["rows"][3]["source"]
-    with pytest.raises(ResultError, match="the row 'S4D-Lin' names no source"):
+    with pytest.raises(UserError, match="the row 'S4D-Lin' names no source"):
         parsed(packaged("reproduction.yaml"), published)
