@@ -1,6 +1,6 @@
 """One of several processes that train together, for test_data_parallel.py to start.
 
-`python train_together.py FOLDER`, with torchrun's variables set, trains what each file NAME.json in FOLDER describes, in
+`python train_together.py FOLDER`, with torchrun's variables set, trains what each file NAME.json there describes, in
 the order of their names, and leaves NAME.RANK.pt there: the outcome, and the trainer's tensors after the first step.
 """
 
