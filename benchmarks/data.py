@@ -24,7 +24,8 @@ from benchmarks.report import MEASURED, THREADS, start_anew_with, verdict
 from spike_ssm.harness.config.command_line import parse_command_line
 from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.settings import Settings
-from spike_ssm.harness.data import TASKS, Dataset
+from spike_ssm.harness.data import TASKS
+from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.data.tasks.listops import ListOpsSettings, generate
 from spike_ssm.harness.data.tasks.pathfinder_shapes import parameters
 from spike_ssm.harness.data.tasks.pathfinder_snakes import generate as generate_images

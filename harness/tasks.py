@@ -26,7 +26,8 @@ from rich.table import Table
 from spike_ssm.harness.config.command_line import parse_command_line
 from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.settings import SCALES, Settings, cache_folder, files_folder
-from spike_ssm.harness.data import TASKS, Dataset, Task
+from spike_ssm.harness.data import TASKS
+from spike_ssm.harness.data.task import Dataset, Task
 from spike_ssm.results.errors import UserError
 
 WIDTH = 120
@@ -103,11 +104,11 @@ def _list(words: Sequence[str], console: Console) -> None:
     table = Table("task", "what it asks", "kind", "length\nlaptop", "\npaper", "prepared", "source", show_lines=True)
     composer = Composer()
     with console.status("looking at every task"):
-        for name, (task, _) in TASKS.items():
+        for name, (task, settings) in TASKS.items():
             at = {scale: Chosen.of(name, [*words, f"scale={scale}"], composer) for scale in _scales(name, composer)}
             lengths = [f"{longest(at[scale].settings.task):,}" if scale in at else "" for scale in ("laptop", "paper")]
             there = ", ".join(scale for scale, chosen in at.items() if chosen.folder.exists())
-            table.add_row(name, _asks(task), task.kind, *lengths, there, task.source)
+            table.add_row(name, _asks(task), settings.kind, *lengths, there, task.source)
     console.print(table)
     console.print("Lengths are those of the longest sequences. Tasks without one at paper scale are stand-ins.")
 

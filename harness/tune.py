@@ -141,7 +141,7 @@ def _row(search: Search, trial: Trial, results: Path) -> dict[str, Any]:
 def _chosen(search: Search, rows: list[dict[str, Any]]) -> dict[str, dict[str, Choice]]:
     found: dict[str, dict[str, Choice]] = {}
     for task, variant in dict.fromkeys((row["task"], row["variant"]) for row in rows):
-        measure = "perplexity" if TASKS[task][0].kind == "language" else "accuracy"
+        measure = "perplexity" if TASKS[task][1].kind == "language" else "accuracy"
         of_trial: dict[int, list[float | None]] = {}
         tried: dict[int, dict[str, Any]] = {}
         for row in (each for each in rows if (each["task"], each["variant"]) == (task, variant)):

@@ -17,7 +17,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from spike_ssm.harness.config.settings import Settings, register_schemas
+from spike_ssm.harness.config.schemas import check_resources, register_schemas
+from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.system.root import ROOT
 from spike_ssm.results.errors import UserError
 
@@ -123,6 +124,7 @@ def validated(config: DictConfig) -> Settings:
     """The dataclass of `config`; its own checks run here. Raises `UserError`."""
     try:
         settings: Settings = OmegaConf.to_object(config)  # type: ignore[assignment]
+        check_resources(settings.launcher)
     except (ValueError, OmegaConfBaseException) as error:
         raise UserError(str(error).splitlines()[0]) from error
     return settings

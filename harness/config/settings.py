@@ -1,8 +1,7 @@
 """The typed schema of a run's configuration, and what of it makes up the run's identity.
 
 Every YAML value under sweeps/ lands in one of these dataclasses: an unknown key or a value of the wrong type is an
-error. Neurons, tasks and measurements bring their own dataclasses (`models.neurons.NEURONS`, `harness.data.TASKS`,
-`harness.measurements.MEASUREMENTS`).
+error. Neurons, tasks and measurements bring their own dataclasses, see `harness.config.schemas`.
 """
 
 from __future__ import annotations
@@ -15,27 +14,21 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
-from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, OmegaConf
+from omegaconf import MISSING
 
 from spike_ssm.harness.config.robustness import RobustnessSettings
-from spike_ssm.harness.data import TASKS
-from spike_ssm.harness.measurements import MEASUREMENTS
+from spike_ssm.harness.data.settings import TaskSettings
 from spike_ssm.models.network import ModelSettings
-from spike_ssm.models.neurons import NEURONS
 
 SCALES = ("laptop", "gpu", "paper")
 LAUNCHERS = ("auto", "local", "slurm", "debug")
 DEVICES = ("auto", "cpu", "cuda")
 TRACKERS = ("none", "tensorboard", "wandb")
-TASK_SETTINGS: dict[str, type] = {name: each for name, (_, each) in (*TASKS.items(), *MEASUREMENTS.items())}
-"""What `task=NAME` may name -> its settings: a task to train on, or a measurement."""
 RESOURCES = (
     *("processes", "threads", "gpus", "memory_gb", "timeout_minutes", "runs_per_job", "recompute_activations"),
     *("partition", "account", "qos", "constraint"),
 )
 """Fields of the launcher that a task at a scale may have its own value of."""
-RESOURCE_SETS = frozenset((*SCALES, *(f"{task}_{scale}" for task in TASK_SETTINGS for scale in SCALES)))
 
 
 def _one_of(label: str, value: object, allowed: tuple[str, ...]) -> None:
@@ -147,11 +140,6 @@ class LauncherSettings:
                 raise ValueError(f"SLURM jobs need launcher.{label}; set it to a number of at least {least}.")
         self._check_processes()
         for name, needs in self.resources.items():
-            if name not in RESOURCE_SETS:
-                raise ValueError(
-                    f"launcher.resources.{name} does not exist; name a SCALE or a TASK_SCALE, with one of the scales "
-                    f"{', '.join(SCALES)} and one of the tasks {', '.join(TASK_SETTINGS)}."
-                )
             for label in needs:
                 _one_of(f"launcher.resources.{name}:", label, RESOURCES)
 
@@ -229,7 +217,7 @@ class Settings:
             raise ValueError("robustness is measured on the test set, which test=false leaves alone: set one of them.")
 
     def _has_classes(self) -> bool:
-        return self.task.name in TASKS and TASKS[self.task.name][0].kind != "language"
+        return isinstance(self.task, TaskSettings) and self.task.kind != "language"
 
     def identity(self) -> dict[str, Any]:
         """All that decides the outcome, as plain containers; of the scale only its name."""
@@ -250,31 +238,6 @@ class Settings:
         """Twelve hexadecimal digits, a hash of `identity`."""
         text = json.dumps(self.identity(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def register_schemas() -> None:
-    """Make the dataclasses known to Hydra, under the names that the YAML files' defaults lists use."""
-    store = ConfigStore.instance()
-    store.store(name="settings", node=Settings)
-    for name, task_settings in TASK_SETTINGS.items():
-        store.store(group="task", name=f"{name}_settings", node=task_settings)
-    for name, (_, neuron_settings) in NEURONS.items():
-        store.store(group="neuron", name=f"{name}_settings", node=neuron_settings)
-
-
-def settings_to_json(settings: Settings) -> str:
-    """`settings` as JSON, to be sent to a worker."""
-    return json.dumps(asdict(settings))
-
-
-def settings_from_json(text: str) -> Settings:
-    """The inverse of `settings_to_json`."""
-    content = json.loads(text)
-    schema = OmegaConf.structured(Settings)
-    schema.task = TASK_SETTINGS[content["task"]["name"]]
-    schema.neuron = NEURONS[content["neuron"]["name"]][1]
-    settings: Settings = OmegaConf.to_object(OmegaConf.merge(schema, content))  # type: ignore[assignment]
-    return settings
 
 
 def cache_folder(settings: Settings) -> Path:

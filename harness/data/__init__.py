@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from spike_ssm.harness.data.splits import Batch, Split, batches
-from spike_ssm.harness.data.task import Baselines, Dataset, Facts, Task, TaskSettings
-from spike_ssm.harness.data.tasks import foldoc, image, mnist, pathfinder, retrieval, text, wikitext
-from spike_ssm.harness.data.tasks.listops import ListOps, ListOpsSettings
+from spike_ssm.harness.data.settings import TaskSettings
+from spike_ssm.harness.data.task import Task
+from spike_ssm.harness.data.tasks import foldoc, image, listops, mnist, pathfinder, retrieval, text, wikitext
 
 TASKS: dict[str, tuple[type[Task], type[TaskSettings]]] = {
-    "listops": (ListOps, ListOpsSettings),
+    "listops": (listops.ListOps, listops.ListOpsSettings),
     "text": (text.Text, text.TextSettings),
     "bbc_order": (text.BbcOrder, text.BbcOrderSettings),
     "bbc_articles": (text.BbcArticles, text.BbcArticlesSettings),
@@ -30,29 +29,3 @@ TASKS: dict[str, tuple[type[Task], type[TaskSettings]]] = {
     "brown": (wikitext.Brown, wikitext.BrownSettings),
 }
 """Task name -> (task, its settings). A task is followed by its stand-ins."""
-
-LRA = ("listops", "text", "retrieval", "image", "pathfinder", "pathx")
-"""The six tasks of the Long Range Arena."""
-
-ALL = {
-    "laptop": ("listops", "bbc_order", "bbc_order_pairs", "mnist_digits", "pathfinder_small", "pathx_small"),
-    "gpu": LRA,
-    "paper": LRA,
-}
-"""Scale -> what `task=all` stands for: a task of each of the six kinds of the Long Range Arena."""
-
-__all__ = [
-    "ALL",
-    "LRA",
-    "TASKS",
-    "Baselines",
-    "Batch",
-    "Dataset",
-    "Facts",
-    "ListOps",
-    "ListOpsSettings",
-    "Split",
-    "Task",
-    "TaskSettings",
-    "batches",
-]

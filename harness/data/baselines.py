@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from spike_ssm.harness.data.splits import Integers, Split
+from spike_ssm.harness.data.splits import SPECIAL, Integers, Split
 
 GROUPS = 32
 """Quantile groups that a number is cut into where it is all that a rule knows."""
@@ -85,3 +86,12 @@ def unigram(train: Split, test: Split, vocabulary: int) -> tuple[float, float]:
         [window[1 + label :] for window, label in zip(test.sequences[0], test.labels.tolist(), strict=True)]
     )
     return float(np.mean(targets == counts.argmax())), float(np.exp(-log_frequency[targets].mean()))
+
+
+WORD = re.compile(r"\w+")
+
+
+def words_of(symbols: list[str]) -> Callable[[Integers], list[str]]:
+    """Reads the words, in lower case, of a sequence of characters; what is no character parts them."""
+    characters = np.array([" "] * len(SPECIAL) + symbols[len(SPECIAL) :], dtype="<U1")
+    return lambda sequence: WORD.findall(characters[sequence].tobytes().decode("utf-32-le").lower())

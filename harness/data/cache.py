@@ -23,10 +23,9 @@ import numpy as np
 import pyarrow as pa
 from filelock import FileLock
 
-from spike_ssm.harness.data.splits import Flat, Integers, Sequences
+from spike_ssm.harness.data.splits import SPLITS, Flat, Integers, Sequences
 from spike_ssm.results.errors import UserError
 
-SPLITS = ("train", "validation", "test")
 FACTS = "facts.json"
 DIGESTS = "sha256.json"
 """Of every file of data, and of the facts."""

@@ -9,9 +9,8 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from spike_ssm.harness.data.cache import SPLITS
-from spike_ssm.harness.data.checks import LONGEST, check_range
-from spike_ssm.harness.data.task import TaskSettings
+from spike_ssm.harness.data.settings import LONGEST, TaskSettings, check_range
+from spike_ssm.harness.data.splits import SPLITS
 from spike_ssm.results.errors import UserError
 
 LARGEST_SEED = 2**32 - 1

@@ -184,3 +184,9 @@ def in_document_order(split: Split, batch_size: int) -> npt.NDArray[np.int64]:
     rows = len(split) // batch_size
     whole = np.arange(rows * batch_size).reshape(batch_size, rows).T.ravel()
     return np.concatenate([whole, np.arange(len(whole), len(split))])
+
+
+SPLITS = ("train", "validation", "test")
+
+
+SPECIAL = ("<pad>", "<unk>", "<eos>")

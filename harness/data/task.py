@@ -7,19 +7,12 @@ import json
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
+from spike_ssm.harness.data.baselines import brightness, majority_accuracy, number_accuracy, word_overlap, words_of
 from spike_ssm.harness.data.cache import Preparation, Prepared, prepared
+from spike_ssm.harness.data.settings import Kind
 from spike_ssm.harness.data.splits import Scaling, Split
-
-Kind = Literal["classification", "pairs", "language"]
-
-
-@dataclass
-class TaskSettings:
-    """What every task's settings have. Each task adds its own fields, all that its data depend on, in a subclass."""
-
-    name: str = "???"
 
 
 @dataclass(frozen=True)
@@ -70,7 +63,6 @@ class Task(ABC):
     Raises `UserError` from `prepare` when a file is missing or damaged, or the cache cannot be written.
     """
 
-    kind: ClassVar[Kind] = "classification"
     scaling: ClassVar[Scaling | None] = None  # of grey levels; None for tokens
     picture: ClassVar[bool] = False  # a sequence is an image's pixels, row by row
     separator: ClassVar[str] = " "  # between decoded tokens
@@ -100,7 +92,7 @@ class Task(ABC):
         found = prepared(self.folder(cache), lambda preparation: self._build(preparation, files))
         facts = Facts(**found.facts["facts"])
         train, validation, test = self._splits(found).values()
-        return Dataset(train, validation, test, self.kind, facts, Baselines(**found.facts["baselines"]))
+        return Dataset(train, validation, test, self.settings.kind, facts, Baselines(**found.facts["baselines"]))
 
     def _build(self, preparation: Preparation, files: Path) -> dict[str, Any]:
         facts = self.build(preparation, files)
@@ -109,8 +101,43 @@ class Task(ABC):
         return {"facts": asdict(facts), "baselines": asdict(baselines)}
 
     def _splits(self, found: Prepared) -> dict[str, Split]:
-        predicts_next = self.kind == "language"
+        predicts_next = self.settings.kind == "language"
         return {
             name: Split(sequences, found.labels[name], scaling=self.scaling, predicts_next=predicts_next)
             for name, sequences in found.sequences.items()
         }
+
+
+class PairTask(Task):
+    """A task whose examples are two texts of one character a token, each with `<eos>` at its end."""
+
+    separator: ClassVar[str] = ""
+    shortcut: ClassVar[str] = (
+        "The commonest training answer among the pairs that share about as many of their words (32 groups)."
+    )
+
+    def baselines(self, train: Split, test: Split, facts: Facts) -> Baselines:
+        """What the share of common words tells, and the commonest answer."""
+        assert facts.symbols is not None
+        words = words_of(facts.symbols)
+        known = {id(split): word_overlap(split, words) for split in (train, test)}  # it takes minutes on AAN
+        return Baselines(
+            shortcut_accuracy=number_accuracy(train, test, facts.classes, lambda split: known[id(split)]),
+            majority_accuracy=majority_accuracy(train, test),
+        )
+
+
+class PictureTask(Task):
+    """A task whose sequences are images. The shortcut is the image's brightness."""
+
+    picture: ClassVar[bool] = True
+    shortcut: ClassVar[str] = (
+        "The commonest training answer among the images about as bright (of 32 groups by mean grey level)."
+    )
+
+    def baselines(self, train: Split, test: Split, facts: Facts) -> Baselines:
+        """What an image's mean grey level tells, and the answer commonest of all."""
+        return Baselines(
+            shortcut_accuracy=number_accuracy(train, test, facts.classes, brightness),
+            majority_accuracy=majority_accuracy(train, test),
+        )

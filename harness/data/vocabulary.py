@@ -6,18 +6,16 @@ Token 0 is padding, 1 whatever the vocabulary lacks, 2 the end of a sequence, as
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 import numpy as np
 
-from spike_ssm.harness.data.cache import SPLITS, Preparation, Shard
-from spike_ssm.harness.data.splits import Flat, Integers
+from spike_ssm.harness.data.cache import Preparation, Shard
+from spike_ssm.harness.data.splits import SPECIAL, SPLITS, Flat
 from spike_ssm.results.errors import UserError
 
-SPECIAL = ("<pad>", "<unk>", "<eos>")
 UNKNOWN, EOS = map(SPECIAL.index, ("<unk>", "<eos>"))
 
 SHARD = 4096
@@ -26,7 +24,6 @@ SHARD = 4096
 CODE_POINTS = 0x110000
 """Unicode's characters have numbers below it."""
 
-WORD = re.compile(r"\w+")
 
 Example = tuple[tuple[str, ...], int]
 """A text, or the two of a pair, and its label."""
@@ -59,12 +56,6 @@ def encode_characters(texts: Iterable[str], symbols: list[str], max_length: int)
         parts += [tokens[codes], end]
         offsets.append(offsets[-1] + len(codes) + 1)
     return Flat(np.concatenate(parts), np.array(offsets, np.int64))
-
-
-def words_of(symbols: list[str]) -> Callable[[Integers], list[str]]:
-    """Reads the words, in lower case, of a sequence of characters; what is no character parts them."""
-    characters = np.array([" "] * len(SPECIAL) + symbols[len(SPECIAL) :], dtype="<U1")
-    return lambda sequence: WORD.findall(characters[sequence].tobytes().decode("utf-32-le").lower())
 
 
 def write_examples(

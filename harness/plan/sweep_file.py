@@ -15,7 +15,7 @@ from typing import Any
 from spike_ssm.harness.config.command_line import CommandLine
 from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.settings import SCALES, Settings
-from spike_ssm.harness.data import ALL
+from spike_ssm.harness.data.suites import ALL
 from spike_ssm.harness.plan.controls import check_controls
 from spike_ssm.results.errors import UserError
 

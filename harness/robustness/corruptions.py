@@ -10,18 +10,14 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spike_ssm.harness.data import ListOps, ListOpsSettings, Split
-from spike_ssm.harness.data.splits import Flat, Integers, Sequences
-from spike_ssm.harness.system.seeds import torch_generator
+from spike_ssm.harness.data.splits import Flat, Integers, Sequences, Split
 from spike_ssm.models.network import Network, real_tokens
-from spike_ssm.results.errors import UserError
 
 GREY_LEVELS = 256
 
@@ -59,28 +55,10 @@ def first_examples(split: Split, count: int) -> Split:
     return _chosen(split, np.arange(min(count, len(split))))
 
 
-def can_be_generated(task: object) -> bool:
-    """Whether examples of any length can be made for this task's settings."""
-    return isinstance(task, ListOpsSettings) and not task.released
-
-
-def other_length(task: ListOpsSettings, factor: float, train: Split, cache: Path, files: Path) -> Split:
-    """As many new test examples, both bounds of whose lengths are the task's times `factor`, rounded.
-
-    Those that are training examples are left out. Raises `UserError` when there are too few of such lengths.
-    """
-    shortest = round(factor * task.min_length)
-    longest = max(round(factor * task.max_length), shortest + 2)
-    seed = torch_generator(task.data_seed, "corruption").initial_seed()
-    other = replace(task, min_length=shortest, max_length=longest, train=1, validation=1, data_seed=seed)
-    test = ListOps(other).prepare(cache, files).test
+def unseen(test: Split, train: Split) -> Split:
+    """The examples of `test` whose (first) sequence is none of `train`."""
     seen = {row.tobytes() for row in train.sequences[0]}
     new = np.array([place for place, row in enumerate(test.sequences[0]) if row.tobytes() not in seen], np.int64)
-    if not len(new):
-        raise UserError(
-            f"robustness.length={factor:g}: every ListOps example longer than {shortest} and shorter than {longest} "
-            "tokens is a training example; choose a larger factor."
-        )
     return _chosen(test, new)
 
 

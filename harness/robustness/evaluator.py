@@ -6,20 +6,21 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from spike_ssm.harness.config.robustness import FULL_PRECISION, RANGES, RobustnessSettings
 from spike_ssm.harness.config.settings import Settings
-from spike_ssm.harness.data import Dataset, Split
+from spike_ssm.harness.data.settings import TaskSettings
+from spike_ssm.harness.data.splits import Split
+from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.robustness import corruptions
 from spike_ssm.harness.robustness.rounding import StateRounding, rounded_weights
 from spike_ssm.harness.robustness.trained import Trained
+from spike_ssm.harness.system.environment import pick_device
 from spike_ssm.harness.system.seeds import torch_generator
 from spike_ssm.harness.training.evaluation import Evaluation, evaluate
-from spike_ssm.harness.training.trainer import pick_device
 from spike_ssm.models.activity import record_activity
 from spike_ssm.models.network import Inputs, Network, build_network
 from spike_ssm.models.neurons.psn import PSN
@@ -51,16 +52,15 @@ def evaluate_robustness(
     settings: Settings,
     data: Dataset,
     trained: Trained,
-    folders: tuple[Path, Path],
+    prepare: Callable[[TaskSettings], Dataset],
     report: Callable[[float], None],
 ) -> dict[str, Any]:
     """The columns of `results.schema.RUN` that follow from evaluating `trained` under `settings.robustness`.
 
-    folders: cache and original files, for tasks that make examples of other lengths. report: is told the finished
-    share. Raises `UserError` when the network does not have the accuracy on the test set that it had when trained.
+    prepare: data of other lengths, where the task can make them. report: is told the finished share. Raises `UserError` when the network does not have the accuracy on the test set that it had when trained.
     """
     assert settings.robustness is not None
-    bench = Bench(settings, settings.robustness, data, trained.weights, folders)
+    bench = Bench(settings, settings.robustness, data, trained.weights, prepare)
     clean = bench.clean
     if clean.evaluation.accuracy != trained.test_accuracy:
         raise UserError(
@@ -91,11 +91,11 @@ class Bench:
         robustness: RobustnessSettings,
         data: Dataset,
         weights: Mapping[str, Tensor],
-        folders: tuple[Path, Path],
+        prepare: Callable[[TaskSettings], Dataset],
     ) -> None:
         self._settings = settings
         self._data = data
-        self._folders = folders
+        self._prepare = prepare
         self._device = pick_device(settings.device)
         inputs_of = Inputs(data.vocabulary)
         network = build_network(data.kind, inputs_of, data.facts.classes, settings.model, settings.neuron)
@@ -143,10 +143,17 @@ class Bench:
         return Measured(found, sum(seen.firing_rate for seen in activity) / len(activity) if spiking else None)
 
     def _of_length(self, factor: float) -> Split:
-        task = self._settings.task
-        if corruptions.can_be_generated(task):
-            return corruptions.other_length(task, factor, self._data.train, *self._folders)
-        return corruptions.shortened(self._data.test, factor)
+        """Other examples of such lengths that are not of the training set, or else the first part of each."""
+        other = self._settings.task.at_length(factor)
+        if other is None:
+            return corruptions.shortened(self._data.test, factor)
+        new = corruptions.unseen(self._prepare(other).test, self._data.train)
+        if not len(new):
+            raise UserError(
+                f"robustness.length={factor:g}: every {other.name} example longer than {other.min_length} and shorter "
+                f"than {other.max_length} tokens is a training example; choose a larger factor."
+            )
+        return new
 
     def _calibrated(self) -> StateRounding:
         """The state rounding that knows the range of every state."""
@@ -166,7 +173,7 @@ class Bench:
         if corruption == "state_bits":
             return "cannot be streamed" if model.spikes_per_direction or not _can_be_streamed(self.network) else None
         if corruption == "length" and level > 1:
-            if not corruptions.can_be_generated(self._settings.task):
+            if self._settings.task.at_length(level) is None:
                 return "no longer sequences to be had"
             most = min((len(neuron.weight) for neuron in neurons if isinstance(neuron, PSN)), default=None)
             if most is not None and self._of_length(level).lengths.max() > most:

@@ -11,7 +11,9 @@ from functools import partial
 from typing import Any
 
 from spike_ssm.harness.config.settings import Settings, cache_folder, files_folder
-from spike_ssm.harness.data import TASKS, Dataset
+from spike_ssm.harness.data import TASKS
+from spike_ssm.harness.data.settings import TaskSettings
+from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.measurements import MEASUREMENTS
 from spike_ssm.harness.robustness.evaluator import evaluate_robustness
 from spike_ssm.harness.robustness.trained import trained_run
@@ -73,9 +75,12 @@ def _train_network(job: Job, report: Report, checkpoints: Checkpoints, team: Tea
 def _evaluate_trained(job: Job, report: Report) -> dict[str, Any]:
     settings = job.settings
     trained = trained_run(job.results, settings.trained().run_id())
-    data, folders = _data(settings), (cache_folder(settings), files_folder(settings))
-    told = _share(report)
-    return {**evaluate_robustness(settings, data, trained, folders, told), **_of_data(data)}
+
+    def prepare(task: TaskSettings) -> Dataset:
+        return _data(replace(settings, task=task))
+
+    data = prepare(settings.task)
+    return {**evaluate_robustness(settings, data, trained, prepare, _share(report)), **_of_data(data)}
 
 
 def _of_data(data: Dataset) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import torch
 
 from spike_ssm.harness.system.root import SEARCH_PATH
+from spike_ssm.results.errors import UserError
 
 KEEP_MEMORY = {
     "MALLOC_MMAP_MAX_": "0",
@@ -48,3 +49,11 @@ def worker_environment() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def pick_device(name: str) -> torch.device:
+    """The torch device of `auto`, `cpu` or `cuda`. Raises `UserError` when there is no CUDA device."""
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise UserError("device=cuda, but torch sees no CUDA device here. Use device=auto or device=cpu.")
+    return torch.device("cuda" if name != "cpu" and available else "cpu")

@@ -16,7 +16,7 @@ import torch
 import torch.distributed
 from torch import nn
 
-from spike_ssm.harness.data import Batch
+from spike_ssm.harness.data.splits import Batch
 from spike_ssm.harness.system.signals import SIGNALS, Interrupted, received
 from spike_ssm.models.distributed import shared_batch
 

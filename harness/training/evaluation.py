@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from spike_ssm.harness.data import Split, batches
+from spike_ssm.harness.data.splits import Split, batches
 from spike_ssm.harness.system.seeds import seed_torch
 from spike_ssm.harness.system.signals import received
 from spike_ssm.harness.training.data_parallel import ALONE, Processes

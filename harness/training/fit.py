@@ -10,13 +10,14 @@ from typing import Any
 from torch import Tensor
 
 from spike_ssm.harness.config.settings import Settings
-from spike_ssm.harness.data import Dataset
+from spike_ssm.harness.data.task import Dataset
+from spike_ssm.harness.system.environment import pick_device
 from spike_ssm.harness.system.signals import Interrupted
 from spike_ssm.harness.training.checkpoint import Checkpoints
 from spike_ssm.harness.training.data_parallel import BY_ITSELF, Processes
 from spike_ssm.harness.training.evaluation import evaluate
 from spike_ssm.harness.training.testing import chosen_epochs, chosen_weights, perplexity, test
-from spike_ssm.harness.training.trainer import Progress, Trainer, pick_device
+from spike_ssm.harness.training.trainer import Progress, Trainer
 from spike_ssm.results.errors import UserError
 
 SECONDS_BETWEEN_CHECKPOINTS = 300.0

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spike_ssm.harness.data import Split
-from spike_ssm.harness.data.splits import collate
+from spike_ssm.harness.data.splits import Split, collate
 from spike_ssm.harness.system.seeds import seed_torch
 from spike_ssm.models.activity import LayerActivity, observed
 from spike_ssm.models.network import Network

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from spike_ssm.harness.config.settings import Settings
-from spike_ssm.harness.data import Batch, Dataset, batches
-from spike_ssm.harness.data.splits import in_document_order
+from spike_ssm.harness.data.splits import Batch, batches, in_document_order
+from spike_ssm.harness.data.task import Dataset
+from spike_ssm.harness.system.environment import pick_device
 from spike_ssm.harness.system.seeds import epoch_order, seed_torch
 from spike_ssm.harness.training.checkpoint import State
 from spike_ssm.harness.training.data_parallel import ALONE, Processes
@@ -24,7 +25,6 @@ from spike_ssm.models.activity import collect_firing_rates, input_deviations
 from spike_ssm.models.calibration import calibrate_thresholds
 from spike_ssm.models.diagnosis import first_not_finite
 from spike_ssm.models.network import Inputs, Scored, build_network, parameter_groups
-from spike_ssm.results.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,6 @@ class Position:
     correct: int = 0
     seen: int = 0  # targets
     seconds: float = 0.0
-
-
-def pick_device(name: str) -> torch.device:
-    """The torch device of `auto`, `cpu` or `cuda`. Raises `UserError` when there is no CUDA device."""
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise UserError("device=cuda, but torch sees no CUDA device here. Use device=auto or device=cpu.")
-    return torch.device("cuda" if name != "cpu" and available else "cpu")
 
 
 def learning_rate_factor(step: int, warmup: int, total: int) -> float:

@@ -17,8 +17,9 @@ from benchmarks import data, loading, report
 from spike_ssm.harness.config.command_line import parse_command_line
 from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.settings import Settings
-from spike_ssm.harness.data import TASKS, Baselines, Dataset, Facts, Split
-from spike_ssm.harness.data.splits import Flat, Sequences
+from spike_ssm.harness.data import TASKS
+from spike_ssm.harness.data.splits import Flat, Sequences, Split
+from spike_ssm.harness.data.task import Baselines, Dataset, Facts
 from spike_ssm.harness.training.fit import Trainer
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -20,7 +20,8 @@ import spike_ssm.harness.tune
 from spike_ssm.harness.config.command_line import parse_command_line
 from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.settings import Settings
-from spike_ssm.harness.data import Dataset, ListOps
+from spike_ssm.harness.data.task import Dataset
+from spike_ssm.harness.data.tasks.listops import ListOps
 from spike_ssm.harness.sweep import main
 from spike_ssm.results.store import read_run
 

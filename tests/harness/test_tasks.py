@@ -14,11 +14,12 @@ from rich.console import Console
 
 from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.settings import SCALES
-from spike_ssm.harness.data import TASKS, Baselines, Dataset, Facts, Split, Task, TaskSettings
-from spike_ssm.harness.data.cache import SPLITS, Preparation
+from spike_ssm.harness.data import TASKS
+from spike_ssm.harness.data.cache import Preparation
 from spike_ssm.harness.data.preview import decode, describe, draw, laid_out_examples, save_picture
-from spike_ssm.harness.data.splits import Flat, Sequences
-from spike_ssm.harness.data.task import Kind
+from spike_ssm.harness.data.settings import Kind, TaskSettings
+from spike_ssm.harness.data.splits import SPLITS, Flat, Sequences, Split
+from spike_ssm.harness.data.task import Baselines, Dataset, Facts, Task
 from spike_ssm.harness.data.tasks.retrieval import BbcOrderPairsSettings, BbcPairsSettings
 from spike_ssm.harness.system.root import ROOT
 from spike_ssm.harness.tasks import Chosen, longest, main

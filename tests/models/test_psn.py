@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from spike_ssm.harness.config.compose import Composer
-from spike_ssm.harness.data import ListOps
+from spike_ssm.harness.data.tasks.listops import ListOps
 from spike_ssm.models.neurons import RefractoryLIF, RefractoryLIFSettings
 from spike_ssm.models.neurons.psn import PSN, PSNSettings
 from spike_ssm.models.neurons.sliding_psn import SlidingPSN, SlidingPSNSettings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from spike_ssm.results.errors import UserError
@@ -51,3 +51,23 @@ def unreadable(path: Path, error: OSError) -> UserError:
 def damaged(path: Path, reason: object, source: str) -> UserError:
     """The sentence for a file whose content cannot be right; `source` says where it comes from."""
     return UserError(f"{path} is damaged ({one_line(reason)}): delete it and get it again from {source}.")
+
+
+def find_file(data_dir: Path, candidates: Sequence[str], what: str, source: str) -> Path:
+    """The first of the candidates, relative to `data_dir`, that exists.
+
+    Raises `UserError`, naming `what` was looked for and the `source` it comes from, when there is none.
+    """
+    try:
+        for candidate in candidates:
+            path = data_dir / candidate
+            if path.exists():
+                return path
+    except OSError as error:
+        raise unreadable(path, error) from error
+    looked = ", ".join(dict.fromkeys(str(Path(candidate)) for candidate in candidates))
+    state = "holds none of" if data_dir.is_dir() else "does not exist, so it holds none of"
+    raise UserError(
+        f"{what} is missing: {data_dir} {state} {looked}; it comes from {source}; put it there, or "
+        "name the folder that holds it with paths.data=FOLDER."
+    )

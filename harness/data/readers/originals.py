@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from spike_ssm.harness.data.readers import archives, hub, places
+from spike_ssm.harness.data.readers import archives, hub
+from spike_ssm.harness.data.readers.common import find_file
 from spike_ssm.results.errors import UserError
 
 
@@ -13,13 +14,13 @@ def find(files: Path, candidates: Sequence[str], archive: str, what: str, source
     """The first of the candidates, relative to `files`, that exists.
 
     Where none does, `archive`, a name without its ending, is unpacked beside itself first, if it is there. Raises
-    `UserError`: see `places.find`, or the archive is damaged.
+    `UserError`: see `common.find_file`, or the archive is damaged.
     """
     if not any((files / candidate).exists() for candidate in candidates):
         packed = archives.find(files, archive)
         if packed is not None:
             archives.extract(packed, files / archive)
-    return places.find(files, candidates, what, source)
+    return find_file(files, candidates, what, source)
 
 
 def from_hub(name: str, splits: Sequence[str], files: Path, missing: UserError) -> dict[str, hub.HubSplit]:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-
-from spike_ssm.harness.data.readers.common import unreadable
-from spike_ssm.results.errors import UserError
+from collections.abc import Iterable
 
 LRA_SOURCE = (
     "the Long Range Arena release (lra_release.gz, linked at https://github.com/google-research/long-range-arena)"
@@ -40,23 +36,3 @@ def pathfinder_folders(size: int) -> tuple[str, ...]:
 def inside(folders: Iterable[str], *names: str) -> tuple[str, ...]:
     """Every name in every folder, as candidates for `find`, folder by folder."""
     return tuple(f"{folder}/{name}" for folder in folders for name in names)
-
-
-def find(data_dir: Path, candidates: Sequence[str], what: str, source: str) -> Path:
-    """The first of the candidates, relative to `data_dir`, that exists.
-
-    Raises `UserError`, naming `what` was looked for and the `source` it comes from, when there is none.
-    """
-    try:
-        for candidate in candidates:
-            path = data_dir / candidate
-            if path.exists():
-                return path
-    except OSError as error:
-        raise unreadable(path, error) from error
-    looked = ", ".join(dict.fromkeys(str(Path(candidate)) for candidate in candidates))
-    state = "holds none of" if data_dir.is_dir() else "does not exist, so it holds none of"
-    raise UserError(
-        f"{what} is missing: {data_dir} {state} {looked}; it comes from {source}; put it there, or "
-        "name the folder that holds it with paths.data=FOLDER."
-    )

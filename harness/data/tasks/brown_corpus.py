@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spike_ssm.harness.data.readers import places
-from spike_ssm.harness.data.readers.common import lines, unreadable
+from spike_ssm.harness.data.readers.common import find_file, lines, unreadable
 from spike_ssm.harness.data.readers.wikitext import EOS
 from spike_ssm.results.errors import UserError
 
@@ -28,7 +28,7 @@ class BrownText(NamedTuple):
 
 def read_brown(files: Path) -> list[BrownText]:
     """All texts, by name. Raises `UserError`: no file is there, or one is not as it should be."""
-    folder = places.find(files, places.inside(FOLDERS, "ca01"), "The Brown corpus", SOURCE).parent
+    folder = find_file(files, places.inside(FOLDERS, "ca01"), "The Brown corpus", SOURCE).parent
     try:
         paths = sorted(path for path in folder.iterdir() if NAME.fullmatch(path.name))
     except OSError as error:

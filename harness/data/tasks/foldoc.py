@@ -17,13 +17,13 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from spike_ssm.harness.data.cache import SPLITS, Preparation
-from spike_ssm.harness.data.checks import LONGEST, check_range, check_size
+from spike_ssm.harness.data.cache import Preparation
 from spike_ssm.harness.data.random_splits import DividedSettings, divide, drawn
 from spike_ssm.harness.data.readers import places
-from spike_ssm.harness.data.readers.common import damaged, decode, lines
-from spike_ssm.harness.data.task import Facts
-from spike_ssm.harness.data.tasks.retrieval import PairTask
+from spike_ssm.harness.data.readers.common import damaged, decode, find_file, lines
+from spike_ssm.harness.data.settings import LONGEST, Kind, check_range, check_size
+from spike_ssm.harness.data.splits import SPLITS
+from spike_ssm.harness.data.task import Facts, PairTask
 from spike_ssm.harness.data.vocabulary import Example, write_examples
 from spike_ssm.results.errors import UserError
 
@@ -57,7 +57,7 @@ def read_foldoc(files: Path) -> list[Entry]:
     first. Raises `UserError`: files missing or damaged.
     """
     index, path = (
-        places.find(files, places.inside(FOLDERS, name), f"FOLDOC's {name}", SOURCE)
+        find_file(files, places.inside(FOLDERS, name), f"FOLDOC's {name}", SOURCE)
         for name in ("foldoc.index", "foldoc.dict.dz")
     )
     headwords, content = _read_index(index), _unpack(path)
@@ -117,6 +117,7 @@ class FoldocSettings(DividedSettings):
     validation, test: how many pairs of each split to use, drawn at random; null: all. Raises `UserError`.
     """
 
+    kind: ClassVar[Kind] = "pairs"
     name: str = "foldoc"
     min_freq: int = 15
     validation_share: float = 0.2

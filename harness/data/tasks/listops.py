@@ -7,7 +7,7 @@ machine, Python version and number of threads, and takes seconds to make.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import ClassVar
@@ -17,10 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from spike_ssm.harness.data.baselines import commonest_answer_accuracy, majority_accuracy
-from spike_ssm.harness.data.cache import SPLITS, Preparation, Shard
-from spike_ssm.harness.data.splits import Flat, Split
-from spike_ssm.harness.data.task import Baselines, Facts, Task, TaskSettings
-from spike_ssm.harness.data.tasks.listops_released import write_released
+from spike_ssm.harness.data.cache import Preparation, Shard
+from spike_ssm.harness.data.readers import originals, places
+from spike_ssm.harness.data.settings import TaskSettings
+from spike_ssm.harness.data.splits import SPLITS, Flat, Split
+from spike_ssm.harness.data.task import Baselines, Facts, Task
+from spike_ssm.harness.data.tasks.listops_released import FILES, write_released
+from spike_ssm.harness.system.seeds import torch_generator
 from spike_ssm.models.ops.threads import share_threads_with_numba
 from spike_ssm.results.errors import UserError
 
@@ -81,6 +84,15 @@ class ListOpsSettings(TaskSettings):
         if self.released:
             self._check_left_alone()
 
+    def at_length(self, factor: float) -> ListOpsSettings | None:
+        """Settings for other test examples, both bounds of whose lengths are multiplied by `factor` and rounded."""
+        if self.released:
+            return None
+        shortest = round(factor * self.min_length)
+        longest = max(round(factor * self.max_length), shortest + 2)
+        seed = torch_generator(self.data_seed, "corruption").initial_seed()
+        return replace(self, min_length=shortest, max_length=longest, train=1, validation=1, data_seed=seed)
+
     def _check_left_alone(self) -> None:
         for field in LIMITS:
             value, default = getattr(self, field), getattr(ListOpsSettings, field)
@@ -104,7 +116,8 @@ class ListOps(Task):
     def build(self, preparation: Preparation, files: Path) -> Facts:
         """Generate or read all three splits. Raises `UserError`: such lengths are too rare, or a file is not right."""
         if self.settings.released:
-            return Facts(10, list(SYMBOLS), write_released(preparation, files, SYMBOLS))
+            paths = {split: _released_path(files, name) for split, name in FILES.items()}
+            return Facts(10, list(SYMBOLS), write_released(preparation, paths, SYMBOLS))
         whole, start = generate(self.settings), 0
         for split in SPLITS:
             size = getattr(self.settings, split)
@@ -119,6 +132,11 @@ class ListOps(Task):
             shortcut_accuracy=commonest_answer_accuracy(train, test, facts.classes, _outermost),
             majority_accuracy=majority_accuracy(train, test),
         )
+
+
+def _released_path(files: Path, name: str) -> Path:
+    candidates = places.inside(places.LISTOPS_FOLDERS, name)
+    return originals.find(files, candidates, "lra_release", f"ListOps' {name}", places.LRA_SOURCE)
 
 
 def _outermost(split: Split) -> Integers:

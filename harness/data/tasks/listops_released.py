@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from spike_ssm.harness.data.cache import SPLITS, Preparation, Shard
-from spike_ssm.harness.data.readers import originals, places
+from spike_ssm.harness.data.cache import Preparation, Shard
+from spike_ssm.harness.data.readers import places
 from spike_ssm.harness.data.readers.tsv import ListOpsRow, read_listops
-from spike_ssm.harness.data.splits import Flat
+from spike_ssm.harness.data.splits import SPLITS, Flat
 from spike_ssm.results.errors import UserError
 
 FILES = {"train": "basic_train.tsv", "validation": "basic_val.tsv", "test": "basic_test.tsv"}
@@ -19,14 +20,14 @@ PARENTHESES = str.maketrans("", "", "()")
 """The release writes them about every application; LRA's and S4's readers delete them."""
 
 
-def write_released(preparation: Preparation, files: Path, symbols: tuple[str, ...]) -> tuple[str, ...]:
+def write_released(preparation: Preparation, paths: Mapping[str, Path], symbols: tuple[str, ...]) -> tuple[str, ...]:
     """Write the three splits, each sequence ending with `<eos>`, and return notes on this copy.
 
-    symbols: what each token stands for. Raises `UserError`: a file is missing or damaged, or holds another symbol.
+    paths: by split, the files of `FILES`; symbols: what each token stands for. Raises `UserError`: a file is damaged, or holds another symbol.
     """
     token_of = {symbol: token for token, symbol in enumerate(symbols) if not symbol.startswith("<")}
     end = symbols.index("<eos>")
-    shards = {split: _read(_find(files, name), token_of, end) for split, name in FILES.items()}
+    shards = {split: _read(path, token_of, end) for split, path in paths.items()}
     for split in SPLITS:
         preparation.write(split, 0, lambda split=split: shards[split])  # type: ignore[misc]
     sizes = {split: len(shard.labels) for split, shard in shards.items()}
@@ -35,11 +36,6 @@ def write_released(preparation: Preparation, files: Path, symbols: tuple[str, ..
         for split in SPLITS
         if sizes[split] != SIZES[split]
     )
-
-
-def _find(files: Path, name: str) -> Path:
-    candidates = places.inside(places.LISTOPS_FOLDERS, name)
-    return originals.find(files, candidates, "lra_release", f"ListOps' {name}", places.LRA_SOURCE)
 
 
 def _read(path: Path, token_of: dict[str, int], end: int) -> Shard:

@@ -17,21 +17,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spike_ssm.harness.data.cache import SPLITS, Preparation
-from spike_ssm.harness.data.checks import check_choice, check_range
+from spike_ssm.harness.data.cache import Preparation
+from spike_ssm.harness.data.pictures import Pictures, PublishedSettings, shuffled, write_published
 from spike_ssm.harness.data.random_splits import LARGEST_SEED
-from spike_ssm.harness.data.readers import idx, places
-from spike_ssm.harness.data.readers.common import damaged
-from spike_ssm.harness.data.splits import Scaling
-from spike_ssm.harness.data.task import Facts, TaskSettings
-from spike_ssm.harness.data.tasks.image import (
-    Pictures,
-    PictureTask,
-    PublishedPictures,
-    PublishedSettings,
-    from_hub,
-    shuffled,
-)
+from spike_ssm.harness.data.readers import idx, originals, places
+from spike_ssm.harness.data.readers.common import damaged, find_file
+from spike_ssm.harness.data.settings import TaskSettings, check_choice, check_range
+from spike_ssm.harness.data.splits import SPLITS, Scaling
+from spike_ssm.harness.data.task import Facts, PictureTask
 from spike_ssm.results.errors import UserError
 
 SIDE = 28
@@ -92,7 +85,7 @@ def _find_idx(files: Path, folders: Sequence[str], what: str, source: str) -> di
     """Of each set its file of images and that of labels, compressed or not. Raises `UserError` if one is missing."""
 
     def find(name: str) -> Path:
-        return places.find(files, places.inside(folders, name, f"{name}.gz"), f"{what}'s {name}", source)
+        return find_file(files, places.inside(folders, name, f"{name}.gz"), f"{what}'s {name}", source)
 
     return {
         split: (find(f"{stem}-images-idx3-ubyte"), find(f"{stem}-labels-idx1-ubyte")) for split, stem in STEMS.items()
@@ -116,18 +109,23 @@ class SMnistSettings(PublishedSettings):
     name: str = "smnist"
 
 
-class SMnist(PublishedPictures):
+class SMnist(PictureTask):
     """Which digit someone wrote: sequences of 784 grey levels."""
 
     scaling: ClassVar[Scaling] = Scaling(0.0, 1.0)
     source: ClassVar[str] = "MNIST (LeCun et al. 1998), whose site states no licence."
+
+    def build(self, preparation: Preparation, files: Path) -> Facts:
+        """Write the three splits. Raises `UserError` when images are missing or more are asked for than there are."""
+        return Facts(CLASSES, notes=tuple(write_published(preparation, self.read(files), self.settings)))
 
     def read(self, files: Path) -> Mapping[str, Pictures]:
         """MNIST from its four idx files, a copy of the hub's parquet files, or the hub."""
         try:
             paths = _find_idx(files, places.MNIST_FOLDERS, "MNIST", places.MNIST_SOURCE)
         except UserError as missing:
-            return from_hub("mnist", files, missing)
+            splits = originals.from_hub("mnist", ("train", "test"), files, missing)
+            return {split: Pictures(rows.images(), rows.labels()) for split, rows in splits.items()}
         return {split: _read_idx(*pair, places.MNIST_SOURCE) for split, pair in paths.items()}
 
 
@@ -148,7 +146,7 @@ class PsMnist(SMnist):
     """Which digit someone wrote, the pixels of every image in the same other order."""
 
     def read(self, files: Path) -> Mapping[str, Pictures]:
-        """As sMNIST, then reordered."""
+        """MNIST as in `SMnist`, its pixels reordered."""
         order = (bit_reversal if self.settings.permutation == "bit_reversal" else random_order)(SIDE * SIDE)
         return {
             split: Pictures(pictures.images.reshape(-1, SIDE * SIDE)[:, order].reshape(-1, SIDE, SIDE), pictures.labels)
@@ -169,25 +167,24 @@ class FashionMnistSettings(PublishedSettings):
         check_side(self.side)
 
 
-class FashionMnist(PublishedPictures):
+class FashionMnist(PictureTask):
     """Which of ten kinds of clothing a photograph shows: a stand-in for Image and sMNIST."""
 
     scaling: ClassVar[Scaling] = Scaling(0.0, 1.0)
     source: ClassVar[str] = "Fashion-MNIST (Xiao et al. 2017, MIT), also in Debian's package dataset-fashion-mnist."
 
-    def notes(self) -> list[str]:
-        """Of the size of the images."""
-        return list(filter(None, [SIDES[self.settings.side]]))
+    def build(self, preparation: Preparation, files: Path) -> Facts:
+        """Write the three splits, from idx files among the `files` or where Debian's package has them.
 
-    def read(self, files: Path) -> Mapping[str, Pictures]:
-        """Fashion-MNIST from its four idx files, among the files or where Debian's package has them."""
+        Raises `UserError` when images are missing or more are asked for than there are.
+        """
+        side, source = self.settings.side, places.FASHION_MNIST_SOURCE
         folders = (*places.FASHION_MNIST_FOLDERS, DEBIAN_FASHION_MNIST)
-        paths = _find_idx(files, folders, "Fashion-MNIST", places.FASHION_MNIST_SOURCE)
-        published = {split: _read_idx(*pair, places.FASHION_MNIST_SOURCE) for split, pair in paths.items()}
-        return {
-            split: Pictures(resized(pictures.images, self.settings.side), pictures.labels)
-            for split, pictures in published.items()
-        }
+        paths = _find_idx(files, folders, "Fashion-MNIST", source)
+        found = {split: _read_idx(*pair, source) for split, pair in paths.items()}
+        pictures = {split: Pictures(resized(each.images, side), each.labels) for split, each in found.items()}
+        notes = [SIDES[side], *write_published(preparation, pictures, self.settings)]
+        return Facts(CLASSES, notes=tuple(filter(None, notes)))
 
 
 @dataclass

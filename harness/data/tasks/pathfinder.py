@@ -16,13 +16,13 @@ from typing import IO, ClassVar, cast
 
 import numpy as np
 
-from spike_ssm.harness.data.cache import SPLITS, Preparation, Shard
-from spike_ssm.harness.data.checks import check_range
+from spike_ssm.harness.data.cache import Preparation, Shard
+from spike_ssm.harness.data.pictures import Pictures, shuffled
 from spike_ssm.harness.data.readers import originals, pathfinder, places
-from spike_ssm.harness.data.splits import Scaling
-from spike_ssm.harness.data.task import Facts, TaskSettings
+from spike_ssm.harness.data.settings import TaskSettings, check_range
+from spike_ssm.harness.data.splits import SPLITS, Scaling
+from spike_ssm.harness.data.task import Facts, PictureTask
 from spike_ssm.harness.data.tasks import pathfinder_shapes as drawing
-from spike_ssm.harness.data.tasks.image import Pictures, PictureTask, shuffled
 from spike_ssm.results.errors import UserError
 
 SHARD = 4_000

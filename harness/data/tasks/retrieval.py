@@ -13,17 +13,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from spike_ssm.harness.data.baselines import majority_accuracy, number_accuracy, word_overlap
-from spike_ssm.harness.data.cache import SPLITS, Preparation
-from spike_ssm.harness.data.checks import LONGEST, check_range, check_size
+from spike_ssm.harness.data.cache import Preparation
 from spike_ssm.harness.data.random_splits import DividedSettings, drawn
 from spike_ssm.harness.data.readers import originals, places
 from spike_ssm.harness.data.readers.tsv import read_aan
-from spike_ssm.harness.data.splits import Split
-from spike_ssm.harness.data.task import Baselines, Facts, Kind, Task, TaskSettings
+from spike_ssm.harness.data.settings import LONGEST, Kind, TaskSettings, check_range, check_size
+from spike_ssm.harness.data.splits import SPLITS
+from spike_ssm.harness.data.task import Facts, PairTask
 from spike_ssm.harness.data.tasks import bbc_corpus as bbc
 from spike_ssm.harness.data.tasks.bbc_corpus import TOPICS, Article
-from spike_ssm.harness.data.vocabulary import Example, words_of, write_examples
+from spike_ssm.harness.data.vocabulary import Example, write_examples
 from spike_ssm.results.errors import UserError
 
 AAN_NAMES = {"train": "train", "validation": "eval", "test": "test"}
@@ -31,26 +30,6 @@ AAN_NAMES = {"train": "train", "validation": "eval", "test": "test"}
 
 AAN_PAIRS = 147_086
 """Published for training."""
-
-
-class PairTask(Task):
-    """A task whose examples are two texts of one character a token, each with `<eos>` at its end."""
-
-    kind: ClassVar[Kind] = "pairs"
-    separator: ClassVar[str] = ""
-    shortcut: ClassVar[str] = (
-        "The commonest training answer among the pairs that share about as many of their words (32 groups)."
-    )
-
-    def baselines(self, train: Split, test: Split, facts: Facts) -> Baselines:
-        """What the share of common words tells, and the commonest answer."""
-        assert facts.symbols is not None
-        words = words_of(facts.symbols)
-        known = {id(split): word_overlap(split, words) for split in (train, test)}  # it takes minutes on AAN
-        return Baselines(
-            shortcut_accuracy=number_accuracy(train, test, facts.classes, lambda split: known[id(split)]),
-            majority_accuracy=majority_accuracy(train, test),
-        )
 
 
 @dataclass
@@ -62,6 +41,7 @@ class RetrievalSettings(TaskSettings):
     `UserError`.
     """
 
+    kind: ClassVar[Kind] = "pairs"
     name: str = "retrieval"
     max_length: int = 4000
     min_freq: int = 1
@@ -120,6 +100,7 @@ def _aan_path(files: Path, name: str) -> Path:
 class BbcPairsSettings(DividedSettings):
     """Pairs of passages of up to `length` characters; train, validation, test: how many. Raises `UserError`."""
 
+    kind: ClassVar[Kind] = "pairs"
     name: str = "bbc_pairs"
     min_freq: int = 15
     length: int = 1024
@@ -189,6 +170,7 @@ def _from_two_articles(
 class BbcOrderPairsSettings(bbc.PassageSettings):
     """Pairs of the same passage of BBC articles. Raises `UserError`."""
 
+    kind: ClassVar[Kind] = "pairs"
     name: str = "bbc_order_pairs"
 
 

@@ -14,16 +14,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from spike_ssm.harness.data.baselines import majority_accuracy, naive_bayes_accuracy
-from spike_ssm.harness.data.cache import SPLITS, Preparation
-from spike_ssm.harness.data.checks import LONGEST, check_choice, check_range, check_size
+from spike_ssm.harness.data.baselines import majority_accuracy, naive_bayes_accuracy, words_of
+from spike_ssm.harness.data.cache import Preparation
 from spike_ssm.harness.data.random_splits import LARGEST_SEED, DividedSettings, drawn, permutation
 from spike_ssm.harness.data.readers import imdb, originals, places
-from spike_ssm.harness.data.splits import Split
-from spike_ssm.harness.data.task import Baselines, Facts, Task, TaskSettings
+from spike_ssm.harness.data.settings import LONGEST, TaskSettings, check_choice, check_range, check_size
+from spike_ssm.harness.data.splits import SPLITS, Split
+from spike_ssm.harness.data.task import Baselines, Facts, Task
 from spike_ssm.harness.data.tasks import bbc_corpus as bbc
 from spike_ssm.harness.data.tasks.bbc_corpus import TOPICS
-from spike_ssm.harness.data.vocabulary import Example, words_of, write_examples
+from spike_ssm.harness.data.vocabulary import Example, write_examples
 from spike_ssm.results.errors import UserError
 
 LEVELS = ("characters", "bytes")

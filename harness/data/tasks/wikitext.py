@@ -19,12 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from spike_ssm.harness.data.baselines import unigram
-from spike_ssm.harness.data.cache import SPLITS, Preparation, Shard
-from spike_ssm.harness.data.checks import LONGEST, check_range, check_size
+from spike_ssm.harness.data.cache import Preparation, Shard
 from spike_ssm.harness.data.random_splits import DividedSettings, divide
 from spike_ssm.harness.data.readers import hub, originals, places, wikitext
-from spike_ssm.harness.data.splits import Flat, Integers, Split
-from spike_ssm.harness.data.task import Baselines, Facts, Kind, Task, TaskSettings
+from spike_ssm.harness.data.settings import LONGEST, Kind, TaskSettings, check_range, check_size
+from spike_ssm.harness.data.splits import SPLITS, Flat, Integers, Split
+from spike_ssm.harness.data.task import Baselines, Facts, Task
 from spike_ssm.harness.data.tasks import bbc_corpus as bbc
 from spike_ssm.harness.data.tasks.brown_corpus import FILES, read_brown
 from spike_ssm.harness.data.vocabulary import EOS, UNKNOWN, token_type, vocabulary
@@ -91,7 +91,6 @@ def windows(targets: int, context: int, stride: int) -> Windows:
 class LanguageTask(Task):
     """A task whose sequences are windows of words, the next of which is to be predicted."""
 
-    kind: ClassVar[Kind] = "language"
     shortcut: ClassVar[str] = "How often each word occurs in training (unigram), whatever stands before it."
 
     @abstractmethod
@@ -168,6 +167,7 @@ def _shard(stream: Integers, cut: Windows) -> Shard:
 class Wikitext103Settings(WindowSettings):
     """WikiText-103; words seen fewer than min_freq times in training are unknown. Raises `UserError`."""
 
+    kind: ClassVar[Kind] = "language"
     name: str = "wikitext103"
     min_freq: int = 1
 
@@ -220,6 +220,7 @@ def _path(files: Path, name: wikitext.Split) -> Path:
 class BbcWordsSettings(WindowSettings, DividedSettings):
     """Words of BBC articles. Raises `UserError`."""
 
+    kind: ClassVar[Kind] = "language"
     name: str = "bbc_words"
     min_freq: int = 5
 
@@ -252,6 +253,7 @@ class BbcWords(LanguageTask):
 class BrownSettings(WindowSettings, DividedSettings):
     """Words of the Brown corpus. Raises `UserError`."""
 
+    kind: ClassVar[Kind] = "language"
     name: str = "brown"
     min_freq: int = 5
 

@@ -13,16 +13,9 @@ from hypothesis import strategies as st
 
 from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.robustness import RobustnessSettings
-from spike_ssm.harness.config.settings import (
-    LauncherSettings,
-    OptimSettings,
-    PathSettings,
-    ScaleSettings,
-    Settings,
-    settings_from_json,
-    settings_to_json,
-)
-from spike_ssm.harness.data import ListOpsSettings
+from spike_ssm.harness.config.schemas import settings_from_json, settings_to_json
+from spike_ssm.harness.config.settings import LauncherSettings, OptimSettings, PathSettings, ScaleSettings, Settings
+from spike_ssm.harness.data.tasks.listops import ListOpsSettings
 from spike_ssm.models.network import ModelSettings
 from spike_ssm.models.neurons import RefractoryLIFSettings
 from spike_ssm.results.errors import UserError

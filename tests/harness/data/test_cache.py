@@ -22,8 +22,8 @@ from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spike_ssm.harness.data.cache import SPLITS, Preparation, Prepared, Shard, prepared
-from spike_ssm.harness.data.splits import Flat
+from spike_ssm.harness.data.cache import Preparation, Prepared, Shard, prepared
+from spike_ssm.harness.data.splits import SPLITS, Flat
 from spike_ssm.harness.system.root import ROOT
 from spike_ssm.results.errors import UserError
 

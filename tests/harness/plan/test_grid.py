@@ -13,7 +13,7 @@ import pytest
 from spike_ssm.harness.config.command_line import parse_command_line
 from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.settings import SCALES
-from spike_ssm.harness.data import ALL, LRA
+from spike_ssm.harness.data.suites import ALL, LRA
 from spike_ssm.harness.plan.grid import Grid, expand
 from spike_ssm.harness.plan.sweep_file import load_sweep
 from spike_ssm.harness.system.root import ROOT

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from spike_ssm.harness.config.robustness import RANGES
 from spike_ssm.harness.config.settings import Settings
-from spike_ssm.harness.data import Dataset, ListOps, Split
-from spike_ssm.harness.data.splits import Flat, Sequences, collate
+from spike_ssm.harness.data.splits import Flat, Sequences, Split, collate
+from spike_ssm.harness.data.task import Dataset
+from spike_ssm.harness.data.tasks.listops import ListOps
 from spike_ssm.harness.data.tasks.text import TextSettings
 from spike_ssm.harness.robustness.corruptions import (
     corrupted_tokens,

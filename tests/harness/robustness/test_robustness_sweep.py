@@ -18,7 +18,7 @@ from spike_ssm.harness.config.command_line import parse_command_line
 from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.robustness import RANGES, RobustnessSettings
 from spike_ssm.harness.config.settings import Settings
-from spike_ssm.harness.data import Dataset
+from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.plan.sweep_file import load_sweep
 from spike_ssm.harness.state.run_files import weights_path
 from spike_ssm.harness.training.checkpoint import read_state, write_state

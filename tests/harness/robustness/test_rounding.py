@@ -13,7 +13,8 @@ from torch import Tensor
 
 from spike_ssm.harness.config.robustness import FULL_PRECISION
 from spike_ssm.harness.config.settings import Settings
-from spike_ssm.harness.data import Dataset, Split
+from spike_ssm.harness.data.splits import Split
+from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.robustness.rounding import (
     StateRounding,
     causal_parts,

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import torch
 
-from spike_ssm.harness.config.settings import settings_from_json
-from spike_ssm.harness.data import ListOps
+from spike_ssm.harness.config.schemas import settings_from_json
+from spike_ssm.harness.data.tasks.listops import ListOps
 from spike_ssm.harness.system.signals import interruptible
 from spike_ssm.harness.training.checkpoint import Checkpoints
 from spike_ssm.harness.training.fit import run_training

@@ -18,10 +18,11 @@ import torch
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
 
-from spike_ssm.harness.config.settings import Settings, settings_to_json
-from spike_ssm.harness.data import Baselines, Dataset, Facts, Split
-from spike_ssm.harness.data.splits import Flat, Sequences
-from spike_ssm.harness.data.task import Kind
+from spike_ssm.harness.config.schemas import settings_to_json
+from spike_ssm.harness.config.settings import Settings
+from spike_ssm.harness.data.settings import Kind
+from spike_ssm.harness.data.splits import Flat, Sequences, Split
+from spike_ssm.harness.data.task import Baselines, Dataset, Facts
 from spike_ssm.harness.run.execute import execute
 from spike_ssm.harness.run.job import Job
 from spike_ssm.harness.system.root import ROOT

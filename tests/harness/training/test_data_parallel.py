@@ -20,7 +20,8 @@ import torch
 
 from spike_ssm.harness.config.command_line import parse_command_line
 from spike_ssm.harness.config.compose import Composer
-from spike_ssm.harness.config.settings import Settings, settings_to_json
+from spike_ssm.harness.config.schemas import settings_to_json
+from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.training.data_parallel import ALONE
 from spike_ssm.harness.training.fit import run_training
 from tests.harness.conftest import ROOT, TINY, Place

@@ -12,7 +12,8 @@ from torch import Tensor
 
 import spike_ssm.harness.training.trainer
 from spike_ssm.harness.config.settings import Settings
-from spike_ssm.harness.data import Batch, Dataset
+from spike_ssm.harness.data.splits import Batch
+from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.training.fit import run_training
 from spike_ssm.harness.training.trainer import Trainer
 from spike_ssm.models.neurons import NEURONS

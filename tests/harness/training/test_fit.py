@@ -16,14 +16,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from spike_ssm.harness.config.settings import Settings
-from spike_ssm.harness.data import Dataset
+from spike_ssm.harness.data.task import Dataset
+from spike_ssm.harness.system.environment import pick_device
 from spike_ssm.harness.system.seeds import epoch_order, seed_torch
 from spike_ssm.harness.training.checkpoint import Checkpoints
 from spike_ssm.harness.training.evaluation import evaluate
 from spike_ssm.harness.training.fit import run_training
 from spike_ssm.harness.training.network_measures import counted
 from spike_ssm.harness.training.stopwatch import Stopwatch, Stretch
-from spike_ssm.harness.training.trainer import Progress, Trainer, firing_rate_penalty, learning_rate_factor, pick_device
+from spike_ssm.harness.training.trainer import Progress, Trainer, firing_rate_penalty, learning_rate_factor
 from spike_ssm.models.activity import record_activity
 from spike_ssm.models.calibration import TOLERANCE
 from spike_ssm.models.operations import Operations, Part

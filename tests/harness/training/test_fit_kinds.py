@@ -13,9 +13,9 @@ import numpy.typing as npt
 import pytest
 
 from spike_ssm.harness.config.settings import Settings
-from spike_ssm.harness.data import Baselines, Dataset, Facts, Split
-from spike_ssm.harness.data.splits import Flat, Scaling, Sequences
-from spike_ssm.harness.data.task import Kind
+from spike_ssm.harness.data.settings import Kind
+from spike_ssm.harness.data.splits import Flat, Scaling, Sequences, Split
+from spike_ssm.harness.data.task import Baselines, Dataset, Facts
 from spike_ssm.harness.training.fit import run_training
 from spike_ssm.harness.training.trainer import Trainer
 from spike_ssm.results.store import read_run, write_run

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from spike_ssm.harness.config.compose import Composer
-from spike_ssm.harness.data import ListOps
+from spike_ssm.harness.data.tasks.listops import ListOps
 from spike_ssm.harness.system.root import ROOT
 from spike_ssm.harness.training.fit import run_training
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from spike_ssm.harness.config.settings import Settings
-from spike_ssm.harness.data import Dataset, Split
-from spike_ssm.harness.data.splits import Flat, Sequences, collate
+from spike_ssm.harness.data.splits import Flat, Sequences, Split, collate
+from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.training.fit import run_training
 from spike_ssm.harness.training.traces import EXAMPLES, over_time, traces
 from spike_ssm.harness.training.trainer import Trainer

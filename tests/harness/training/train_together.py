@@ -16,8 +16,9 @@ from typing import Any
 
 import torch
 
-from spike_ssm.harness.config.settings import Settings, settings_from_json
-from spike_ssm.harness.data import Dataset
+from spike_ssm.harness.config.schemas import settings_from_json
+from spike_ssm.harness.config.settings import Settings
+from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.run.process_group import Team, assemble
 from spike_ssm.harness.system.signals import Interrupted, interruptible
 from spike_ssm.harness.training.checkpoint import Checkpoints

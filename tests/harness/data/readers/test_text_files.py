@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spike_ssm.harness.data.readers import imdb, places, wikitext
+from spike_ssm.harness.data.readers import common, imdb, places, wikitext
 from spike_ssm.harness.data.readers.tsv import AanRow, ListOpsRow, read_aan, read_listops
 from spike_ssm.results.errors import UserError
 
@@ -176,7 +176,7 @@ def test_wikitext_is_found_under_both_names(split: wikitext.Split, name: int, tm
     path.parent.mkdir()
     path.touch()
     candidates = places.inside(places.WIKITEXT_FOLDERS, *wikitext.names(split))
-    assert places.find(tmp_path, candidates, "WikiText-103", places.WIKITEXT_SOURCE) == path
+    assert common.find_file(tmp_path, candidates, "WikiText-103", places.WIKITEXT_SOURCE) == path
 
 
 @pytest.mark.parametrize(
@@ -193,13 +193,13 @@ def test_both_layouts_of_lra_are_found_under_one_folder(
 ) -> None:
     folder = tmp_path / (renamed if release is None else f"{release}/{released}")
     folder.mkdir(parents=True)
-    assert places.find(tmp_path, folders, "a task", places.LRA_SOURCE) == folder
+    assert common.find_file(tmp_path, folders, "a task", places.LRA_SOURCE) == folder
 
 
 def test_the_first_candidate_that_exists_is_taken(tmp_path: Path) -> None:
     for name in ("second", "third"):
         (tmp_path / name).touch()
-    assert places.find(tmp_path, ("first", "second", "third"), "a file", "nowhere") == tmp_path / "second"
+    assert common.find_file(tmp_path, ("first", "second", "third"), "a file", "nowhere") == tmp_path / "second"
 
 
 def test_a_missing_file_is_a_sentence_that_says_what_where_and_where_from(tmp_path: Path) -> None:
@@ -209,4 +209,4 @@ def test_a_missing_file_is_a_sentence_that_says_what_where_and_where_from(tmp_pa
         with pytest.raises(
             UserError, match=rf"^ListOps is missing: {folder} {state}.* {looked}; it comes from .*lra_release\.gz.*\.$"
         ):
-            places.find(folder, candidates, "ListOps", places.LRA_SOURCE)
+            common.find_file(folder, candidates, "ListOps", places.LRA_SOURCE)

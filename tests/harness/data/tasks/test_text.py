@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spike_ssm.harness.data.splits import Split, batches
+from spike_ssm.harness.data.baselines import words_of
+from spike_ssm.harness.data.splits import SPECIAL, Split, batches
 from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.data.tasks.text import Text, TextSettings
-from spike_ssm.harness.data.vocabulary import SPECIAL, encode_characters, vocabulary, words_of
+from spike_ssm.harness.data.vocabulary import encode_characters, vocabulary
 from spike_ssm.results.errors import UserError
 
 PLAIN = {"min_freq": 1, "validation_from": "test"}

@@ -1,0 +1,89 @@
+"""Images as sequences of grey levels, and what tasks of published images share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from spike_ssm.harness.data.cache import Preparation, Shard
+from spike_ssm.harness.data.random_splits import LARGEST_SEED, drawn
+from spike_ssm.harness.data.settings import TaskSettings, check_range, check_size
+from spike_ssm.harness.data.splits import SPLITS, Flat
+from spike_ssm.results.errors import UserError
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Grey images uint8 [n, height, width], or colour images [n, 3, height, width], and their labels [n]."""
+
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.integer]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, index: npt.NDArray[np.int64]) -> Pictures:
+        """Those at `index` [m]."""
+        return Pictures(self.images[index], self.labels[index])
+
+    def shard(self) -> Shard:
+        """Each grey image as a sequence, row by row; labels uint8."""
+        count, height, width = self.images.shape
+        offsets = np.arange(count + 1, dtype=np.int64) * (height * width)
+        return Shard((Flat(self.images.reshape(-1), offsets),), self.labels.astype(np.uint8))
+
+
+def shuffled(count: int, seed: int) -> npt.NDArray[np.int64]:
+    """The numbers below `count` in the order of `torch.utils.data.random_split` with a generator of this seed."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed)).numpy()
+
+
+@dataclass
+class PublishedSettings(TaskSettings):
+    """For images published as a training and a test set, without a validation set.
+
+    validation_share of the training set, in [0, 1], is held out for validation, drawn by split_seed; S4's are the
+    defaults. train, validation, test: how many images of each split to use, drawn at random; null: all. Raises
+    `UserError`.
+    """
+
+    validation_share: float = 0.1
+    split_seed: int = 42
+    train: int | None = None
+    validation: int | None = None
+    test: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check every value; sizes can only be compared with the data once they are read."""
+        check_range("validation_share", self.validation_share, 0, 1)
+        check_range("split_seed", self.split_seed, 0, LARGEST_SEED)
+        for split in SPLITS:
+            check_size(split, getattr(self, split))
+
+
+def write_published(
+    preparation: Preparation, published: Mapping[str, Pictures], settings: PublishedSettings
+) -> list[str]:
+    """Write three splits of the `published` sets `train` and `test`; returns notes on what was left out.
+
+    Raises `UserError` when more images are asked for than there are.
+    """
+    order = shuffled(len(published["train"]), settings.split_seed)
+    kept = int(len(order) * (1.0 - settings.validation_share))
+    parts = {
+        "train": (published["train"], order[:kept]),
+        "validation": (published["train"], order[kept:]),
+        "test": (published["test"], np.arange(len(published["test"]))),
+    }
+    notes = []
+    for split, (pictures, index) in parts.items():
+        if len(index) == 0:
+            raise UserError(f"The {split} split would be empty: change task.validation_share.")
+        chosen, note = drawn(index.tolist(), getattr(settings, split), split, settings.split_seed)
+        notes += note
+        preparation.write(split, 0, pictures.take(np.array(chosen)).shard)
+    return notes
