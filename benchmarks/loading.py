@@ -12,13 +12,13 @@ import time
 from collections.abc import Iterator
 from itertools import count
 
-from spike_ssm.harness.config.schemas import settings_from_json, settings_to_json
+from spike_ssm.harness.config.compose import settings_from_json, settings_to_json
 from spike_ssm.harness.config.settings import Settings, cache_folder, files_folder
 from spike_ssm.harness.data import TASKS
 from spike_ssm.harness.data.splits import Batch, batches, in_document_order
 from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.system.seeds import epoch_order
-from spike_ssm.harness.training.fit import Trainer
+from spike_ssm.harness.training.trainer import Trainer
 
 SECONDS = 1.0
 """Whole epochs are loaded for at least so long."""

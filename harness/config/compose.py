@@ -7,19 +7,24 @@ messages recommend `+key`, which would let an unknown key in, so keys are checke
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from spike_ssm.harness.config.schemas import check_resources, register_schemas
-from spike_ssm.harness.config.settings import Settings
+from spike_ssm.harness.config.settings import SCALES, LauncherSettings, Settings
+from spike_ssm.harness.data import TASKS
+from spike_ssm.harness.measurements import MEASUREMENTS
 from spike_ssm.harness.system.root import ROOT
+from spike_ssm.models.neurons import NEURONS
 from spike_ssm.results.errors import UserError
 
 SWEEPS = ROOT / "sweeps"
@@ -128,3 +133,45 @@ def validated(config: DictConfig) -> Settings:
     except (ValueError, OmegaConfBaseException) as error:
         raise UserError(str(error).splitlines()[0]) from error
     return settings
+
+
+TASK_SETTINGS: dict[str, type] = {name: each for name, (_, each) in (*TASKS.items(), *MEASUREMENTS.items())}
+"""What `task=NAME` may name -> its settings: a task to train on, or a measurement."""
+
+
+RESOURCE_SETS = frozenset((*SCALES, *(f"{task}_{scale}" for task in TASK_SETTINGS for scale in SCALES)))
+
+
+def register_schemas() -> None:
+    """Make the dataclasses known to Hydra, under the names that the YAML files' defaults lists use."""
+    store = ConfigStore.instance()
+    store.store(name="settings", node=Settings)
+    for name, task_settings in TASK_SETTINGS.items():
+        store.store(group="task", name=f"{name}_settings", node=task_settings)
+    for name, (_, neuron_settings) in NEURONS.items():
+        store.store(group="neuron", name=f"{name}_settings", node=neuron_settings)
+
+
+def settings_to_json(settings: Settings) -> str:
+    """`settings` as JSON, to be sent to a worker."""
+    return json.dumps(asdict(settings))
+
+
+def settings_from_json(text: str) -> Settings:
+    """The inverse of `settings_to_json`."""
+    content = json.loads(text)
+    schema = OmegaConf.structured(Settings)
+    schema.task = TASK_SETTINGS[content["task"]["name"]]
+    schema.neuron = NEURONS[content["neuron"]["name"]][1]
+    settings: Settings = OmegaConf.to_object(OmegaConf.merge(schema, content))  # type: ignore[assignment]
+    return settings
+
+
+def check_resources(launcher: LauncherSettings) -> None:
+    """Raise ValueError where `launcher.resources` names no SCALE or TASK_SCALE that exists."""
+    for name in launcher.resources:
+        if name not in RESOURCE_SETS:
+            raise ValueError(
+                f"launcher.resources.{name} does not exist; name a SCALE or a TASK_SCALE, with one of the scales "
+                f"{', '.join(SCALES)} and one of the tasks {', '.join(TASK_SETTINGS)}."
+            )

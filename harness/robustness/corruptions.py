@@ -16,8 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from spike_ssm.harness.data.settings import TaskSettings
 from spike_ssm.harness.data.splits import Flat, Integers, Sequences, Split
+from spike_ssm.harness.data.task import Dataset
 from spike_ssm.models.network import Network, real_tokens
+from spike_ssm.results.errors import UserError
 
 GREY_LEVELS = 256
 
@@ -55,10 +58,23 @@ def first_examples(split: Split, count: int) -> Split:
     return _chosen(split, np.arange(min(count, len(split))))
 
 
-def unseen(test: Split, train: Split) -> Split:
-    """The examples of `test` whose (first) sequence is none of `train`."""
+def other_length(
+    task: TaskSettings, factor: float, train: Split, prepare: Callable[[TaskSettings], Dataset]
+) -> Split | None:
+    """New test examples, both bounds of whose lengths are the task's times `factor`; None where none can be made.
+
+    Those that are examples of `train` are left out. Raises `UserError` when none are left.
+    """
+    other = task.at_length(factor)
+    if other is None:
+        return None
+    test = prepare(other).test
     seen = {row.tobytes() for row in train.sequences[0]}
     new = np.array([place for place, row in enumerate(test.sequences[0]) if row.tobytes() not in seen], np.int64)
+    if not len(new):
+        raise UserError(
+            f"robustness.length={factor:g}: every example of {other} is a training example; choose a larger factor."
+        )
     return _chosen(test, new)
 
 

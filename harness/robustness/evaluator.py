@@ -57,7 +57,8 @@ def evaluate_robustness(
 ) -> dict[str, Any]:
     """The columns of `results.schema.RUN` that follow from evaluating `trained` under `settings.robustness`.
 
-    prepare: data of other lengths, where the task can make them. report: is told the finished share. Raises `UserError` when the network does not have the accuracy on the test set that it had when trained.
+    prepare: prepares data of other lengths, where the task can make them. report: is told the finished share. Raises
+    `UserError` when the network does not have the accuracy on the test set that it had when trained.
     """
     assert settings.robustness is not None
     bench = Bench(settings, settings.robustness, data, trained.weights, prepare)
@@ -143,17 +144,9 @@ class Bench:
         return Measured(found, sum(seen.firing_rate for seen in activity) / len(activity) if spiking else None)
 
     def _of_length(self, factor: float) -> Split:
-        """Other examples of such lengths that are not of the training set, or else the first part of each."""
-        other = self._settings.task.at_length(factor)
-        if other is None:
-            return corruptions.shortened(self._data.test, factor)
-        new = corruptions.unseen(self._prepare(other).test, self._data.train)
-        if not len(new):
-            raise UserError(
-                f"robustness.length={factor:g}: every {other.name} example longer than {other.min_length} and shorter "
-                f"than {other.max_length} tokens is a training example; choose a larger factor."
-            )
-        return new
+        """Other examples of such lengths, or else the first part of each."""
+        other = corruptions.other_length(self._settings.task, factor, self._data.train, self._prepare)
+        return other if other is not None else corruptions.shortened(self._data.test, factor)
 
     def _calibrated(self) -> StateRounding:
         """The state rounding that knows the range of every state."""

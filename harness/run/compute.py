@@ -19,11 +19,13 @@ from spike_ssm.harness.robustness.evaluator import evaluate_robustness
 from spike_ssm.harness.robustness.trained import trained_run
 from spike_ssm.harness.run.job import Job
 from spike_ssm.harness.run.process_group import Team
+from spike_ssm.harness.system.environment import pick_device
 from spike_ssm.harness.system.provenance import environment
 from spike_ssm.harness.system.signals import interruptible
 from spike_ssm.harness.training.checkpoint import Checkpoints
-from spike_ssm.harness.training.fit import Progress, pick_device, run_training
+from spike_ssm.harness.training.fit import Hooks, run_training
 from spike_ssm.harness.training.trackers import open_tracker
+from spike_ssm.harness.training.trainer import Progress
 from spike_ssm.harness.training.weights import keep_weights
 
 Report = Callable[[Progress], None]
@@ -58,16 +60,11 @@ def _train_network(job: Job, report: Report, checkpoints: Checkpoints, team: Tea
     team.call(job.run_id)
     every_s = 60 * settings.launcher.checkpoint_minutes
     tracker = open_tracker(settings.tracker, job.results, job.run_id, settings.identity())
+    keeping = {"keep": partial(keep_weights, job.results, job.run_id)} if settings.keeps_weights() else {}
+    hooks = Hooks(report, tracker.log, **keeping)
     with closing(tracker), interruptible():
         trained = run_training(
-            settings,
-            data,
-            report,
-            checkpoints=checkpoints,
-            every_s=every_s,
-            after_epoch=tracker.log,
-            together=team.together(),
-            keep=partial(keep_weights, job.results, job.run_id) if settings.keeps_weights() else lambda _: None,
+            settings, data, hooks, checkpoints=checkpoints, every_s=every_s, together=team.together()
         )
     return {**trained, **(_of_data(data) if settings.test else {})}
 
@@ -99,7 +96,7 @@ def train_along(jobs: Sequence[Job], team: Team) -> None:
         settings = by_id[run_id].settings
         try:
             with interruptible():
-                run_training(settings, _data(settings), lambda _: None, together=team.together())
+                run_training(settings, _data(settings), together=team.together())
         except Exception as error:
             team.fail(error)
             _log.exception("Process %d could not train run %s along.", team.rank, run_id)

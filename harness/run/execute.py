@@ -22,7 +22,7 @@ from spike_ssm.harness.state.run_files import checkpoints_folder, lease_path, lo
 from spike_ssm.harness.system import slurm
 from spike_ssm.harness.system.provenance import code_version, environment
 from spike_ssm.harness.training.checkpoint import Checkpoints
-from spike_ssm.harness.training.fit import Progress
+from spike_ssm.harness.training.trainer import Progress
 from spike_ssm.results.errors import sentence
 from spike_ssm.results.store import run_path, write_json, write_run
 

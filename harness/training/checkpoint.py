@@ -30,7 +30,7 @@ KEPT = 2
 SOURCES = (
     "models/**/*.py",
     "harness/data/**/*.py",
-    *(f"harness/training/{name}.py" for name in ("evaluation", "fit", "trainer")),
+    *(f"harness/training/{name}.py" for name in ("evaluation", "fit", "schedule", "trainer")),
     "harness/system/seeds.py",
 )
 """The code that decides what a run's numbers are."""

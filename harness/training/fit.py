@@ -5,62 +5,83 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
 from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.data.task import Dataset
-from spike_ssm.harness.system.environment import pick_device
 from spike_ssm.harness.system.signals import Interrupted
 from spike_ssm.harness.training.checkpoint import Checkpoints
 from spike_ssm.harness.training.data_parallel import BY_ITSELF, Processes
-from spike_ssm.harness.training.evaluation import evaluate
-from spike_ssm.harness.training.testing import chosen_epochs, chosen_weights, perplexity, test
+from spike_ssm.harness.training.testing import Fitted, perplexity, test
 from spike_ssm.harness.training.trainer import Progress, Trainer
 from spike_ssm.results.errors import UserError
 
 SECONDS_BETWEEN_CHECKPOINTS = 300.0
 
 
+def _ignore(_: Any) -> None:
+    """Hear of something and do nothing."""
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """Who is told of a training.
+
+    report: how far it has come, after every step. after_epoch: each epoch's row of `results.schema.EPOCHS`. keep: the
+    weights that count, a `state_dict`, when all else is done.
+    """
+
+    report: Callable[[Progress], None] = _ignore
+    after_epoch: Callable[[dict[str, Any]], None] = _ignore
+    keep: Callable[[dict[str, Tensor]], None] = _ignore
+
+
 def run_training(
     settings: Settings,
     data: Dataset,
-    report: Callable[[Progress], None],
+    hooks: Hooks = Hooks(),
     *,
     checkpoints: Checkpoints | None = None,
     every_s: float = SECONDS_BETWEEN_CHECKPOINTS,
-    after_epoch: Callable[[dict[str, Any]], None] = lambda _: None,
     together: AbstractContextManager[Processes] = BY_ITSELF,
-    keep: Callable[[dict[str, Tensor]], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Train and, unless the settings say `test=false`, test.
+    """Train and, unless the settings say `test=false`, test: the columns of `results.schema.RUN` that follow.
 
     The best weights are of the best validation accuracy, or perplexity, the earliest of equals.
 
     With `checkpoints` it goes on from the newest one, and leaves one after the first step `every_s` seconds, 0 or
-    more, after the last. `after_epoch` is given each epoch's row of `results.schema.EPOCHS`, `keep` the weights, a
-    `state_dict`, when all else is done. Returns the columns of `results.schema.RUN` that follow from training. Raises
-    `Interrupted` when the process is asked to stop inside an `interruptible` block, and leaves a checkpoint before.
+    more, after the last. Raises `Interrupted` when the process is asked to stop inside an `interruptible` block, and
+    leaves a checkpoint before.
 
     Where several processes train `together`, as `harness.run.process_group` lets them, the first one has the
     checkpoints, and tests; the others return nothing.
     """
     with together as processes:
         state = processes.from_first(checkpoints.latest() if checkpoints else None)
-        trainer = Trainer(settings, data, report, state, processes)
+        trainer = Trainer(settings, data, hooks.report, state, processes)
         saving = _Saving(trainer, checkpoints, every_s)
         with saving.at_interruption():
             while not trainer.finished:
                 _epoch_or_divergence(trainer, saving.when_due, checkpoints)
-                after_epoch(trainer.history[-1])
+                hooks.after_epoch(trainer.history[-1])
                 saving.when_due()
     if not processes.leads:
         return {}
+    fitted = _fitted(trainer)
     with saving.at_interruption():
-        found = {**_trained(trainer), **(test(trainer) if settings.test else {})}
-        keep(chosen_weights(trainer, settings.optim.tested_weights))
+        found = {**_training_columns(trainer, fitted), **(test(fitted) if settings.test else {})}
+        hooks.keep(fitted.weights[fitted.rule])
         return found
+
+
+def _fitted(trainer: Trainer) -> Fitted:
+    epochs = {"best": trainer.best, "last": trainer.history[-1]}
+    weights = {"best": trainer.past.best_weights, "last": trainer.network.state_dict()}
+    before = trainer.past.parameters_before
+    return Fitted(trainer.settings, trainer.data, trainer.device, trainer.network, epochs, weights, before)
 
 
 class _Saving:
@@ -90,17 +111,16 @@ class _Saving:
         self._last = time.monotonic()
 
 
-def _trained(trainer: Trainer) -> dict[str, Any]:
-    """How training had been, and what the weights that `optim.tested_weights` names reached in validation."""
-    rule, language = trainer.settings.optim.tested_weights, trainer.data.kind == "language"
-    chosen = chosen_epochs(trainer)[rule]
+def _training_columns(trainer: Trainer, fitted: Fitted) -> dict[str, Any]:
+    """How training went, and what the weights that count reached in validation."""
+    chosen = fitted.epochs[fitted.rule]
     return {
-        "tested_weights": rule,
+        "tested_weights": fitted.rule,
         "validation_accuracy": chosen["validation_accuracy"],
-        "validation_perplexity": perplexity(chosen["validation_loss"]) if language else None,
+        "validation_perplexity": perplexity(chosen["validation_loss"]) if trainer.data.kind == "language" else None,
         "best_epoch": trainer.best["epoch"],
         "parameters": sum(p.numel() for p in trainer.network.parameters() if p.requires_grad),
-        "peak_memory_mib": trainer.peak_memory_mib,
+        "peak_memory_mib": trainer.past.peak_memory_mib,
         "epochs": trainer.history,
         **{f"train_{name}": value for name, value in trainer.watch.rates().items()},
     }
@@ -121,6 +141,3 @@ def _epoch_or_divergence(trainer: Trainer, after_step: Callable[[], None], check
             f"({optim.warmup_epochs}). "
             + (f"The last good checkpoint is {kept}." if kept else "There is no checkpoint.")
         ) from error
-
-
-__all__ = ["Progress", "Trainer", "evaluate", "pick_device", "run_training"]

@@ -6,7 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,7 +20,9 @@ from spike_ssm.harness.system.seeds import epoch_order, seed_torch
 from spike_ssm.harness.training.checkpoint import State
 from spike_ssm.harness.training.data_parallel import ALONE, Processes
 from spike_ssm.harness.training.evaluation import evaluate
-from spike_ssm.harness.training.stopwatch import Stopwatch, Stretch, memory_mib
+from spike_ssm.harness.training.schedule import Schedule
+from spike_ssm.harness.training.stopwatch import Stopwatch, memory_mib
+from spike_ssm.harness.training.trainer_state import Position, TrainerState, from_checkpoint, to_checkpoint
 from spike_ssm.models.activity import collect_firing_rates, input_deviations
 from spike_ssm.models.calibration import calibrate_thresholds
 from spike_ssm.models.diagnosis import first_not_finite
@@ -36,25 +38,6 @@ class Progress:
     done: float
     loss: float  # running mean of the epoch, nats
     validation_accuracy: float | None  # of the latest finished epoch
-
-
-@dataclass
-class Position:
-    """The epoch that training is in, and what the steps done of it add up to; its validation is still to come."""
-
-    epoch: int = 1  # counted from 1
-    step: int = 0  # so many are done
-    loss_sum: float = 0.0  # nats
-    correct: int = 0
-    seen: int = 0  # targets
-    seconds: float = 0.0
-
-
-def learning_rate_factor(step: int, warmup: int, total: int) -> float:
-    """Linear from 0 to 1 over `warmup` steps, then half a cosine down to 0 at `total`; steps count from 0."""
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(total - warmup, 1)))
 
 
 def firing_rate_penalty(rates: Sequence[Tensor], target: float) -> Tensor | float:
@@ -92,31 +75,24 @@ class Trainer:
         optim = settings.optim
         groups = parameter_groups(self.network, optim.lr, optim.ssm_lr, optim.weight_decay)
         self.optimiser = torch.optim.AdamW(groups, fused=True)
-        self._peak_rates = [group["lr"] for group in self.optimiser.param_groups]
         self.steps_per_epoch = math.ceil(len(data.train) / optim.batch_size)
-        self.position = Position()
-        self.history: list[dict[str, Any]] = []  # rows of `results.schema.EPOCHS`
-        self.best_weights: dict[str, Tensor] = {}
-        self.peak_memory_mib = 0.0
+        self._schedule = Schedule(self.optimiser, optim, self.steps_per_epoch)
+        self.past = TrainerState() if state is None else from_checkpoint(state, self.network, self.optimiser)
+        self.watch = Stopwatch(self.device, min(10, self.steps_per_epoch // 2), self.past.stretch)
         if state is None:
-            self._begin()
-        else:
-            self._resume(state)
+            self.past.parameters_before = self._begin()
         processes.take_weights_of_first(self.network)
-        self._set_learning_rates()
+        self._schedule.set(self.steps_done)
 
-    def _begin(self) -> None:
-        self.watch = self._stopwatch(Stretch())
+    def _begin(self) -> list[dict[str, float]]:
+        """The neurons' parameters before training, per layer; thresholds are calibrated first, where that is wanted."""
         if (firing_rate := self.settings.model.initial_firing_rate) is not None:
             calibrate_thresholds(self.network, *self._first_batch(), firing_rate)
         deviations = input_deviations(self.network, *self._first_batch())
-        self.parameters_before = [
+        return [
             {**neuron.parameter_summary(), "input_std": deviation}
             for neuron, deviation in zip(self.network.neurons, deviations, strict=True)
         ]
-
-    def _stopwatch(self, stretch: Stretch) -> Stopwatch:
-        return Stopwatch(self.device, min(10, self.steps_per_epoch // 2), stretch)
 
     def _first_batch(self) -> tuple[Tensor, Tensor]:
         """Inputs and lengths; the network is set to see it as the first step will, in training mode."""
@@ -124,6 +100,16 @@ class Trainer:
         here = next(self._batches(1)).to(self.device)
         self.network.train()
         return here.inputs, here.lengths
+
+    @property
+    def position(self) -> Position:
+        """Where training is."""
+        return self.past.position
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """Rows of `results.schema.EPOCHS`, one per finished epoch."""
+        return self.past.history
 
     @property
     def finished(self) -> bool:
@@ -160,7 +146,7 @@ class Trainer:
             position.loss_sum += loss * batch.targets
             position.correct += round(accuracy * batch.targets)
             position.seconds = time.perf_counter() - started
-            self._set_learning_rates()
+            self._schedule.set(self.steps_done)
             self._report()
             after_step()
             self.processes.stop_together()
@@ -214,14 +200,6 @@ class Trainer:
             scored = self.network.score(here.inputs, here.lengths, here.labels, predict=predict)
         return scored, optim.firing_rate_weight * firing_rate_penalty(rates, optim.firing_rate_target)
 
-    def _set_learning_rates(self) -> None:
-        """For the next step."""
-        optim = self.settings.optim
-        warmup, total = round(optim.warmup_epochs * self.steps_per_epoch), optim.epochs * self.steps_per_epoch
-        factor = learning_rate_factor(self.steps_done, warmup, total)
-        for group, peak in zip(self.optimiser.param_groups, self._peak_rates, strict=True):
-            group["lr"] = peak * factor
-
     def _report(self) -> None:
         position, epochs = self.position, self.settings.optim.epochs
         done = self.steps_done / (epochs * self.steps_per_epoch)
@@ -247,9 +225,9 @@ class Trainer:
         }
         self.history.append(row)
         if self.best is row:
-            self.best_weights = copy.deepcopy(self.network.state_dict())
-        self.peak_memory_mib = max(self.peak_memory_mib, memory_mib(self.device))
-        self.position = Position(position.epoch + 1)
+            self.past.best_weights = copy.deepcopy(self.network.state_dict())
+        self.past.peak_memory_mib = max(self.past.peak_memory_mib, memory_mib(self.device))
+        self.past.position = Position(position.epoch + 1)
 
     @property
     def is_finite(self) -> bool:
@@ -257,50 +235,5 @@ class Trainer:
         return all(bool(parameter.isfinite().all()) for parameter in self.network.parameters())
 
     def state(self) -> State:
-        """All that a new trainer needs to go on from here; the tensors are the live ones, not copies."""
-        names = self._names_of_optimised()
-        moments = self.optimiser.state_dict()["state"]
-        tensors = {
-            **{f"network.{name}": tensor for name, tensor in self.network.state_dict().items()},
-            **{f"best.{name}": tensor for name, tensor in self.best_weights.items()},
-            **{f"{kind}.{names[i]}": tensor for i, kinds in moments.items() for kind, tensor in kinds.items()},
-        }
-        values = {
-            "position": asdict(self.position),
-            "history": self.history,
-            "parameters_before": self.parameters_before,
-            "peak_memory_mib": self.peak_memory_mib,
-            "stretch": asdict(self.watch.stretch),
-        }
-        return State(tensors, values)
-
-    def _resume(self, state: State) -> None:
-        """The inverse of `state`."""
-        values, tensors = state.values, _by_kind(state.tensors)
-        self.network.load_state_dict(tensors.pop("network"))
-        self.best_weights = tensors.pop("best", {})
-        moments = {
-            i: found
-            for i, name in enumerate(self._names_of_optimised())
-            if (found := {kind: named[name] for kind, named in tensors.items() if name in named})
-        }
-        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
-        self.position = Position(**values["position"])
-        self.history = values["history"]
-        self.parameters_before = values["parameters_before"]
-        self.peak_memory_mib = values["peak_memory_mib"]
-        self.watch = self._stopwatch(Stretch(**values["stretch"]))
-
-    def _names_of_optimised(self) -> list[str]:
-        """Of the parameters, in the order in which the optimiser counts them."""
-        names = {parameter: name for name, parameter in self.network.named_parameters()}
-        return [names[parameter] for group in self.optimiser.param_groups for parameter in group["params"]]
-
-
-def _by_kind(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """`kind.name` -> tensor, as kind -> name -> tensor."""
-    kinds: dict[str, dict[str, Tensor]] = {}
-    for label, tensor in tensors.items():
-        kind, _, name = label.partition(".")
-        kinds.setdefault(kind, {})[name] = tensor
-    return kinds
+        """Everything that a new trainer needs to go on from here; the tensors are the live ones, not copies."""
+        return to_checkpoint(self.past, self.network, self.optimiser)

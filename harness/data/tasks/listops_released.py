@@ -23,7 +23,8 @@ PARENTHESES = str.maketrans("", "", "()")
 def write_released(preparation: Preparation, paths: Mapping[str, Path], symbols: tuple[str, ...]) -> tuple[str, ...]:
     """Write the three splits, each sequence ending with `<eos>`, and return notes on this copy.
 
-    paths: by split, the files of `FILES`; symbols: what each token stands for. Raises `UserError`: a file is damaged, or holds another symbol.
+    paths: by split, the files of `FILES`; symbols: what each token stands for. Raises `UserError`: a file is damaged,
+    or holds another symbol.
     """
     token_of = {symbol: token for token, symbol in enumerate(symbols) if not symbol.startswith("<")}
     end = symbols.index("<eos>")

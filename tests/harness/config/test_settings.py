@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spike_ssm.harness.config.compose import Composer
+from spike_ssm.harness.config.compose import Composer, settings_from_json, settings_to_json
 from spike_ssm.harness.config.robustness import RobustnessSettings
-from spike_ssm.harness.config.schemas import settings_from_json, settings_to_json
 from spike_ssm.harness.config.settings import LauncherSettings, OptimSettings, PathSettings, ScaleSettings, Settings
 from spike_ssm.harness.data.tasks.listops import ListOpsSettings
 from spike_ssm.models.network import ModelSettings

@@ -17,8 +17,7 @@ from torch import Tensor
 import spike_ssm.harness.sweep
 import spike_ssm.harness.train
 from spike_ssm.harness.config.command_line import parse_command_line
-from spike_ssm.harness.config.compose import Composer
-from spike_ssm.harness.config.schemas import settings_from_json, settings_to_json
+from spike_ssm.harness.config.compose import Composer, settings_from_json, settings_to_json
 from spike_ssm.harness.config.settings import SCALES
 from spike_ssm.harness.data import TASKS
 from spike_ssm.harness.launch.display import Display

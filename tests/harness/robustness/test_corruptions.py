@@ -19,6 +19,7 @@ from torch import Tensor
 
 from spike_ssm.harness.config.robustness import RANGES
 from spike_ssm.harness.config.settings import Settings
+from spike_ssm.harness.data.settings import TaskSettings
 from spike_ssm.harness.data.splits import Flat, Sequences, Split, collate
 from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.data.tasks.listops import ListOps
@@ -38,7 +39,7 @@ from spike_ssm.harness.robustness.rounding import rounded_weights
 from spike_ssm.harness.robustness.trained import Trained
 from spike_ssm.harness.system.seeds import torch_generator
 from spike_ssm.harness.training.evaluation import Evaluation, evaluate
-from spike_ssm.harness.training.fit import run_training
+from spike_ssm.harness.training.fit import Hooks, run_training
 from spike_ssm.harness.training.trainer import Trainer
 from spike_ssm.models.network import Network
 from spike_ssm.results.errors import UserError
@@ -53,6 +54,10 @@ INSIDE: dict[str, Corrupt] = {
     "threshold_jitter": threshold_jitter,
     "weight_bits": lambda network, bits, _: rounded_weights(network, bits),
 }
+
+
+def preparer(cache: Path) -> Callable[[TaskSettings], Dataset]:
+    return lambda task: ListOps(task).prepare(cache, cache)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -147,7 +152,8 @@ def test_listops_of_another_length_is_new_and_within_both_bounds_times_the_facto
     tiny: SettingsOf, data: Dataset, cache: Path, factor: float
 ) -> None:
     task = tiny().task
-    new = other_length(task, factor, data.train, cache, cache)
+    new = other_length(task, factor, data.train, preparer(cache))
+    assert new is not None
     lengths = new.lengths - 1  # the end token
     assert lengths.min() > round(factor * task.min_length)
     assert lengths.max() < round(factor * task.max_length)
@@ -246,7 +252,7 @@ def test_other_tasks_than_listops_have_shorter_sequences_but_no_longer_ones(
     settings = tiny("robustness=standard")
     weights = network_of(settings.trained(), data).state_dict()
     other = replace(settings, task=TextSettings())
-    bench = Bench(other, settings.robustness, data, weights, (cache, cache))  # type: ignore[arg-type]
+    bench = Bench(other, settings.robustness, data, weights, preparer(cache))  # type: ignore[arg-type]
     assert bench.row("length", 0.5)["examples"] == len(data.test)
     longer = bench.row("length", 2.0)
     assert (longer["accuracy"], longer["reason"]) == (None, "no longer sequences to be had")
@@ -264,14 +270,14 @@ def trained(composer: Any, cache: Path) -> Iterator[tuple[Settings, Dataset, Tra
     torch.set_num_threads(1)
     settings = composer.settings({**words, "robustness": "standard", "robustness.token_corruption": [0.5, 1.0]})
     data, kept = ListOps(settings.task).prepare(cache, cache), {}
-    row = run_training(settings.trained(), data, lambda _: None, keep=kept.update)
+    row = run_training(settings.trained(), data, Hooks(keep=kept.update))
     yield settings, data, Trained("0123456789ab", kept, row["test_accuracy"])
     torch.set_num_threads(before)
 
 
 def test_random_tokens_leave_about_what_guessing_gets(trained: tuple[Settings, Dataset, Trained], cache: Path) -> None:
     settings, data, run = trained
-    bench = Bench(settings, settings.robustness, data, run.weights, (cache, cache))  # type: ignore[arg-type]
+    bench = Bench(settings, settings.robustness, data, run.weights, preparer(cache))  # type: ignore[arg-type]
     accuracy = bench.row("token_corruption", 1.0)["accuracy"]
     guessing = data.baselines.majority_accuracy
     assert run.test_accuracy > guessing + 0.15
@@ -283,7 +289,7 @@ def test_after_every_corruption_the_network_is_what_it_was(
 ) -> None:
     settings, data, run = trained
     assert settings.robustness is not None
-    bench = Bench(settings, settings.robustness, data, run.weights, (cache, cache))
+    bench = Bench(settings, settings.robustness, data, run.weights, preparer(cache))
     first = [bench.row(name, level) for name, levels in settings.robustness.levels().items() for level in levels]
     assert {row["corruption"] for row in first} == set(RANGES)
     assert all(torch.equal(value, run.weights[name]) for name, value in bench.network.state_dict().items())
@@ -298,7 +304,7 @@ def test_weights_that_do_not_reach_the_stored_accuracy_are_refused(
     settings, data, run = trained
     other = Trained(run.run_id, run.weights, run.test_accuracy - 1 / len(data.test))
     with pytest.raises(UserError, match=r"answer .* of the test set rightly here, but .* when they were trained"):
-        evaluate_robustness(settings, data, other, (cache, cache), lambda _: None)
+        evaluate_robustness(settings, data, other, preparer(cache), lambda _: None)
 
 
 @pytest.mark.parametrize(
@@ -316,5 +322,5 @@ def test_what_has_no_meaning_for_a_network_is_said_instead_of_left_out(
 ) -> None:
     settings = tiny("robustness=standard", *words)
     weights = network_of(settings.trained(), data).state_dict()
-    row = Bench(settings, settings.robustness, data, weights, (cache, cache)).row(corruption, level)  # type: ignore[arg-type]
+    row = Bench(settings, settings.robustness, data, weights, preparer(cache)).row(corruption, level)  # type: ignore[arg-type]
     assert (row["reason"], row["accuracy"], row["firing_rate"]) == (reason, None, None)

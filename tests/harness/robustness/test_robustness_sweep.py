@@ -22,7 +22,7 @@ from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.plan.sweep_file import load_sweep
 from spike_ssm.harness.state.run_files import weights_path
 from spike_ssm.harness.training.checkpoint import read_state, write_state
-from spike_ssm.harness.training.fit import run_training
+from spike_ssm.harness.training.fit import Hooks, run_training
 from spike_ssm.harness.training.weights import read_weights
 from spike_ssm.results.errors import UserError
 from spike_ssm.results.schema import ROBUSTNESS
@@ -272,7 +272,7 @@ def test_the_weights_kept_are_those_of_the_best_epoch_bit_for_bit(
     robust.sweep("neuron.leak=0.5", "optim.epochs=3")
     (run_id,) = robust.rows()
     best: dict[str, torch.Tensor] = {}
-    run_training(tiny("neuron.leak=0.5", "optim.epochs=3"), data, lambda _: None, keep=best.update)
+    run_training(tiny("neuron.leak=0.5", "optim.epochs=3"), data, Hooks(keep=best.update))
     kept = read_weights(robust.results, run_id)
     assert set(kept) == set(best)
     assert all(torch.equal(kept[name], best[name]) for name in best)

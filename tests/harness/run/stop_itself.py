@@ -13,11 +13,11 @@ from pathlib import Path
 
 import torch
 
-from spike_ssm.harness.config.schemas import settings_from_json
+from spike_ssm.harness.config.compose import settings_from_json
 from spike_ssm.harness.data.tasks.listops import ListOps
 from spike_ssm.harness.system.signals import interruptible
 from spike_ssm.harness.training.checkpoint import Checkpoints
-from spike_ssm.harness.training.fit import run_training
+from spike_ssm.harness.training.fit import Hooks, run_training
 from spike_ssm.harness.training.trainer import Progress
 
 
@@ -34,7 +34,7 @@ def main() -> None:
             os.kill(os.getpid(), signal.Signals[number])
 
     with interruptible():
-        run_training(settings, data, stop, checkpoints=Checkpoints(Path(folder), settings.run_id()), every_s=0)
+        run_training(settings, data, Hooks(stop), checkpoints=Checkpoints(Path(folder), settings.run_id()), every_s=0)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
 
-from spike_ssm.harness.config.schemas import settings_to_json
+from spike_ssm.harness.config.compose import settings_to_json
 from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.data.settings import Kind
 from spike_ssm.harness.data.splits import Flat, Sequences, Split
@@ -28,7 +28,7 @@ from spike_ssm.harness.run.job import Job
 from spike_ssm.harness.system.root import ROOT
 from spike_ssm.harness.system.signals import Interrupted, interruptible
 from spike_ssm.harness.training.checkpoint import Checkpoints
-from spike_ssm.harness.training.fit import run_training
+from spike_ssm.harness.training.fit import Hooks, run_training
 from spike_ssm.harness.training.trainer import Progress
 from spike_ssm.models.network import Network
 from spike_ssm.results.store import read_status, run_path
@@ -93,7 +93,7 @@ def train(variant: tuple[Settings, Dataset], folder: Path, report: Callable[[Pro
     settings, data = variant
     checkpoints = Checkpoints(folder, settings.run_id())
     with interruptible():
-        run = run_training(settings, data, report, checkpoints=checkpoints, every_s=0)
+        run = run_training(settings, data, Hooks(report), checkpoints=checkpoints, every_s=0)
     for row in run["epochs"]:
         assert row.pop("seconds") > 0
     measured = [name for name in run if name.endswith(("_per_s", "_per_step", "_mib"))]
@@ -193,7 +193,7 @@ def test_wherever_a_run_is_stopped_it_ends_as_one_that_never_was(
 
 def test_a_run_is_the_same_with_checkpoints_and_without(pairs: tuple[Settings, Dataset], tmp_path: Path) -> None:
     run = train(pairs, tmp_path)
-    plain = run_training(*pairs, lambda _: None)
+    plain = run_training(*pairs)
     for row in plain["epochs"]:
         del row["seconds"]
     assert run == {name: plain[name] for name in run}
@@ -268,7 +268,7 @@ def test_checkpoints_are_left_every_so_many_seconds(
     pairs: tuple[Settings, Dataset], tmp_path: Path, every_s: float, files: int
 ) -> None:
     checkpoints = Checkpoints(tmp_path, pairs[0].run_id())
-    run_training(*pairs, lambda _: None, checkpoints=checkpoints, every_s=every_s)
+    run_training(*pairs, checkpoints=checkpoints, every_s=every_s)
     assert len(list(tmp_path.iterdir())) == files
 
 

@@ -19,12 +19,12 @@ import pytest
 import torch
 
 from spike_ssm.harness.config.command_line import parse_command_line
-from spike_ssm.harness.config.compose import Composer
-from spike_ssm.harness.config.schemas import settings_to_json
+from spike_ssm.harness.config.compose import Composer, settings_to_json
 from spike_ssm.harness.config.settings import Settings
+from spike_ssm.harness.system.root import ROOT
 from spike_ssm.harness.training.data_parallel import ALONE
 from spike_ssm.harness.training.fit import run_training
-from tests.harness.conftest import ROOT, TINY, Place
+from tests.harness.conftest import TINY, Place
 from tests.harness.run.test_resume import PENALTY, VARIANTS, dataset
 from tests.harness.training.train_together import EXAMPLES, after_first_step
 
@@ -129,7 +129,7 @@ def test_a_training_of_two_processes_learns_what_one_learns(
 ) -> None:
     """With a last batch too small to be shared, a validation that is divided, and a test by the first process."""
     kind, words, _ = CASES[name]
-    expected = run_training(settings_of(composer, words), dataset(kind, EXAMPLES), lambda _: None)
+    expected = run_training(settings_of(composer, words), dataset(kind, EXAMPLES))
     leader, other = (each["run"] for each in outcomes[name])
     assert other == {}
     for found, row in zip(leader["epochs"], expected["epochs"], strict=True):

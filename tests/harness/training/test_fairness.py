@@ -14,7 +14,7 @@ import spike_ssm.harness.training.trainer
 from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.data.splits import Batch
 from spike_ssm.harness.data.task import Dataset
-from spike_ssm.harness.training.fit import run_training
+from spike_ssm.harness.training.fit import Hooks, run_training
 from spike_ssm.harness.training.trainer import Trainer
 from spike_ssm.models.neurons import NEURONS
 
@@ -70,7 +70,7 @@ def test_every_neuron_sees_the_batches_that_gelu_sees(
     of: dict[str, list[Tensor]] = {}
     for neuron in ("gelu", name):
         seen.clear()
-        run_training(tiny(f"neuron={neuron}", "optim.epochs=2", "test=false"), data, lambda _: None)
+        run_training(tiny(f"neuron={neuron}", "optim.epochs=2", "test=false"), data)
         of[neuron] = list(seen)
     assert len(of["gelu"]) == len(of[name]) > 2
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(of["gelu"], of[name], strict=True))
@@ -94,7 +94,7 @@ def test_training_is_told_apart_from_testing(tiny: Callable[..., Settings], data
     """The test set decides nothing: another one leaves every weight and every validation figure as it is."""
     swapped = Dataset(**{**vars(data), "test": data.validation})
     kept: list[dict[str, Tensor]] = []
-    rows = [run_training(tiny(), each, lambda _: None, keep=kept.append) for each in (data, swapped)]
+    rows = [run_training(tiny(), each, Hooks(keep=kept.append)) for each in (data, swapped)]
     assert rows[0]["test_accuracy"] != rows[1]["test_accuracy"]
     assert all(torch.equal(tensor, kept[1][key]) for key, tensor in kept[0].items())
     for name in ("validation_accuracy", "best_epoch"):

@@ -21,10 +21,11 @@ from spike_ssm.harness.system.environment import pick_device
 from spike_ssm.harness.system.seeds import epoch_order, seed_torch
 from spike_ssm.harness.training.checkpoint import Checkpoints
 from spike_ssm.harness.training.evaluation import evaluate
-from spike_ssm.harness.training.fit import run_training
+from spike_ssm.harness.training.fit import Hooks, run_training
 from spike_ssm.harness.training.network_measures import counted
+from spike_ssm.harness.training.schedule import learning_rate_factor
 from spike_ssm.harness.training.stopwatch import Stopwatch, Stretch
-from spike_ssm.harness.training.trainer import Progress, Trainer, firing_rate_penalty, learning_rate_factor
+from spike_ssm.harness.training.trainer import Progress, Trainer, firing_rate_penalty
 from spike_ssm.models.activity import record_activity
 from spike_ssm.models.calibration import TOLERANCE
 from spike_ssm.models.operations import Operations, Part
@@ -39,7 +40,7 @@ SettingsOf = Callable[..., Settings]
 
 
 def train(settings: Settings, data: Dataset) -> dict[str, Any]:
-    return run_training(settings, data, lambda _: None)
+    return run_training(settings, data)
 
 
 def trainer_of(settings: Settings, data: Dataset) -> Trainer:
@@ -387,7 +388,7 @@ def test_a_run_says_what_its_row_promises(tiny: SettingsOf, data: Dataset, tmp_p
 
 def test_a_run_reports_its_progress_up_to_1(tiny: SettingsOf, data: Dataset) -> None:
     reports: list[Progress] = []
-    run_training(tiny("optim.epochs=2"), data, reports.append)
+    run_training(tiny("optim.epochs=2"), data, Hooks(reports.append))
     assert [report.done for report in reports] == pytest.approx([step / 8 for step in range(1, 9)])
     assert {(report.epoch, report.epochs) for report in reports} == {(1, 2), (2, 2)}
     assert reports[3].validation_accuracy is None, "none before the first epoch is over"
@@ -420,7 +421,7 @@ def test_a_loss_that_is_no_number_names_the_step_the_layer_and_the_last_good_che
     monkeypatch.setattr("spike_ssm.harness.training.fit.Trainer", falls_ill)
     checkpoints = Checkpoints(tmp_path, "run")
     with pytest.raises(UserError) as refusal:
-        run_training(tiny("neuron=gelu", "model.layers=2"), data, lambda _: None, checkpoints=checkpoints, every_s=0)
+        run_training(tiny("neuron=gelu", "model.layers=2"), data, checkpoints=checkpoints, every_s=0)
     sentence = str(refusal.value)
     assert "step 4: The loss is nan." in sentence
     assert "The first values that are not finite are the output of backbone.blocks.1.ssm." in sentence

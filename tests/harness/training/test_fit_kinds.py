@@ -36,7 +36,7 @@ def dataset(kind: Kind, facts: Facts, split: Callable[[np.random.Generator, int]
 
 
 def train(settings: Settings, data: Dataset) -> dict[str, Any]:
-    return run_training(settings, data, lambda _: None)
+    return run_training(settings, data)
 
 
 def test_images_are_learned_from_their_grey_levels(tiny: SettingsOf) -> None:

@@ -24,6 +24,6 @@ def test_a_laptop_run_is_as_accurate_as_the_stored_ones(composer: Composer, tmp_
     settings = composer.settings({"launcher": "debug"})
     alike = stored[stored["config"].map(lambda config: json.loads(config) | {"seed": 0} == settings.identity())]
     assert len(alike) == 5
-    found = run_training(settings, ListOps(settings.task).prepare(tmp_path, tmp_path), lambda _: None)
+    found = run_training(settings, ListOps(settings.task).prepare(tmp_path, tmp_path))
     for measure in ("test_accuracy", "firing_rate"):
         assert abs(found[measure] - alike[measure].mean()) < 5 * alike[measure].std()

@@ -34,7 +34,7 @@ SettingsOf = Callable[..., Settings]
 
 
 def run_of(settings: Settings, data: Dataset) -> dict[str, Any]:
-    return run_training(settings, data, lambda _: None)
+    return run_training(settings, data)
 
 
 def network_of(settings: Settings, data: Dataset) -> Network:
@@ -176,7 +176,7 @@ def test_recording_changes_no_number_of_a_run(
     words = ("model.norm=batch", "model.dropout=0.2", "model.initial_firing_rate=0.1", "optim.epochs=2")
     settings = tiny(f"neuron={neuron}", *words)
     recorded = run_of(settings, data)
-    monkeypatch.setattr("spike_ssm.harness.training.fit.traces", lambda *_: None)
+    monkeypatch.setattr("spike_ssm.harness.training.testing.traces", lambda *_: None)
     monkeypatch.setattr(
         "spike_ssm.harness.training.trainer.input_deviations", lambda network, *_: [None] * len(network.blocks)
     )
@@ -193,7 +193,7 @@ def test_recording_changes_no_number_of_a_run(
 def test_the_spread_of_the_input_before_training_is_that_of_the_first_step(tiny: SettingsOf, data: Dataset) -> None:
     settings = tiny("model.layers=2", "model.norm=batch", "model.initial_firing_rate=0.1", "model.dropout=0")
     trainer = Trainer(settings, data, lambda _: None)
-    before = [summary["input_std"] for summary in trainer.parameters_before]
+    before = [summary["input_std"] for summary in trainer.past.parameters_before]
     seen: list[list[float]] = []
     with record_activity(trainer.network) as layers:
         trainer.network.register_forward_hook(lambda *_: seen.append([layer.input_std for layer in layers]))

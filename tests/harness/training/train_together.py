@@ -16,14 +16,14 @@ from typing import Any
 
 import torch
 
-from spike_ssm.harness.config.schemas import settings_from_json
+from spike_ssm.harness.config.compose import settings_from_json
 from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.run.process_group import Team, assemble
 from spike_ssm.harness.system.signals import Interrupted, interruptible
 from spike_ssm.harness.training.checkpoint import Checkpoints
 from spike_ssm.harness.training.data_parallel import Processes
-from spike_ssm.harness.training.fit import run_training
+from spike_ssm.harness.training.fit import Hooks, run_training
 from spike_ssm.harness.training.trainer import Trainer
 from spike_ssm.results.errors import sentence
 from tests.harness.run.test_resume import dataset
@@ -64,7 +64,7 @@ def train(settings: Settings, data: Dataset, team: Team, folder: Path, accident:
         return run_training(
             settings,
             data,
-            lambda _: accident.happen(team.rank),
+            Hooks(lambda _: accident.happen(team.rank)),
             checkpoints=checkpoints,
             every_s=0,
             together=team.together(),
