@@ -63,9 +63,9 @@ def write_sweep(folder: Path, size: Size) -> None:
                 axes = {"task": done["task"], "neuron": done["neuron"]}
                 planned.append(PlannedRun(done["id"], axes, done["neuron"], seed))
                 write_run(folder, done)
-    command = f"python -m harness.sweep +sweep={SWEEP}"
+    words = [f"+sweep={SWEEP}"]
     title, question = "A large sweep", "How long does its page take?"
-    write_manifest(folder, Manifest(SWEEP, title, question, "laptop", "No run.", "neuron_0", command, planned))
+    write_manifest(folder, Manifest(SWEEP, title, question, "laptop", "No run.", "neuron_0", words, planned))
 
 
 def finished_row(size: Size, task: int, neuron: int, seed: int) -> dict[str, Any]:

@@ -15,22 +15,18 @@ from pathlib import Path
 
 from spike_ssm.harness.state.submissions import submissions
 from spike_ssm.harness.system import slurm
-from spike_ssm.results.errors import UserError
+from spike_ssm.results.errors import UserError, exit_status
 from spike_ssm.results.process import Process
-from spike_ssm.results.store import RESULTS, read_manifest
+from spike_ssm.results.store import RESULTS, read_manifest, results_folder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command. Returns its exit status: 1 when something could not be ended."""
+    """The command's exit status: 1 when something could not be ended."""
     parser = argparse.ArgumentParser("harness.cancel", description=__doc__)
     parser.add_argument("sweep")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="the results folder (%(default)s)")
+    parser.add_argument("--results", type=results_folder, default=str(RESULTS), help="the results folder (%(default)s)")
     options = parser.parse_args(arguments)
-    try:
-        return _cancel(options.sweep, options.results.expanduser().absolute())
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
+    return exit_status(lambda: _cancel(options.sweep, options.results))
 
 
 def _cancel(sweep: str, results: Path) -> int:
@@ -39,8 +35,7 @@ def _cancel(sweep: str, results: Path) -> int:
     jobs = [job for submission in ours if submission.kind == "slurm" for job in submission.jobs]
     states = slurm.job_states(jobs) if jobs else {}
     if states is None:
-        print("Error: SLURM does not answer; nothing was cancelled there. Try again.", file=sys.stderr)
-        return 1
+        raise UserError("SLURM does not answer; nothing was cancelled there. Try again.")
     live = [job for job, state in states.items() if state.is_live]
     slurm.cancel(live)
     processes = [Process(**one.process) for one in ours if one.kind == "local" and one.process]

@@ -1,4 +1,4 @@
-"""What the commands that execute many runs have in common: how they read their words, and how they end."""
+"""What commands have in common: how they read their words, and how they end."""
 
 from __future__ import annotations
 
@@ -6,23 +6,27 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from spike_ssm.harness.config.command_line import CommandLine, key_of, parse_command_line
 from spike_ssm.harness.config.compose import Composer
-from spike_ssm.harness.system.signals import Interrupted
-from spike_ssm.results.errors import UserError
+from spike_ssm.results.errors import exit_status
+from spike_ssm.results.store import RESULTS, read_manifest, results_folder
 
 
 def run_command(
     program: str,
     description: str | None,
     arguments: Sequence[str] | None,
-    run: Callable[[Composer, list[str], list[str]], int],
+    run: Callable[[Composer, CommandLine], int],
+    *,
+    named: bool = False,
 ) -> int:
-    """`run` with a composer, the words less options, and all words. Returns the command's exit status.
+    """The exit status of `run`, which is given a composer and the command line.
 
     Errors for people are printed and give 1. SIGTERM, with which harness.cancel asks, ends it in good order like
-    Ctrl-C, with 130.
+    Ctrl-C, with 130. named: words that are no key=value are names.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(
@@ -31,12 +35,32 @@ def run_command(
     parser.add_argument("--config-dir", type=Path, help="a folder of yours with files like sweep/NAME.yaml")
     parser.add_argument("settings", nargs="*", metavar="key=value")
     options, unknown = parser.parse_known_args(words)
-    try:
+
+    def command() -> int:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        return run(Composer(options.config_dir), [*unknown, *options.settings], words)
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-    except (KeyboardInterrupt, Interrupted):
-        print("Stopped; jobs on SLURM go on. The same command goes on from here.", file=sys.stderr)
-        return 130
+        names = [word for word in options.settings if named and "=" not in word]
+        settings = [word for word in options.settings if word not in names]
+        command = parse_command_line([*unknown, *settings])
+        rest = tuple(word for word in words if word not in names)
+        return run(Composer(options.config_dir), replace(command, words=rest, names=tuple(names)))
+
+    return exit_status(command, "Stopped; jobs on SLURM go on. The same command goes on from here.")
+
+
+def repeated_words(program: str, description: str, word: str, arguments: Sequence[str] | None) -> list[str]:
+    """The words that run the sweep named by the arguments as it was run, with `word` and further settings added.
+
+    Raises `UserError` when there is no such sweep.
+    """
+    parser = argparse.ArgumentParser(program, description=description)
+    parser.add_argument("sweep")
+    parser.add_argument("--results", type=results_folder, default=str(RESULTS), help="the results folder (%(default)s)")
+    parser.add_argument("settings", nargs="*", metavar="key=value", help="e.g. wait=false launcher.memory_gb=64")
+    options = parser.parse_intermixed_args(arguments)
+    words = read_manifest(options.results, options.sweep).words
+    added = [*options.settings, word]
+    folder = next((each.removeprefix("paths.results=") for each in words if each.startswith("paths.results=")), RESULTS)
+    if Path(folder).expanduser().absolute() != options.results:  # moved, or this is another working directory
+        added.append(f"paths.results={options.results}")
+    changed = {key_of(each) for each in added}
+    return [*(each for each in words if key_of(each) not in changed), *added]

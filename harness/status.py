@@ -19,28 +19,27 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spike_ssm.harness.state.survey import STATES, RunState, Survey
-from spike_ssm.results.errors import UserError
+from spike_ssm.results.errors import exit_status
 from spike_ssm.results.schema import Manifest, PlannedRun
-from spike_ssm.results.store import RESULTS, read_manifest, read_manifests
+from spike_ssm.results.store import RESULTS, read_manifest, read_manifests, results_folder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command. Returns its exit status: 1 when a run has failed or there is no such sweep."""
+    """The command's exit status: 1 when a run has failed or there is no such sweep."""
     parser = argparse.ArgumentParser(
         "harness.status", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("sweep", nargs="?", help="its name; all sweeps without")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="the results folder (%(default)s)")
+    parser.add_argument("--results", type=results_folder, default=str(RESULTS), help="the results folder (%(default)s)")
     parser.add_argument("--all", action="store_true", help="list every run, not only those that run or failed")
     options = parser.parse_args(arguments)
-    results = options.results.expanduser().absolute()
-    try:
+
+    def show() -> int:
         if options.sweep is None:
-            return _show_all(results)
-        return _show(read_manifest(results, options.sweep), results, options.all)
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
+            return _show_all(options.results)
+        return _show(read_manifest(options.results, options.sweep), options.results, options.all)
+
+    return exit_status(show)
 
 
 def _show_all(results: Path) -> int:

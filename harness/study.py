@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 from spike_ssm.harness import sweep, tune
 from spike_ssm.harness.cli import run_command
-from spike_ssm.harness.config.command_line import CommandLine, parse_command_line
+from spike_ssm.harness.config.command_line import CommandLine
 from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.plan.grid import expand
 from spike_ssm.harness.plan.study_file import Study
@@ -29,24 +29,23 @@ FREE = ("scale", "launcher", "paths", "device", "tracker", "retry", "dry_run")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command. Returns its exit status: 0 when all of the study is done, else 1."""
-    return run_command("harness.study", __doc__, arguments, _run)
+    """The command's exit status: 0 when all of the study is done, else 1."""
+    return run_command("harness.study", __doc__, arguments, _run, named=True)
 
 
-def _run(composer: Composer, settings: list[str], words: list[str]) -> int:
-    names = [word for word in settings if "=" not in word and not word.startswith("-")]
-    if len(names) != 1:
+def _run(composer: Composer, command: CommandLine) -> int:
+    if len(command.names) != 1:
         known = ", ".join(composer.options("study"))
         raise UserError(f"Name one study: python -m harness.study NAME, with NAME one of {known}.")
-    study = Study.read(composer, names[0])
-    settings = [word for word in settings if word != names[0]]
-    _check_registered(names[0], settings)
-    return _steps(composer, study, settings, [word for word in words if word != names[0]])
+    (name,) = command.names
+    study = Study.read(composer, name)
+    _check_registered(name, command)
+    return _steps(composer, study, command)
 
 
-def _check_registered(name: str, settings: list[str]) -> None:
+def _check_registered(name: str, command: CommandLine) -> None:
     """Raise `UserError` for a setting that would make it another study."""
-    for key, value in parse_command_line(settings).overrides.items():
+    for key, value in [*command.overrides.items(), *((flag, getattr(command.flags, flag)) for flag in command.given)]:
         if key.split(".")[0] not in FREE:
             raise UserError(
                 f"{key}={value} would make it another study than the registered one; {', '.join(FREE)} can be set. "
@@ -54,19 +53,22 @@ def _check_registered(name: str, settings: list[str]) -> None:
             )
 
 
-def _steps(composer: Composer, study: Study, settings: list[str], words: list[str]) -> int:
-    """One after the other; settings: the words less options."""
+def _steps(composer: Composer, study: Study, command: CommandLine) -> int:
+    """The exit status of the study's steps, one after the other; the first that fails ends it."""
 
-    def step(what: str, program: Callable[[Composer, list[str], list[str]], int], *first: str) -> int:
-        print(f"\n{what}: python -m {program.__module__} {shlex.join([*first, *words])}")
-        return program(composer, [*first, *settings], [*first, *words])
+    def step(what: str, program: Callable[[Composer, CommandLine], int], *first: str) -> int:
+        its_command = command.after(*first)
+        print(f"\n{what}: python -m {program.__module__.removeprefix('spike_ssm.')} {shlex.join(its_command.words)}")
+        return program(composer, its_command)
 
-    runs = _count(composer, study, settings)
+    tuning, running = (f"+sweep={study.sweep}", f"budget={study.budget}"), command.after(f"+sweep={study.sweep}")
+    plan(composer, command.after(*tuning))  # raises where the tuning cannot be
+    runs = len(expand(composer, running, named_sweep(composer, running)).runs)
     print(f"{study.title} Asked:")
     for question in study.questions:
         print(f"  {question}")
-    status = step("1. Tuning", tune.run, f"+sweep={study.sweep}", f"budget={study.budget}")
-    if parse_command_line(settings).overrides.get("dry_run"):
+    status = step("1. Tuning", tune.run, *tuning)
+    if command.flags.dry_run:
         afterwards = ", and their robustness" if study.robustness else ""
         print(f"\n2. Then {runs} runs with the chosen settings{afterwards}.")
         return status
@@ -74,13 +76,6 @@ def _steps(composer: Composer, study: Study, settings: list[str], words: list[st
     if status or not study.robustness:
         return status
     return step("3. Robustness", sweep.run, "+sweep=robustness", f"of={study.sweep}", "tuned=true")
-
-
-def _count(composer: Composer, study: Study, settings: list[str]) -> int:
-    """How many runs the sweep has. Raises `UserError` where it, or its tuning, cannot be."""
-    command = CommandLine(study.sweep, parse_command_line(settings).overrides)
-    plan(composer, CommandLine(study.sweep, {**command.overrides, "budget": study.budget}))
-    return len(expand(composer, command, named_sweep(composer, command)).runs)
 
 
 if __name__ == "__main__":

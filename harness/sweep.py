@@ -17,6 +17,7 @@ Finished runs (by id, a hash of all that decides their outcome) are not run agai
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections import Counter
@@ -27,84 +28,65 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from spike_ssm.harness.cli import run_command
-from spike_ssm.harness.config.command_line import parse_command_line
+from spike_ssm.harness.config.command_line import CommandLine
 from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.settings import PathSettings, Settings
-from spike_ssm.harness.launch.batch import announce, execute_shown, is_to_run, jobs_of, require_launcher, results_folder
-from spike_ssm.harness.launch.launcher import submit, wait
-from spike_ssm.harness.plan.grid import Grid, GridRun, expand, untuned
+from spike_ssm.harness.launch.batch import Batch
+from spike_ssm.harness.plan.grid import Grid, expand, untuned
 from spike_ssm.harness.plan.manifest import manifest_of
 from spike_ssm.harness.plan.sweep_file import Sweep, check_purpose, named_sweep
 from spike_ssm.harness.plan.tuned import check_seeds, choices_of, wanted_tuning
-from spike_ssm.harness.robustness.trained import require_trained, training_command
-from spike_ssm.harness.run.job import Job
-from spike_ssm.harness.state.survey import RunState, Survey
+from spike_ssm.harness.robustness.trained import require_trained
+from spike_ssm.harness.run.worker import EXECUTION
 from spike_ssm.harness.training.trackers import require
-from spike_ssm.results.store import discard_failure, write_manifest
+from spike_ssm.results.store import write_manifest
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command. Returns its exit status: 0 when every run of the sweep is done, else 1."""
+    """The command's exit status: 0 when every run of the sweep is done, else 1."""
     return run_command("harness.sweep", __doc__, arguments, run)
 
 
-def run(composer: Composer, settings_words: list[str], words: list[str]) -> int:
-    """As `main`, with the words less options; errors are raised, see `harness.cli`."""
-    command = parse_command_line(settings_words)
-    of, tuned = command.overrides.pop("of", None), command.overrides.pop("tuned", None)
+def run(composer: Composer, command: CommandLine) -> int:
+    """The exit status as of `main`; errors are raised, see `harness.cli`."""
+    command.refuse("harness.sweep", ("budget", "sampler"), takes="axes, settings and the words that --help lists")
+    flags, of = command.flags, command.flags.of
     sweep = named_sweep(composer, command, None if of is None else str(of))
-    tuning = wanted_tuning(tuned, sweep, command)
+    tuning = wanted_tuning(sweep, command)
     grid = expand(composer, command, sweep, choices_of(tuning) if tuning else untuned)
-    settings = grid.runs[0].settings
-    check_purpose(sweep, settings)
+    check_purpose(sweep, grid.runs[0].settings)
     if tuning:
         check_seeds(tuning, grid)
-    if settings.show == "config":
+    if flags.show:
         _show_config(grid)
         return 0
-    if not (settings.dry_run or settings.collect):
-        require_launcher(settings)
-    results = results_folder(settings, create=not settings.dry_run)
-    jobs = jobs_of(grid.runs, results)
-    states = Survey(results, jobs).states()
-    if settings.dry_run:
-        _show_plan(grid, states, settings.retry)
+    batch = Batch(sweep.name, grid.runs, flags)
+    if flags.dry_run:
+        _show_plan(grid, batch)
         return 0
-    if settings.collect:
-        ended = [job for run_id, job in jobs.items() if states[run_id].is_finished and not states[run_id].recorded]
-        wait(ended, Survey(results, [job.run_id for job in ended]), lambda _: None)
+    if flags.collect:
+        batch.collect()
     else:
-        require(settings.tracker)
-        todo = [job for run_id, job in jobs.items() if is_to_run(states[run_id], settings.retry)]
-        _require_trained(sweep, grid, todo, words)
-        write_manifest(results, manifest_of(sweep, grid, words, tuning))
-        announce(states, len(todo), settings)
-        if todo:
-            _execute(todo, sweep, grid, words)
-            if not settings.wait:
-                return 0
-    return _finish(sweep, grid, results)
+        require(batch.settings.tracker)
+        _require_trained(sweep, grid, batch, command)
+        write_manifest(batch.results, manifest_of(sweep, grid, command, tuning))
+        batch.announce()
+        if not flags.wait and batch.todo:
+            batch.submit(EXECUTION, command.lasting())
+            print(f"Submitted. See how it goes: {_status_command(sweep.name, batch.settings)}")
+            return 0
+        batch.run(EXECUTION)
+    return _finish(grid, batch)
 
 
-def _require_trained(sweep: Sweep, grid: Grid, todo: list[Job], words: list[str]) -> None:
-    """Raise `UserError`, with the command that trains them, when runs that `todo` evaluates cannot be used."""
-    if sweep.of is None or not todo:
+def _require_trained(sweep: Sweep, grid: Grid, batch: Batch, command: CommandLine) -> None:
+    """Raise `UserError`, with the command that trains them, when runs that are to be evaluated cannot be used."""
+    wanted = {job.run_id for job in batch.todo}
+    if sweep.of is None or not wanted:
         return
-    wanted = {job.run_id for job in todo}
     labels = {run.settings.trained().run_id(): run.label for run in grid.runs if run.plan.id in wanted}
-    require_trained(todo[0].results, labels, training_command(f"harness.sweep +sweep={sweep.of}", words))
-
-
-def _execute(todo: list[Job], sweep: Sweep, grid: Grid, words: list[str]) -> None:
-    """Have `todo` run, and wait for it where that is wanted."""
-    settings = grid.runs[0].settings
-    if settings.wait:
-        execute_shown(todo, sweep.name, {run.plan.id: run.label for run in grid.runs})
-        return
-    for job in todo:
-        discard_failure(job.results, job.run_id)
-    submit(todo, sweep.name, words)
-    print(f"Submitted. See how it goes: {_status_command(sweep.name, settings)}")
+    words = command.lasting("+sweep", "of", "robustness")
+    require_trained(batch.results, labels, shlex.join(["python", "-m", "harness.sweep", f"+sweep={sweep.of}", *words]))
 
 
 def _status_command(sweep: str, settings: Settings) -> str:
@@ -112,32 +94,31 @@ def _status_command(sweep: str, settings: Settings) -> str:
     return f"python -m harness.status {sweep}" + (f" --results {settings.paths.results}" if elsewhere else "")
 
 
-def _show_plan(grid: Grid, states: dict[str, RunState], retry: bool) -> None:
+def _show_plan(grid: Grid, batch: Batch) -> None:
+    fates = batch.fates()
     for run in grid.runs:
-        state = states[run.plan.id]
-        fate = "to run" if is_to_run(state, retry) else f"skipped, {state.status}"
-        print(f"{run.plan.id}  {run.label}  ({fate})")
-    count = sum(is_to_run(state, retry) for state in states.values())
-    print(f"{len(states)} runs, {count} to run, {len(states) - count} skipped.")
+        print(f"{run.plan.id}  {run.label}  ({fates[run.plan.id]})")
+    count = len(batch.todo)
+    print(f"{len(fates)} runs, {count} to run, {len(fates) - count} skipped.")
 
 
 def _show_config(grid: Grid) -> None:
-    run: GridRun = grid.runs[0]
+    run = grid.runs[0]
     print(f"# Run {run.plan.id}, {run.label}: the first of {len(grid.runs)}. Narrow the sweep to see another.")
     print(OmegaConf.to_yaml(OmegaConf.create(asdict(run.settings))), end="")
 
 
-def _finish(sweep: Sweep, grid: Grid, results: Path) -> int:
+def _finish(grid: Grid, batch: Batch) -> int:
     """Say what failed and render the report; its path is the last line."""
     started = time.perf_counter()
-    states = Survey(results, [run.plan.id for run in grid.runs]).states()
+    states = batch.states()
     for run in grid.runs:
         state = states[run.plan.id]
         if state.has_failed:
             print(f"{state.status.capitalize()}: {run.label}. {state.error}", file=sys.stderr)
     from spike_ssm.reports.pages.sweep import build_report  # plotting libraries, needed only now
 
-    page = build_report(sweep.name, results, Path(grid.runs[0].settings.paths.reports).expanduser().absolute())
+    page = build_report(batch.name, batch.results, Path(batch.settings.paths.reports).expanduser().absolute())
     count = Counter("failed" if state.has_failed else state.status for state in states.values())
     others = "".join(f", {count[status]} {status}" for status in count if status not in ("done", "failed"))
     print(

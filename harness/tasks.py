@@ -28,7 +28,7 @@ from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.settings import SCALES, Settings, cache_folder, files_folder
 from spike_ssm.harness.data import TASKS
 from spike_ssm.harness.data.task import Dataset, Task
-from spike_ssm.results.errors import UserError
+from spike_ssm.results.errors import UserError, exit_status
 
 WIDTH = 120
 """Characters a line where the output is no terminal."""
@@ -50,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         subparser.add_argument("settings", nargs="*", metavar="setting=value")
     options = parser.parse_args(arguments)
     console = Console(width=None if sys.stdout.isatty() else WIDTH, markup=False, highlight=False, emoji=False)
-    try:
+
+    def act() -> int:
         if options.action == "list":
             _list(options.settings, console)
         else:
@@ -58,13 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             data = _prepare(chosen, console)
             if options.action == "show":
                 _show(chosen, data, console)
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("Stopped. Finished parts are kept; the same command goes on from here.", file=sys.stderr)
-        return 130
-    return 0
+        return 0
+
+    return exit_status(act, "Stopped. Finished parts are kept; the same command goes on from here.")
 
 
 @dataclass(frozen=True)

@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from spike_ssm.harness.cli import run_command
-from spike_ssm.harness.config.command_line import parse_command_line
+from spike_ssm.harness.config.command_line import CommandLine
 from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.data import TASKS
-from spike_ssm.harness.launch.batch import announce, execute_shown, is_to_run, jobs_of, require_launcher, results_folder
+from spike_ssm.harness.launch.batch import Batch
 from spike_ssm.harness.plan.search_space import choose
 from spike_ssm.harness.plan.trials import Search, Trial, plan
-from spike_ssm.harness.state.survey import Survey
+from spike_ssm.harness.run.worker import EXECUTION
 from spike_ssm.harness.system.provenance import code_version
 from spike_ssm.results.errors import UserError
 from spike_ssm.results.store import read_run, run_path
@@ -37,38 +37,24 @@ _SCORES = {"accuracy": "validation_accuracy", "perplexity": "validation_perplexi
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command. Returns its exit status: 0 when every variant has a finished trial, else 1."""
+    """The command's exit status: 0 when every variant has a finished trial, else 1."""
     return run_command("harness.tune", __doc__, arguments, run)
 
 
-def run(composer: Composer, settings_words: list[str], words: list[str]) -> int:
-    """As `main`, with the words less options; errors are raised, see `harness.cli`."""
-    search = plan(composer, parse_command_line(settings_words))
-    settings = search.runs[0].settings
-    if not settings.dry_run:
-        require_launcher(settings)
-    results = results_folder(settings, create=not settings.dry_run)
-    jobs = jobs_of(search.runs, results)
-    states = Survey(results, jobs).states()
-    todo = [job for run_id, job in jobs.items() if is_to_run(states[run_id], settings.retry)]
-    for sentence in _notes(search):
-        print(sentence)
-    announce(states, len(todo), settings)
-    if settings.dry_run:
+def run(composer: Composer, command: CommandLine) -> int:
+    """The exit status as of `main`; errors are raised, see `harness.cli`."""
+    search = plan(composer, command)
+    labels = {trial.run.plan.id: _label(trial) for trial in search.trials}
+    batch = Batch(f"tune_{search.sweep.name}", search.runs, command.flags, labels)
+    for name, left in search.lacking().items():
+        print(f"{name} is not tuned on {', '.join(left)}: no such setting, or fixed there.")
+    batch.announce()
+    if command.flags.dry_run:
         for trial in search.trials:
             print(f"{trial.run.plan.id}  {_label(trial)}  {_shown(trial.run.tuned)}")
         return 0
-    if todo:
-        execute_shown(todo, f"tune_{search.sweep.name}", {trial.run.plan.id: _label(trial) for trial in search.trials})
-    return _conclude(search, results, words)
-
-
-def _notes(search: Search) -> list[str]:
-    """What is not tuned everywhere."""
-    return [
-        f"{name} is not tuned on {', '.join(left)}: no such setting, or fixed there."
-        for name, left in search.lacking().items()
-    ]
+    batch.run(EXECUTION)
+    return _conclude(search, batch.results, command.words)
 
 
 def _label(trial: Trial) -> str:

@@ -6,6 +6,7 @@ a `status` that says how, a readable `error` and nulls for what was never measur
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -247,12 +248,17 @@ class Manifest:
     scale: str
     scale_note: str  # the banner's sentence: what this scale is and is not
     baseline: str | None  # variant that the others are compared with
-    command: str  # repeats the sweep
+    words: list[str]  # of the command line that repeats the sweep
     runs: list[PlannedRun] = field(default_factory=list)
     variant_notes: dict[str, str] = field(default_factory=dict)  # one sentence a variant
     task_notes: dict[str, str] = field(default_factory=dict)  # one sentence a task: what its shortcut is
     tuning: Tuning | None = None  # that chose settings for its variants
     controls: Controls | None = None
+
+    @property
+    def command(self) -> str:
+        """The command line that repeats the sweep."""
+        return shlex.join(["python", "-m", "harness.sweep", *self.words])
 
     def to_json(self) -> dict[str, Any]:
         """Plain containers, for a JSON file."""
@@ -260,7 +266,10 @@ class Manifest:
 
     @staticmethod
     def from_json(content: dict[str, Any]) -> Manifest:
-        """The inverse of `to_json`."""
+        """The inverse of `to_json`; until 0.1 there was the whole command line instead of its words."""
+        if "command" in content:
+            earlier = {name: value for name, value in content.items() if name != "command"}
+            return Manifest.from_json({**earlier, "words": shlex.split(content["command"])[3:]})
         parts: dict[str, Any] = {"runs": [PlannedRun(**run) for run in content["runs"]]}
         if tuning := content.get("tuning"):
             parts["tuning"] = Tuning.from_json(tuning)

@@ -29,6 +29,9 @@ from spike_ssm.results.schema import RUN, SCHEMA_VERSION, Manifest, Status
 if TYPE_CHECKING:
     import pandas as pd
 
+RESULTS = Path("results/runs")
+"""Where results lie unless told otherwise, as `paths.results` has it."""
+
 _OUTCOME_KEY = "spike_ssm.outcome"
 _THREADS = 4  # they wait for a file server more than they compute
 
@@ -44,6 +47,11 @@ class Outcome:
 
 
 _OUTCOME_COLUMNS = list(Outcome.__dataclass_fields__)
+
+
+def results_folder(text: str) -> Path:
+    """The absolute path of the folder that a user wrote, e.g. on the command line."""
+    return Path(text).expanduser().absolute()
 
 
 def prepare_folder(folder: Path) -> Path:
@@ -282,7 +290,3 @@ def read_manifest(folder: Path, sweep: str) -> Manifest:
             f"The manifest {path} is damaged ({error}). Run python -m harness.sweep +sweep={sweep} again: "
             "it writes a new one and skips the finished runs."
         ) from error
-
-
-RESULTS = Path("results/runs")
-"""Where results lie unless told otherwise, as `paths.results` has it."""

@@ -20,6 +20,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from spike_ssm.harness.config.documents import Documents
 from spike_ssm.harness.config.settings import SCALES, LauncherSettings, Settings
 from spike_ssm.harness.data import TASKS
 from spike_ssm.harness.measurements import MEASUREMENTS
@@ -33,10 +34,8 @@ SWEEPS = ROOT / "sweeps"
 GROUPS = ("task", "neuron", "model", "optim", "scale", "launcher", "robustness")
 """Configuration groups: `task=listops` picks sweeps/task/listops.yaml."""
 
-_EXAMPLES = {"sweep": "grid:", "study": "sweep: NAME", "tune": "optim.lr: {low: 0.001, high: 0.1, log: true}"}
 
-
-class Composer:
+class Composer(Documents):
     """Composes run configurations from the packaged sweeps/ and a folder of the user's.
 
     A sweep file of the user's comes before a packaged one of the same name; in the groups, new names join.
@@ -46,27 +45,8 @@ class Composer:
         if config_dir is not None and not config_dir.is_dir():
             raise UserError(f"--config-dir {config_dir} is not a folder. Name one that holds sweep/NAME.yaml files.")
         register_schemas()
-        self._folders = ([config_dir.absolute()] if config_dir else []) + [SWEEPS]
+        super().__init__([*([config_dir.absolute()] if config_dir else []), SWEEPS])
         self._composed: dict[tuple[tuple[str, str], ...], DictConfig] = {}
-
-    def options(self, group: str) -> list[str]:
-        """Names that `group` offers."""
-        return sorted({path.stem for folder in self._folders for path in (folder / group).glob("*.yaml")})
-
-    def load(self, group: str, name: str) -> dict[str, Any]:
-        """The content of GROUP/NAME.yaml, which is no part of a run's configuration, as plain containers."""
-        for folder in self._folders:
-            path = folder / group / f"{name}.yaml"
-            if path.is_file():
-                try:
-                    content = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-                except Exception as error:
-                    reason = " ".join(str(error).split()).rstrip(".")
-                    raise UserError(f"The {group} file {path} cannot be read: {reason}.") from error
-                if not isinstance(content, dict):
-                    raise UserError(f"The {group} file {path} must hold keys and values, such as `{_EXAMPLES[group]}`.")
-                return {str(key): value for key, value in content.items()}
-        raise UserError(f"There is no {group} {name!r}; choose one of {', '.join(self.options(group))}.")
 
     def settings(self, overrides: Mapping[str, Any]) -> Settings:
         """The settings with these group choices and values, validated. Raises `UserError`."""

@@ -191,19 +191,12 @@ class Settings:
     paths: PathSettings = field(default_factory=PathSettings)
     device: str = "auto"
     tracker: str = "none"  # is told of every epoch, see harness/training/trackers.py
-    wait: bool = True  # for the runs to finish; false: submit them and return
-    dry_run: bool = False  # print the runs, start none
-    show: str | None = None  # `config`: print the resolved configuration of a run
-    retry: bool = False  # run failed runs again
-    collect: bool = False  # start nothing: record what has ended and render the report
     keep_weights: bool | None = None  # of trained networks; null: all but those of language models, which are large
 
     def __post_init__(self) -> None:
-        """Raise ValueError for an unknown device, tracker or thing to show."""
+        """Raise ValueError for an unknown device or tracker, or settings that do not go together."""
         _one_of("device", self.device, DEVICES)
         _one_of("tracker", self.tracker, TRACKERS)
-        if self.show is not None:
-            _one_of("show", self.show, ("config",))
         if self.launcher.processes > self.optim.batch_size:
             raise ValueError(
                 f"launcher.processes={self.launcher.processes} cannot share a batch of {self.optim.batch_size}: lower "

@@ -1,67 +1,117 @@
-"""From a grid to executed runs: what the commands that train many runs share."""
+"""The runs that a command executes under one name: what there is to do, said, done and waited for, or submitted."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from spike_ssm.harness.config.command_line import Flags
 from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.launch.display import Display
-from spike_ssm.harness.launch.launcher import launch
+from spike_ssm.harness.launch.launcher import launch, submit, wait
 from spike_ssm.harness.launch.local_pool import worker_count
 from spike_ssm.harness.plan.grid import GridRun
-from spike_ssm.harness.run.job import Job
-from spike_ssm.harness.state.survey import RunState
+from spike_ssm.harness.run.job import Execution, Job
+from spike_ssm.harness.state.survey import RunState, Survey
 from spike_ssm.harness.system import slurm
 from spike_ssm.harness.system.provenance import code_version
 from spike_ssm.results.errors import UserError
 from spike_ssm.results.store import discard_failure, prepare_folder
 
 
-def results_folder(settings: Settings, create: bool) -> Path:
-    """Its absolute path. Raises `UserError` when it is to be created and cannot be written to."""
-    folder = Path(settings.paths.results).expanduser().absolute()
-    return prepare_folder(folder) if create else folder
+class Batch:
+    """The `runs` of one name in their results folder, and how they stood when this was made.
+
+    labels: run id -> what people call the run; its own label where none is given. Raises `UserError` when this machine
+    lacks the launcher, or the results folder cannot be written to; neither counts where nothing would be started.
+    """
+
+    def __init__(
+        self, name: str, runs: Sequence[GridRun], flags: Flags, labels: Mapping[str, str] | None = None
+    ) -> None:
+        self.name = name
+        self.flags = flags
+        self.settings = runs[0].settings
+        if not (flags.dry_run or flags.collect):
+            _require_launcher(self.settings)
+        folder = Path(self.settings.paths.results).expanduser().absolute()
+        self.results = folder if flags.dry_run else prepare_folder(folder)
+        self._labels = labels or {run.plan.id: run.label for run in runs}
+        self._jobs = _jobs_of(runs, self.results)
+        self._states = Survey(self.results, self._jobs).states()
+
+    @property
+    def todo(self) -> list[Job]:
+        """Jobs of the runs that have no result yet, or have failed and are wanted again."""
+        return [job for run_id, job in self._jobs.items() if self.is_to_run(self._states[run_id])]
+
+    def is_to_run(self, state: RunState) -> bool:
+        """Whether a run in this state is to be executed."""
+        return not (state.is_finished and state.recorded) or (state.has_failed and self.flags.retry)
+
+    def fates(self) -> dict[str, str]:
+        """Run id -> what will become of the run, in words."""
+        return {
+            run_id: "to run" if self.is_to_run(state) else f"skipped, {state.status}"
+            for run_id, state in self._states.items()
+        }
+
+    def announce(self) -> None:
+        """Print what will be done."""
+        states, todo = self._states, len(self.todo)
+        failed = sum(state.has_failed and state.recorded for state in states.values())
+        at_a_time = f"{self.settings.launcher.kind}, {self._at_a_time()} at a time"
+        print(f"{len(states)} runs: {len(states) - todo} finished earlier, {todo} to run ({at_a_time}).")
+        if failed and not self.flags.retry:
+            print(f"{failed} of them failed earlier; retry=true runs them again.")
+
+    def run(self, execution: Execution) -> None:
+        """Have what is to do executed and wait for it, with a display."""
+        if todo := self._cleared():
+            with Display({job.run_id: self._labels[job.run_id] for job in todo}, self._at_a_time()) as display:
+                launch(todo, self.name, display, execution)
+
+    def submit(self, execution: Execution, words: Sequence[str]) -> None:
+        """Have what is to do executed without waiting; words: the command line that repeats this."""
+        if todo := self._cleared():
+            submit(todo, self.name, words, execution)
+
+    def collect(self) -> None:
+        """Record the runs that ended without a word."""
+        ended = [
+            job
+            for run_id, job in self._jobs.items()
+            if self._states[run_id].is_finished and not self._states[run_id].recorded
+        ]
+        wait(ended, Survey(self.results, [job.run_id for job in ended]), lambda _: None)
+
+    def states(self) -> dict[str, RunState]:
+        """The state of every run now, by id."""
+        return Survey(self.results, self._jobs).states()
+
+    def _cleared(self) -> list[Job]:
+        """What is to do, earlier failures forgotten."""
+        todo = self.todo
+        for job in todo:
+            discard_failure(job.results, job.run_id)
+        return todo
+
+    def _at_a_time(self) -> int:
+        launcher = self.settings.launcher
+        by_kind = {"local": worker_count(launcher, len(self._jobs)), "slurm": launcher.max_parallel}
+        return by_kind.get(launcher.kind, 1)
 
 
-def require_launcher(settings: Settings) -> None:
+def _require_launcher(settings: Settings) -> None:
     """Raise `UserError` when this machine does not have it."""
     if settings.launcher.kind == "slurm" and not slurm.is_available():
         raise UserError("launcher=slurm, but this machine lacks SLURM's sbatch or srun. Use launcher=local.")
 
 
-def workers(settings: Settings, runs: int) -> int:
-    """How many of so many runs are executed at a time."""
-    launcher = settings.launcher
-    return {"local": worker_count(launcher, runs), "slurm": launcher.max_parallel}.get(launcher.kind, 1)
-
-
-def jobs_of(runs: list[GridRun], results: Path) -> dict[str, Job]:
-    """By run id, in the order of the runs."""
+def _jobs_of(runs: Sequence[GridRun], results: Path) -> dict[str, Job]:
+    """Jobs by run id, in the order of the runs."""
     launcher = runs[0].settings.launcher
     # a node may have other tenants
     shared = launcher.kind == "slurm" or (launcher.kind == "local" and worker_count(launcher, len(runs)) > 1)
     version = code_version()
     return {run.plan.id: Job(run.plan.id, run.settings, results, shared, version) for run in runs}
-
-
-def is_to_run(state: RunState, retry: bool) -> bool:
-    """Whether a run has no result yet, or has failed and is wanted again."""
-    return not (state.is_finished and state.recorded) or (state.has_failed and retry)
-
-
-def announce(states: dict[str, RunState], todo: int, settings: Settings) -> None:
-    """Print what will be done."""
-    failed = sum(state.has_failed and state.recorded for state in states.values())
-    at_a_time = f"{settings.launcher.kind}, {workers(settings, len(states))} at a time"
-    print(f"{len(states)} runs: {len(states) - todo} finished earlier, {todo} to run ({at_a_time}).")
-    if failed and not settings.retry:
-        print(f"{failed} of them failed earlier; retry=true runs them again.")
-
-
-def execute_shown(todo: list[Job], name: str, labels: dict[str, str]) -> None:
-    """Have the jobs run under `name`, and wait for all, with a display; `labels` by run id."""
-    for job in todo:
-        discard_failure(job.results, job.run_id)
-    at_a_time = workers(todo[0].settings, len(labels))
-    with Display({job.run_id: labels[job.run_id] for job in todo}, at_a_time) as display:
-        launch(todo, name, display)

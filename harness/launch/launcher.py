@@ -13,11 +13,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
-from spike_ssm.harness.launch import slurm_arrays as arrays
+from spike_ssm.harness.launch import slurm_arrays
 from spike_ssm.harness.launch.local_pool import Pool
-from spike_ssm.harness.run.execute import execute, record_failure
-from spike_ssm.harness.run.job import Job
-from spike_ssm.harness.run.process_group import ALONE, Team
+from spike_ssm.harness.run.failure import record_failure
+from spike_ssm.harness.run.job import Execution, Job
 from spike_ssm.harness.state.submissions import Submission, record
 from spike_ssm.harness.state.survey import RunState, Survey
 from spike_ssm.harness.system.environment import worker_environment
@@ -32,23 +31,22 @@ Watcher = Callable[[dict[str, RunState]], None]
 """Is shown the state of every run by id, a few times a second."""
 
 
-def submit(jobs: Sequence[Job], sweep: str, words: Sequence[str]) -> None:
+def submit(jobs: Sequence[Job], sweep: str, words: Sequence[str], execution: Execution) -> None:
     """Have `jobs` executed without waiting: by SLURM, or by a process of its own that repeats the command `words`.
 
     Raises `UserError` when they are not taken.
     """
     kind = jobs[0].settings.launcher.kind
     if kind == "slurm":
-        arrays.submit(jobs, sweep)
+        slurm_arrays.submit(jobs, sweep, execution.work)
         return
     if kind == "debug":
         raise UserError("launcher=debug runs in this process, so it has to wait; use launcher=local with wait=false.")
-    again = [word for word in words if word.split("=")[0] not in ("wait", "retry")]
     log = jobs[0].results / "logs" / f"{sweep}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with worker_environment(), log.open("ab") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "harness.sweep", *again],
+            [sys.executable, "-m", "spike_ssm.harness.sweep", *words],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
@@ -62,26 +60,23 @@ def _record_local(jobs: Sequence[Job], sweep: str, pid: int) -> None:
     record(jobs[0].results, Submission("local", sweep, held, asdict(Process.of(pid))))
 
 
-def launch(jobs: Sequence[Job], sweep: str, watch: Watcher, team: Team = ALONE) -> None:
-    """Have `jobs` executed and return when each has a result. Raises `UserError` when that cannot be.
-
-    team: that of this process, which matters where it executes them itself.
-    """
+def launch(jobs: Sequence[Job], sweep: str, watch: Watcher, execution: Execution) -> None:
+    """Have `jobs` executed and return when each has a result. Raises `UserError` when that cannot be."""
     kind = jobs[0].settings.launcher.kind
     survey = Survey(jobs[0].results, [job.run_id for job in jobs])
     if kind == "debug":
         for job in jobs:
-            execute(job, "debug", team=team)
+            execution.execute(job)
             watch(survey.states())
         return
     if kind == "slurm":
         states = survey.states()
         if todo := [job for job in jobs if not states[job.run_id].is_live]:
-            arrays.submit(todo, sweep)
+            slurm_arrays.submit(todo, sweep, execution.work)
         wait(jobs, survey, watch)
         return
     _record_local(jobs, sweep, os.getpid())
-    pool = Pool(jobs)
+    pool = Pool(jobs, execution.work)
     try:
         wait(jobs, survey, watch, pool.tend)
     except BaseException:

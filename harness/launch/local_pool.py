@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 import psutil
@@ -12,10 +12,8 @@ import submitit
 import torch
 
 from spike_ssm.harness.config.settings import LauncherSettings
-from spike_ssm.harness.run.execute import record_failure
+from spike_ssm.harness.run.failure import record_failure
 from spike_ssm.harness.run.job import Job
-from spike_ssm.harness.run.worker import work
-from spike_ssm.harness.state.run_files import log_path, read_progress
 from spike_ssm.harness.state.survey import RunState
 from spike_ssm.harness.system.environment import worker_environment
 from spike_ssm.results.errors import UserError
@@ -33,10 +31,11 @@ def worker_count(launcher: LauncherSettings, runs: int) -> int:
 
 
 class Pool:
-    """Workers that take the runs of a list, each those that nobody is at."""
+    """Worker processes that `work` off a list of runs, each those that no other one has claimed."""
 
-    def __init__(self, jobs: Sequence[Job]) -> None:
+    def __init__(self, jobs: Sequence[Job], work: Callable[[Sequence[Job], int], None]) -> None:
         self._jobs = list(jobs)
+        self._work = work
         self._launcher = jobs[0].settings.launcher
         self._size = worker_count(self._launcher, len(jobs))
         self._started = 0
@@ -80,7 +79,7 @@ class Pool:
             visible_gpus=visible,
         )
         with worker_environment():
-            self._workers.append((executor.submit(work, self._jobs, self._launcher.threads), slot))
+            self._workers.append((executor.submit(self._work, self._jobs, self._launcher.threads), slot))
 
     def _record_death(self, worker: submitit.Job[None], states: Mapping[str, RunState]) -> None:
         for job in self._jobs:
@@ -90,7 +89,7 @@ class Pool:
                 job,
                 "failed",
                 "The process of this run ended before the run did; the machine may have run out of memory. "
-                f"{_last_words(worker)} Its log is {log_path(job.results, job.run_id)}; its last checkpoint is kept. "
+                f"{_last_words(worker)} Its log is {job.files.log}; its last checkpoint is kept. "
                 "Run the sweep again with retry=true.",
             )
 
@@ -120,7 +119,7 @@ class Pool:
 
 def _worker_of(job: Job) -> str | None:
     """The worker that last reported on the run."""
-    progress = read_progress(job.results, job.run_id)
+    progress = job.files.read_progress()
     return None if progress is None else progress["worker"]
 
 

@@ -7,7 +7,7 @@ submitit writes the batch files and starts the workers. What became of a job is 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple
 from typing import Any, TypeVar
 
@@ -15,7 +15,6 @@ import submitit
 
 from spike_ssm.harness.config.settings import LauncherSettings
 from spike_ssm.harness.run.job import Job
-from spike_ssm.harness.run.worker import work
 from spike_ssm.harness.state.submissions import Submission, record
 from spike_ssm.harness.system import slurm
 from spike_ssm.harness.system.environment import worker_environment
@@ -26,14 +25,17 @@ T = TypeVar("T")
 MEND = "Mend the launcher.* settings (sweeps/launcher/slurm.yaml), or use launcher=local."
 
 
-def submit(jobs: Sequence[Job], sweep: str) -> None:
-    """Hand `jobs` to SLURM and leave a record of it. Raises `UserError` when SLURM does not take them."""
+def submit(jobs: Sequence[Job], sweep: str, work: Callable[[Sequence[Job], int], None]) -> None:
+    """Hand `jobs` to SLURM, where `work` executes them, and leave a record of it.
+
+    Raises `UserError` when SLURM does not take them.
+    """
     most = slurm.max_array_size()
     for launcher, members in _alike(jobs):
         bundles = _chunks(members, launcher.runs_per_job)
         for part in _chunks(bundles, most):
             share = max(1, round(launcher.max_parallel * len(part) / len(bundles)))
-            ids = _submit_array(part, launcher, share)
+            ids = _submit_array(part, launcher, share, work)
             held = {job: [run.run_id for run in bundle] for job, bundle in zip(ids, part, strict=True)}
             record(jobs[0].results, Submission("slurm", sweep, held))
 
@@ -47,7 +49,12 @@ def _alike(jobs: Sequence[Job]) -> list[tuple[LauncherSettings, list[Job]]]:
     return list(groups.values())
 
 
-def _submit_array(bundles: Sequence[Sequence[Job]], launcher: LauncherSettings, parallel: int) -> list[str]:
+def _submit_array(
+    bundles: Sequence[Sequence[Job]],
+    launcher: LauncherSettings,
+    parallel: int,
+    work: Callable[[Sequence[Job], int], None],
+) -> list[str]:
     """The ids of the array's tasks, one a bundle."""
     executor = submitit.SlurmExecutor(folder=bundles[0][0].results / "logs")
     executor.update_parameters(**_sbatch(launcher), array_parallelism=parallel)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-
+from spike_ssm.harness.config.command_line import CommandLine
 from spike_ssm.harness.data import TASKS
 from spike_ssm.harness.plan.grid import Grid
 from spike_ssm.harness.plan.sweep_file import Sweep
@@ -11,8 +10,8 @@ from spike_ssm.results.schema import Manifest
 from spike_ssm.results.tuning import Tuning
 
 
-def manifest_of(sweep: Sweep, grid: Grid, words: list[str], tuning: Tuning | None) -> Manifest:
-    """What the results folder keeps of a sweep; words: those of its command line."""
+def manifest_of(sweep: Sweep, grid: Grid, command: CommandLine, tuning: Tuning | None) -> Manifest:
+    """What the results folder keeps of a sweep."""
     scale = grid.runs[0].settings.scale
     tasks = {run.settings.task.name for run in grid.runs}
     return Manifest(
@@ -22,15 +21,10 @@ def manifest_of(sweep: Sweep, grid: Grid, words: list[str], tuning: Tuning | Non
         scale=scale.name,
         scale_note=scale.note,
         baseline=grid.baseline,
-        command=shlex.join(["python", "-m", "harness.sweep", *_lasting(words)]),
+        words=command.lasting(),
         runs=[run.plan for run in grid.runs],
         variant_notes=grid.variant_notes,
         task_notes={name: TASKS[name][0].shortcut for name in sorted(tasks & set(TASKS))},
         tuning=tuning,
         controls=grid.controls,
     )
-
-
-def _lasting(words: list[str]) -> list[str]:
-    """The words that say what the sweep is, without those that say what to do with it this time."""
-    return [word for word in words if word.split("=")[0] not in ("retry", "wait", "collect")]

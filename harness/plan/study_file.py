@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from spike_ssm.harness.config.compose import Composer
+from spike_ssm.harness.config.documents import Documents
 from spike_ssm.results.errors import UserError
 
 
@@ -20,9 +20,9 @@ class Study:
     answers: str  # what will count as one
 
     @staticmethod
-    def read(composer: Composer, name: str) -> Study:
+    def read(documents: Documents, name: str) -> Study:
         """Raises `UserError`, naming the file and what it must hold."""
-        content = composer.load("study", name)
+        content = documents.load("study", name)
         text = (str, "a text")
         kinds: dict[str, tuple[type, str]] = {
             **{"title": text, "sweep": text, "budget": (int, "a whole number"), "answers": text},

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from spike_ssm.harness.config.command_line import CommandLine
-from spike_ssm.harness.config.compose import Composer
+from spike_ssm.harness.config.documents import Documents
 from spike_ssm.harness.config.settings import SCALES, Settings
 from spike_ssm.harness.data.suites import ALL
 from spike_ssm.harness.plan.controls import check_controls
@@ -46,22 +46,22 @@ class Sweep:
     of: str | None = None
 
 
-def named_sweep(composer: Composer, command: CommandLine, of: str | None = None) -> Sweep:
+def named_sweep(documents: Documents, command: CommandLine, of: str | None = None) -> Sweep:
     """The sweep that the command line names, at its scale. Raises `UserError`; `of` as in `load_sweep`."""
     if command.sweep is None:
-        raise UserError(f"Name a sweep with +sweep=NAME; there are {', '.join(composer.options('sweep'))}.")
-    return load_sweep(composer, command.sweep, str(command.overrides.get("scale", "laptop")), of)
+        raise UserError(f"Name a sweep with +sweep=NAME; there are {', '.join(documents.options('sweep'))}.")
+    return load_sweep(documents, command.sweep, str(command.overrides.get("scale", "laptop")), of)
 
 
-def load_sweep(composer: Composer, name: str, scale: str, of: str | None = None) -> Sweep:
+def load_sweep(documents: Documents, name: str, scale: str, of: str | None = None) -> Sweep:
     """The sweep file `name` as it stands at `scale`. Raises `UserError`, naming the file and the valid keys.
 
     of: of a sweep that evaluates another's runs, that other one, instead of the file's; it becomes part of the name.
     """
-    content = composer.load("sweep", name)
+    content = documents.load("sweep", name)
     if "of" in content:
         _check_evaluation(name, content)
-        return _evaluating(name, content, load_sweep(composer, of or content["of"], scale))
+        return _evaluating(name, content, load_sweep(documents, of or content["of"], scale))
     if of is not None:
         raise UserError(f"of={of} has no meaning for the sweep {name!r}, which evaluates no other sweep's runs.")
     fields = set(Sweep.__dataclass_fields__) - {"name", "scale", "of"}

@@ -64,10 +64,9 @@ class Search:
 def plan(composer: Composer, command: CommandLine) -> Search:
     """The trials that the command asks for. Raises `UserError`, e.g. where the variants share no axis."""
     sweep = named_sweep(composer, command)
-    overrides = dict(command.overrides)
-    if refused := [key for key in _NOT_HERE if key in overrides]:
-        raise UserError(f"harness.tune takes no {refused[0]}; it takes budget, sampler, seed and what the sweep takes.")
-    budget, sampler = _budget(overrides.pop("budget", None)), _sampler(overrides.pop("sampler", SAMPLERS[0]))
+    command.refuse("harness.tune", _NOT_HERE, takes="budget, sampler, seed and what the sweep takes")
+    overrides, flags = dict(command.overrides), command.flags
+    budget, sampler = _budget(flags.budget), _sampler(SAMPLERS[0] if flags.sampler is None else flags.sampler)
     if sweep.of is not None:
         raise UserError(f"The sweep {sweep.name!r} trains nothing; tune the one that it evaluates, {sweep.of!r}.")
     seeds = overrides.pop("seed", SEEDS)

@@ -13,8 +13,9 @@ from spike_ssm.results.errors import UserError
 from spike_ssm.results.tuning import Tuning, read_tuning, tuning_path
 
 
-def wanted_tuning(tuned: object, sweep: Sweep, command: CommandLine) -> Tuning | None:
-    """The tuning that `tuned` asks for: true for the one in the results folder, or a file's path."""
+def wanted_tuning(sweep: Sweep, command: CommandLine) -> Tuning | None:
+    """The tuning that `tuned=` asks for: true for the one in the results folder, or a file's path."""
+    tuned = command.flags.tuned
     if tuned is None or tuned is False:
         return None
     results = Path(str(command.overrides.get("paths.results", PathSettings.results))).expanduser().absolute()

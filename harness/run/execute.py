@@ -18,13 +18,12 @@ from spike_ssm.harness.run.compute import NOT_BEGUN, Report, compute
 from spike_ssm.harness.run.job import Job
 from spike_ssm.harness.run.process_group import ALONE, Team
 from spike_ssm.harness.state.lease import Lease, Watch
-from spike_ssm.harness.state.run_files import checkpoints_folder, lease_path, log_path, log_tail, progress_path
 from spike_ssm.harness.system import slurm
 from spike_ssm.harness.system.provenance import code_version, environment
 from spike_ssm.harness.training.checkpoint import Checkpoints
 from spike_ssm.harness.training.trainer import Progress
 from spike_ssm.results.errors import sentence
-from spike_ssm.results.store import run_path, write_json, write_run
+from spike_ssm.results.store import write_json, write_run
 
 SECONDS_BETWEEN_REPORTS = 0.5
 
@@ -38,13 +37,13 @@ def execute(job: Job, worker: str, watch: Watch | None = None, team: Team = ALON
     is interrupted leaves a checkpoint, from which the next call goes on. `watch`: what was seen of holders elsewhere.
     The others of the `team` that this process leads train the run along.
     """
-    claim = Lease.acquire(lease_path(job.results, job.run_id), slurm_alive=slurm.is_live, watch=watch)
+    claim = Lease.acquire(job.files.lease, slurm_alive=slurm.is_live, watch=watch)
     if claim is None:
         return False
     with claim:
-        if run_path(job.results, job.run_id).exists():
+        if job.files.result.exists():
             return False
-        checkpoints = Checkpoints(checkpoints_folder(job.results, job.run_id), job.run_id)
+        checkpoints = Checkpoints(job.files.checkpoints, job.run_id)
         _log.info("Run %s begins, worker %s, code %s.", job.run_id, worker, code_version())
         try:
             row = {**job.identity(), **_outcome(job, worker, checkpoints, team)}
@@ -53,23 +52,8 @@ def execute(job: Job, worker: str, watch: Watch | None = None, team: Team = ALON
                 if row["status"] == "done":
                     checkpoints.remove()  # a failed run's is there to be looked at, and to go on from
         finally:
-            progress_path(job.results, job.run_id).unlink(missing_ok=True)
+            job.files.progress.unlink(missing_ok=True)
     return True
-
-
-def record_failure(job: Job, status: str, error: str, watch: Watch | None = None) -> None:
-    """Store a failure that the run could not store itself, unless somebody is at the run again.
-
-    status: one of `results.schema.FAILURES`. `watch` as in `execute`.
-    """
-    claim = Lease.acquire(lease_path(job.results, job.run_id), slurm_alive=slurm.is_live, watch=watch)
-    if claim is None:
-        return
-    with claim:
-        if not run_path(job.results, job.run_id).exists():
-            log = log_tail(log_path(job.results, job.run_id))
-            write_run(job.results, {**job.identity(), "status": status, "error": error, "log_tail": log})
-        progress_path(job.results, job.run_id).unlink(missing_ok=True)
 
 
 def _outcome(job: Job, worker: str, checkpoints: Checkpoints, team: Team) -> dict[str, Any]:
@@ -84,7 +68,7 @@ def _outcome(job: Job, worker: str, checkpoints: Checkpoints, team: Team) -> dic
             "status": "out of memory" if lacks_memory else "failed",
             "error": sentence(error) + (f" {_less_memory(job.settings)}" if lacks_memory else ""),
             "traceback": traceback.format_exc(),
-            "log_tail": log_tail(log_path(job.results, job.run_id)),
+            "log_tail": job.files.log_tail(),
         }
     return {
         "started_at": moment,
@@ -121,7 +105,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 def _reporter(job: Job, worker: str) -> Report:
     """Writes a run's progress to its file, twice a second at most."""
-    path, last = progress_path(job.results, job.run_id), 0.0
+    path, last = job.files.progress, 0.0
 
     def report(progress: Progress) -> None:
         nonlocal last

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from spike_ssm.harness.config.settings import Settings
+from spike_ssm.harness.state.run_files import RunFiles
 from spike_ssm.harness.system.provenance import code_version
 
 
@@ -21,6 +23,11 @@ class Job:
     machine_shared: bool  # other runs may use this machine at the same time
     code_version: str = ""  # when it was submitted
 
+    @property
+    def files(self) -> RunFiles:
+        """Where its files lie."""
+        return RunFiles(self.results, self.run_id)
+
     def identity(self) -> dict[str, Any]:
         """Columns of `results.schema.RUN` that tell which run it is, and by which code."""
         settings = self.settings
@@ -33,3 +40,15 @@ class Job:
             "config": json.dumps(settings.identity(), sort_keys=True),
             "code_version": code_version(),
         }
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How jobs are executed, for launchers, which do not import what runs compute.
+
+    work: in a worker process with so many threads, every job that no other worker has claimed; it is pickled by name.
+    execute: one job in this process.
+    """
+
+    work: Callable[[Sequence[Job], int], None]
+    execute: Callable[[Job], object]

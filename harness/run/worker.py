@@ -20,13 +20,13 @@ from types import FrameType
 import submitit
 
 from spike_ssm.harness.run.compute import train_along
-from spike_ssm.harness.run.execute import execute, record_failure
-from spike_ssm.harness.run.job import Job
+from spike_ssm.harness.run.execute import execute
+from spike_ssm.harness.run.failure import record_failure
+from spike_ssm.harness.run.job import Execution, Job
 from spike_ssm.harness.run.log import own_log
 from spike_ssm.harness.run.process_group import assemble
 from spike_ssm.harness.state import lease
 from spike_ssm.harness.state.lease import PATIENCE_S, POLLS, Watch
-from spike_ssm.harness.state.run_files import lease_path, log_path
 from spike_ssm.harness.system import slurm
 from spike_ssm.harness.system.environment import compute_with
 from spike_ssm.harness.system.signals import SIGNALS, Interrupted
@@ -55,7 +55,7 @@ def work(jobs: Sequence[Job], threads: int) -> None:
     for job in _offered(jobs):
         try:
             _limit_memory(job.settings.launcher.memory_gb)
-            with own_log(log_path(job.results, job.run_id)):
+            with own_log(job.files.log):
                 execute(job, name, watch, team)
         except Interrupted as interrupted:
             for number in SIGNALS:
@@ -65,6 +65,10 @@ def work(jobs: Sequence[Job], threads: int) -> None:
         if team.broken:
             return
     team.dismiss()
+
+
+EXECUTION = Execution(work, lambda job: execute(job, "debug"))
+"""How the commands have their runs executed."""
 
 
 def _offered(jobs: Sequence[Job]) -> Iterator[Job]:
@@ -77,7 +81,7 @@ def _offered(jobs: Sequence[Job]) -> Iterator[Job]:
 
 
 def _is_held_unseen(job: Job) -> bool:
-    holder = lease.read(lease_path(job.results, job.run_id))
+    holder = lease.read(job.files.lease)
     return holder is not None and lease.seen_alive(holder, slurm.is_live) is None
 
 

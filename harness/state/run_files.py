@@ -3,51 +3,65 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from spike_ssm.results.store import run_path
 
 LOG_TAIL_BYTES = 4000
 
 
-def lease_path(results: Path, run_id: str) -> Path:
-    """Says who is at the run."""
-    return results / "state" / f"{run_id}.lease"
+@dataclass(frozen=True)
+class RunFiles:
+    """The files of the run `run_id` in the folder `results`."""
 
+    results: Path
+    run_id: str
 
-def progress_path(results: Path, run_id: str) -> Path:
-    """What the run last said of itself."""
-    return results / "state" / f"{run_id}.json"
+    @property
+    def result(self) -> Path:
+        """Its row, once it has ended."""
+        return run_path(self.results, self.run_id)
 
+    @property
+    def lease(self) -> Path:
+        """Says which process has claimed the run."""
+        return self.results / "state" / f"{self.run_id}.lease"
 
-def log_path(results: Path, run_id: str) -> Path:
-    """What the run printed."""
-    return results / "logs" / f"{run_id}.log"
+    @property
+    def progress(self) -> Path:
+        """How far the run has come, as it last said itself."""
+        return self.results / "state" / f"{self.run_id}.json"
 
+    @property
+    def log(self) -> Path:
+        """What the run printed."""
+        return self.results / "logs" / f"{self.run_id}.log"
 
-def checkpoints_folder(results: Path, run_id: str) -> Path:
-    """Where the run's checkpoints lie until it is finished."""
-    return results / "checkpoints" / run_id
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of its checkpoints until it is finished."""
+        return self.results / "checkpoints" / self.run_id
 
+    @property
+    def weights(self) -> Path:
+        """Its tested weights when it is finished, where they are kept."""
+        return self.results / "weights" / f"{self.run_id}.safetensors"
 
-def weights_path(results: Path, run_id: str) -> Path:
-    """The tested weights of the finished run, where they are kept."""
-    return results / "weights" / f"{run_id}.safetensors"
+    def read_progress(self) -> dict[str, Any] | None:
+        """`worker` and the fields of `harness.training.trainer.Progress`, as the run last said them."""
+        try:
+            progress: dict[str, Any] = json.loads(self.progress.read_text())
+        except (OSError, ValueError):  # not begun, or finished this moment
+            return None
+        return progress
 
-
-def read_progress(results: Path, run_id: str) -> dict[str, Any] | None:
-    """What the run last said of itself: `worker` and the fields of `harness.training.trainer.Progress`."""
-    try:
-        progress: dict[str, Any] = json.loads(progress_path(results, run_id).read_text())
-    except (OSError, ValueError):  # not begun, or finished this moment
-        return None
-    return progress
-
-
-def log_tail(path: Path) -> str | None:
-    """The last lines of a log, where there is one."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - LOG_TAIL_BYTES))
-            return file.read().decode(errors="replace")
-    except OSError:
-        return None
+    def log_tail(self) -> str | None:
+        """The last lines of its log, where there is one."""
+        try:
+            with self.log.open("rb") as file:
+                file.seek(max(0, self.log.stat().st_size - LOG_TAIL_BYTES))
+                return file.read().decode(errors="replace")
+        except OSError:
+            return None

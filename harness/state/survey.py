@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from spike_ssm.harness.state import lease
-from spike_ssm.harness.state.run_files import checkpoints_folder, lease_path, log_path, read_progress
+from spike_ssm.harness.state.run_files import RunFiles
 from spike_ssm.harness.state.submissions import Submission, submissions
 from spike_ssm.harness.system import slurm
 from spike_ssm.results.errors import UserError
@@ -101,24 +101,17 @@ class Survey:
 
     def _unfinished(self, run_id: str, places: list[tuple[Submission, str]]) -> RunState:
         """The state of a run without a result, handed to `places`."""
-        path = lease_path(self._results, run_id)
-        holder = lease.read(path)
-        if holder is not None and lease.is_alive(path, holder, self._is_job_alive, self.watch):
-            return self._running(run_id)
+        files = RunFiles(self._results, run_id)
+        holder = lease.read(files.lease)
+        if holder is not None and lease.is_alive(files.lease, holder, self._is_job_alive, self.watch):
+            return _running(files)
         ends = [self._place_state(one, job) for one, job in places]
         if "live" in ends:
-            begun = checkpoints_folder(self._results, run_id).exists()
-            return RunState("preempted" if begun else "queued")
+            return RunState("preempted" if files.checkpoints.exists() else "queued")
         if "unknown" in ends:
             return RunState("queued", error="SLURM does not answer.")
         last = next((end for end in reversed(ends) if isinstance(end, RunState)), None)
-        return self._with_log(last, run_id) if last else RunState("waiting")
-
-    def _running(self, run_id: str) -> RunState:
-        progress = read_progress(self._results, run_id)
-        if progress is None:
-            return RunState("running")
-        return RunState("running", worker=progress.pop("worker"), progress=progress)
+        return _with_log(last, files) if last else RunState("waiting")
 
     def _is_job_alive(self, job: str, restart: int) -> bool | None:  # noqa: ARG002 (squeue does not tell lives apart)
         state = None if self._jobs is None else self._jobs.get(job)
@@ -138,10 +131,17 @@ class Survey:
             return "live"
         return RunState(_ENDINGS.get(state.state, "failed"), error=f"SLURM says {state.state} of its job {job}.")
 
-    def _with_log(self, state: RunState, run_id: str) -> RunState:
-        log = log_path(self._results, run_id)
-        where = f" Its log is {log}." if log.exists() else f" Logs are in {log.parent}."
-        return replace(state, error=f"{state.error}{where}")
+
+def _running(files: RunFiles) -> RunState:
+    progress = files.read_progress()
+    if progress is None:
+        return RunState("running")
+    return RunState("running", worker=progress.pop("worker"), progress=progress)
+
+
+def _with_log(state: RunState, files: RunFiles) -> RunState:
+    where = f" Its log is {files.log}." if files.log.exists() else f" Logs are in {files.log.parent}."
+    return replace(state, error=f"{state.error}{where}")
 
 
 def look(results: Path, run_id: str) -> RunState:

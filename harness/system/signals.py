@@ -14,9 +14,8 @@ SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
 _received: signal.Signals | None = None  # signals belong to the process, and so does the flag
 
 
-class Interrupted(BaseException):
-    """The process was asked to stop, by `signal`. Like `KeyboardInterrupt` no `Exception`: a run that stops has not
-    failed."""
+class Interrupted(KeyboardInterrupt):
+    """The process was asked to stop, by `signal`. No `Exception`: a run that stops has not failed."""
 
     def __init__(self, by: signal.Signals) -> None:
         super().__init__(f"Asked to stop by {by.name}.")

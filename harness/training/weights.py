@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from spike_ssm.harness.state.run_files import weights_path
+from spike_ssm.harness.state.run_files import RunFiles
 from spike_ssm.harness.training.checkpoint import DamageError, State, code_fingerprint, read_state, write_state
 from spike_ssm.results.errors import UserError
 
@@ -23,7 +23,7 @@ def keep_weights(results: Path, run_id: str, weights: Mapping[str, Tensor]) -> N
 
     Where they cannot be written (a full disk, say) that is logged: the run's numbers are worth more than its weights.
     """
-    path = weights_path(results, run_id)
+    path = RunFiles(results, run_id).weights
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_state(path, {"format": FORMAT, "run": run_id, "code": code_fingerprint()}, State(dict(weights), {}))
@@ -33,7 +33,7 @@ def keep_weights(results: Path, run_id: str, weights: Mapping[str, Tensor]) -> N
 
 def read_weights(results: Path, run_id: str) -> dict[str, Tensor]:
     """The weights of a run. Raises `UserError` when they are damaged, or of another run or code version."""
-    path = weights_path(results, run_id)
+    path = RunFiles(results, run_id).weights
     try:
         owner, state = read_state(path)
     except DamageError as error:

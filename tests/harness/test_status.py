@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from spike_ssm.harness import cancel, status
-from spike_ssm.harness.state.run_files import checkpoints_folder, log_path
+from spike_ssm.harness.state.run_files import RunFiles
 from spike_ssm.harness.state.submissions import Submission, record, submissions
 from spike_ssm.harness.state.survey import Survey
 from spike_ssm.harness.system import slurm
@@ -73,7 +73,7 @@ def test_squeue_tells_of_a_run_that_left_no_file(tmp_path: Path, say: Say, said:
 
 def test_a_begun_run_whose_job_waits_again_was_preempted(tmp_path: Path, say: Say) -> None:
     handed(tmp_path, "7")
-    checkpoints_folder(tmp_path, "a").mkdir(parents=True)
+    RunFiles(tmp_path, "a").checkpoints.mkdir(parents=True)
     say("squeue", "echo '7|PENDING|BeginTime'")
     assert state(tmp_path) == "preempted"
 
@@ -86,12 +86,12 @@ def test_the_accounting_tells_of_jobs_that_squeue_forgot(tmp_path: Path, say: Sa
 
 def test_a_job_that_nobody_knows_any_more_has_failed_and_names_its_log(tmp_path: Path, say: Say) -> None:
     handed(tmp_path, "7")
-    log_path(tmp_path, "a").parent.mkdir(parents=True)
-    log_path(tmp_path, "a").write_text("The last words.\n")
+    RunFiles(tmp_path, "a").log.parent.mkdir(parents=True)
+    RunFiles(tmp_path, "a").log.write_text("The last words.\n")
     known = Survey(tmp_path, ["a"]).states()["a"]
     assert (known.status, known.recorded) == ("failed", False)
     assert known.error == (
-        f"SLURM no longer knows its job 7, and does not say how it ended. Its log is {log_path(tmp_path, 'a')}."
+        f"SLURM no longer knows its job 7, and does not say how it ended. Its log is {RunFiles(tmp_path, 'a').log}."
     )
 
 

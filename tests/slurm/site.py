@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from spike_ssm.harness.state import lease
-from spike_ssm.harness.state.run_files import lease_path
+from spike_ssm.harness.state.run_files import RunFiles
 from spike_ssm.harness.state.submissions import submissions
 from spike_ssm.harness.state.survey import RunState, Survey
 from spike_ssm.harness.sweep import main
@@ -111,7 +111,7 @@ class Site:
 
     def holder(self, run_id: str) -> int:
         """The number of the process that is at the run."""
-        holder = lease.read(lease_path(self.results, run_id))
+        holder = lease.read(RunFiles(self.results, run_id).lease)
         assert holder is not None
         assert holder.process is not None
         return holder.process.pid

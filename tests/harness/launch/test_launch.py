@@ -23,7 +23,6 @@ from spike_ssm.harness.launch.local_pool import worker_count
 from spike_ssm.harness.run.execute import execute, record_failure
 from spike_ssm.harness.run.job import Job
 from spike_ssm.harness.state.lease import Lease
-from spike_ssm.harness.state.run_files import lease_path, progress_path
 from spike_ssm.harness.state.survey import RunState, look
 from spike_ssm.harness.system.slurm import automatic_launcher
 from spike_ssm.results.store import read_run, run_path, write_json
@@ -61,14 +60,14 @@ def test_a_run_is_executed_once_and_then_has_a_result(job: Job) -> None:
     assert look(job.results, job.run_id) == RunState(
         "done", measure=f"test accuracy {row['test_accuracy']:.1%}", recorded=True
     )
-    assert not progress_path(job.results, job.run_id).exists()
+    assert not job.files.progress.exists()
     before = run_path(job.results, job.run_id).stat()
     assert not execute(job, "another")
     assert run_path(job.results, job.run_id).stat() == before
 
 
 def test_a_run_that_another_process_is_at_is_left_alone(job: Job) -> None:
-    path = lease_path(job.results, job.run_id)
+    path = job.files.lease
     path.parent.mkdir(parents=True)
     with Lease.acquire(path) or pytest.fail("nobody else holds it"):
         assert not execute(job, "me")
@@ -96,17 +95,17 @@ def test_an_error_that_nobody_foresaw_fails_its_run_under_its_own_name(job: Job)
 
 
 def test_a_failure_can_be_stored_for_a_run_that_could_not(job: Job) -> None:
-    write_json(progress_path(job.results, job.run_id), {"worker": "1", **progress()})
+    write_json(job.files.progress, {"worker": "1", **progress()})
     record_failure(job, "out of memory", "The machine went away.")
     assert look(job.results, job.run_id) == RunState("out of memory", error="The machine went away.", recorded=True)
     row = read_run(run_path(job.results, job.run_id))
     assert (row["id"], row["task"], row["seed"]) == (job.run_id, "listops", 0)
-    assert not progress_path(job.results, job.run_id).exists()
+    assert not job.files.progress.exists()
 
 
 def test_a_running_run_shows_its_worker_and_its_progress(job: Job) -> None:
-    with Lease.acquire(lease_path(job.results, job.run_id)) or pytest.fail("nobody else holds it"):
-        write_json(progress_path(job.results, job.run_id), {"worker": "17", **progress()})
+    with Lease.acquire(job.files.lease) or pytest.fail("nobody else holds it"):
+        write_json(job.files.progress, {"worker": "17", **progress()})
         assert look(job.results, job.run_id) == RunState("running", worker="17", progress=progress())
 
 
@@ -153,7 +152,7 @@ def test_there_are_never_more_workers_than_runs_nor_fewer_than_one() -> None:
 @pytest.mark.slow
 def test_a_run_left_behind_by_a_process_that_died_with_its_sweep_is_taken_up_again(job: Job) -> None:
     """Its lease and its progress still lie there, but their process is no more."""
-    path = lease_path(job.results, job.run_id)
+    path = job.files.lease
     path.parent.mkdir(parents=True)
     words = (
         "import os, pathlib, sys",
@@ -161,7 +160,7 @@ def test_a_run_left_behind_by_a_process_that_died_with_its_sweep_is_taken_up_aga
         "Lease.acquire(pathlib.Path(sys.argv[1]))",
     )
     subprocess.run([sys.executable, "-c", "; ".join([*words, "os._exit(0)"]), str(path)], check=True)
-    write_json(progress_path(job.results, job.run_id), {"worker": "17", **progress()})
+    write_json(job.files.progress, {"worker": "17", **progress()})
     assert path.exists()
     assert look(job.results, job.run_id).status == "waiting"
     deadline = time.monotonic() + PATIENCE_S

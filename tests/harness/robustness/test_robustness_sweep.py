@@ -20,7 +20,7 @@ from spike_ssm.harness.config.robustness import RANGES, RobustnessSettings
 from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.plan.sweep_file import load_sweep
-from spike_ssm.harness.state.run_files import weights_path
+from spike_ssm.harness.state.run_files import RunFiles
 from spike_ssm.harness.training.checkpoint import read_state, write_state
 from spike_ssm.harness.training.fit import Hooks, run_training
 from spike_ssm.harness.training.weights import read_weights
@@ -195,7 +195,7 @@ def test_weights_of_another_code_version_are_refused_by_both_names(
 ) -> None:
     robust.sweep("neuron.leak=0.5")
     (run_id,) = robust.rows()
-    path = weights_path(robust.results, run_id)
+    path = RunFiles(robust.results, run_id).weights
     owner, state = read_state(path)
     write_state(path, {**owner, "code": CODE}, state)
     sentence = error_of(robust.sweep("neuron.leak=0.5", name="robust"))
@@ -205,7 +205,7 @@ def test_weights_of_another_code_version_are_refused_by_both_names(
 
 def test_damaged_weights_and_those_of_another_run_are_refused(robust: Any) -> None:
     robust.sweep()
-    first, second = (weights_path(robust.results, run_id) for run_id in robust.rows())
+    first, second = (RunFiles(robust.results, run_id).weights for run_id in robust.rows())
     content = bytearray(first.read_bytes())
     content[-1] ^= 1
     first.write_bytes(content)
