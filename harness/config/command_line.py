@@ -37,7 +37,7 @@ class Flags:
             if not isinstance(getattr(self, name), bool):
                 raise UserError(f"{name}={getattr(self, name)} is not allowed: it must be true or false.")
         if self.show not in (None, "config"):
-            raise UserError(f"show={self.show} does not exist; show=config prints the configuration of a run.")
+            raise UserError(f"show {self.show!r} does not exist; choose one of config.")
 
 
 FLAGS = tuple(each.name for each in fields(Flags))
@@ -53,7 +53,7 @@ class CommandLine:
     overrides: dict[str, Any] = field(default_factory=dict)
     flags: Flags = Flags()
     given: tuple[str, ...] = ()  # flags that were named
-    words: tuple[str, ...] = ()  # all of it, options too, less the names
+    words: tuple[str, ...] = field(default=(), compare=False)  # all of it, options too, less the names
     names: tuple[str, ...] = ()  # words that are no key=value, of a command that takes names
 
     def after(self, *words: str) -> CommandLine:

@@ -140,8 +140,7 @@ def test_a_result_goes_before_everything_that_slurm_says(tmp_path: Path, say: Sa
 def sweep(tmp_path: Path) -> Path:
     """A results folder with a sweep of three runs: `a` done, `b` failed, `c` waiting."""
     runs = [PlannedRun(name, {"task": "listops"}, f"variant {name}", 0) for name in "abc"]
-    command = "python -m harness.sweep +sweep=mini"
-    write_manifest(tmp_path, Manifest("mini", "Three runs", "Why?", "laptop", "", None, command, runs))
+    write_manifest(tmp_path, Manifest("mini", "Three runs", "Why?", "laptop", "", None, ["+sweep=mini"], runs))
     write_run(tmp_path, {"id": "a", "status": "done", "test_accuracy": 0.5})
     write_run(tmp_path, {"id": "b", "status": "out of memory", "error": "It was too much."})
     return tmp_path

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import spike_ssm.harness.study
-from spike_ssm.harness.config.command_line import CommandLine
+from spike_ssm.harness.config.command_line import CommandLine, Flags
 from spike_ssm.harness.config.compose import SWEEPS, Composer
 from spike_ssm.harness.plan.grid import expand
 from spike_ssm.harness.plan.study_file import Study
@@ -129,7 +129,7 @@ def test_runs_that_fail_end_the_study_before_their_robustness(
 def test_every_packaged_study_can_be_run_at_every_scale(composer: Composer, path: Path, scale: str) -> None:
     registered = Study.read(composer, path.stem)
     command = CommandLine(registered.sweep, {"scale": scale})
-    search = plan(composer, CommandLine(registered.sweep, {"scale": scale, "budget": registered.budget}))
+    search = plan(composer, CommandLine(registered.sweep, {"scale": scale}, Flags(budget=registered.budget)))
     runs = expand(composer, command, load_sweep(composer, registered.sweep, scale)).runs
     variants = {(run.settings.task.name, run.plan.variant) for run in runs}
     assert {(trial.task, trial.run.plan.variant) for trial in search.trials} == variants

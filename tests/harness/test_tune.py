@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-import spike_ssm.harness.run.execute
+import spike_ssm.harness.run.compute
 from spike_ssm.harness.plan.search_space import INITIAL_FIRING_RATE
 from spike_ssm.results.schema import RUN
 from spike_ssm.results.store import read_manifest
@@ -105,7 +105,7 @@ def test_a_trial_never_loads_the_test_set(place: Any, monkeypatch: pytest.Monkey
         object.__setattr__(data, "test", Untouchable())
         return data
 
-    monkeypatch.setattr(spike_ssm.harness.run.execute, "_data", without_test)
+    monkeypatch.setattr(spike_ssm.harness.run.compute, "_data", without_test)
     assert place.tune("budget=1").status == 0
     assert place.sweep().status == 1, "a run that is tested does look at it"
 

@@ -195,7 +195,7 @@ def write_sweep(folder: Path, options: Synthetic) -> Path:
         scale=options.scale,
         scale_note="Small networks on short sequences, run on two CPU cores.",
         baseline=options.baseline,
-        command=f"python -m harness.sweep +sweep={options.name}",
+        words=[f"+sweep={options.name}"],
         runs=planned,
         variant_notes={variant: NOTES[variant] for variant in options.variants},
         task_notes=dict.fromkeys(options.tasks, "the answer from the root operator alone."),

@@ -35,7 +35,7 @@ MANIFEST = Manifest(
     scale="laptop",
     scale_note="A note.",
     baseline="none",
-    command="python -m harness.sweep +sweep=ablation",
+    words=["+sweep=ablation"],
     runs=[PlannedRun("a", {"task": "listops"}, "none", 0), PlannedRun("b", {"task": "listops"}, "fixed", 0)],
     variant_notes={"none": "No refractory current."},
 )

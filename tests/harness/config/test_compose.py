@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from spike_ssm.harness.config.command_line import parse_command_line
+from spike_ssm.harness.config.command_line import THIS_TIME, parse_command_line
 from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.sweep import main
 from spike_ssm.results.errors import UserError
@@ -42,10 +42,10 @@ def test_words_are_a_sweep_and_values_with_the_types_people_mean() -> None:
         ["+sweep=x", "optim.lr=1e-3", "optim.epochs=3", "retry=true", "paths.cache=null", "paths.results='a b'"]
     )
     assert command.sweep == "x"
+    assert command.flags.retry
     assert command.overrides == {
         "optim.lr": 1e-3,
         "optim.epochs": 3,
-        "retry": True,
         "paths.cache": None,
         "paths.results": "a b",
     }
@@ -58,6 +58,26 @@ def test_several_values_can_be_given_as_a_list(word: str) -> None:
 
 def test_of_two_values_for_one_key_the_last_wins() -> None:
     assert parse_command_line(["seed=0", "seed=1"]).overrides == {"seed": 1}
+
+
+@pytest.mark.parametrize(
+    "word", [*(f"{flag}=true" for flag in THIS_TIME if flag != "show"), "show=config", "of=x", "tuned=true"]
+)
+def test_what_is_asked_of_the_command_is_no_setting_of_a_run(word: str) -> None:
+    command = parse_command_line([word])
+    assert (command.overrides, command.given) == ({}, (word.split("=")[0],))
+
+
+@pytest.mark.parametrize("flag", ["wait", "dry_run", "retry", "collect"])
+def test_a_flag_that_is_neither_true_nor_false_is_refused(flag: str) -> None:
+    with pytest.raises(UserError, match=f"{flag}=maybe is not allowed: it must be true or false"):
+        parse_command_line([f"{flag}=maybe"])
+
+
+def test_a_repetition_leaves_out_what_was_asked_for_once() -> None:
+    command = parse_command_line(["+sweep=x", "seed=0", "retry=true", "wait=false", "of=y", "robustness.length=[2]"])
+    assert command.lasting() == ["+sweep=x", "seed=0", "of=y", "robustness.length=[2]"]
+    assert command.lasting("+sweep", "of", "robustness") == ["seed=0"]
 
 
 def test_a_sweep_may_be_named_without_the_plus() -> None:

@@ -103,14 +103,7 @@ def test_how_and_where_a_run_is_executed_does_not_make_another_run(run: Settings
 @pytest.mark.parametrize(
     "change",
     [
-        *(
-            {"device": "cpu"},
-            {"dry_run": True},
-            {"show": "config"},
-            {"retry": True},
-            {"wait": False},
-            {"collect": True},
-        ),
+        *({"device": "cpu"},),
         {"keep_weights": False},
     ],
 )
@@ -138,11 +131,6 @@ def test_every_setting_is_known_to_these_tests() -> None:
         "scale",
         "seed",
         "device",
-        "dry_run",
-        "show",
-        "retry",
-        "wait",
-        "collect",
         "tracker",
         "keep_weights",
         "test",
@@ -202,9 +190,7 @@ runs = st.builds(
     launcher=st.builds(LauncherSettings, workers=st.none() | st.integers(1, 64), account=st.none() | words),
     paths=st.builds(PathSettings, results=words, cache=st.none() | words),
     device=st.sampled_from(["auto", "cpu", "cuda"]),
-    dry_run=st.booleans(),
-    show=st.sampled_from([None, "config"]),
-    retry=st.booleans(),
+    keep_weights=st.none() | st.booleans(),
 )
 
 

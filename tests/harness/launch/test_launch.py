@@ -20,8 +20,10 @@ from spike_ssm.harness.config.settings import LauncherSettings, Settings
 from spike_ssm.harness.launch.display import Display
 from spike_ssm.harness.launch.launcher import launch
 from spike_ssm.harness.launch.local_pool import worker_count
-from spike_ssm.harness.run.execute import execute, record_failure
+from spike_ssm.harness.run.execute import execute
+from spike_ssm.harness.run.failure import record_failure
 from spike_ssm.harness.run.job import Job
+from spike_ssm.harness.run.worker import EXECUTION
 from spike_ssm.harness.state.lease import Lease
 from spike_ssm.harness.state.survey import RunState, look
 from spike_ssm.harness.system.slurm import automatic_launcher
@@ -168,7 +170,7 @@ def test_a_run_left_behind_by_a_process_that_died_with_its_sweep_is_taken_up_aga
     def watch(states: dict[str, RunState]) -> None:
         assert time.monotonic() < deadline, "the sweep waits for a process that is no more"
 
-    launch([job], "mini", watch)
+    launch([job], "mini", watch, EXECUTION)
     assert look(job.results, job.run_id).status == "done"
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from spike_ssm.harness.config.compose import Composer
+from spike_ssm.harness.config.compose import Composer, check_resources
 from spike_ssm.harness.config.settings import LauncherSettings
 from spike_ssm.harness.launch.slurm_arrays import submit
 from spike_ssm.harness.run.job import Job
+from spike_ssm.harness.run.worker import work
 from spike_ssm.harness.state.submissions import submissions
 from spike_ssm.results.errors import UserError
 
@@ -57,7 +58,7 @@ def test_runs_that_need_the_same_are_one_array_split_where_it_grows_too_long(
     batch_files: Path, job: Callable[..., Job]
 ) -> None:
     jobs = [job(seed=seed, launcher__runs_per_job=2, launcher__max_parallel=8) for seed in range(7)]
-    submit(jobs, "mini")
+    submit(jobs, "mini", work)
     assert [options(path).get("array") for path in sorted(batch_files.iterdir())] == ["0-2%3", None]
     held = [one.jobs for one in submissions(jobs[0].results)]
     ids = [each.run_id for each in jobs]
@@ -65,7 +66,9 @@ def test_runs_that_need_the_same_are_one_array_split_where_it_grows_too_long(
 
 
 def test_runs_that_need_more_are_an_array_of_their_own(batch_files: Path, job: Callable[..., Job]) -> None:
-    submit([job(task="pathx", scale="paper"), job(task="listops"), job(task="pathx", scale="paper", seed=1)], "mini")
+    submit(
+        [job(task="pathx", scale="paper"), job(task="listops"), job(task="pathx", scale="paper", seed=1)], "mini", work
+    )
     large, small = (options(path) for path in sorted(batch_files.iterdir()))
     assert (large["array"], large["gpus-per-node"], large["mem"], large["time"]) == ("0-1%2", "4", "128GB", "2880")
     assert (large["ntasks-per-node"], large["cpus-per-task"]) == ("4", "4"), "four processes, each with its own"
@@ -74,7 +77,11 @@ def test_runs_that_need_more_are_an_array_of_their_own(batch_files: Path, job: C
 
 def test_everything_that_the_launcher_says_is_asked_for(batch_files: Path, job: Callable[..., Job]) -> None:
     words = {"partition": "long", "account": "mine", "qos": "high", "constraint": "h200", "grace_seconds": 300}
-    submit([job(**{f"launcher__{key}": value for key, value in words.items()}, launcher__timeout_minutes=90.5)], "mini")
+    submit(
+        [job(**{f"launcher__{key}": value for key, value in words.items()}, launcher__timeout_minutes=90.5)],
+        "mini",
+        work,
+    )
     (path,) = batch_files.iterdir()
     said = options(path)
     assert {key: said[key] for key in ("partition", "account", "qos", "constraint")} == {
@@ -86,7 +93,7 @@ def test_everything_that_the_launcher_says_is_asked_for(batch_files: Path, job: 
 def test_further_options_go_to_sbatch_as_they_are(batch_files: Path, composer: Composer, tmp_path: Path) -> None:
     settings = composer.settings({"launcher": "slurm"})
     settings.launcher.extra = {"exclude": "node7", "mail-type": "FAIL"}
-    submit([Job("a", settings, tmp_path / "results", machine_shared=True)], "mini")
+    submit([Job("a", settings, tmp_path / "results", machine_shared=True)], "mini", work)
     (path,) = batch_files.iterdir()
     assert (options(path)["exclude"], options(path)["mail-type"]) == ("node7", "FAIL")
 
@@ -102,7 +109,7 @@ def test_resources_that_do_not_exist_are_refused_with_those_that_do(
     composer: Composer, resources: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(sentence)):
-        LauncherSettings(resources=resources)
+        check_resources(LauncherSettings(resources=resources))
 
 
 @pytest.mark.parametrize(

@@ -236,7 +236,7 @@ def test_damaged_weights_and_those_of_another_run_are_refused(robust: Any) -> No
 def test_what_cannot_be_evaluated_gets_one_sentence(robust: Any, word: str, sentence: str) -> None:
     tiny = [each for each in robust.words(word, name="robust") if not each.startswith(("task.", "optim.", "model."))]
     with pytest.raises(UserError) as raised:
-        spike_ssm.harness.sweep.run(Composer(robust.folder / "config"), tiny[2:], tiny)
+        spike_ssm.harness.sweep.run(Composer(robust.folder / "config"), parse_command_line(tiny[2:]))
     assert sentence in str(raised.value)
     assert "\n" not in str(raised.value)
     assert not robust.rows()

@@ -327,7 +327,7 @@ def test_a_sweep_in_which_everything_failed_says_so(page_of, failed_row):
 
 
 def test_an_empty_manifest_still_has_a_page(tmp_path):
-    write_manifest(tmp_path, Manifest("nothing", "Nothing", "Why?", "laptop", "", None, "python -m harness.sweep"))
+    write_manifest(tmp_path, Manifest("nothing", "Nothing", "Why?", "laptop", "", None, []))
     assert "0 of 0 runs finished" in Page(build_report("nothing", tmp_path, tmp_path).read_text()).text
 
 

@@ -100,7 +100,7 @@ def built(tmp_path: Path) -> Callable[..., str]:
         notes = {run.variant: f"What {run.axes['method']} is." for run in planned}
         manifest = Manifest(
             "speed", "Speed of the neuron", "How long?", "laptop", "The neuron alone.", None,
-            "python -m harness.sweep +sweep=speed", planned, notes,
+            ["+sweep=speed"], planned, notes,
         )  # fmt: skip
         write_manifest(tmp_path, manifest)
         return build_report("speed", tmp_path, tmp_path / "html").read_text(encoding="utf-8")
