@@ -93,7 +93,7 @@ class Chosen:
 
 
 def _scales(name: str, composer: Composer) -> list[str]:
-    return [scale for scale in SCALES if f"{name}_{scale}" in composer.options("setup")]
+    return [scale for scale in SCALES if name in composer.options(f"setup/{scale}")]
 
 
 def _list(words: Sequence[str], console: Console) -> None:

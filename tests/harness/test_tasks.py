@@ -51,9 +51,9 @@ def test_every_task_is_listed_with_its_kind_lengths_and_source_and_where_its_dat
 
     before = rows()
     assert list(before) == list(TASKS)
-    for name, (task, _) in TASKS.items():
+    for name, (task, settings) in TASKS.items():
         _, kind, _, _, prepared, source = before[name]
-        assert (kind, prepared) == (task.kind, "")
+        assert (kind, prepared) == (settings.kind, "")
         assert task.source.startswith(source)
     assert before["listops"][2:4] == ["60", "2,000"]
     main(["prepare", "listops", f"paths.cache={tmp_path}"])
@@ -65,7 +65,7 @@ def test_every_task_is_listed_with_its_kind_lengths_and_source_and_where_its_dat
 def test_every_task_says_how_long_its_sequences_are_at_every_scale() -> None:
     composer = Composer()
     for name in TASKS:
-        scales = [scale for scale in SCALES if f"{name}_{scale}" in composer.options("setup")]
+        scales = [scale for scale in SCALES if name in composer.options(f"setup/{scale}")]
         lengths = [longest(Chosen.of(name, [f"scale={scale}"], composer).settings.task) for scale in scales]
         assert lengths == sorted(lengths), "laptop, gpu, paper"
         assert lengths[0] >= 50
@@ -83,7 +83,7 @@ def test_the_sizes_of_the_documentation_are_those_of_paper_scale_or_by_default()
     stated = {name: cells.split(" | ") for name, cells in re.findall(r"^\| `(\w+)` \| (.*) \|$", section, re.MULTILINE)}
     assert list(stated) == list(TASKS)
     for name, (_, by_default) in TASKS.items():
-        published = f"{name}_paper" in composer.options("setup")
+        published = name in composer.options("setup/paper")
         task = Chosen.of(name, ["scale=paper"], composer).settings.task if published else by_default()
         wanted = [getattr(task, split, None) for split in SPLITS]
         assert stated[name] == ["all" if size is None else f"{size:,}" for size in wanted] + [f"{longest(task):,}"]
