@@ -14,38 +14,43 @@ What follows from them is in `reports.statistics.controls`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from spike_ssm.results.errors import UserError
 from spike_ssm.results.schema import Controls, Effect, PlannedRun
 
-_KEYS = {"of": str, "axis": str, "reference": str, "effects": list, "controls": list, "rates": list}
+
+@dataclass(frozen=True)
+class ControlsFile:
+    """What a sweep file's `controls` hold."""
+
+    of: str
+    axis: str
+    reference: str
+    effects: list[Any]
+    controls: list[Any]
+    rates: list[Any]
 
 
-def check_controls(where: str, content: Mapping[str, Any], axes: Mapping[str, Sequence[str]]) -> None:
+def check_controls(where: str, content: ControlsFile, axes: Mapping[str, Sequence[str]]) -> None:
     """Raise `UserError` unless `content` names an axis and labels of it; axes: axis -> labels."""
-    if set(content) != set(_KEYS) or not all(isinstance(content[key], kind) for key, kind in _KEYS.items()):
-        raise UserError(
-            f"{where}: controls must hold the texts of, axis and reference and the lists effects, controls and rates, "
-            f"but it is {dict(content)}."
-        )
-    if content["axis"] not in axes:
-        raise UserError(f"{where}: controls.axis {content['axis']!r} is not an axis; the axes are {', '.join(axes)}.")
-    labels = axes[content["axis"]]
+    if content.axis not in axes:
+        raise UserError(f"{where}: controls.axis {content.axis!r} is not an axis; the axes are {', '.join(axes)}.")
+    labels = axes[content.axis]
     for key in ("reference", "effects", "controls", "rates"):
-        for label in [content[key]] if key == "reference" else content[key]:
+        for label in [content.reference] if key == "reference" else getattr(content, key):
             if str(label) not in labels:
                 raise UserError(
-                    f"{where}: controls.{key}: {label} is not on the axis {content['axis']!r}; it has "
-                    f"{', '.join(labels)}."
+                    f"{where}: controls.{key}: {label} is not on the axis {content.axis!r}; it has {', '.join(labels)}."
                 )
-    if not content["effects"] or content["reference"] not in content["rates"]:
+    if not content.effects or content.reference not in content.rates:
         raise UserError(f"{where}: controls must name at least one effect, and its rates must hold the reference.")
 
 
-def planned_controls(content: Mapping[str, Any], runs: Sequence[PlannedRun]) -> Controls:
+def planned_controls(content: ControlsFile, runs: Sequence[PlannedRun]) -> Controls:
     """The variants that stand for the labels. Those that differ on another axis too are not compared."""
-    axis = content["axis"]
+    axis = content.axis
     variants: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
     for run in runs:
         others = tuple((name, label) for name, label in run.axes.items() if name not in ("task", axis))
@@ -53,13 +58,13 @@ def planned_controls(content: Mapping[str, Any], runs: Sequence[PlannedRun]) -> 
     effects = [
         Effect(
             variant=by_label[label],
-            reference=by_label.get(content["reference"]),
-            controls=[by_label[each] for each in content["controls"] if each in by_label],
-            missing=[each for each in content["controls"] if each not in by_label],
-            rates=[by_label[each] for each in content["rates"] if each in by_label],
+            reference=by_label.get(content.reference),
+            controls=[by_label[each] for each in content.controls if each in by_label],
+            missing=[each for each in content.controls if each not in by_label],
+            rates=[by_label[each] for each in content.rates if each in by_label],
         )
         for by_label in variants.values()
-        for label in content["effects"]
+        for label in content.effects
         if label in by_label
     ]
-    return Controls(content["of"], effects)
+    return Controls(content.of, effects)

@@ -11,10 +11,11 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from spike_ssm.harness.config.settings import Settings
 from spike_ssm.models.neurons.base import ThresholdSettings
+from spike_ssm.results.documents import read_document
 from spike_ssm.results.errors import UserError
 from spike_ssm.results.tuning import Choice
 
@@ -31,7 +32,18 @@ INITIAL_FIRING_RATE = "model.initial_firing_rate"
 """A setting that every network has, but that does nothing where neurons have no threshold."""
 
 _SEED = 0
-_KEYS = ("low", "high", "log", "choices")
+
+
+@dataclass(frozen=True)
+class Range:
+    """What a YAML file says of an axis."""
+
+    FORM: ClassVar[str] = "must be {low: A, high: B, log: true or false} or {choices: [...]}"
+
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    choices: list[Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -45,26 +57,21 @@ class Axis:
     choices: tuple[Any, ...] = ()
 
     @staticmethod
-    def read(name: str, content: Any, where: str) -> Axis:
-        """Of a YAML file's entry. Raises `UserError` where it makes no sense."""
-        place = f"{where}: the axis {name}"
-        if not isinstance(content, dict) or not content or set(content) - set(_KEYS):
-            raise UserError(
-                f"{place} must be {{low: A, high: B, log: true or false}} or {{choices: [...]}}, but it is {content!r}."
-            )
-        if "choices" in content:
-            choices = content["choices"]
-            if set(content) != {"choices"} or not isinstance(choices, list) or not choices:
+    def read(name: str, content: Any, file: str) -> Axis:
+        """The axis of a YAML file's entry. Raises `UserError` where it makes no sense."""
+        entry, place = read_document(Range, content, file, f"the axis {name}"), f"{file}: the axis {name}"
+        if entry.choices is not None:
+            if len(content) > 1 or not entry.choices:
                 raise UserError(f"{place} must list at least one choice and hold nothing else, but it is {content!r}.")
-            return Axis(name, choices=tuple(choices))
-        low, high, log = content.get("low"), content.get("high"), content.get("log", False)
-        if not (_is_number(low) and _is_number(high)):
+            return Axis(name, choices=tuple(entry.choices))
+        low, high = entry.low, entry.high
+        if low is None or high is None:
             raise UserError(f"{place} needs two numbers, low and high, but it is {content!r}.")
-        if not (low < high and (low > 0 or not log)):
+        if not (low < high and (low > 0 or not entry.log)):
             raise UserError(
                 f"{place} must have low < high, and low > 0 where it is logarithmic, but it is {content!r}."
             )
-        return Axis(name, float(low), float(high), bool(log))
+        return Axis(name, float(low), float(high), entry.log)
 
     def range(self) -> dict[str, Any]:
         """The inverse of `read`."""
@@ -87,10 +94,6 @@ class Axis:
         if self.choices:
             return optuna.distributions.CategoricalDistribution(self.choices)
         return optuna.distributions.FloatDistribution(self.low, self.high, log=self.log)
-
-
-def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def points(axes: Sequence[Axis], budget: int, sampler: str) -> list[dict[str, Any]]:

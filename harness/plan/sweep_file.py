@@ -10,40 +10,80 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 from spike_ssm.harness.config.command_line import CommandLine
 from spike_ssm.harness.config.documents import Documents
 from spike_ssm.harness.config.settings import SCALES, Settings
 from spike_ssm.harness.data.suites import ALL
-from spike_ssm.harness.plan.controls import check_controls
+from spike_ssm.harness.plan.controls import ControlsFile, check_controls
+from spike_ssm.results.documents import read_document
 from spike_ssm.results.errors import UserError
 
 NOTE = "note"
 """Key of an axis label that describes it to readers instead of setting something."""
 
 
+Axes = Annotated[dict[str, Any], "must map at least one axis to its values"]
+Points = Annotated[list[dict[str, Any]], "must be a list of points, each a mapping from axes to labels"]
+Seeds = Annotated[list[int], "must be a list of whole numbers from 0 on"]
+Base = Annotated[dict[str, Any], "must map settings to values"]
+Baseline = Annotated[dict[str, Any], "must map axes to labels"]
+Tuned = Annotated[dict[str, Any], "must map settings to ranges: {low: A, high: B, log: true} or {choices: [...]}"]
+
+
 @dataclass
-class Sweep:
-    """A sweep file as it stands at `scale`. `scales` holds, by scale, further `grid`, `exclude`, `include`, `seeds`.
+class Additions:
+    """What a sweep file has more of at one scale."""
+
+    grid: Axes = field(default_factory=dict)
+    exclude: Points = field(default_factory=list)
+    include: Points = field(default_factory=list)
+    seeds: Seeds | None = None
+
+
+@dataclass
+class SweepFile:
+    """What a sweep file holds.
 
     A point is left out where an exclusion names its label, or a list with it, on every axis it has; `seed` is one too.
     """
 
-    name: str
-    scale: str
     title: str
     question: str
-    grid: dict[str, Any]
-    seeds: list[int]
-    base: dict[str, Any] = field(default_factory=dict)
-    exclude: list[dict[str, Any]] = field(default_factory=list)
-    include: list[dict[str, Any]] = field(default_factory=list)
-    baseline: dict[str, str] | None = None
-    scales: dict[str, dict[str, Any]] = field(default_factory=dict)
-    tune: dict[str, Any] | None = None
-    controls: dict[str, Any] | None = None
+    grid: Axes
+    seeds: Seeds
+    base: Base = field(default_factory=dict)
+    exclude: Points = field(default_factory=list)
+    include: Points = field(default_factory=list)
+    baseline: Baseline | None = None
+    scales: dict[str, Additions] = field(default_factory=dict)
+    tune: Tuned | None = None
+    controls: ControlsFile | None = None
+
+
+@dataclass
+class Sweep(SweepFile):
+    """A sweep file `name` as it stands at `scale`; of: the sweep whose trained runs it evaluates, if it does."""
+
+    name: str = ""
+    scale: str = ""
     of: str | None = None
+
+
+@dataclass
+class EvaluationFile:
+    """What the file of a sweep holds that evaluates the runs of another, `of`."""
+
+    FORM: ClassVar[str] = (
+        "names with `of` the sweep whose runs it evaluates, and takes axes and seeds from it: it must hold the texts "
+        "title, question and of and the mapping base"
+    )
+
+    title: str
+    question: str
+    of: str
+    base: dict[str, Any]
 
 
 def named_sweep(documents: Documents, command: CommandLine, of: str | None = None) -> Sweep:
@@ -58,102 +98,46 @@ def load_sweep(documents: Documents, name: str, scale: str, of: str | None = Non
 
     of: of a sweep that evaluates another's runs, that other one, instead of the file's; it becomes part of the name.
     """
-    content = documents.load("sweep", name)
+    content, file = documents.load("sweep", name), f"sweep/{name}.yaml"
     if "of" in content:
-        _check_evaluation(name, content)
-        return _evaluating(name, content, load_sweep(documents, of or content["of"], scale))
+        evaluation = read_document(EvaluationFile, content, file)
+        return _evaluating(name, evaluation, load_sweep(documents, of or evaluation.of, scale))
     if of is not None:
         raise UserError(f"of={of} has no meaning for the sweep {name!r}, which evaluates no other sweep's runs.")
-    fields = set(Sweep.__dataclass_fields__) - {"name", "scale", "of"}
-    unknown = set(content) - fields
-    missing = {"title", "question", "grid", "seeds"} - set(content)
-    if unknown or missing:
-        problem = f"unknown keys {sorted(unknown)}" if unknown else f"no {sorted(missing)}"
-        raise UserError(f"The sweep file sweep/{name}.yaml has {problem}; its keys are {', '.join(sorted(fields))}.")
-    sweep = Sweep(name=name, scale=scale, **_shaped(f"sweep/{name}.yaml: ", content))
+    sweep = Sweep(**vars(read_document(SweepFile, content, file)), name=name, scale=scale)
     if set(sweep.scales) - set(SCALES):
-        raise UserError(f"sweep/{name}.yaml: scales are {', '.join(SCALES)}, not {', '.join(map(str, sweep.scales))}.")
-    extras = {label: _shaped(f"sweep/{name}.yaml: scales.{label}.", extra) for label, extra in sweep.scales.items()}
-    extra = extras.get(scale, {})
-    if set(extra) - {"grid", "exclude", "include", "seeds"}:
-        raise UserError(
-            f"sweep/{name}.yaml: scales.{scale} may hold grid, exclude, include and seeds, not {sorted(extra)}."
-        )
+        raise UserError(f"{file}: scales are {', '.join(SCALES)}, not {', '.join(sweep.scales)}.")
     if not sweep.grid:
-        raise UserError(f"sweep/{name}.yaml: `grid` must map at least one axis to its values.")
-    _check_baseline(sweep, {*sweep.grid, *(axis for other in extras.values() for axis in other.get("grid", {}))})
-    sweep.grid = {**sweep.grid, **extra.get("grid", {})}
+        raise UserError(f"{file}: `grid` must map at least one axis to its values.")
+    _check_baseline(sweep, {*sweep.grid, *(axis for more in sweep.scales.values() for axis in more.grid)})
+    more = sweep.scales.get(scale, Additions())
+    sweep.grid = {**sweep.grid, **more.grid}
     if "scale" in sweep.grid:
-        raise UserError(f"sweep/{name}.yaml: a sweep has one scale, given on the command line: scale=gpu.")
+        raise UserError(f"{file}: a sweep has one scale, given on the command line: scale=gpu.")
     if "seed" in sweep.grid:
-        raise UserError(f"sweep/{name}.yaml: seeds are not an axis; list them as `seeds: [0, 1, 2]`.")
-    sweep.exclude = [*sweep.exclude, *extra.get("exclude", [])]
-    sweep.include = [*sweep.include, *extra.get("include", [])]
-    sweep.seeds = extra.get("seeds", sweep.seeds)
+        raise UserError(f"{file}: seeds are not an axis; list them as `seeds: [0, 1, 2]`.")
+    sweep.exclude = [*sweep.exclude, *more.exclude]
+    sweep.include = [*sweep.include, *more.include]
+    sweep.seeds = sweep.seeds if more.seeds is None else more.seeds
     if sweep.controls:
-        axes = {axis: list(axis_of(sweep, axis, sweep.grid[axis])) for axis in sweep.grid}
-        check_controls(f"sweep/{name}.yaml", sweep.controls, axes)
+        check_controls(
+            file, sweep.controls, {axis: list(axis_of(sweep, axis, sweep.grid[axis])) for axis in sweep.grid}
+        )
     return sweep
 
 
-_EVALUATION = {"title": str, "question": str, "of": str, "base": dict}
-"""What the file of a sweep that evaluates holds, and of which type."""
-
-
-def _check_evaluation(name: str, content: Mapping[str, Any]) -> None:
-    """Raise `UserError` unless it holds that and no more."""
-    right = all(isinstance(content.get(key), kind) for key, kind in _EVALUATION.items())
-    if not right or set(content) - set(_EVALUATION):
-        raise UserError(
-            f"sweep/{name}.yaml names with `of` the sweep whose runs it evaluates, and takes axes and seeds from it: "
-            f"it must hold the texts title, question and of and the mapping base, but it holds {dict(content)}."
-        )
-
-
-def _evaluating(name: str, content: Mapping[str, Any], trained: Sweep) -> Sweep:
-    """The runs of `trained` with the content's settings too. Raises `UserError` where that trains none."""
+def _evaluating(name: str, evaluation: EvaluationFile, trained: Sweep) -> Sweep:
+    """The runs of `trained` with the evaluation's settings too. Raises `UserError` where that trains none."""
     if trained.of is not None:
         raise UserError(f"of={trained.name} trains no runs; name a sweep that does, such as {trained.of}.")
     return replace(
         trained,
-        name=name if trained.name == content["of"] else f"{name}_{trained.name}",
-        title=f"{content['title']}: {trained.title}",
-        question=content["question"],
-        base={**trained.base, **content["base"]},
+        name=name if trained.name == evaluation.of else f"{name}_{trained.name}",
+        title=f"{evaluation.title}: {trained.title}",
+        question=evaluation.question,
+        base={**trained.base, **evaluation.base},
         of=trained.name,
     )
-
-
-_SHAPES: dict[str, tuple[type, type, str]] = {
-    "title": (str, str, "must be a text"),
-    "question": (str, str, "must be a text"),
-    "grid": (dict, object, "must map at least one axis to its values"),
-    "seeds": (list, int, "must be a list of whole numbers from 0 on"),
-    "base": (dict, object, "must map settings to values"),
-    "exclude": (list, dict, "must be a list of points, each a mapping from axes to labels"),
-    "controls": (dict, object, "must map of, axis, reference, effects, controls and rates to labels"),
-    "tune": (dict, object, "must map settings to ranges: {low: A, high: B, log: true} or {choices: [...]}"),
-    "include": (list, dict, "must be a list of points, each a mapping from every axis to a label"),
-    "baseline": (dict, object, "must map axes to labels"),
-    "scales": (dict, object, "must map scales to further grid, exclude, include and seeds"),
-}
-"""Key of a sweep file -> its type, the type of its items where it is a list, and both in words."""
-
-
-def _shaped(where: str, content: Any) -> dict[str, Any]:
-    """`content` without empty keys, when every value has the shape its key asks for. Raises `UserError`."""
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise UserError(f"{where.rstrip('.')} must hold keys and values, but it is {content!r}.")
-    for key, value in content.items():
-        kind, item, words = _SHAPES.get(key, (object, object, ""))
-        needed = key in ("title", "question", "grid", "seeds")
-        items = value if isinstance(value, list) else []
-        right = isinstance(value, kind) and all(isinstance(each, item) for each in items)
-        if not right and (needed or value is not None):
-            raise UserError(f"{where}{key} {words}, but it is {value!r}.")
-    return {key: value for key, value in content.items() if value is not None}
 
 
 def axis_of(sweep: Sweep, name: str, values: Any) -> dict[str, dict[str, Any]]:

@@ -93,9 +93,9 @@ def test_what_decides_the_outcome_cannot_be_set(study: Any, place: Any, word: st
     ("changes", "part"),
     [
         ({"budget": 0}, "budget must be a whole number of trials from 1 on, but it is 0"),
-        ({"budget": "many"}, "its budget must be a whole number."),
-        ({"questions": None}, "its questions must be a list."),
-        ({"seeds": [1]}, "seeds is not known."),
+        ({"budget": "many"}, "budget must be a whole number, but it is 'many'."),
+        ({"questions": None}, "has no ['questions']; its keys are answers, budget, questions"),
+        ({"seeds": [1]}, "has unknown keys ['seeds']; its keys are answers, budget"),
         ({"sweep": "three"}, "There is no sweep 'three'; choose one of"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
@@ -13,6 +13,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from spike_ssm.reports.loading.published import speed_table
+from spike_ssm.results.documents import read_document
 from spike_ssm.results.errors import UserError
 
 FILE = "results/reproduction.yaml"
@@ -101,12 +102,55 @@ def _packaged(name: str) -> Any:
     )
 
 
+@dataclass(frozen=True)
+class _File:
+    """What the file holds."""
+
+    tables: dict[str, _TableFile]
+    protocols: dict[str, Any]
+    free: list[str] = field(default_factory=list)
+    parts: Any = None  # what several tables refer to
+
+
+@dataclass(frozen=True)
+class _TableFile:
+    title: str
+    published: str  # a table of published.yaml
+    sweep: str
+    columns: dict[str, Any]
+    rows: dict[str, Any]
+    digits: int = 2
+    widest: float = 1
+    timing: bool = False
+    shows: dict[str, Any] = field(default_factory=dict)  # of all columns
+    spiking_only: bool = False
+
+
+@dataclass(frozen=True)
+class _ColumnFile:
+    figure: str
+    measure: str
+    times: float = 1
+    published_times: float = 1
+    where: Any = None
+    fill: str = ""
+    apart: str = ""
+    mean: bool = False
+
+
+@dataclass(frozen=True)
+class _RowFile:
+    runs: Any
+    fill: str = ""
+    apart: str = ""
+
+
 def parsed(content: Any, published: Any) -> Definition:
     """The definition in `content`, with its figures from `published`; both as read from YAML. Raises `UserError`."""
-    _keys(content, "the top", {"tables", "protocols"}, {"free", "parts"})
-    tables = tuple(_table(name, each, published) for name, each in content["tables"].items())
-    protocols = {task: conditions(each, f"protocols.{task}") for task, each in content["protocols"].items()}
-    return Definition(tables, protocols, tuple(content.get("free", ())))
+    found = read_document(_File, content, FILE)
+    tables = tuple(_table(name, each, published) for name, each in found.tables.items())
+    protocols = {task: conditions(each, f"protocols.{task}") for task, each in found.protocols.items()}
+    return Definition(tables, protocols, tuple(found.free))
 
 
 def conditions(content: Any, where: str) -> dict[str, Any]:
@@ -121,48 +165,36 @@ def conditions(content: Any, where: str) -> dict[str, Any]:
     return {str(key): value for key, value in content.items()}
 
 
-def _table(name: str, content: Any, published: Any) -> PaperTable:
+def _table(name: str, content: _TableFile, published: Any) -> PaperTable:
     where = f"tables.{name}"
-    _keys(
-        content,
-        where,
-        {"title", "published", "sweep", "columns", "rows"},
-        {"digits", "widest", "timing", "shows", "spiking_only"},
-    )
-    if content["published"] not in published:
-        raise _wrong(where, f"published: {content['published']!r} is no table of published.yaml")
-    source = published[content["published"]]
-    shows = content.get("shows", {})
-    columns = tuple(
-        _column(str(key), {**shows, **each}, f"{where}.columns.{key}") for key, each in content["columns"].items()
-    )
+    if content.published not in published:
+        raise _wrong(where, f"published: {content.published!r} is no table of published.yaml")
+    source = published[content.published]
+    places = {key: f"{where}.columns.{key}" for key in content.columns}
+    columns = tuple(_column(key, each, content.shows, places[key]) for key, each in content.columns.items())
     rows = {str(row.get("model", row.get("method"))): row for row in source["rows"]}
-    unknown = set(content["rows"]) - set(rows)
-    if unknown:
+    if unknown := set(content.rows) - set(rows):
         raise _wrong(f"{where}.rows", f"{sorted(unknown)} are not in published.yaml, which has {', '.join(rows)}")
-    if content.get("spiking_only"):
+    if content.spiking_only:
         rows = {key: row for key, row in rows.items() if row.get("spiking", True)}
-    entries = tuple(
-        _entry(key, row, content["rows"].get(key), columns, source, f"{where}.rows.{key}") for key, row in rows.items()
-    )
+    entries = [
+        _entry(key, row, content.rows.get(key), columns, source, f"{where}.rows.{key}") for key, row in rows.items()
+    ]
     shown = tuple(entry for entry in entries if entry.runs is not None or _known(entry))
     return PaperTable(
-        name, content["title"], content["sweep"], int(content.get("digits", 2)), float(content.get("widest", 1)),
-        bool(content.get("timing", False)), columns, shown,
-    )  # fmt: skip
+        name, content.title, content.sweep, content.digits, float(content.widest), content.timing, columns, shown
+    )
 
 
-def _column(name: str, content: Any, where: str) -> Column:
-    _keys(content, where, {"figure", "measure"}, {"times", "published_times", "where", "fill", "apart", "mean"})
-    if content["measure"] not in MEASURES:
-        raise _wrong(where, f"measure: {content['measure']!r} is not one of {', '.join(MEASURES)}")
-    mean = bool(content.get("mean", False))
-    if mean == ("where" in content):
+def _column(name: str, content: Any, shows: Mapping[str, Any], where: str) -> Column:
+    found = read_document(_ColumnFile, {**shows, **content} if isinstance(content, Mapping) else content, FILE, where)
+    if found.measure not in MEASURES:
+        raise _wrong(where, f"measure: {found.measure!r} is not one of {', '.join(MEASURES)}")
+    if found.mean == (found.where is not None):
         raise _wrong(where, "needs either `where`, the settings of its runs, or `mean: true`")
     return Column(
-        name, content["figure"], content["measure"], float(content.get("times", 1)),
-        float(content.get("published_times", 1)), conditions(content.get("where", {}), f"{where}.where"),
-        content.get("fill", ""), content.get("apart", ""), mean,
+        name, found.figure, found.measure, float(found.times), float(found.published_times),
+        conditions(found.where or {}, f"{where}.where"), found.fill, found.apart, found.mean,
     )  # fmt: skip
 
 
@@ -171,14 +203,12 @@ def _entry(
 ) -> Entry:
     if not row.get("source"):
         raise UserError(f"results/published.yaml: the row {name!r} names no source; every figure needs one.")
-    if ours is not None:
-        _keys(ours, where, {"runs"}, {"fill", "apart"})
     figures = {column.name: _figure(name, row, column, source, where) for column in columns}
-    return Entry(
-        name, figures, str(row["source"]), str(row.get("note", "")),
-        None if ours is None else conditions(ours["runs"], f"{where}.runs"),
-        (ours or {}).get("fill", ""), (ours or {}).get("apart", ""),
-    )  # fmt: skip
+    origin, note = str(row["source"]), str(row.get("note", ""))
+    if ours is None:
+        return Entry(name, figures, origin, note, None, "", "")
+    found = read_document(_RowFile, ours, FILE, where)
+    return Entry(name, figures, origin, note, conditions(found.runs, f"{where}.runs"), found.fill, found.apart)
 
 
 def _figure(name: str, row: Mapping[str, Any], column: Column, source: Mapping[str, Any], where: str) -> Figure:
@@ -201,21 +231,8 @@ def _known(entry: Entry) -> bool:
     return any(math.isfinite(figure.value) for figure in entry.figures.values())
 
 
-def _keys(content: Any, where: str, needed: set[str], optional: set[str]) -> None:
-    if not isinstance(content, dict):
-        raise _wrong(where, f"must be a mapping, but it is {content!r}")
-    missing, unknown = needed - set(content), set(content) - needed - optional
-    if missing or unknown:
-        problem = (
-            f"lacks {', '.join(sorted(missing))}"
-            if missing
-            else f"has unknown keys {', '.join(sorted(map(str, unknown)))}"
-        )
-        raise _wrong(where, f"{problem}; its keys are {', '.join(sorted(needed | optional))}")
-
-
 def _wrong(where: str, problem: str) -> UserError:
-    return UserError(f"{FILE}, {where}: {problem}.")
+    return UserError(f"{FILE}: {where}: {problem}.")
 
 
 def commands(table: PaperTable, missing: Mapping[str, list[Entry]]) -> Iterator[str]:

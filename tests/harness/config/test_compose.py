@@ -257,7 +257,7 @@ BAD_FILES: dict[str, tuple[str | dict[str, Any], list[str]]] = {
     ),
     "controls of half a sweep": (
         {"controls": {"of": "leaks", "axis": "neuron.leak"}},
-        ["controls must hold the texts of, axis and reference"],
+        ["controls has no ['controls', 'effects', 'rates', 'reference']", "keys are axis, controls, effects, of"],
     ),
     "controls of no axis": (
         {"controls": {**CONTROLS, "axis": "neuron.leek"}},
@@ -275,7 +275,10 @@ BAD_FILES: dict[str, tuple[str | dict[str, Any], list[str]]] = {
     "base is a list": ({"base": ["neuron"]}, ["base must map settings to values"]),
     "misspelt setting of the base": ({"base": {"optim.rate": 1}}, ["optim.rate is not a setting", "lr, ssm_lr"]),
     "unknown scale": ({"scales": {"huge": {"seeds": [1]}}}, ["scales are laptop, gpu, paper, not huge"]),
-    "unknown key of a scale": ({"scales": {"laptop": {"sede": [1]}}}, ["scales.laptop may hold grid", "['sede']"]),
+    "unknown key of a scale": (
+        {"scales": {"laptop": {"sede": [1]}}},
+        ["scales.laptop has unknown keys ['sede']; its keys are exclude, grid, include, seeds"],
+    ),
     "unknown task": ({"grid": {"task": ["chess"]}}, ["task=chess does not exist", "listops"]),
     "invalid YAML": ("grid: {neuron.leak: [0.5\n", ["bad.yaml cannot be read", "line 2"]),
     "a list": ("- 1\n", ["must hold keys and values"]),

@@ -141,8 +141,8 @@ def broken(path: str, value: Any) -> Any:
             {"runs": {"neuron.name": "sdn"}},
             ["tables.mnist.rows", "Nobody", "published.yaml"],
         ),
-        ("tables/mnist/title", None, ["tables.mnist: lacks title", "its keys are"]),
-        ("tables/mnist/colour", "red", ["tables.mnist: has unknown keys colour"]),
+        ("tables/mnist/title", None, ["tables.mnist has no ['title']", "its keys are"]),
+        ("tables/mnist/colour", "red", ["tables.mnist has unknown keys ['colour']"]),
         ("tables/mnist/published", "nothing", ["tables.mnist", "'nothing' is no table of published.yaml"]),
         ("tables/mnist/shows/measure", "beauty", ["tables.mnist.columns.smnist", "'beauty' is not one of"]),
         (
@@ -158,7 +158,7 @@ def broken(path: str, value: Any) -> Any:
 def test_a_mistake_in_the_definition_is_one_sentence_that_says_where(path, value, words):
     with pytest.raises(UserError) as caught:
         parsed(broken(path, value), packaged("published.yaml"))
-    assert str(caught.value).startswith("results/reproduction.yaml, ")
+    assert str(caught.value).startswith("results/reproduction.yaml: ")
     assert all(word in str(caught.value) for word in words)
 
 
