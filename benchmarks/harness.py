@@ -28,7 +28,7 @@ from benchmarks.finishing import finished_row
 from benchmarks.report import MEASURED, THREADS
 from spike_ssm.harness.config.command_line import parse_command_line
 from spike_ssm.harness.config.compose import Composer
-from spike_ssm.harness.launch.launcher import SECONDS_BETWEEN_LOOKS
+from spike_ssm.harness.launch.launcher import SECONDS_BETWEEN_SURVEYS
 from spike_ssm.harness.run.execute import execute
 from spike_ssm.harness.run.job import Job
 from spike_ssm.harness.state.submissions import submissions
@@ -168,7 +168,7 @@ def finishing(results: Path, runs: int) -> Iterator[Row]:
             writer.stdin.flush()
         while not all(state.status == "done" and state.recorded for state in survey.states().values()):
             assert not any(writer.poll() for writer in writers), "a writer failed"
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+            time.sleep(SECONDS_BETWEEN_SURVEYS)
         yield row("finishing", f"{runs} results of {WRITERS} processes, written and seen", "s", _since(started))
 
 

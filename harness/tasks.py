@@ -34,7 +34,7 @@ WIDTH = 120
 """Characters a line where the output is no terminal."""
 
 PUBLISHED_LENGTHS = {"image": 1024, "smnist": 784, "psmnist": 784}
-"""Of tasks whose settings do not say how long a sequence is."""
+"""Task -> length of its sequences, where its settings do not say it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -88,7 +88,7 @@ class Chosen:
 
     @property
     def folder(self) -> Path:
-        """Where its prepared data lie."""
+        """The folder of its prepared data."""
         return self.task.folder(cache_folder(self.settings))
 
 

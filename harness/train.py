@@ -55,20 +55,20 @@ def _train(command: CommandLine) -> int:
     settings = Composer().settings({**command.overrides, "launcher": "debug"})
     results = prepare_folder(Path(settings.paths.results))
     job = Job(settings.run_id(), settings, results, machine_shared=False)
-    team = assemble()
-    if not team.leads:
-        train_along([job], team)
-        return int(team.broken)
+    group = assemble()
+    if not group.leads:
+        train_along([job], group)
+        return int(group.broken)
     label = f"{settings.task.name} · {settings.neuron.name} · seed {settings.seed}"
     if settings.robustness is not None:
         training = shlex.join(["python", "-m", "harness.train", *command.lasting("robustness")])
         require_trained(results, {settings.trained().run_id(): label}, training)
     if command.flags.retry:
         discard_failure(results, job.run_id)
-    execution = Execution(work, lambda job: execute(job, "debug", team=team))
+    execution = Execution(work, lambda job: execute(job, "debug", group=group))
     with Display({job.run_id: label}, workers=1) as display:
         launch([job], "train", display, execution)
-    team.dismiss()
+    group.dismiss()
     print(job.files.result)
     return 0 if look(results, job.run_id).status == "done" else 1
 

@@ -39,8 +39,8 @@ RANGES = {
 class RobustnessSettings:
     """Levels by corruption, see docs/reports.md; none: the corruption is not evaluated.
 
-    streamed_examples: so many test examples, from the first on, are evaluated with rounded states, which takes one
-    step of time after the other.
+    streamed_examples: n test examples, from the first on, are evaluated with rounded states, one time step after the
+    other.
     """
 
     input_noise: list[float] = field(default_factory=list)
@@ -68,7 +68,7 @@ class RobustnessSettings:
             raise ValueError(f"robustness.streamed_examples must be at least 1, but it is {self.streamed_examples}.")
 
     def levels(self) -> dict[str, list[float]]:
-        """Of each corruption that is asked for, the neutral level and then the others, rising."""
+        """Levels by corruption that is asked for: the neutral level and then the others, rising."""
         wanted = {name: set(getattr(self, name)) for name in RANGES}
         return {
             name: [RANGES[name].neutral, *sorted(levels - {RANGES[name].neutral})]

@@ -94,9 +94,9 @@ class OptimSettings:
 
 @dataclass
 class LauncherSettings:
-    """Where runs are executed, and what each gets.
+    """The launcher that executes runs, and what each run gets.
 
-    A run is trained by so many `processes` together, which share every batch; threads, gpus and memory_gb are those of
+    `processes` processes train a run together and share every batch; threads, gpus and memory_gb are those of
     each. `memory_gb` and `timeout_minutes`, where set, end a run that exceeds them. A run writes a checkpoint every
     `checkpoint_minutes`. `recompute_activations`: a step keeps only the blocks' inputs for the backward, which computes
     the rest again: less memory, more time, the same numbers.
@@ -234,13 +234,13 @@ class Settings:
 
 
 def cache_folder(settings: Settings) -> Path:
-    """Where prepared data lies."""
+    """The folder of prepared data."""
     if settings.paths.cache:
         return Path(settings.paths.cache).expanduser().absolute()
     return Path(platformdirs.user_cache_dir("spike-ssm"))
 
 
 def files_folder(settings: Settings) -> Path:
-    """Where the tasks' original files lie."""
+    """The folder of the tasks' original files."""
     data = settings.paths.data
     return cache_folder(settings) / "files" if not data else Path(data).expanduser().absolute()

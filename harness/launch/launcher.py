@@ -23,12 +23,12 @@ from spike_ssm.harness.system.environment import worker_environment
 from spike_ssm.results.errors import UserError
 from spike_ssm.results.process import Process
 
-SECONDS_BETWEEN_LOOKS = 0.3
+SECONDS_BETWEEN_SURVEYS = 0.3
 SECONDS_OF_DOUBT = 10.0
-"""A job that ended counts as ended without its run's result after so long: file systems and SLURM's books lag."""
+"""Seconds after which a job that ended counts as ended without a result: file systems and SLURM's books lag."""
 
 Watcher = Callable[[dict[str, RunState]], None]
-"""Is shown the state of every run by id, a few times a second."""
+"""Called with the state of every run by id, a few times per second."""
 
 
 def submit(jobs: Sequence[Job], sweep: str, words: Sequence[str], execution: Execution) -> None:
@@ -102,4 +102,4 @@ def wait(
             return
         if tend is not None:
             tend(states)
-        time.sleep(SECONDS_BETWEEN_LOOKS)
+        time.sleep(SECONDS_BETWEEN_SURVEYS)

@@ -49,7 +49,7 @@ def check_controls(where: str, content: ControlsFile, axes: Mapping[str, Sequenc
 
 
 def planned_controls(content: ControlsFile, runs: Sequence[PlannedRun]) -> Controls:
-    """The variants that stand for the labels. Those that differ on another axis too are not compared."""
+    """The variants that stand for the labels; those that differ on another axis too are not compared."""
     axis = content.axis
     variants: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
     for run in runs:

@@ -137,7 +137,7 @@ def _matches(rule: Mapping[str, list[str]], point: Mapping[str, str], seed: int)
 
 
 def _checked_rule(sweep: Sweep, rule: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Of an exclusion, the labels named on each axis. Raises `UserError` as `_checked_point` does."""
+    """The labels that an exclusion names on each axis. Raises `UserError` as `_checked_point` does."""
     named = {axis: listed(labels) for axis, labels in rule.items()}
     for axis, labels in named.items():
         for label in labels if axis != "seed" else []:

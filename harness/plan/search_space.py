@@ -88,7 +88,7 @@ class Axis:
         return not EDGE <= share <= 1 - EDGE
 
     def distribution(self) -> optuna.distributions.BaseDistribution:
-        """The same for Optuna."""
+        """The range as Optuna's distribution."""
         import optuna
 
         if self.choices:

@@ -15,7 +15,7 @@ from spike_ssm.harness.plan.sweep_file import Sweep, named_sweep
 from spike_ssm.results.errors import UserError
 
 SEEDS = [1000]
-"""Of the trials, where the command names none; far from the 0, 1, 2, ... of sweeps."""
+"""Seeds of trials where the command names none; far from the 0, 1, 2, ... of sweeps."""
 
 _NOT_HERE = ("of", "tuned", "test", "wait", "collect", "show", "robustness")
 
@@ -105,7 +105,7 @@ def _sampler(value: Any) -> str:
 
 
 def _axes(composer: Composer, sweep: Sweep) -> list[Axis]:
-    """Those of the sweep file, all of which must be settings of some variant, or else the default ones."""
+    """The axes of the sweep file, all of which must be settings of some variant, or else the default ones."""
     if sweep.tune is not None:
         content, where = sweep.tune, f"sweep/{sweep.name}.yaml: tune"
     else:

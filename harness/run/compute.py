@@ -18,7 +18,7 @@ from spike_ssm.harness.measurements import MEASUREMENTS
 from spike_ssm.harness.robustness.evaluator import evaluate_robustness
 from spike_ssm.harness.robustness.trained import trained_run
 from spike_ssm.harness.run.job import Job
-from spike_ssm.harness.run.process_group import Team
+from spike_ssm.harness.run.process_group import ProcessGroup
 from spike_ssm.harness.system.environment import pick_device
 from spike_ssm.harness.system.provenance import environment
 from spike_ssm.harness.system.signals import interruptible
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 NOT_BEGUN = Progress(epoch=0, epochs=0, done=0.0, loss=float("nan"), validation_accuracy=None)
 
 
-def compute(job: Job, report: Report, checkpoints: Checkpoints, team: Team) -> dict[str, Any]:
+def compute(job: Job, report: Report, checkpoints: Checkpoints, group: ProcessGroup) -> dict[str, Any]:
     """The columns of `results.schema.RUN` that the run finds out. Raises what the run fails by."""
     settings = job.settings
     if settings.task.name in MEASUREMENTS:
@@ -45,26 +45,26 @@ def compute(job: Job, report: Report, checkpoints: Checkpoints, team: Team) -> d
     elif settings.robustness is not None:
         run = _evaluate_trained(job, report)
     else:
-        run = _train_network(job, report, checkpoints, team)
+        run = _train_network(job, report, checkpoints, group)
     return {
         **run,
         "environment": json.dumps(
-            {**environment(pick_device(settings.device)), "processes": team.count}, sort_keys=True
+            {**environment(pick_device(settings.device)), "processes": group.count}, sort_keys=True
         ),
     }
 
 
-def _train_network(job: Job, report: Report, checkpoints: Checkpoints, team: Team) -> dict[str, Any]:
+def _train_network(job: Job, report: Report, checkpoints: Checkpoints, group: ProcessGroup) -> dict[str, Any]:
     settings = job.settings
     data = _data(settings)
-    team.call(job.run_id)
+    group.call(job.run_id)
     every_s = 60 * settings.launcher.checkpoint_minutes
     tracker = open_tracker(settings.tracker, job.results, job.run_id, settings.identity())
     keeping = {"keep": partial(keep_weights, job.results, job.run_id)} if settings.keeps_weights() else {}
     hooks = Hooks(report, tracker.log, **keeping)
     with closing(tracker), interruptible():
         trained = run_training(
-            settings, data, hooks, checkpoints=checkpoints, every_s=every_s, together=team.together()
+            settings, data, hooks, checkpoints=checkpoints, every_s=every_s, together=group.together()
         )
     return {**trained, **(_of_data(data) if settings.test else {})}
 
@@ -89,17 +89,17 @@ def _share(report: Report) -> Callable[[float], None]:
     return lambda done: report(replace(NOT_BEGUN, done=done))
 
 
-def train_along(jobs: Sequence[Job], team: Team) -> None:
-    """By those of a team that do not lead it: take part in every run of `jobs` that the leader calls them to."""
+def train_along(jobs: Sequence[Job], group: ProcessGroup) -> None:
+    """Take part in every run of `jobs` that the leader of the group calls this process to, which does not lead it."""
     by_id = {job.run_id: job for job in jobs}
-    while not team.broken and (run_id := team.called()):
+    while not group.broken and (run_id := group.called()):
         settings = by_id[run_id].settings
         try:
             with interruptible():
-                run_training(settings, _data(settings), together=team.together())
+                run_training(settings, _data(settings), together=group.together())
         except Exception as error:
-            team.fail(error)
-            _log.exception("Process %d could not train run %s along.", team.rank, run_id)
+            group.fail(error)
+            _log.exception("Process %d could not train run %s along.", group.rank, run_id)
 
 
 def _data(settings: Settings) -> Dataset:

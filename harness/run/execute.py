@@ -16,7 +16,7 @@ from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.measurements import MEASUREMENTS
 from spike_ssm.harness.run.compute import NOT_BEGUN, Report, compute
 from spike_ssm.harness.run.job import Job
-from spike_ssm.harness.run.process_group import ALONE, Team
+from spike_ssm.harness.run.process_group import SINGLE, ProcessGroup
 from spike_ssm.harness.state.lease import Lease, Watch
 from spike_ssm.harness.system import slurm
 from spike_ssm.harness.system.provenance import code_version, environment
@@ -30,12 +30,12 @@ SECONDS_BETWEEN_REPORTS = 0.5
 _log = logging.getLogger(__name__)
 
 
-def execute(job: Job, worker: str, watch: Watch | None = None, team: Team = ALONE) -> bool:
+def execute(job: Job, worker: str, watch: Watch | None = None, group: ProcessGroup = SINGLE) -> bool:
     """Execute the run unless it has a result or another process is at it. Returns whether it was executed here.
 
     A run that fails leaves a result too, with its error: it neither stops the others nor runs again unasked. A run that
     is interrupted leaves a checkpoint, from which the next call goes on. `watch`: what was seen of holders elsewhere.
-    The others of the `team` that this process leads train the run along.
+    The others of the `group` that this process leads train the run along.
     """
     claim = Lease.acquire(job.files.lease, slurm_alive=slurm.is_live, watch=watch)
     if claim is None:
@@ -46,7 +46,7 @@ def execute(job: Job, worker: str, watch: Watch | None = None, team: Team = ALON
         checkpoints = Checkpoints(job.files.checkpoints, job.run_id)
         _log.info("Run %s begins, worker %s, code %s.", job.run_id, worker, code_version())
         try:
-            row = {**job.identity(), **_outcome(job, worker, checkpoints, team)}
+            row = {**job.identity(), **_outcome(job, worker, checkpoints, group)}
             if claim.held():
                 write_run(job.results, row)
                 if row["status"] == "done":
@@ -56,11 +56,11 @@ def execute(job: Job, worker: str, watch: Watch | None = None, team: Team = ALON
     return True
 
 
-def _outcome(job: Job, worker: str, checkpoints: Checkpoints, team: Team) -> dict[str, Any]:
+def _outcome(job: Job, worker: str, checkpoints: Checkpoints, group: ProcessGroup) -> dict[str, Any]:
     started = time.perf_counter()
     moment = datetime.now(UTC).isoformat(timespec="seconds")
     try:
-        measured = {"status": "done", **compute(job, _reporter(job, worker), checkpoints, team)}
+        measured = {"status": "done", **compute(job, _reporter(job, worker), checkpoints, group)}
     except Exception as error:
         _log.info("Run %s failed.", job.run_id, exc_info=error)
         lacks_memory = _is_out_of_memory(error)

@@ -25,7 +25,7 @@ class Job:
 
     @property
     def files(self) -> RunFiles:
-        """Where its files lie."""
+        """Its files in the results folder."""
         return RunFiles(self.results, self.run_id)
 
     def identity(self) -> dict[str, Any]:

@@ -23,14 +23,14 @@ from torch.distributed.rendezvous import rendezvous
 from spike_ssm.harness.training.data_parallel import BY_ITSELF, Processes
 from spike_ssm.results.errors import UserError, sentence
 
-SECONDS_BETWEEN_LOOKS = 0.05
+SECONDS_BETWEEN_CALLS = 0.05
 MEETING = timedelta(minutes=10)
 """How long one process waits for another at the most: one may start late or write a large checkpoint."""
 
 KEPT = "The last checkpoint is kept: run the sweep again with retry=true."
 
 
-class Team:
+class ProcessGroup:
     """One process alone, which leads nobody; see `assemble` for several."""
 
     def __init__(self, rank: int = 0, count: int = 1, store: Store | None = None) -> None:
@@ -46,11 +46,11 @@ class Team:
         return self.rank == 0
 
     def call(self, run_id: str) -> None:
-        """By the leader: have the others train this run along."""
+        """Have the other processes train this run along; called by the leader."""
         self._announce(run_id)
 
     def dismiss(self) -> None:
-        """By the leader: there is no run left."""
+        """Tell the other processes that no run is left; called by the leader."""
         self._announce("")
 
     def _announce(self, run_id: str) -> None:
@@ -59,20 +59,20 @@ class Team:
             self._store.set(f"{self._round}/run", run_id)
 
     def called(self) -> str | None:
-        """By the others: the next run that the leader calls them to; None when there is none left, or no leader."""
+        """The next run that the leader calls for, None when none is left or no leader; called by the others."""
         assert self._store is not None
         self._round += 1
         key = f"{self._round}/run"
         try:
             while not self._store.check([key]):
-                time.sleep(SECONDS_BETWEEN_LOOKS)  # so that signals are seen, which a wait for the key would hold up
+                time.sleep(SECONDS_BETWEEN_CALLS)  # so that signals are seen, which a wait for the key would hold up
             return self._store.get(key).decode() or None
         except torch.distributed.DistError:
             return None
 
     @contextmanager
     def together(self) -> Iterator[Processes]:
-        """While this block runs, in every process of the team, they can train together.
+        """While this block runs, in every process of the group, they can train together.
 
         Raises `UserError` with what the first process to fail had to say, in all of them.
         """
@@ -99,7 +99,7 @@ class Team:
                 torch.distributed.destroy_process_group()
 
     def fail(self, error: Exception) -> str | None:
-        """End the team's work on the run; says what another process did that failed before, None if none did."""
+        """End the group's work on the run; says what another process did that failed before, None if none did."""
         self.broken = True
         mine = f"In process {self.rank} of {self.count}: {sentence(error)}"
         first: str = self._of_round().compare_set("error", "", mine).decode()
@@ -110,20 +110,20 @@ class Team:
         return PrefixStore(str(self._round), self._store)
 
 
-ALONE = Team()
+SINGLE = ProcessGroup()
 
 
-def assemble(job: submitit.JobEnvironment | None = None) -> Team:
-    """The team that this process was started as a part of: by submitit, as a task of `job`, or by torchrun."""
+def assemble(job: submitit.JobEnvironment | None = None) -> ProcessGroup:
+    """The group that this process was started as a part of: by submitit, as a task of `job`, or by torchrun."""
     if job is not None and job.num_tasks > 1:
         _describe(job)
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
-        return ALONE
+        return SINGLE
     rank = int(os.environ["RANK"])
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
-    return Team(rank, count, _meet(rank))
+    return ProcessGroup(rank, count, _meet(rank))
 
 
 def _describe(job: submitit.JobEnvironment) -> None:

@@ -47,24 +47,24 @@ def work(jobs: Sequence[Job], threads: int) -> None:
     for number in SIGNALS:
         signal.signal(number, _stop)
     watch = Watch()
-    team = assemble(submitit.JobEnvironment())
-    if not team.leads:
+    group = assemble(submitit.JobEnvironment())
+    if not group.leads:
         with suppress(Interrupted):
-            train_along(jobs, team)
+            train_along(jobs, group)
         return
     for job in _offered(jobs):
         try:
             _limit_memory(job.settings.launcher.memory_gb)
             with own_log(job.files.log):
-                execute(job, name, watch, team)
+                execute(job, name, watch, group)
         except Interrupted as interrupted:
             for number in SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
             _leave(job, interrupted.signal, time.monotonic() - started)
             return
-        if team.broken:
+        if group.broken:
             return
-    team.dismiss()
+    group.dismiss()
 
 
 EXECUTION = Execution(work, lambda job: execute(job, "debug"))

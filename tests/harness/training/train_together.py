@@ -19,7 +19,7 @@ import torch
 from spike_ssm.harness.config.compose import settings_from_json
 from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.data.task import Dataset
-from spike_ssm.harness.run.process_group import Team, assemble
+from spike_ssm.harness.run.process_group import ProcessGroup, assemble
 from spike_ssm.harness.system.signals import Interrupted, interruptible
 from spike_ssm.harness.training.checkpoint import Checkpoints
 from spike_ssm.harness.training.data_parallel import Processes
@@ -58,43 +58,43 @@ class Accident:
         os.kill(os.getpid(), signal.Signals[self.kind])
 
 
-def train(settings: Settings, data: Dataset, team: Team, folder: Path, accident: Accident) -> dict[str, Any]:
-    checkpoints = Checkpoints(folder, settings.run_id()) if team.leads else None
+def train(settings: Settings, data: Dataset, group: ProcessGroup, folder: Path, accident: Accident) -> dict[str, Any]:
+    checkpoints = Checkpoints(folder, settings.run_id()) if group.leads else None
     with interruptible():
         return run_training(
             settings,
             data,
-            Hooks(lambda _: accident.happen(team.rank)),
+            Hooks(lambda _: accident.happen(group.rank)),
             checkpoints=checkpoints,
             every_s=0,
-            together=team.together(),
+            together=group.together(),
         )
 
 
-def outcome(case: dict[str, Any], team: Team, folder: Path) -> dict[str, Any]:
+def outcome(case: dict[str, Any], group: ProcessGroup, folder: Path) -> dict[str, Any]:
     settings, data = settings_from_json(case["settings"]), dataset(case["kind"], EXAMPLES)
-    meet = (lambda: team.call("")) if team.leads else team.called
+    meet = (lambda: group.call("")) if group.leads else group.called
     try:
         if case["accident"] is not None:
             meet()
             with suppress(Interrupted):
-                train(settings, data, team, folder, Accident(*case["accident"]))
+                train(settings, data, group, folder, Accident(*case["accident"]))
                 return {"said": "nothing happened"}
         meet()
-        with team.together() as processes:
+        with group.together() as processes:
             first = after_first_step(settings, data, processes)
         meet()
-        return {"first": first, "run": train(settings, data, team, folder, Accident("none", 0, 0)), "said": None}
+        return {"first": first, "run": train(settings, data, group, folder, Accident("none", 0, 0)), "said": None}
     except Exception as error:
         return {"said": sentence(error)}
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    folder, team = Path(sys.argv[1]), assemble()
+    folder, group = Path(sys.argv[1]), assemble()
     for path in sorted(folder.glob("*.json")):
-        found = outcome(json.loads(path.read_text()), team, folder / path.stem)
-        torch.save(found, folder / f"{path.stem}.{team.rank}.pt")
+        found = outcome(json.loads(path.read_text()), group, folder / path.stem)
+        torch.save(found, folder / f"{path.stem}.{group.rank}.pt")
 
 
 if __name__ == "__main__":
