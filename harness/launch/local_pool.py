@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 import psutil
@@ -13,7 +13,7 @@ import torch
 
 from spike_ssm.harness.config.settings import LauncherSettings
 from spike_ssm.harness.run.failure import record_failure
-from spike_ssm.harness.run.job import Job
+from spike_ssm.harness.run.job import Job, Work
 from spike_ssm.harness.state.survey import RunState
 from spike_ssm.harness.system.environment import worker_environment
 from spike_ssm.results.errors import UserError
@@ -33,7 +33,7 @@ def worker_count(launcher: LauncherSettings, runs: int) -> int:
 class Pool:
     """Worker processes that `work` off a list of runs, each those that no other one has claimed."""
 
-    def __init__(self, jobs: Sequence[Job], work: Callable[[Sequence[Job], int], None]) -> None:
+    def __init__(self, jobs: Sequence[Job], work: Work) -> None:
         self._jobs = list(jobs)
         self._work = work
         self._launcher = jobs[0].settings.launcher

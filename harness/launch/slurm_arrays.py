@@ -7,14 +7,14 @@ submitit writes the batch files and starts the workers. What became of a job is 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple
 from typing import Any, TypeVar
 
 import submitit
 
 from spike_ssm.harness.config.settings import LauncherSettings
-from spike_ssm.harness.run.job import Job
+from spike_ssm.harness.run.job import Job, Work
 from spike_ssm.harness.state.submissions import Submission, record
 from spike_ssm.harness.system import slurm
 from spike_ssm.harness.system.environment import worker_environment
@@ -25,7 +25,7 @@ T = TypeVar("T")
 MEND = "Mend the launcher.* settings (sweeps/launcher/slurm.yaml), or use launcher=local."
 
 
-def submit(jobs: Sequence[Job], sweep: str, work: Callable[[Sequence[Job], int], None]) -> None:
+def submit(jobs: Sequence[Job], sweep: str, work: Work) -> None:
     """Hand `jobs` to SLURM, where `work` executes them, and leave a record of it.
 
     Raises `UserError` when SLURM does not take them.
@@ -49,12 +49,7 @@ def _alike(jobs: Sequence[Job]) -> list[tuple[LauncherSettings, list[Job]]]:
     return list(groups.values())
 
 
-def _submit_array(
-    bundles: Sequence[Sequence[Job]],
-    launcher: LauncherSettings,
-    parallel: int,
-    work: Callable[[Sequence[Job], int], None],
-) -> list[str]:
+def _submit_array(bundles: Sequence[Sequence[Job]], launcher: LauncherSettings, parallel: int, work: Work) -> list[str]:
     """The ids of the array's tasks, one a bundle."""
     executor = submitit.SlurmExecutor(folder=bundles[0][0].results / "logs")
     executor.update_parameters(**_sbatch(launcher), array_parallelism=parallel)

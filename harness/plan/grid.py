@@ -126,7 +126,7 @@ def _points(sweep: Sweep, axes: _Axes, seeds: list[int]) -> Iterator[tuple[dict[
     for included in sweep.include:
         point = _checked_point(sweep, included)
         if set(point) != set(axes):
-            raise UserError(f"sweep/{sweep.name}.yaml: an include must name every axis: {', '.join(axes)}.")
+            raise sweep.wrong(f"an include must name every axis: {', '.join(axes)}")
         if all(label in axes[axis] for axis, label in point.items()):
             yield point, seeds
 
@@ -148,13 +148,11 @@ def _checked_rule(sweep: Sweep, rule: Mapping[str, Any]) -> dict[str, list[str]]
 def _checked_point(sweep: Sweep, point: Mapping[str, Any]) -> dict[str, str]:
     """`point` with its labels as text. Raises `UserError` for an axis or label that the sweep file does not have."""
     if set(point) - set(sweep.grid):
-        raise UserError(
-            f"sweep/{sweep.name}.yaml: {sorted(point)} are not all axes; the axes are {', '.join(sweep.grid)}."
-        )
+        raise sweep.wrong(f"{sorted(point)} are not all axes; the axes are {', '.join(sweep.grid)}")
     for axis, label in point.items():
         labels = axis_of(sweep, axis, sweep.grid[axis])
         if str(label) not in labels and not (axis == "task" and str(label) in TASKS):
-            raise UserError(f"sweep/{sweep.name}.yaml: {axis}={label} is not on the axis; it has {', '.join(labels)}.")
+            raise sweep.wrong(f"{axis}={label} is not on the axis; it has {', '.join(labels)}")
     return {axis: str(label) for axis, label in point.items()}
 
 
@@ -164,9 +162,9 @@ def _baseline(sweep: Sweep, axes: list[str]) -> str | None:
         return None
     axes = [axis for axis in axes if axis != "task"]
     if not set(axes) <= set(sweep.baseline):
-        raise UserError(f"sweep/{sweep.name}.yaml: the baseline must name every axis: {', '.join(axes)}.")
+        raise sweep.wrong(f"the baseline must name every axis: {', '.join(axes)}")
     named = {axis: str(sweep.baseline[axis]) for axis in axes}
     for axis, label in named.items():
         if label not in axis_of(sweep, axis, sweep.grid[axis]):
-            raise UserError(f"sweep/{sweep.name}.yaml: the baseline's {axis}={label} is not on the axis {axis!r}.")
+            raise sweep.wrong(f"the baseline's {axis}={label} is not on the axis {axis!r}")
     return " / ".join(named.values()) or "default"

@@ -29,7 +29,7 @@ Points = Annotated[list[dict[str, Any]], "must be a list of points, each a mappi
 Seeds = Annotated[list[int], "must be a list of whole numbers from 0 on"]
 Base = Annotated[dict[str, Any], "must map settings to values"]
 Baseline = Annotated[dict[str, Any], "must map axes to labels"]
-Tuned = Annotated[dict[str, Any], "must map settings to ranges: {low: A, high: B, log: true} or {choices: [...]}"]
+Ranges = Annotated[dict[str, Any], "must map settings to ranges: {low: A, high: B, log: true} or {choices: [...]}"]
 
 
 @dataclass
@@ -58,7 +58,7 @@ class SweepFile:
     include: Points = field(default_factory=list)
     baseline: Baseline | None = None
     scales: dict[str, Additions] = field(default_factory=dict)
-    tune: Tuned | None = None
+    tune: Ranges | None = None
     controls: ControlsFile | None = None
 
 
@@ -69,6 +69,10 @@ class Sweep(SweepFile):
     name: str = ""
     scale: str = ""
     of: str | None = None
+
+    def wrong(self, problem: str) -> UserError:
+        """The sentence for a mistake in the file."""
+        return UserError(f"sweep/{self.name}.yaml: {problem}.")
 
 
 @dataclass
@@ -106,16 +110,16 @@ def load_sweep(documents: Documents, name: str, scale: str, of: str | None = Non
         raise UserError(f"of={of} has no meaning for the sweep {name!r}, which evaluates no other sweep's runs.")
     sweep = Sweep(**vars(read_document(SweepFile, content, file)), name=name, scale=scale)
     if set(sweep.scales) - set(SCALES):
-        raise UserError(f"{file}: scales are {', '.join(SCALES)}, not {', '.join(sweep.scales)}.")
+        raise sweep.wrong(f"scales are {', '.join(SCALES)}, not {', '.join(sweep.scales)}")
     if not sweep.grid:
-        raise UserError(f"{file}: `grid` must map at least one axis to its values.")
+        raise sweep.wrong("`grid` must map at least one axis to its values")
     _check_baseline(sweep, {*sweep.grid, *(axis for more in sweep.scales.values() for axis in more.grid)})
     more = sweep.scales.get(scale, Additions())
     sweep.grid = {**sweep.grid, **more.grid}
     if "scale" in sweep.grid:
-        raise UserError(f"{file}: a sweep has one scale, given on the command line: scale=gpu.")
+        raise sweep.wrong("a sweep has one scale, given on the command line: scale=gpu")
     if "seed" in sweep.grid:
-        raise UserError(f"{file}: seeds are not an axis; list them as `seeds: [0, 1, 2]`.")
+        raise sweep.wrong("seeds are not an axis; list them as `seeds: [0, 1, 2]`")
     sweep.exclude = [*sweep.exclude, *more.exclude]
     sweep.include = [*sweep.include, *more.include]
     sweep.seeds = sweep.seeds if more.seeds is None else more.seeds
@@ -144,16 +148,12 @@ def axis_of(sweep: Sweep, name: str, values: Any) -> dict[str, dict[str, Any]]:
     """Label -> settings of the axis `name`, whose `values` are as in the file. Raises `UserError`."""
     values = spelled_out(sweep, name, values)
     if not isinstance(values, list | Mapping) or not values:
-        raise UserError(
-            f"sweep/{sweep.name}.yaml: the axis {name!r} is empty. Give a list of values, or labels with settings."
-        )
+        raise sweep.wrong(f"the axis {name!r} is empty. Give a list of values, or labels with settings")
     if isinstance(values, list):
         return {str(value): {name: value} for value in values}
     for label, settings in values.items():
         if not isinstance(settings, Mapping) or not settings:
-            raise UserError(
-                f"sweep/{sweep.name}.yaml: {name}.{label} must map settings to values, but it is {settings!r}."
-            )
+            raise sweep.wrong(f"{name}.{label} must map settings to values, but it is {settings!r}")
     return {str(label): dict(settings) for label, settings in values.items()}
 
 
@@ -172,9 +172,7 @@ def _check_baseline(sweep: Sweep, axes: set[str]) -> None:
     unknown = set(sweep.baseline or {}) - (axes - {"task"})
     if unknown:
         allowed = ", ".join(sorted(axes - {"task"}))
-        raise UserError(
-            f"sweep/{sweep.name}.yaml: the baseline's {sorted(unknown)} are not axes; it may name {allowed}."
-        )
+        raise sweep.wrong(f"the baseline's {sorted(unknown)} are not axes; it may name {allowed}")
 
 
 def check_purpose(sweep: Sweep, settings: Settings) -> None:

@@ -42,13 +42,16 @@ class Job:
         }
 
 
+Work = Callable[[Sequence[Job], int], None]
+"""Executes the jobs that no other worker has claimed, with n threads; pickled by its name for a worker process."""
+
+
 @dataclass(frozen=True)
 class Execution:
-    """How jobs are executed, for launchers, which do not import what runs compute.
+    """The way jobs are executed, for launchers, which do not import what runs compute.
 
-    work: in a worker process with so many threads, every job that no other worker has claimed; it is pickled by name.
-    execute: one job in this process.
+    work: in worker processes. execute: one job in this process.
     """
 
-    work: Callable[[Sequence[Job], int], None]
+    work: Work
     execute: Callable[[Job], object]
