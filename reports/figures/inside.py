@@ -15,7 +15,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from spike_ssm.reports.figures.iterations import against_iterations
 from spike_ssm.reports.loading.sweep import unfold
 from spike_ssm.reports.render import svg
 from spike_ssm.reports.render.drawn import Drawn
@@ -39,10 +38,10 @@ def inside_figures(runs: pd.DataFrame, looks: Mapping[str, Look], prefix: str) -
     """Every figure for which `runs`, the finished runs of one task, hold the data."""
     names = (f"{prefix}i{place}" for place in count())
     traces = unfold(runs, "traces")
-    drawn = [against_iterations(runs, looks, names)]
-    if not traces.empty:
-        variants = list(dict.fromkeys(runs["variant"]))
-        drawn += [draw(traces, variants, looks, names) for draw in (rate_over_time, potentials, rasters)]
+    if traces.empty:
+        return []
+    variants = list(dict.fromkeys(runs["variant"]))
+    drawn = (draw(traces, variants, looks, names) for draw in (rate_over_time, potentials, rasters))
     return [figure for figure in drawn if figure is not None]
 
 
@@ -161,7 +160,7 @@ def _by_layer_and_variant(traces: pd.DataFrame) -> Iterator[tuple[int, str, pd.D
 
 
 def _over_steps(traces: pd.DataFrame) -> tuple[Numbers, Numbers]:
-    """Of one layer and variant: the middles of the bins, and the rates in them in %, [seeds, bins].
+    """Middles of the bins, and the rates in them in %, [seeds, bins], of one layer and variant.
 
     Seeds share the test set and so the bins; the last are NaN for a run that has fewer.
     """

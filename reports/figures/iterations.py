@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ _SIZE = (4.5, 4.2)  # inches
 _CERTIFIED = math.inf
 
 
-def against_iterations(runs: pd.DataFrame, looks: Mapping[str, Look], names: Iterator[str]) -> Drawn | None:
+def against_iterations(runs: pd.DataFrame, looks: Mapping[str, Look], name: str) -> Drawn | None:
     """Undetermined fraction and test accuracy, both %, against M; None unless the solver's iterations vary."""
     iterations = runs["config"].map(_iterations)
     shown = runs.assign(iterations=iterations).dropna(subset=["iterations", "undetermined"])
@@ -60,7 +60,7 @@ def against_iterations(runs: pd.DataFrame, looks: Mapping[str, Look], names: Ite
             "a logarithmic axis; hollow: nothing is undetermined."
         )
         label = f"Undetermined fraction against PMBC's iterations: {'; '.join(sentences)}."
-        return Drawn("Undetermined fraction by iterations", caption, svg.render(figure, next(names), label))
+        return Drawn("Undetermined fraction by iterations", caption, svg.render(figure, name, label))
 
 
 def _iterations(config: Any) -> float:
@@ -85,7 +85,7 @@ def _mark_places(axes: Axes, places: Mapping[str, float]) -> None:
 
 
 def _zero(rest: list[Interval]) -> float:
-    """Where 0 is drawn: a decade below the lowest value."""
+    """The place at which 0 is drawn: a decade below the lowest value."""
     positive = [each.mean for each in rest if each.mean > 0]
     return float(10 ** (np.floor(np.log10(min(positive))) - 1)) if positive else 0.01
 

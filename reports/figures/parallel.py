@@ -14,25 +14,26 @@ import pandas as pd
 
 from spike_ssm.reports.figures.accuracy import task_figures
 from spike_ssm.reports.figures.inside import inside_figures
+from spike_ssm.reports.figures.iterations import against_iterations
 from spike_ssm.reports.render.drawn import Drawn
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.statistics.matched import Curve
 
 MANY_RUNS = 500
-"""From so many on, starting processes pays."""
+"""Runs from which on starting processes pays."""
 
 Tasks = Mapping[str, pd.DataFrame]
-"""Of each task, its finished runs."""
+"""Finished runs by task."""
 
 Promised = dict[str, Callable[[], list[Drawn]]]
-"""Of each task, what gives its figures when they are drawn. Those of the n-th task have ids that start with `t<n>`."""
+"""Functions by task that give its figures when they are drawn; ids of the n-th task's figures start with `t<n>`."""
 
 Draw = Callable[[Tasks, Mapping[str, Look], Sequence[Curve]], Promised]
 
 
 @contextmanager
-def studio(runs: int) -> Iterator[Draw]:
-    """Draws as long as the context is open; for many runs by processes that get ready while these are being read."""
+def drawing(runs: int) -> Iterator[Draw]:
+    """A function that draws while the context is open; for many runs, by processes that start while these are read."""
     if runs < MANY_RUNS:
         yield _draw_here
         return
@@ -63,4 +64,6 @@ def _draw_there(pool: Executor, tasks: Tasks, looks: Mapping[str, Look], curves:
 
 
 def _figures(runs: pd.DataFrame, looks: Mapping[str, Look], curves: Sequence[Curve], prefix: str) -> list[Drawn]:
-    return task_figures(runs, looks, prefix, curves) + inside_figures(runs, looks, prefix)
+    iterations = against_iterations(runs, looks, f"{prefix}m")
+    others = [] if iterations is None else [iterations]
+    return [*task_figures(runs, looks, prefix, curves), *others, *inside_figures(runs, looks, prefix)]

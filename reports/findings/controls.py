@@ -6,11 +6,8 @@ from collections.abc import Sequence
 
 from spike_ssm.reports.render.statements import Findings, Statement
 from spike_ssm.reports.render.text import PERCENT_95, bounds, count, number
-from spike_ssm.reports.statistics.controls import FEWER, MARGIN, MORE, NONE, UNDECIDED, WORSE, Judged
+from spike_ssm.reports.statistics.controls import FEWER, MORE, NONE, POINT, UNDECIDED, WORSE, Judged
 from spike_ssm.reports.statistics.seeds import Comparison
-
-POINT = f"{MARGIN * 100:g} point"
-
 
 _SAME_RATE = "what the neuron without the effect reaches at the same firing rate"
 

@@ -92,7 +92,7 @@ def unfold(runs: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def correctness(runs: pd.DataFrame) -> dict[str, dict[int, pd.Series[bool]]]:
-    """For every variant and seed with stored predictions: right or wrong, indexed by (example, label).
+    """Right or wrong, indexed by (example, label), for every variant and seed with stored predictions.
 
     Runs with the same test set share one index, so that aligning them costs nothing.
     """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from spike_ssm.reports.figures.parallel import studio
+from spike_ssm.reports.figures.parallel import drawing
 from spike_ssm.reports.figures.scaling import lines
 from spike_ssm.reports.loading.sweep import Sweep, load
 from spike_ssm.reports.render import palette
@@ -35,7 +35,7 @@ def build_report(sweep: str, results: Path, out: Path, formats: Sequence[str] = 
 
     Raises `UserError` with a sentence when the sweep has no manifest or `out` cannot be written to.
     """
-    with studio(len(read_manifest(results, sweep).runs)) as draw:
+    with drawing(len(read_manifest(results, sweep).runs)) as draw:
         loaded = load(results, sweep)
         looks = _looks(loaded)
         by_task = {task: loaded.done[loaded.done["task"] == task] for task in loaded.tasks if task not in MEASUREMENTS}

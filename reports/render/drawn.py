@@ -29,7 +29,7 @@ class Drawn:
 
 
 def new_axes(x: str, y: str) -> Axes:
-    """Of a figure of its own, with these labels."""
+    """Axes of a figure of their own, with these labels."""
     axes = svg.framed(Figure(figsize=_SIZE)).add_subplot()
     axes.set(xlabel=x, ylabel=y)
     axes.grid(visible=False, axis="x")

@@ -63,7 +63,7 @@ class Table:
         return spans
 
     def markdown(self) -> str:
-        """The same table in Markdown; the best is bold, what cannot be told from it is marked ≈."""
+        """The table in Markdown; the best is bold, what cannot be told from it is marked ≈."""
         heads = [self.corner, *(f"{heading.group} {heading.text}".strip() for heading in self.headings)]
         lines = [_line(heads), _line(["---", *("---:" if self.numeric else "---" for _ in self.headings)])]
         for row in self.rows:

@@ -114,7 +114,7 @@ def judge(runs: pd.DataFrame, controls: Controls) -> list[Judged]:
 
 
 def _advantage(runs: pd.DataFrame, effect: Effect, variant: str) -> AtRate:
-    """Of the variants of the curve, those with finished runs on this task; the reference must be among them."""
+    """Variants of the curve that have finished runs on this task; the reference must be among them."""
     there = set(runs["variant"])
     curve = Curve("its firing rate without the effect", tuple(rate for rate in effect.rates if rate in there))
     if effect.reference not in curve.variants or len(curve.variants) < 2:
@@ -139,7 +139,7 @@ def _rate(rates: pd.DataFrame, effects: Sequence[Effect], effect: Effect) -> Com
 
 
 def _tested(found: Mapping[tuple[str, ...], AtRate]) -> dict[tuple[str, ...], Advantage]:
-    """With tests against 0, and for a place within the margin, each corrected over all of `found`."""
+    """The comparisons with tests against 0, and for a place within the margin, each corrected over all of `found`."""
     keys = list(found)
     differences = pd.DataFrame({str(place): found[key].difference for place, key in enumerate(keys)})
     compared = compare(differences) if keys else {}
@@ -185,7 +185,7 @@ def _verdict(
 
 
 def _explanation(of: str, effect: Effect, beyond: Mapping[str, Advantage]) -> tuple[str, str]:
-    """Of a shown advantage."""
+    """The verdict on a shown advantage."""
     same = [control for control, advantage in beyond.items() if advantage.is_within_margin]
     if same:
         return EXPLAINED.format(" and ".join(same)), ""
@@ -198,3 +198,6 @@ def _explanation(of: str, effect: Effect, beyond: Mapping[str, Advantage]) -> tu
         return ITSELF.format(of), ""
     whys = [f"{control} ({beyond[control].at.problem or 'not told apart'})" for control in open_ones]
     return UNDECIDED, f"an advantage is shown, but these may explain it: {', '.join(whys)}"
+
+
+POINT = f"{MARGIN * 100:g} point"

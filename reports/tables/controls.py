@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from spike_ssm.reports.findings.controls import POINT
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.table import Heading, Row, Table
 from spike_ssm.reports.render.text import ABSENT, bare_p_value, bounds, number, plus_minus
-from spike_ssm.reports.statistics.controls import Advantage, Judged
+from spike_ssm.reports.statistics.controls import POINT, Advantage, Judged
 
 
 def control_table(judged: Sequence[Judged], looks: Mapping[str, Look]) -> Table | None:

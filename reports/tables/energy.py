@@ -1,4 +1,4 @@
-"""Where the energy of a token goes: by part of the network, by layer, and in the spike-driven projections alone."""
+"""Tables of the energy per token: by part of the network, by layer, and in the spike-driven projections alone."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def unfolded(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def energy_tables(runs: pd.DataFrame, looks: Mapping[str, Look]) -> list[Table]:
-    """By part and by layer; none where the runs tell no operations."""
+    """Tables by part and by layer; none where the runs tell no operations."""
     operations = unfolded(runs)
     return [] if operations.empty else [_by_part(operations, runs, looks), _by_layer(operations, looks)]
 

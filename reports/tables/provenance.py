@@ -1,4 +1,4 @@
-"""Where the numbers come from: runs, code versions, environments, and what differs between the variants."""
+"""Provenance of the numbers: runs, code versions, environments, and what differs between the variants."""
 
 from __future__ import annotations
 

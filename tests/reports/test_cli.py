@@ -50,4 +50,4 @@ def test_the_module_runs_and_fails_without_a_traceback(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert done.stderr.startswith("No sweep named 'nothing'")
+    assert done.stderr.startswith("Error: No sweep named 'nothing'")

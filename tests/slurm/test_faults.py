@@ -166,7 +166,7 @@ def test_without_accounting_states_are_right(site: Site, tmp_path: Path, monkeyp
     "The sweep ends and reports the run as failed, with SLURM's word for it; retry goes on from the last checkpoint.",
 )
 def test_a_sweep_that_waits_records_the_run_of_a_killed_process(site: Site) -> None:
-    command = [sys.executable, "-m", "harness.sweep", *site.words("launcher.checkpoint_minutes=0")]
+    command = [sys.executable, "-m", "spike_ssm.harness.sweep", *site.words("launcher.checkpoint_minutes=0")]
     with worker_environment(), subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as waiting:
         wait_until((site.results / "sweeps" / "mini.json").exists, "the sweep to be submitted")
         (run,) = site.runs()

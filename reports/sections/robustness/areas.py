@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from spike_ssm.reports.sections.robustness.figures import CORRUPTIONS, FULL_PRECISION
+from spike_ssm.reports.sections.robustness.corruptions import CORRUPTIONS, FULL_PRECISION
 from spike_ssm.reports.statistics.seeds import Comparison, by_seed, compare
 
 AREA = (

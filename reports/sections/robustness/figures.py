@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -15,34 +14,12 @@ from spike_ssm.reports.render import svg
 from spike_ssm.reports.render.drawn import Drawn
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.text import number
+from spike_ssm.reports.sections.robustness.corruptions import FULL_PRECISION, Corruption
 from spike_ssm.reports.statistics.seeds import t_interval
 
 MOST_VARIANTS = 9
 _COLUMNS = 3
 _WIDTH = 4.5  # inches, as the other figures
-FULL_PRECISION = 32
-"""Bits at which nothing is rounded."""
-
-
-@dataclass(frozen=True)
-class Corruption:
-    """What a corruption of `results.schema.ROBUSTNESS` is called, and what its levels are."""
-
-    title: str
-    axis: str
-    bits: bool = False
-
-
-CORRUPTIONS = {
-    "input_noise": Corruption("Input noise", "s.d. of the noise / s.d. of the encoder's output"),
-    "token_corruption": Corruption("Token corruption", "share of tokens or pixels replaced"),
-    "length": Corruption("Sequence length", "length / trained length"),
-    "spike_deletion": Corruption("Spike deletion", "probability of a spike to get lost"),
-    "spike_insertion": Corruption("Spike insertion", "probability of a spike where there was none"),
-    "weight_bits": Corruption("Weight bits", "bits", bits=True),
-    "state_bits": Corruption("State bits", "bits", bits=True),
-    "threshold_jitter": Corruption("Threshold jitter", "s.d. of the logarithm of thresholds"),
-}
 
 
 def curve_figure(

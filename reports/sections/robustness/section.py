@@ -19,7 +19,8 @@ from spike_ssm.reports.render.table import Heading, Row, Table
 from spike_ssm.reports.render.text import ABSENT, PERCENT_95, bare_p_value, bounds, listing, number, p_value, plus_minus
 from spike_ssm.reports.sections.measured import MeasuredSection
 from spike_ssm.reports.sections.robustness.areas import AREA, areas, compared
-from spike_ssm.reports.sections.robustness.figures import CORRUPTIONS, curve_figure
+from spike_ssm.reports.sections.robustness.corruptions import CORRUPTIONS
+from spike_ssm.reports.sections.robustness.figures import curve_figure
 from spike_ssm.reports.statistics.seeds import VERDICT_SEEDS, Comparison, Verdict, t_interval
 
 

@@ -70,7 +70,7 @@ def test_a_folder_that_cannot_be_written_to_is_named_in_one_sentence(sweep, tmp_
     (tmp_path / "file").write_text("")
     out = tmp_path / "file" / "html"
     assert main([page, "--results", str(sweep(details=False)), "--out", str(out)]) == 1
-    assert capsys.readouterr().err.startswith(f"The report folder {out} cannot be written to (")
+    assert capsys.readouterr().err.startswith(f"Error: The report folder {out} cannot be written to (")
 
 
 def test_the_tables_of_a_sweep_are_latex_too(html):

@@ -20,7 +20,7 @@ from spike_ssm.harness.config.robustness import RANGES
 from spike_ssm.reports.pages.paper.runs import gather
 from spike_ssm.reports.pages.sweep import build_report
 from spike_ssm.reports.sections.robustness.areas import area, place_of
-from spike_ssm.reports.sections.robustness.figures import CORRUPTIONS
+from spike_ssm.reports.sections.robustness.corruptions import CORRUPTIONS
 from spike_ssm.results.store import read_run, write_run
 
 LEVELS = {"input_noise": [0, 0.5, 2.0], "length": [1, 0.5, 2.0], "weight_bits": [32, 4, 8], "spike_deletion": [0, 0.1]}
