@@ -16,12 +16,12 @@ import torch
 from spike_ssm.harness.config.command_line import parse_command_line
 from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.sweep import main
+from spike_ssm.harness.system.root import ROOT
 from spike_ssm.models.network import Classifier, Inputs, ModelSettings
 from spike_ssm.models.neurons import NEURONS
 from spike_ssm.models.neurons.sdn import SDN
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 TEXT = "\n".join(page.read_text() for page in PAGES)
 
 
@@ -30,6 +30,43 @@ def test_every_relative_link_leads_to_a_file(page: Path) -> None:
     links = [link for link in re.findall(r"\]\(([^)#]+)", page.read_text()) if "://" not in link]
     missing = [link for link in links if not (page.parent / link).exists()]
     assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_named_in_code_quotes_exists(page: Path) -> None:
+    folders = "harness|models|reports|results|sweeps|tests|benchmarks|src"
+    named = re.findall(rf"`((?:{folders})/[\w./]+\.\w+)`", page.read_text())
+    real = [
+        name for name in named if name == name.lower() and name != "sweeps/neuron/delta.yaml"
+    ]  # others are examples
+    assert [name for name in real if not (ROOT / name).exists()] == []
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs" / "index.md").read_text()
+    assert [page.name for page in PAGES if page.name != "index.md" and f"{page.name})" not in index] == []
+
+
+LONGEST_LINE = 160
+"""Characters of a line of prose: more than one sentence seldom needs, so that a diff shows sentences."""
+
+
+def prose(page: Path) -> list[tuple[int, str]]:
+    """Number and text of the lines that are no table, code or picture."""
+    lines, in_code = [], False
+    for number, line in enumerate(page.read_text().splitlines(), 1):
+        in_code ^= line.startswith("```")
+        if not in_code and not line.startswith(("|", "    ", "```", "<", "![")):
+            lines.append((number, line))
+    return lines
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_prose_has_one_sentence_per_line(page: Path) -> None:
+    long = [number for number, line in prose(page) if len(line) > LONGEST_LINE]
+    assert long == [], f"lines of {page.name} with more than {LONGEST_LINE} characters"
+    several = [number for number, line in prose(page) if re.search(r"[a-z)`]{3}\. [A-Z][a-z]+ [a-z]", line)]
+    assert several == [], f"lines of {page.name} with more than one sentence"
 
 
 def test_every_module_named_in_a_command_can_be_run() -> None:
