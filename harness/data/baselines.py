@@ -34,7 +34,7 @@ def commonest_answer_accuracy(train: Split, test: Split, classes: int, known: Ca
 def number_accuracy(
     train: Split, test: Split, classes: int, known: Callable[[Split], npt.NDArray[np.floating]]
 ) -> float:
-    """The same where what is known is a real number, cut into `GROUPS` quantile groups of the training split."""
+    """Accuracy where what is known is a real number, cut into `GROUPS` quantile groups of the training split."""
     edges = np.unique(np.quantile(known(train), np.linspace(0, 1, GROUPS + 1)[1:-1]))
     return commonest_answer_accuracy(train, test, classes, lambda split: np.searchsorted(edges, known(split)))
 
@@ -64,7 +64,7 @@ def naive_bayes_accuracy(train: Split, test: Split, classes: int, words: Callabl
 
 
 def word_overlap(split: Split, words: Callable[[Integers], Sequence[str]]) -> npt.NDArray[np.float64]:
-    """Of each pair, the shared words over all words of the two (Jaccard), in [0, 1], [n]."""
+    """Shared words over all words of the two texts of each pair (Jaccard), in [0, 1], [n]."""
     first, second = split.sequences
     overlaps = []
     for a, b in zip(first, second, strict=True):

@@ -28,7 +28,7 @@ from spike_ssm.results.errors import UserError
 
 FACTS = "facts.json"
 DIGESTS = "sha256.json"
-"""Of every file of data, and of the facts."""
+"""Checksums of every file of data, and of the facts."""
 
 CHECKED = "checked.json"
 """Says when the files were last compared with their checksums: sizes and times of change as they were then."""

@@ -27,7 +27,7 @@ class Pictures:
         return len(self.labels)
 
     def take(self, index: npt.NDArray[np.int64]) -> Pictures:
-        """Those at `index` [m]."""
+        """The pictures at `index` [m]."""
         return Pictures(self.images[index], self.labels[index])
 
     def shard(self) -> Shard:
@@ -44,7 +44,7 @@ def shuffled(count: int, seed: int) -> npt.NDArray[np.int64]:
 
 @dataclass
 class PublishedSettings(TaskSettings):
-    """For images published as a training and a test set, without a validation set.
+    """Settings of images published as a training and a test set, without a validation set.
 
     validation_share of the training set, in [0, 1], is held out for validation, drawn by split_seed; S4's are the
     defaults. train, validation, test: how many images of each split to use, drawn at random; null: all. Raises

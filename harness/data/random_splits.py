@@ -14,7 +14,7 @@ from spike_ssm.harness.data.splits import SPLITS
 from spike_ssm.results.errors import UserError
 
 LARGEST_SEED = 2**32 - 1
-"""Of the generator that everything here is drawn from: NumPy's legacy one, whose numbers never change."""
+"""The largest seed of NumPy's legacy generator, from which everything here is drawn: its numbers never change."""
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ def permutation(count: int, seed: int) -> npt.NDArray[np.int64]:
 
 
 def drawn(examples: Sequence[T], wanted: int | None, split: str, seed: int) -> tuple[list[T], list[str]]:
-    """So many of a split's examples, drawn at random, and a note on it; all of them if None. Raises `UserError`."""
+    """`wanted` of a split's examples, drawn at random, and a note on it; all of them if None. Raises `UserError`."""
     if wanted is None or wanted == len(examples):
         return list(examples), []
     if wanted > len(examples):
@@ -36,7 +36,7 @@ def drawn(examples: Sequence[T], wanted: int | None, split: str, seed: int) -> t
 
 @dataclass
 class DividedSettings(TaskSettings):
-    """For data that are published undivided.
+    """Settings of data that are published undivided.
 
     The shares of the documents that become validation and test data are drawn by split_seed. Characters or words
     seen fewer than min_freq times in training are unknown. Raises `UserError`.

@@ -97,7 +97,7 @@ class Batch:
     examples: torch.Tensor
 
     def to(self, device: torch.device) -> Batch:
-        """The same batch on `device`, but for the lengths and the numbers of the examples, which it need not know."""
+        """The batch on `device`, but for the lengths and the numbers of the examples, which it need not know."""
         return replace(self, inputs=self.inputs.to(device), labels=self.labels.to(device))
 
     @property

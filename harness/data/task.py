@@ -82,7 +82,7 @@ class Task(ABC):
         """The shortcut and the majority class, fitted on `train` and scored on `test`."""
 
     def folder(self, cache: Path) -> Path:
-        """Where the prepared data lie: named by a hash of the settings and the version."""
+        """The folder of the prepared data, named by a hash of the settings and the version."""
         text = json.dumps(asdict(self.settings), sort_keys=True)
         name: str = self.settings.name
         return cache / name / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}-v{self.version}"

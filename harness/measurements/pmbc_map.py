@@ -1,4 +1,4 @@
-"""Where PMBC's bounds meet soon: a map over leak, decay, refractory magnitude and level of the input.
+"""A map of where PMBC's bounds meet soon, over leak, decay, refractory magnitude and level of the input.
 
 Every point of the grid is a channel with parameters of its own, and all points see the same noise. After M iterations
 a position is undetermined when the spikes differ between the two ways to fill undetermined positions.

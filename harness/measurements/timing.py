@@ -39,7 +39,7 @@ def _turn(candidate: Callable[[], object], device: torch.device) -> float:
 
 
 def _milliseconds(candidate: Callable[[], object], device: torch.device) -> float:
-    """Of one call; a GPU is waited for before the clock is read."""
+    """Milliseconds of one call; a GPU is waited for before the clock is read."""
     wait_for(device)
     started = time.perf_counter()
     candidate()

@@ -27,7 +27,7 @@ from spike_ssm.models.neurons.psn import PSN
 from spike_ssm.results.errors import UserError
 
 CALIBRATION_EXAMPLES = 64
-"""So many validation examples, from the first on, set the ranges of the states that are rounded."""
+"""Validation examples, from the first on, that set the ranges of the states that are rounded."""
 
 
 @dataclass(frozen=True)

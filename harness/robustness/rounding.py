@@ -36,7 +36,7 @@ def rounded(x: Tensor, largest: Tensor | float, bits: float) -> Tensor:
 
 
 def rounded_parameters(network: Network) -> list[nn.Parameter]:
-    """Those that `rounded_weights` rounds: all but biases, norms, and the neurons' numbers a channel.
+    """Parameters that `rounded_weights` rounds: all but biases, norms, and the neurons' numbers a channel.
 
     They are the encoder, the mixing layers, the head, the neurons' matrices and filters, and of the SSM what is stored:
     log dt, log -Re A, Im A, B, C and D, real and imaginary parts in one tensor.
@@ -127,7 +127,7 @@ class StateRounding:
 
 
 def causal_parts(ssm: S4D) -> list[S4D]:
-    """For each direction an SSM that can be streamed; the one that looks ahead reads the sequence from its end."""
+    """SSMs that can be streamed, one per direction; the one that looks ahead reads the sequence from its end."""
     return [_causal(ssm, direction) for direction in range(len(ssm.c))]
 
 

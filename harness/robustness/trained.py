@@ -14,7 +14,7 @@ from spike_ssm.results.errors import UserError
 from spike_ssm.results.store import read_outcome
 
 NAMED = 3
-"""So many runs at the most are named in a sentence; of the others it tells the number."""
+"""Runs that are named in a sentence, at most; of the others it tells the number."""
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ POLLS = 10
 """Looks over which the patience is spread, at least."""
 
 SlurmAlive = Callable[[str, int], bool | None]
-"""Of a job id, as squeue shows it, and a restart count: whether that life of the job goes on; None: cannot say."""
+"""Whether that life of a job goes on, given its id, as squeue shows it, and a restart count; None: cannot say."""
 
 
 @dataclass(frozen=True)

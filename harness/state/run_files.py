@@ -1,4 +1,4 @@
-"""Where the files of a run lie in a results folder."""
+"""Paths of a run's files in a results folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a result came from: versions, device, threads and the version of this code."""
+"""Threads, memory and the environment variables of processes that train; the device they train on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a result came from: versions, device, threads and the version of this code."""
+"""Provenance of a result: versions, device, threads and the version of this code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where this code lies: in a checkout, or where pip installed it."""
+"""The place of this code: a checkout, or the folder that pip installed it into."""
 
 from __future__ import annotations
 

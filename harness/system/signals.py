@@ -28,7 +28,7 @@ def _note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (the si
 
 
 def received() -> signal.Signals | None:
-    """That of `SIGNALS` which has come since the `interruptible` block was entered, if any."""
+    """The one of `SIGNALS` that has come since the `interruptible` block was entered, if any."""
     return _received
 
 

@@ -25,7 +25,7 @@ FORMAT = 1
 """Counts up when the content of a checkpoint changes its meaning."""
 
 KEPT = 2
-"""So many checkpoints: should the newest be damaged, there is the one before."""
+"""Checkpoints that are kept: should the newest be damaged, there is the one before."""
 
 SOURCES = (
     "models/**/*.py",

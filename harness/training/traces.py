@@ -78,7 +78,7 @@ class _FirstExamples:
 
 
 def _raster(spikes: Tensor) -> dict[str, Any]:
-    """Of spikes [H, L] of one sequence."""
+    """The packed raster of the spikes [H, L] of one sequence."""
     channels = len(spikes)
     shown = min(channels, RASTER_CHANNELS)
     chosen = spikes[[place * channels // shown for place in range(shown)], :RASTER_STEPS].cpu()

@@ -19,7 +19,7 @@ EpochRow = Mapping[str, Any]
 
 
 class Tracker(Protocol):
-    """Is told of every epoch once it is over."""
+    """Receiver of every epoch once it is over."""
 
     def log(self, row: EpochRow) -> None:
         """Send the numbers of an epoch."""

@@ -31,7 +31,7 @@ from spike_ssm.models.network import Inputs, Scored, build_network, parameter_gr
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands; `done` is the finished share of its training, in [0, 1]."""
+    """How far a run has come; `done` is the finished share of its training, in [0, 1]."""
 
     epoch: int  # counted from 1
     epochs: int
@@ -103,7 +103,7 @@ class Trainer:
 
     @property
     def position(self) -> Position:
-        """Where training is."""
+        """The epoch and step that training is at."""
         return self.past.position
 
     @property
@@ -118,7 +118,7 @@ class Trainer:
 
     @property
     def steps_done(self) -> int:
-        """In all epochs."""
+        """Steps done in all epochs."""
         return (self.position.epoch - 1) * self.steps_per_epoch + self.position.step
 
     @property
@@ -153,7 +153,7 @@ class Trainer:
         self._validate(counts_answers, started)
 
     def _batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Those of an epoch, from batch `start` on."""
+        """Batches of an epoch, from number `start` on."""
         optim, train = self.settings.optim, self.data.train
         if self.data.kind == "language":
             order = in_document_order(train, optim.batch_size)
@@ -162,7 +162,7 @@ class Trainer:
         return batches(train, optim.batch_size, order, optim.length_pool, start=start)
 
     def _step_or_divergence(self, batch: Batch, counts_answers: bool) -> tuple[float, float]:
-        """As `_step`. Raises ValueError, which says where, when something is not a finite number."""
+        """One update as in `_step`. Raises ValueError, which says where, when something is not a finite number."""
         try:
             loss, accuracy = self._step(batch, counts_answers)
             if not math.isfinite(loss):

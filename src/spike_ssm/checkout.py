@@ -1,4 +1,4 @@
-"""In a checkout, `harness`, `models`, `reports` and `results` are names of spike_ssm's packages too: the same modules.
+"""Other names in a checkout: `harness`, `models`, `reports` and `results` are spike_ssm's packages, the same modules.
 
 So `python -m harness.sweep` and `from models.ops.refractory_lif import refractory_lif` work there as they are written,
 and nothing exists twice: a second copy would register its operators again, and its classes would not be ours. The four

@@ -113,7 +113,7 @@ def _unpack_tar(archive: Path, folder: Path) -> None:
 
 
 def _read_to_the_end(file: gzip.GzipFile) -> None:
-    """So that gzip compares its checksum, which stands behind the last member."""
+    """Read to the end, so that gzip compares its checksum, which stands behind the last member."""
     while file.read(2**20):
         pass
 

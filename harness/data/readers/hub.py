@@ -24,7 +24,7 @@ SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.parquet")
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a data set lies on the hub, and its columns: `text`, or `image` in a mode of Pillow's and a size, `labels`
+    """Place of a data set on the hub, and its columns: `text`, or `image` in a mode of Pillow's and a size, `labels`
     of so many classes."""
 
     repository: str
@@ -47,7 +47,7 @@ LAYOUTS = {
     "mnist": Layout("ylecun/mnist", "mnist", image="image", size=28, classes=10),
     "wikitext-103": Layout("Salesforce/wikitext", "wikitext-103-v1", text="text"),  # -raw-v1 lacks <unk>
 }
-"""By name. WikiText-103 has a row for every line of the original file."""
+"""Layouts by name of the data set. WikiText-103 has a row for every line of the original file."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def load(
 
 
 def _checked(rows: datasets.Dataset, layout: Layout, place: str) -> datasets.Dataset:
-    """The same rows, images undecoded. Raises `UserError` when a column is missing."""
+    """The rows, images undecoded. Raises `UserError` when a column is missing."""
     import datasets
 
     if not set(layout.columns) <= set(rows.column_names):

@@ -27,7 +27,7 @@ COLUMNS = (
 """What the columns of the metadata are. Only the first four are needed, so only they have to be there."""
 
 EMPTY_IN_THE_RELEASE = "curv_baseline/imgs/0/sample_172.png"
-"""Of pathfinder32."""
+"""Folders of pathfinder32."""
 
 NUMPY_MAGIC = b"\x93NUMPY"
 
@@ -74,7 +74,7 @@ def _batches(folder: Path) -> list[Path]:
 
 
 def _metadata(path: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Where each row stands, for messages, and the row. The release's files are text, whatever their name says."""
+    """Place of each row, for messages, and the row. The release's files are text, whatever their name says."""
     content = _read_bytes(path)
     if content.startswith(NUMPY_MAGIC):
         for number, row in enumerate(_load_table(io.BytesIO(content), path)):
@@ -127,7 +127,7 @@ def _text(value: object) -> str:
 
 
 def _image_path(place: str, row: tuple[str, ...]) -> str:
-    """Of the image, below the folder of its difficulty. Checks the row."""
+    """Path of the image, below the folder of its difficulty. Checks the row."""
     if len(row) < 4 or not re.fullmatch(r"imgs/\d+/sample_\d+\.png", f"{row[0]}/{row[1]}", re.ASCII):
         raise UserError(
             f"{place}: {' '.join(row)[:80]!r} does not begin with {', '.join(COLUMNS[:4])} of an image "

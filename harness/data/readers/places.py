@@ -1,4 +1,4 @@
-"""Where the original files lie below a data folder, and where they come from."""
+"""Places of the original files below a data folder, and where they come from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FASHION_MNIST_SOURCE = "Fashion-MNIST (https://github.com/zalandoresearch/fashio
 WIKITEXT_SOURCE = "Salesforce's WikiText-103 (wikitext-103-v1.zip, word level)"
 
 RELEASES = ("lra_release/lra_release", "lra_release", "lra_release/lra_release/lra_release", ".")
-"""Where the LRA release's folders may lie: as unpacked, moved up, unpacked into a folder of its name, or right here."""
+"""Places of the LRA release's folders: as unpacked, moved up, unpacked into a folder of its name, or right here."""
 
 LISTOPS_FOLDERS = (*(f"{release}/listops-1000" for release in RELEASES), "listops")
 """LRA's name, and the one that the reference code of S4 (state-spaces/s4) gives it. The same holds for the others."""
@@ -28,7 +28,7 @@ WIKITEXT_FOLDERS = ("wikitext-103", "wikitext-103-v1/wikitext-103", "wt103")
 
 
 def pathfinder_folders(size: int) -> tuple[str, ...]:
-    """Of the images of `size` x `size` pixels: 32, 64, 128 or 256."""
+    """Folders of the images of `size` x `size` pixels: 32, 64, 128 or 256."""
     released = (f"{release}/pathfinder{size}" for release in RELEASES)
     return (*released, f"pathfinder/pathfinder{size}")
 

@@ -114,7 +114,7 @@ def _text(path: Path) -> str:
 
 
 def without_near_duplicates(articles: Sequence[Article]) -> list[Article]:
-    """Those of which at most `SHARED_RUNS` of the runs of `RUN` words stand in articles kept before."""
+    """Articles of which at most `SHARED_RUNS` of the runs of `RUN` words stand in articles kept before."""
     seen: set[tuple[str, ...]] = set()
     kept = []
     for article in articles:
@@ -143,5 +143,5 @@ def passages(text: str, length: int) -> list[list[str]]:
 
 
 def shuffled(words: list[str], random: np.random.RandomState) -> str:
-    """The same words in an order drawn at random, with blanks between."""
+    """The words in an order drawn at random, with blanks between."""
     return " ".join(words[number] for number in random.permutation(len(words)))

@@ -40,7 +40,7 @@ TRIES = 100
 """How often an entry is drawn that is not to be cited."""
 
 Span = tuple[int, int]
-"""Where an entry begins and how long it is, in bytes."""
+"""Begin and length of an entry, in bytes."""
 
 
 class Entry(NamedTuple):

@@ -23,7 +23,7 @@ from spike_ssm.results.errors import UserError
 CLASSES = 10
 
 GREY_WEIGHTS = (19595, 38470, 7471)
-"""Of red, green and blue, in 1/65,536: the luma of ITU-R BT.601 as Pillow, and with it torchvision, rounds it."""
+"""Weights of red, green and blue, in 1/65,536: the luma of ITU-R BT.601 as Pillow and torchvision round it."""
 
 
 @dataclass

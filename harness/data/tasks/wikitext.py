@@ -34,7 +34,7 @@ SHARD = 2**24
 """Words a file, about."""
 
 NEWS_WORD = re.compile(r"\w+(?:['.-]\w+)*|\S")
-"""Of BBC news: letters and digits, joined by apostrophes, points and hyphens, or a single other sign."""
+"""A word of BBC news: letters and digits, joined by apostrophes, points and hyphens, or a single other sign."""
 
 Lines = Iterable[list[str]]
 """The words of each line, `<eos>` last; can be gone through any number of times."""
