@@ -67,7 +67,7 @@ def row(section: str, subject: str, unit: str, value: float) -> Row:
 
 
 def sentence(row: Row) -> str:
-    """For people: thousands without decimals, less with three digits that count."""
+    """A number for people: thousands without decimals, less with three digits that count."""
     value = f"{row['value']:,.0f}" if row["value"] >= 1000 else f"{row['value']:.3g}"
     return f"{row['section']}, {row['subject']}: {value} {row['unit']}"
 
@@ -108,7 +108,7 @@ def loading(settings: Settings, data: Dataset) -> Iterator[Row]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """As the workers of a sweep have it."""
+    """Environment variables as the workers of a sweep have them."""
     compute_with(1)
     yield
     compute_with(THREADS)

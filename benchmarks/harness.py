@@ -91,7 +91,7 @@ class Commands:
             command.chmod(0o755)
 
     def seconds(self, *words: str) -> tuple[float, str]:
-        """Of `python -m WORDS`, imports and all, and what it printed."""
+        """Seconds of `python -m WORDS`, imports and all, and what it printed."""
         variables = {**os.environ, "PATH": f"{self._path}{os.pathsep}{os.environ['PATH']}", "JOBS": str(self.arrays)}
         started = time.perf_counter()
         done = subprocess.run(

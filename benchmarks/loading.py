@@ -60,7 +60,7 @@ def training_rate(settings: Settings, data: Dataset) -> float:
 
 
 def seconds_to_open(settings: Settings) -> float:
-    """In a process of its own."""
+    """Seconds to open the data, in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.loading", settings_to_json(settings)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 

@@ -32,7 +32,7 @@ def _pass(candidate: str, case: Case) -> Pass:
 
 
 def _peak_bytes() -> int:
-    """Of the resident set, from Linux's own count: `getrusage` would give a parent's peak to its child."""
+    """Peak of the resident set, from Linux's own count: `getrusage` would give a parent's peak to its child."""
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return 1024 * int(line.split()[1])
 

@@ -52,7 +52,7 @@ class Size:
     batch: int = 8
 
     def network(self, neuron: str, *, bidirectional: bool = True) -> Network:
-        """With the weights of seed 0, which do not depend on the neuron."""
+        """A network with the weights of seed 0, which do not depend on the neuron."""
         torch.manual_seed(0)
         settings = ModelSettings(
             layers=self.layers, channels=self.channels, state_size=self.state_size, bidirectional=bidirectional
@@ -150,7 +150,7 @@ def memory(size: Size) -> Iterator[Row]:
 
 
 def _print_peak(name: str) -> None:
-    """In MiB, of a step in this process, which has made a small one before."""
+    """Peak MiB of a step in this process, which has made a small one before."""
     small = Size(layers=1, channels=8, length=64, batch=2)
     training_step(small.candidate(name), small, CPU)()
     step, before = training_step(Size().candidate(name), Size(), CPU), psutil.Process().memory_info().rss

@@ -58,7 +58,7 @@ def _recorded(name: str, function: Callable[..., Any], *arguments: Any, **option
 
 
 def shares(totals: Mapping[str, float]) -> dict[str, Shares]:
-    """Of forward, backward and optimiser, the percentage of a step that each part takes; totals: time by name."""
+    """Percentage of a step that each part takes of forward, backward and optimiser; totals: time by name."""
     forward = {part: totals[part] for part in ("kernel", "neuron", "norm", "mixing and gate")}
     forward["convolution"] = totals["kernel and convolution"] - totals["kernel"]
     forward["rest"] = totals[_FORWARD] - sum(forward.values())

@@ -1,4 +1,4 @@
-"""What neurons do: counts over a stretch of evaluation, and a batch's firing rates for the training loss."""
+"""Activity of neurons: counts over a stretch of evaluation, and a batch's firing rates for the training loss."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ SATURATED_ABOVE = 0.9
 
 
 def firing_rate(spikes: Tensor, mask: Tensor | None) -> Tensor:
-    """Mean over channels and real tokens, [], of spikes [B, H, L]; mask [B, 1, L] or None. Differentiable.
+    """Firing rate [] of spikes [B, H, L]: their mean over channels and real tokens. Differentiable.
 
-    Of the whole batch, where processes share it.
+    mask [B, 1, L], True at real tokens, or None where all are. The rate is the whole batch's, where processes share it.
     """
     kept = spikes.new_ones(spikes.shape[0], 1, spikes.shape[2]) if mask is None else mask.to(spikes.dtype)
     return sum_over_parts((spikes * kept).sum()) / (sum_over_parts(kept.sum()) * spikes.shape[1])
@@ -56,18 +56,18 @@ class LayerActivity:
 
     @property
     def by_step(self) -> tuple[Tensor, Tensor]:
-        """Spikes, summed over channels, and real tokens at each step, both [L] float64; L is the longest sequence's."""
+        """Spikes, summed over channels, and real tokens per step, both [L] float64; L is the longest sequence's."""
         spikes, tokens = self._by_step[:, self._by_step[1] > 0].cpu()
         return spikes, tokens
 
     @property
     def rates(self) -> Tensor:
-        """Firing rate of each channel, [H] float64."""
+        """Firing rate per channel, [H] float64."""
         return torch.as_tensor(self._spikes) / self.tokens
 
     @property
     def firing_rate(self) -> float:
-        """Spikes / (channels * tokens)."""
+        """Firing rate of the layer: spikes / (channels * tokens)."""
         return float(self.rates.mean())
 
     @property
@@ -95,7 +95,7 @@ class LayerActivity:
 
 @contextmanager
 def record_activity(network: nn.Module) -> Iterator[list[LayerActivity]]:
-    """Every neuron of `network`'s blocks, in the order of computing, has its activity counted in this context."""
+    """Activity of every neuron of `network`'s blocks, in order of computing, counted in this context."""
     places = _places(network)
     activity = [LayerActivity() for _ in places]
     with observed(network, activity):
@@ -104,9 +104,10 @@ def record_activity(network: nn.Module) -> Iterator[list[LayerActivity]]:
 
 @torch.no_grad()
 def input_deviations(network: nn.Module, inputs: Tensor, lengths: Tensor) -> list[float]:
-    """`LayerActivity.input_std` of every neuron on one batch, in the network's own mode; it stays as it is.
+    """Standard deviation of every neuron's input (`LayerActivity.input_std`) on one batch, in the network's own mode.
 
-    Noise is drawn from torch's generator, as a single pass would draw it.
+    inputs and lengths as `Backbone.forward` takes them. The network stays as it is; noise is drawn from torch's
+    generator, as a single pass would draw it.
     """
     with record_activity(network) as activity, buffers_kept(network):
         network(inputs, lengths)
@@ -115,7 +116,7 @@ def input_deviations(network: nn.Module, inputs: Tensor, lengths: Tensor) -> lis
 
 @contextmanager
 def buffers_kept(network: nn.Module) -> Iterator[None]:
-    """What passes in training mode do to buffers, the running statistics of batch norms, is undone."""
+    """Restore `network`'s buffers at the end: in training mode passes change the running statistics of batch norms."""
     before = [buffer.clone() for buffer in network.buffers()]
     try:
         yield
@@ -136,7 +137,7 @@ class _RateCollector:
 
 @contextmanager
 def collect_firing_rates(network: nn.Module) -> Iterator[list[Tensor]]:
-    """The list that each forward of `network` extends by the firing rate [] of every layer that spikes, in order.
+    """Firing rates [] of all layers that spike, in order of computing: a list that each forward of `network` extends.
 
     Gradients flow from a rate through the spikes' surrogate.
     """
@@ -147,7 +148,7 @@ def collect_firing_rates(network: nn.Module) -> Iterator[list[Tensor]]:
 
 
 def _places(network: nn.Module) -> list[tuple[Block, str]]:
-    """Those of all neurons, in the order of computing."""
+    """Block and place of every neuron, in order of computing."""
     blocks = [module for module in network.modules() if isinstance(module, Block)]
     return [(block, place) for block in blocks for place in block.neurons]
 
@@ -161,7 +162,7 @@ def _added(total: Tensor, more: Tensor) -> Tensor:
 
 @contextmanager
 def observed(network: nn.Module, observers: Sequence[Observer | None]) -> Iterator[None]:
-    """Each neuron, in the order of computing, shows its observer, and no other, what it does in this context."""
+    """Let each neuron, in order of computing, show its observer, and no other, what it does in this context."""
     places = _places(network)
     for (block, place), observer in zip(places, observers, strict=True):
         if observer is not None:

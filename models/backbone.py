@@ -1,4 +1,4 @@
-"""What all networks share: an encoder of the inputs and a stack of blocks.
+"""The backbone that all networks share: an encoder of the inputs and a stack of blocks.
 
 Source: arXiv 2410.17268 and S4D's Long Range Arena set-up (arXiv 2206.11893). Steps need no positions added to them:
 the SSM's kernels know the distance between two.
@@ -22,7 +22,7 @@ from spike_ssm.models.ssm import S4D
 
 @dataclass(frozen=True)
 class Inputs:
-    """What one time step holds: one of `vocabulary` tokens or, where that is None, `features` real numbers."""
+    """Inputs of one time step: one of `vocabulary` tokens or, where that is None, `features` real numbers."""
 
     vocabulary: int | None
     features: int = 1
@@ -37,8 +37,8 @@ class Inputs:
 def real_tokens(inputs: Tensor, lengths: Tensor) -> Tensor | None:
     """The mask [n, 1, L] of inputs [n, L, ...] padded on the right: True below each sequence's length, lengths [n].
 
-    None where nothing is padding, which is cheaper everywhere. Lengths on a GPU, which would have to stop for the
-    answer, are not asked.
+    None where nothing is padding, which is cheaper everywhere. Lengths on a GPU are not compared, because that would
+    make the CPU wait for it: there the result is always a mask.
     """
     longest = inputs.shape[1]
     if lengths.device.type == "cpu" and not torch.compiler.is_compiling() and bool((lengths == longest).all()):
@@ -52,8 +52,8 @@ class Backbone(nn.Module):
 
     Tokens are embedded, real values mapped linearly to H channels. Source of the rest: see the module.
 
-    `recomputes`: of each block only the input is kept for the backward, which computes the rest again, to the same
-    numbers: a step takes less memory and more time.
+    `recomputes`: only each block's input is kept for the backward, which computes the rest again, to the same numbers:
+    a training step takes less memory and more time.
     """
 
     def __init__(self, inputs: Inputs, model: ModelSettings, neuron: NeuronSettings) -> None:
@@ -82,27 +82,27 @@ class Backbone(nn.Module):
         return (x if self.final_norm is None else self.final_norm(x, mask)), mask
 
     def mean(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """The mean [n, H] of the representation over the real steps."""
+        """Mean [n, H] of the representation over the real steps; inputs and lengths as in `forward`."""
         x, mask = self(inputs, lengths)
         mean: Tensor = x.mean(-1) if mask is None else (x * mask).sum(-1) / lengths.to(x.device)[:, None]
         return mean
 
     def encoder_operations(self) -> Operations:
-        """Of one token; looking up an embedding takes none."""
+        """Operations of the encoder per token; looking up an embedding takes none."""
         if isinstance(self.encoder, nn.Embedding):
             return Operations()
         return linear(self.encoder.in_features, self.encoder.out_features)
 
     def norm_operations(self) -> Operations:
-        """Of the last norm for one token."""
+        """Operations of the last norm per token; none where there is no last norm."""
         return Operations() if self.final_norm is None else Operations(self.channels)
 
     @torch.no_grad()
     def step(self, inputs: Tensor, state: list[Any] | None) -> tuple[Tensor, list[Any]]:
         """One time step: inputs [n] or [n, features] -> [n, H] and the next state; start with `state=None`.
 
-        What `forward` gives in evaluation mode, up to rounding (which may flip a spike at its threshold). Raises
-        ValueError for a network in training mode, a bidirectional one, or a neuron that cannot be streamed.
+        The output is that of `forward` in evaluation mode, up to rounding (which may flip a spike at its threshold).
+        Raises ValueError for a network in training mode, a bidirectional one, or a neuron that cannot be streamed.
         """
         if self.training:
             raise ValueError("Only a network in evaluation mode can be streamed; call its .eval() first.")
@@ -116,7 +116,7 @@ class Backbone(nn.Module):
         return x, states
 
     def _encode(self, inputs: Tensor) -> Tensor:
-        """Inputs [n, L] or [n, L, features] -> [n, H, L]."""
+        """Encoded inputs: [n, L] or [n, L, features] -> [n, H, L]."""
         one_number_a_step = isinstance(self.encoder, nn.Linear) and inputs.ndim == 2
         encoded: Tensor = self.encoder(inputs[..., None] if one_number_a_step else inputs)
         return encoded.transpose(1, 2)

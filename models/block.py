@@ -25,19 +25,21 @@ PLACEMENTS: Mapping[str, tuple[str, ...]] = {
     "around_ssm": ("before_ssm", "after_ssm"),
     "after_mixing": ("after_ssm", "after_mixing"),
 }
-"""Where neurons sit -> their places in a block, in the order of computing: on what the SSM gives, which spikes drive
-the mixing; besides on what the SSM is given; or besides on what the residual adds."""
+"""Placement of neurons -> their places in a block, in order of computing: on the SSM's output, so that spikes drive
+the mixing; also on the SSM's input; or also on what the residual adds."""
 
 
 class Observer(Protocol):
-    """Is shown what a neuron receives, detached, and sends, differentiable."""
+    """Receiver of what a neuron is given, detached, and of what it sends, differentiable."""
 
     def add(self, x: Tensor, spikes: Tensor, mask: Tensor | None, undetermined: Tensor | None) -> None:
-        """See `models.activity.LayerActivity.add`."""
+        """Take one batch: x and spikes [B, H, L], mask [B, 1, L] or None; see `models.activity.LayerActivity.add`."""
 
 
 class Block(nn.Module):
-    """[B, H, L] -> [B, H, L]. No norm stands between SSM and neuron: the threshold would cease to be a gauge.
+    """One block, [B, H, L] -> [B, H, L].
+
+    No norm stands between SSM and neuron: the threshold would cease to be a gauge (docs/method.md).
 
     neurons: by place, one of the values of `PLACEMENTS`.
     prenorm: the norm acts on the block's input; else on the sum of residual and output.
@@ -68,16 +70,16 @@ class Block(nn.Module):
 
     @property
     def neurons(self) -> dict[str, Neuron]:
-        """By place, in the order of computing."""
+        """The neurons by place, in order of computing."""
         return dict(self.neuron_at.items())  # type: ignore[arg-type]
 
     @property
     def neuron(self) -> Neuron:
-        """The one after the SSM, which every block has."""
+        """The neuron after the SSM, which every block has."""
         return self.neurons["after_ssm"]
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """x [B, H, L]; mask [B, 1, L], True at real tokens, or None when there is no padding."""
+        """Output [B, H, L] of x [B, H, L]; mask [B, 1, L], True at real tokens, or None when there is no padding."""
         drive = self._fired("before_ssm", self.norm(x, mask) if self.prenorm else x, mask)
         if mask is not None:
             drive = drive * mask  # the convolution reaches across padding
@@ -87,7 +89,7 @@ class Block(nn.Module):
         return x if self.prenorm else self.norm(x, mask)
 
     def recomputed(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """`forward`, of which only the inputs are kept for the backward; observers are shown everything twice."""
+        """`forward` with only its inputs kept for the backward; observers are shown everything twice."""
         return recomputed(self, x, mask, inside=partial(self._observed_by, dict(self.observers)))
 
     @contextmanager
@@ -99,7 +101,7 @@ class Block(nn.Module):
             self.observers = before
 
     def _fired(self, place: str, x: Tensor, mask: Tensor | None) -> Tensor:
-        """What the neuron there makes of `x`; `x` where there is none."""
+        """Output of the neuron at `place` for `x`; `x` itself where there is none."""
         neuron = self.neurons.get(place)
         if neuron is None:
             return x
@@ -109,7 +111,7 @@ class Block(nn.Module):
         return spikes
 
     def _mixed(self, spikes: Tensor) -> Tensor:
-        """`mixing` as a batched product, which is faster than as a convolution."""
+        """`mixing` of spikes to [B, 2H, L] as a batched product, which is faster than as a convolution."""
         weight, bias, batch = self.mixing.weight[..., 0], self.mixing.bias, len(spikes)
         assert bias is not None
         return torch.baddbmm(bias[:, None].expand(batch, -1, 1), weight.expand(batch, -1, -1), spikes)
@@ -130,10 +132,10 @@ class Block(nn.Module):
         return x if self.prenorm else self.norm(x[..., None], None)[..., 0], after
 
     def operations_per_step(self, *, dense: bool = False) -> dict[tuple[str, str], Operations]:
-        """Those of each part for one token, by the place of the neuron whose firing rate they depend on, and part.
+        """Operations of each part per token, by the place of the neuron whose firing rate they depend on, and part.
 
-        dense: with a dense activation, whose mixing multiplies. The SSM multiplies also what spikes give it, and the
-        residual adds a neuron's output at every step.
+        dense: with a dense activation, whose mixing multiplies. The SSM multiplies also when its input is spikes, and
+        the residual adds a neuron's output at every step.
         """
         h, main = self.channels, "after_ssm"
         parts = {

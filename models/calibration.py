@@ -72,13 +72,13 @@ def _calibrate(neuron: Neuron, inputs: tuple[Tensor], *, mask: Tensor | None, ta
 
 
 def _set_threshold(neuron: Neuron, start: dict[str, Any], log_factor: float) -> None:
-    """Scale from the start every time, so that rounding does not add up."""
+    """Scale the thresholds, from their `start` every time, so that rounding does not add up."""
     assert neuron.threshold is not None
     neuron.threshold.load_state_dict(start)
     neuron.threshold.scale(math.exp(log_factor))
 
 
 def _firing_rate(neuron: Neuron, x: Tensor, mask: Tensor | None) -> float:
-    """Of a trial: every trial draws the noise that the pass itself will draw. `forward` leaves the hooks out."""
+    """Firing rate of a trial, which draws the noise that the pass itself will draw. `forward` leaves the hooks out."""
     with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
         return float(rate_of(neuron.forward(x), mask))

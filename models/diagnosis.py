@@ -1,4 +1,4 @@
-"""Where in a network values first cease to be numbers."""
+"""Diagnosis of a network that computes NaN or infinity: the first place where it does."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ _shared = False
 
 
 class _Sum(Function):
-    """Over the processes; the gradient of the sum of all losses is the sum of theirs."""
+    """Sum over the processes; the gradient of the sum of all losses is the sum of theirs."""
 
     @staticmethod
     def forward(_: Any, x: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ class _Sum(Function):
 
 @contextmanager
 def shared_batch() -> Iterator[None]:
-    """While this block runs, each process of torch.distributed's default group holds a part of the batch."""
+    """Share the batch in this context: each process of torch.distributed's default group holds a part of it."""
     global _shared
     before, _shared = _shared, True
     try:
@@ -46,6 +46,6 @@ def batch_is_shared() -> bool:
 def sum_over_parts(x: Tensor) -> Tensor:
     """The sum of `x` over the parts of the batch, of any shape; `x` itself where this process holds all of it.
 
-    Differentiable: each process's gradient is of the sum of all processes' losses.
+    Differentiable: each process's gradient is that of the sum of all processes' losses.
     """
     return _Sum.apply(x) if _shared else x  # type: ignore[no-untyped-call]

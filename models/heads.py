@@ -1,4 +1,4 @@
-"""What stands on a backbone besides a linear layer: the head for pairs and the softmax over words."""
+"""Heads on a backbone besides the linear layer: the head for pairs and the softmax over words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from spike_ssm.models.operations import Operations, linear
 from spike_ssm.models.settings import ModelSettings
 
 _PIECE = 1024
-"""Hidden states whose probabilities of all words are held at a time, at most."""
+"""Most hidden states whose probabilities of all words are held at a time."""
 
 
 class PairHead(nn.Module):
@@ -26,7 +26,7 @@ class PairHead(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(4 * channels, channels), nn.ReLU(), nn.Linear(channels, classes))
 
     def operations(self) -> Operations:
-        """Of one pair: the MLP's, and a difference and a product of each channel."""
+        """Operations per pair: the MLP's, and a difference and a product of each channel."""
         h = self.channels
         hidden, scores = linear(4 * h, h), linear(h, self.classes)
         return Operations(
@@ -35,7 +35,7 @@ class PairHead(nn.Module):
         )
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """See the class."""
+        """Class scores [B, classes] of pairs a, b [B, H]."""
         return self.mlp(torch.cat((a, b, a - b, a * b), -1))  # type: ignore[no-any-return]
 
 
@@ -43,7 +43,7 @@ class WordSoftmax(nn.Module):
     """Hidden states [n, H] -> log-probabilities of words; word 0 is to be the commonest, the last the rarest.
 
     An adaptive softmax (Grave et al. 2017, arXiv 1609.04309): the words below the first of `softmax_cutoffs` have
-    outputs of their own; the words between two cutoffs form a cluster, which costs only where it is asked for. Cluster
+    outputs of their own; the words between two cutoffs form a cluster, computed only when it is asked for. Cluster
     i = 1, 2, ... sees H / `softmax_divisor` ** i channels: 4, the default and that of the S4 code base on WikiText-103,
     makes rare words cheap; 1 gives them all channels. The default cutoffs are those usual for WikiText-103's 267,735
     words. Cutoffs that a smaller vocabulary does not reach are left out; without any it is an ordinary softmax.
@@ -68,20 +68,20 @@ class WordSoftmax(nn.Module):
             self.output = nn.Linear(model.channels, words)
 
     def forward(self, hidden: Tensor, words: Tensor) -> Tensor:
-        """Log-probability [n], nats, of one word each, words [n]."""
+        """Log-probability [n], nats, of one word per hidden state: hidden [n, H], words [n]."""
         if isinstance(self.output, nn.Linear):
             return -cross_entropy(self.output(hidden), words, reduction="none")
         log_probability: Tensor = self.output(hidden, words).output
         return log_probability
 
     def log_prob(self, hidden: Tensor) -> Tensor:
-        """Log-probabilities [n, words], nats."""
+        """Log-probabilities [n, words], nats, of all words; hidden [n, H]."""
         if isinstance(self.output, nn.Linear):
             return log_softmax(self.output(hidden), -1)
         return self.output.log_prob(hidden)
 
     def operations(self) -> Operations:
-        """Of the probabilities of all words after one token."""
+        """Operations per token of the probabilities of all words."""
         if isinstance(self.output, nn.Linear):
             return linear(self.output.in_features, self.output.out_features)
         layers = [module for module in self.output.modules() if isinstance(module, nn.Linear)]
@@ -92,7 +92,7 @@ class WordSoftmax(nn.Module):
 
     @torch.no_grad()
     def most_probable(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """The most probable word of each hidden state and its probability, both [n]."""
+        """The most probable word of each hidden state [n, H] and its probability, both [n]."""
         best = torch.cat([self._most_probable(piece) for piece in hidden.split(_PIECE)])
         return best, self(hidden, best).exp()
 

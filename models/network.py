@@ -45,7 +45,7 @@ class Network(nn.Module):
 
     @abstractmethod
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """inputs [n, L] and their lengths [n] -> class scores [B, classes]; a language model's hidden states."""
+        """Class scores [B, classes] of inputs [n, L] with lengths [n]; a language model's hidden states [B, L, H]."""
 
     def score(self, inputs: Tensor, lengths: Tensor, labels: Tensor, *, predict: bool = True) -> Scored:
         """The loss on labels [B] of the class scores that `forward` gives and, if `predict`, the answers."""
@@ -70,15 +70,18 @@ class Network(nn.Module):
 
     @property
     def neurons(self) -> list[Neuron]:
-        """Those of all blocks in the order of computing; the n-th, from 0 on, makes up layer n of what is recorded."""
+        """Neurons of all blocks in order of computing; the n-th, from 0 on, makes up layer n of what is recorded."""
         return [neuron for block in self.blocks for neuron in block.neurons.values()]
 
     @abstractmethod
     def _head_operations(self, length: float) -> Operations:
-        """Of what comes after the backbone, for one token of sequences of `length` tokens."""
+        """Operations of the head per token, in sequences of `length` tokens."""
 
     def operations_per_step(self, length: float, *, dense: bool = False) -> list[Part]:
-        """Of every part for one token of sequences of `length` tokens; dense: with dense activations, no neurons."""
+        """Operations of every part per token, in sequences of `length` tokens.
+
+        dense: with dense activations instead of neurons.
+        """
         places = [(block, place) for block in self.blocks for place in block.neurons]
         inside = [
             Part(name, layer, operations)
@@ -92,7 +95,7 @@ class Network(nn.Module):
 
 
 class StreamState(NamedTuple):
-    """What a classifier carries from one time step to the next."""
+    """State that a classifier carries from one time step to the next."""
 
     backbone: list[Any] | None
     total: Tensor | float  # sum over steps of what the head averages, [B, H]
@@ -107,7 +110,7 @@ class Classifier(Network):
         self.head = nn.Linear(model.channels, classes)
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """inputs [B, L], lengths [B] -> scores [B, classes]."""
+        """Class scores [B, classes] of inputs [B, L] with lengths [B]."""
         return self.head(self.backbone.mean(inputs, lengths))  # type: ignore[no-any-return]
 
     def _head_operations(self, length: float) -> Operations:
@@ -135,7 +138,10 @@ class PairClassifier(Network):
         self.head = PairHead(model.channels, classes)
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """inputs [2B, L], lengths [2B] -> scores [B, classes]. Raises ValueError for an odd number of sequences."""
+        """Class scores [B, classes] of inputs [2B, L] with lengths [2B].
+
+        Raises ValueError for an odd number of sequences.
+        """
         if len(inputs) % 2:
             raise ValueError(f"Pairs are made of an even number of sequences, but there are {len(inputs)}.")
         return self.head(*self.backbone.mean(inputs, lengths).chunk(2))  # type: ignore[no-any-return]
@@ -146,7 +152,7 @@ class PairClassifier(Network):
         return Operations(share * once.multiply_accumulates, share * once.accumulates + h)
 
     def step(self, inputs: Tensor, state: Any | None) -> tuple[Tensor, Any]:  # noqa: ARG002 (it takes no step)
-        """Raises ValueError: nothing can be said of a pair before both sequences have ended."""
+        """Raise ValueError: nothing can be said of a pair before both sequences have ended."""
         raise ValueError("A classifier of pairs cannot be streamed; give the whole sequences.")
 
 
@@ -167,7 +173,7 @@ class LanguageModel(Network):
         self.words = WordSoftmax(inputs.vocabulary, model)
 
     def _refuse_neurons_that_look_ahead(self) -> None:
-        """They are those that cannot be streamed."""
+        """Raise ValueError if a neuron looks ahead: those are the neurons that cannot be streamed."""
         for neuron in self.neurons:
             try:
                 neuron.step(torch.zeros(1, neuron.channels), None)
@@ -175,14 +181,15 @@ class LanguageModel(Network):
                 raise ValueError(f"A language model must not see the words it predicts. {error}") from error
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """inputs [B, L], lengths [B] -> hidden states [B, L, H], garbage beyond each text's length."""
+        """Hidden states [B, L, H] of inputs [B, L] with lengths [B], garbage beyond each text's length."""
         x, _ = self.backbone(inputs, lengths)
         return x.transpose(1, 2)  # type: ignore[no-any-return]
 
     def score(self, inputs: Tensor, lengths: Tensor, labels: Tensor, *, predict: bool = True) -> Scored:
-        """As `Network.score`, labels [B, L]: the next words, or `IGNORED`; the targets are the others, row by row.
+        """The loss on labels [B, L], the next words or `IGNORED`, and, if `predict`, the answers.
 
-        To predict may take the probabilities of all words, which the loss alone spares an adaptive softmax.
+        The targets are the labels that are not ignored, row by row. Answers may take the probabilities of all words,
+        which the loss alone spares an adaptive softmax.
         """
         asked = labels != IGNORED
         hidden, targets = self(inputs, lengths)[asked], labels[asked]
@@ -199,12 +206,15 @@ class LanguageModel(Network):
 
 
 def _nothing(like: Tensor) -> tuple[Tensor, Tensor]:
-    """Of predictions and their probabilities."""
+    """Empty predictions and probabilities, [0] each."""
     return like.new_empty(0, dtype=torch.int64), like.new_empty(0)
 
 
 def build_network(kind: str, inputs: Inputs, classes: int, model: ModelSettings, neuron: NeuronSettings) -> Network:
-    """The network for this kind of task, one of `KINDS`; a language model's classes are the words of `inputs`."""
+    """The network for this kind of task, one of `KINDS`; a language model's classes are the words of `inputs`.
+
+    Raises ValueError for another kind.
+    """
     match kind:
         case "classification":
             return Classifier(inputs, classes, model, neuron)
@@ -216,7 +226,7 @@ def build_network(kind: str, inputs: Inputs, classes: int, model: ModelSettings,
 
 
 def parameter_groups(network: nn.Module, lr: float, ssm_lr: float, weight_decay: float) -> list[dict[str, Any]]:
-    """Groups for an optimiser, by name: `ssm` (own rate, no decay), `neuron`, `plain` (no decay), `decayed`.
+    """Parameter groups for an optimiser, by name: `ssm` (own rate, no decay), `neuron`, `plain` (no decay), `decayed`.
 
     Weight decay would pull a threshold's logarithm to 0, a leak to 1/2: neurons have none, nor have biases, norms
     and embeddings (S4 practice).

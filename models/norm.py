@@ -14,7 +14,7 @@ class MaskedBatchNorm(nn.BatchNorm1d):
     """Batch norm whose statistics, running ones included, never see padding, and see all parts of a shared batch."""
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """[B, H, L] -> [B, H, L]."""
+        """Normalised x, [B, H, L] -> [B, H, L]; mask [B, 1, L] or None."""
         if not self.training or (mask is None and not batch_is_shared()):
             return self._without_mask(x)
         if mask is None:
@@ -50,7 +50,7 @@ class ChannelLayerNorm(nn.LayerNorm):
     """Layer norm over the channels of each token, so padding cannot matter."""
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # noqa: ARG002 (one signature for all norms)
-        """[B, H, L] -> [B, H, L]."""
+        """Normalised x, [B, H, L] -> [B, H, L]; mask [B, 1, L] or None."""
         return super().forward(x.transpose(1, 2)).transpose(1, 2)
 
 

@@ -1,4 +1,4 @@
-"""What a network computes for one token, counted part by part, in recurrent execution.
+"""Operations of a network per token, counted part by part, in recurrent execution.
 
 Counted are multiply-accumulates and accumulates of real numbers; a product with a complex number is four, an addition
 to a sum an accumulate. An accumulate that only a spike causes counts with the firing rate. Not counted: exponentials,
@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 PARTS = ("encoder", "norm", "ssm", "neuron", "projection", "gate", "residual", "head")
-"""What a network is made of. The projection is what spikes drive: the mixing of the channels."""
+"""Parts of a network. The projection is what spikes drive: the mixing of the channels."""
 
 
 class Operations(NamedTuple):
-    """Real operations of one time step."""
+    """Real operations per time step."""
 
     multiply_accumulates: float = 0.0
     accumulates: float = 0.0  # independent of spikes
@@ -26,12 +26,12 @@ class Operations(NamedTuple):
 
 
 def linear(inputs: int, outputs: int, share: float = 1.0) -> Operations:
-    """A dense linear layer with bias that `share` of the steps go through."""
+    """Operations of a dense linear layer with bias that `share`, in [0, 1], of the steps go through."""
     return Operations(share * inputs * outputs, share * outputs)
 
 
 class Part(NamedTuple):
-    """One of `PARTS`: of the layer of this number, counted from 0, or of none."""
+    """Operations of one of `PARTS`, in the layer of this number, counted from 0, or in none."""
 
     name: str
     layer: int | None

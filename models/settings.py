@@ -14,7 +14,7 @@ class ModelSettings:
     """The network around the neurons. `channels` is d_model (H), `state_size` d_state (N).
 
     neuron_placement: which neurons a block has beside the one after the SSM, see `models.block.PLACEMENTS`.
-    spikes_per_direction: a bidirectional SSM's directions go through 2H neurons a layer instead of being summed first.
+    spikes_per_direction: a bidirectional SSM's directions go through 2H neurons per layer, not summed first.
     initial_firing_rate: training starts from thresholds scaled to it, see `models.calibration`; null: as given.
     softmax_cutoffs, softmax_divisor: how a language model's words are grouped, see `models.heads.WordSoftmax`.
     """

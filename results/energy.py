@@ -10,14 +10,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 E_MAC_NJ = 4.6e-3
-"""Of a multiply-accumulate, nJ."""
+"""Energy of a multiply-accumulate, nJ."""
 
 E_AC_NJ = 0.9e-3
-"""Of an accumulate, nJ."""
+"""Energy of an accumulate, nJ."""
 
 
 def energy_nj(multiply_accumulates: float, accumulates: float) -> float:
-    """Of so many operations, nJ."""
+    """Energy of n operations of each kind, nJ."""
     return multiply_accumulates * E_MAC_NJ + accumulates * E_AC_NJ
 
 

@@ -44,7 +44,7 @@ class Process:
         return start_of(self.pid) == self.start
 
     def token(self) -> str:
-        """As part of a file's name."""
+        """The process as part of a file's name."""
         return _SEPARATOR.join([self.host, self.boot, self.pid_space, str(self.pid), self.start])
 
     @staticmethod

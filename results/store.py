@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RESULTS = Path("results/runs")
-"""Where results lie unless told otherwise, as `paths.results` has it."""
+"""The results folder unless told otherwise, as `paths.results` has it."""
 
 _OUTCOME_KEY = "spike_ssm.outcome"
 _THREADS = 4  # they wait for a file server more than they compute
@@ -78,12 +78,12 @@ def prepare_folder(folder: Path) -> Path:
 
 
 def run_path(folder: Path, run_id: str) -> Path:
-    """Where the result of run `run_id` lies."""
+    """Path of the result of run `run_id`."""
     return folder / f"{run_id}.parquet"
 
 
 def manifest_path(folder: Path, sweep: str) -> Path:
-    """Where the manifest of sweep `sweep` lies."""
+    """Path of the manifest of sweep `sweep`."""
     return folder / "sweeps" / f"{sweep}.json"
 
 
@@ -241,7 +241,7 @@ def read_runs(
 
 
 def _as_frame(table: pa.Table, columns: Sequence[str]) -> pd.DataFrame:
-    """With these columns, of plain Python values; `predictions`, of which there may be millions, as a frame each."""
+    """The table as a frame with these columns, of plain Python values; `predictions`, of which there may be millions, as a frame each."""
     import pandas as pd
 
     name = "predictions"

@@ -68,7 +68,7 @@ class Tuning:
         return found if found is not None and found.trial is not None else None
 
     def joined(self, earlier: Tuning) -> Tuning:
-        """With the choices of an earlier search of the same points for tasks and variants that are not in this one."""
+        """The tuning with the choices of an earlier search of the same points for tasks and variants that are not in this one."""
         chosen = {
             task: {**earlier.chosen.get(task, {}), **self.chosen.get(task, {})}
             for task in [*earlier.chosen, *(task for task in self.chosen if task not in earlier.chosen)]
@@ -95,7 +95,7 @@ class Tuning:
 
 
 def tuning_path(folder: Path, sweep: str, scale: str) -> Path:
-    """Where a sweep's tuning at a scale lies; the trials lie beside it, as parquet."""
+    """Path of a sweep's tuning at a scale; the trials lie beside it, as parquet."""
     return folder / "tuned" / f"{sweep}_{scale}.yaml"
 
 
@@ -125,7 +125,7 @@ def read_trials(path: Path) -> list[dict[str, Any]]:
 
 
 def read_tuning(path: Path, sweep: str, scale: str) -> Tuning:
-    """That of `sweep` at `scale`. Raises `UserError` where the file is missing, damaged or of something else."""
+    """The tuning of `sweep` at `scale`. Raises `UserError` where the file is missing, damaged or of something else."""
     again = f"Run python -m harness.tune +sweep={sweep} budget=K scale={scale} first, or name its file: tuned=PATH."
     if not path.is_file():
         raise UserError(f"There is no tuning {path}. {again}")

@@ -77,7 +77,7 @@ def write_examples(
 
 
 def _count_characters(examples: Mapping[str, Iterable[Example]], max_length: int) -> Counter[str]:
-    """Counts of the training split's symbols. All splits are read, so that a fault is found before anything is written."""
+    """Counts of the training split's symbols. All splits are read: a fault is found before anything is written."""
     counts: Counter[str] = Counter()
     for split in SPLITS:
         empty = True

@@ -19,7 +19,10 @@ from spike_ssm.models.ops.refractory_lif import Rules, check_parameter
 
 @dataclass
 class ALIFSettings(IntegrateAndFireSettings):
-    """adaptation > 0 in units of the threshold, decay in (0, 1); each trainable per channel."""
+    """Settings of alif: adaptation > 0 in units of the threshold, decay in [0, 1); each trainable per channel.
+
+    A trainable decay must start above 0.
+    """
 
     name: str = "alif"
     adaptation: float = 0.5
@@ -37,12 +40,12 @@ class ALIFSettings(IntegrateAndFireSettings):
             raise ValueError("A trainable decay must start above 0 (it is stored through a sigmoid).")
 
     def rules(self) -> Rules:
-        """The operator's rules."""
+        """The operator's rules; the refractory current raises the threshold."""
         return super().rules()._replace(raises_threshold=True)
 
 
 class ALIF(IntegrateAndFire):
-    """The neuron over `channels` channels H. Its summary gives the adaptation as `refractory`."""
+    """The adaptive LIF neuron over `channels` channels H. Its summary gives the adaptation as `refractory`."""
 
     def __init__(self, channels: int, settings: ALIFSettings) -> None:
         super().__init__(channels, settings)

@@ -1,4 +1,4 @@
-"""What every neuron has: settings, a forward over a sequence, a step for streaming, and readable parameters."""
+"""The interface of all neurons: settings, a forward over a sequence, a step for streaming, readable parameters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from spike_ssm.models.ops.surrogate import SURROGATES
 
 @dataclass
 class NeuronSettings:
-    """Fields that every neuron's settings have; a neuron's file adds its own in a subclass."""
+    """Settings that every neuron has; a neuron's file adds its own in a subclass."""
 
     name: str = "???"
 
@@ -25,8 +25,8 @@ class NeuronSettings:
 class ThresholdSettings(NeuronSettings):
     """Settings of a neuron that fires at a threshold > 0, in units of potential.
 
-    A trainable threshold is trained per channel or, when shared, one a layer. Its gradient is the surrogate's, whose
-    half-width is in units of the threshold.
+    A trainable threshold is trained per channel or, when shared, per layer. Its gradient is the surrogate's, whose
+    half-width, > 0, is in units of the threshold.
     """
 
     threshold: float = 1.0
@@ -45,7 +45,7 @@ class ThresholdSettings(NeuronSettings):
 
 
 class Neuron(nn.Module):
-    """Maps membrane input x [B, H, L] to spikes [B, H, L]; `step` gives the same spikes one time step at a time.
+    """A neuron: membrane input x [B, H, L] -> spikes [B, H, L]; `step` gives the same spikes one time step at a time.
 
     A neuron without a state between steps gives any `state` back as it was.
     """
@@ -61,15 +61,18 @@ class Neuron(nn.Module):
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
-        """Spikes [B, H, L] in x's dtype."""
+        """Spikes [B, H, L] of x [B, H, L], in x's dtype."""
 
     @abstractmethod
     def step(self, x: Tensor, state: Any | None) -> tuple[Tensor, Any]:
-        """Spikes [B, H] of x [B, H] and the next state; start with `state=None`. ValueError if it cannot stream."""
+        """Spikes [B, H] of one time step x [B, H], and the next state; start with `state=None`.
+
+        Raises ValueError for a neuron that cannot be streamed.
+        """
 
     @abstractmethod
     def potential(self, x: Tensor) -> Tensor:
-        """What is compared with the threshold, [B, H, L], detached; a neuron without one gives its output."""
+        """Potential [B, H, L] that is compared with the threshold, detached; a neuron without one gives its output."""
 
     @abstractmethod
     def parameter_summary(self) -> dict[str, float]:
@@ -77,11 +80,11 @@ class Neuron(nn.Module):
 
     @abstractmethod
     def operations_per_step(self) -> tuple[float, float]:
-        """(multiply-accumulates, accumulates) of one channel and time step, spikes apart."""
+        """(multiply-accumulates, accumulates) per channel and time step, without those that a spike causes."""
 
 
 def threshold_of(channels: int, settings: ThresholdSettings) -> ChannelParameter:
-    """The threshold that `settings` describe, stored as its logarithm when trained."""
+    """The threshold that `settings` describe, over `channels` channels, stored as its logarithm when trained."""
     return ChannelParameter(
         channels,
         settings.threshold,

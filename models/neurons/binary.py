@@ -18,13 +18,13 @@ from spike_ssm.models.neurons.feedforward import FeedForward
 
 @dataclass
 class BinarySettings(ThresholdSettings):
-    """threshold > 0 in units of the input."""
+    """Settings of binary: threshold > 0 in units of the input."""
 
     name: str = "binary"
 
 
 class Binary(FeedForward):
-    """The neuron over `channels` channels H; its potential is its input."""
+    """The binary neuron over `channels` channels H; its potential is its input."""
 
     def _integrate(self, x: Tensor) -> Tensor:
         return x
@@ -33,5 +33,5 @@ class Binary(FeedForward):
         return x, state
 
     def operations_per_step(self) -> tuple[float, float]:
-        """Comparisons are not counted."""
+        """No operations: comparisons are not counted."""
         return 0.0, 0.0

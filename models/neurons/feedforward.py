@@ -1,4 +1,4 @@
-"""What the neurons without a reset share: the membrane potential depends on the input alone, not on past spikes.
+"""The neurons without a reset: their membrane potential depends on the input alone, not on past spikes.
 
     s_t = 1 if potential_t >= threshold else 0
 

@@ -19,13 +19,13 @@ from spike_ssm.models.neurons.base import Neuron, NeuronSettings
 
 @dataclass
 class GELUSettings(NeuronSettings):
-    """Nothing to set."""
+    """Settings of gelu, which has none of its own."""
 
     name: str = "gelu"
 
 
 class GELU(Neuron):
-    """The activation over `channels` channels H; it has neither threshold nor parameters."""
+    """The GELU activation over `channels` channels H; it has neither threshold nor parameters."""
 
     spiking: ClassVar[bool] = False
 
@@ -39,13 +39,13 @@ class GELU(Neuron):
 
     @torch.no_grad()
     def potential(self, x: Tensor) -> Tensor:
-        """The activations: there is no potential."""
+        """The activations [B, H, L], detached: there is no potential."""
         return gelu(x)
 
     def parameter_summary(self) -> dict[str, float]:
-        """Empty."""
+        """No parameters: an empty dict."""
         return {}
 
     def operations_per_step(self) -> tuple[float, float]:
-        """By convention a dense block's activation is not counted."""
+        """No operations: by convention a dense block's activation is not counted."""
         return 0.0, 0.0

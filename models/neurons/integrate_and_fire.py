@@ -1,4 +1,4 @@
-"""What the leaky integrate-and-fire neurons share: they are the operator `refractory_lif` under different rules."""
+"""The leaky integrate-and-fire neurons, all of which are the operator `refractory_lif` under different rules."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class IntegrateAndFireSettings(ThresholdSettings):
 
 
 class State(NamedTuple):
-    """State between steps, each [B, H]."""
+    """State between steps: the potential after reset and the refractory current, each [B, H]."""
 
     after_reset: Tensor
     refractory_current: Tensor
@@ -69,7 +69,7 @@ class IntegrateAndFire(Neuron):
         self._decay = ChannelParameter(channels, decay, LOGIT, trainable=decay_trainable)
 
     def parameters_now(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """leak, threshold, refractory magnitude (in units of potential) and decay, each [H]."""
+        """Parameters leak, threshold, refractory magnitude (in units of potential) and decay, each [H]."""
         threshold = self.threshold()
         if self._refractory is None or self._decay is None:
             return self.leak(), threshold, torch.zeros_like(threshold), torch.zeros_like(threshold)
@@ -83,7 +83,7 @@ class IntegrateAndFire(Neuron):
 
     @torch.no_grad()
     def potential(self, x: Tensor) -> Tensor:
-        """Potentials [B, H, L]; where the current raises the threshold, less that current."""
+        """Potentials [B, H, L] of x [B, H, L]; where the refractory current raises the threshold, less that current."""
         found = solve(x, *self.parameters_now(), self._options, return_potential=True).potential
         assert found is not None
         return found
@@ -104,7 +104,7 @@ class IntegrateAndFire(Neuron):
 
     @torch.no_grad()
     def parameter_summary(self) -> dict[str, float]:
-        """Means over channels; refractory in units of the threshold."""
+        """Means over channels of leak, threshold, refractory (in units of the threshold) and decay."""
         leak, threshold, refractory, decay = self.parameters_now()
         return {
             "leak": float(leak.mean()),
@@ -114,6 +114,6 @@ class IntegrateAndFire(Neuron):
         }
 
     def operations_per_step(self) -> tuple[float, float]:
-        """Leak 1 MAC; refractory current 1 MAC and its subtraction 1 AC, where there is one."""
+        """The leak's 1 MAC; where there is a refractory current, its 1 MAC and 1 AC to subtract it."""
         refractory = self._refractory is not None and bool((self._refractory() > 0).any())
         return (2.0, 1.0) if refractory else (1.0, 0.0)

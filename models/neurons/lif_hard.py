@@ -16,15 +16,15 @@ from spike_ssm.models.ops.refractory_lif import Rules
 
 @dataclass
 class LIFHardSettings(IntegrateAndFireSettings):
-    """leak in (0, 1), threshold > 0 in units of potential."""
+    """Settings of lif_hard: leak in (0, 1), threshold > 0 in units of potential."""
 
     name: str = "lif_hard"
     leak: float = 0.125
 
     def rules(self) -> Rules:
-        """The operator's rules."""
+        """The operator's rules, with a hard reset."""
         return super().rules()._replace(reset="hard")
 
 
 class LIFHard(IntegrateAndFire):
-    """The neuron over `channels` channels H."""
+    """The hard-reset LIF neuron over `channels` channels H."""

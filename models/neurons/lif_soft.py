@@ -15,10 +15,10 @@ from spike_ssm.models.neurons.integrate_and_fire import IntegrateAndFire, Integr
 
 @dataclass
 class LIFSoftSettings(IntegrateAndFireSettings):
-    """leak in (0, 1), threshold > 0 in units of potential."""
+    """Settings of lif_soft: leak in (0, 1), threshold > 0 in units of potential."""
 
     name: str = "lif_soft"
 
 
 class LIFSoft(IntegrateAndFire):
-    """The neuron over `channels` channels H."""
+    """The soft-reset LIF neuron over `channels` channels H."""

@@ -1,4 +1,4 @@
-"""A neuron's parameter: one number a channel, fixed or trained, stored so that training cannot leave its range."""
+"""A neuron's parameter: one number per channel, fixed or trained, stored so that training cannot leave its range."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn.functional import softplus
 
 
 class Storage(NamedTuple):
-    """How a trained parameter is stored: a number that may take any value, and the way back."""
+    """Storage of a trained parameter: the map to a number that may take any value, and the way back."""
 
     to_raw: Callable[[float], float]
     from_raw: Callable[[Tensor], Tensor]
@@ -24,7 +24,7 @@ INVERSE_SOFTPLUS = Storage(lambda value: value + math.log(-math.expm1(-value)), 
 
 
 class ChannelParameter(nn.Module):
-    """Calling it gives the values [H]. A fixed parameter is stored as it is; it is part of the state all the same.
+    """A parameter per channel; calling it gives the values [H]. A fixed one is stored as it is, in the state dict too.
 
     shared: one trained number for all channels.
     """
@@ -43,7 +43,10 @@ class ChannelParameter(nn.Module):
 
     @torch.no_grad()
     def scale(self, factor: float) -> None:
-        """Multiply a fixed parameter, or a trained one stored as its logarithm, by `factor` > 0."""
+        """Multiply a fixed parameter, or a trained one stored as its logarithm, by `factor` > 0.
+
+        Raises ValueError for a parameter that is stored otherwise.
+        """
         if self._storage is None:
             self._stored.mul_(factor)
         elif self._storage is LOGARITHM:

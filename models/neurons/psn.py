@@ -3,8 +3,8 @@
     potential_t = sum_j W_tj x_j    over j <= t if causal, else over all j
     s_t         = 1 if potential_t >= threshold else 0
 
-Source: Fang et al. 2023 (arXiv 2304.12760). W is shared by all channels, as there. Not causal is the paper's PSN;
-causal its masked PSN, of order `length` and with the mask fully applied (lambda = 1) from the start. Ours are the
+Source: Fang et al. 2023 (arXiv 2304.12760). W is shared by all channels, as there. Without causality it is the paper's
+PSN; with it its masked PSN, of order `length` and with the mask fully applied (lambda = 1) from the start. Ours are the
 threshold, one per channel where the paper has one per time step, and the causal W's initial values: the response
 leak^(t-j) of a leaky integrator.
 """
@@ -24,8 +24,9 @@ from spike_ssm.models.ops.refractory_lif import check_parameter
 
 @dataclass
 class PSNSettings(ThresholdSettings):
-    """length T >= 1: the most time steps a sequence may have, W being [T, T]; a shorter one uses the leading block.
+    """Settings of psn.
 
+    length T >= 1: the most time steps a sequence may have, W being [T, T]; a shorter one uses the leading block.
     leak in (0, 1): the causal W starts as a leaky integrator's; it is trained from there, as a non-causal W is from
     uniform random values (Kaiming's, as in SpikingJelly).
     """
@@ -44,7 +45,10 @@ class PSNSettings(ThresholdSettings):
 
 
 class PSN(FeedForward):
-    """The neuron over `channels` channels H. Streaming keeps all past inputs [B, H, t]."""
+    """The parallel spiking neuron over `channels` channels H. Streaming keeps all past inputs [B, H, t].
+
+    Raises ValueError for a sequence of more than `length` steps.
+    """
 
     def __init__(self, channels: int, settings: PSNSettings) -> None:
         super().__init__(channels, settings)
@@ -82,6 +86,6 @@ class PSN(FeedForward):
         return past @ self.weight[length - 1, :length].to(x.dtype), past
 
     def operations_per_step(self) -> tuple[float, float]:
-        """A row of W: T MACs, or (T + 1) / 2 on average over a causal sequence of T = length steps."""
+        """MACs of a row of W: T, or (T + 1) / 2 on average over a causal sequence of T = length steps."""
         steps = len(self.weight)
         return ((steps + 1) / 2 if self._causal else float(steps)), 0.0

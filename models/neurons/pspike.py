@@ -5,8 +5,8 @@
 
 G is the primitive of the surrogate density, a soft step. The gradient is that of the expectation, d s_t / d x_t =
 d p_t / d x_t, the density itself. Source: Bal & Sengupta 2024 (arXiv 2406.02923). With `rectangular`, width 1 and
-threshold 1/2, the defaults, p_t = clamp(x_t, 0, 1) as in its authors' code; other surrogates are ours, and so is the
-place of a threshold per channel, where that code has a gain and an offset.
+threshold 1/2, the defaults, p_t = clamp(x_t, 0, 1) as in its authors' code; other surrogates are ours, and so is a
+threshold per channel, where that code has a gain and an offset.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from spike_ssm.models.ops.surrogate import surrogate_primitive
 
 @dataclass
 class PSpikeSettings(ThresholdSettings):
-    """threshold > 0, in units of the input: where a spike has probability 1/2.
+    """Settings of pspike: threshold > 0, in units of the input, where a spike has probability 1/2.
 
     expectation_at_evaluation: evaluation gives p itself, without noise. Its output is then not 0 or 1, and energies,
     which count accumulates per spike, are those of the network that draws.
@@ -36,7 +36,7 @@ class PSpikeSettings(ThresholdSettings):
 
 
 class PSpike(Binary):
-    """The neuron over `channels` channels H; its potential is its input.
+    """The stochastic neuron over `channels` channels H; its potential is its input.
 
     Noise comes from torch's global generator, one number per step, example and channel in this order: from the same
     seed, streaming on the CPU draws what the sequence draws.
@@ -56,5 +56,5 @@ class PSpike(Binary):
         return (noise < p).to(p.dtype) + (p - p.detach())
 
     def operations_per_step(self) -> tuple[float, float]:
-        """The probability, or the noise scaled to what the input is compared with, 1 MAC; drawing is not counted."""
+        """1 MAC for the probability, or for scaling the noise that the input is compared with; drawing is not counted."""
         return 1.0, 0.0

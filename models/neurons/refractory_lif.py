@@ -53,16 +53,16 @@ class RefractoryLIFSettings(IntegrateAndFireSettings):
             raise ValueError("A trainable decay must start above 0 (it is stored through a sigmoid).")
 
     def rules(self) -> Rules:
-        """The operator's rules."""
+        """The operator's rules, with the chosen reset."""
         return super().rules()._replace(reset=self.reset)
 
     def options(self) -> Options:
-        """The operator's options."""
+        """The operator's options, PMBC's paper mode among them."""
         return Options(self.rules(), self.solver, self.max_iterations, self.resolve)
 
 
 class RefractoryLIF(IntegrateAndFire):
-    """The neuron over `channels` channels H."""
+    """The refractory LIF neuron over `channels` channels H."""
 
     def __init__(self, channels: int, settings: RefractoryLIFSettings) -> None:
         super().__init__(channels, settings)

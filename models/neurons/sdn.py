@@ -37,13 +37,13 @@ _WINDOWS_AT_ONCE = 2**18  # at 8 hidden channels in float32, 8 MiB a layer
 
 @dataclass
 class SDNSettings(ThresholdSettings):
-    """threshold > 0 in units of potential. The leak is the network's, 0.125."""
+    """Settings of sdn: threshold > 0 in units of potential. The leak is the network's, 0.125."""
 
     name: str = "sdn"
 
 
 def contribution_network() -> nn.Sequential:
-    """f, untrained: windows [..., 8] of normalised past input to contributions [..., 1].
+    """The network f, untrained: windows [..., 8] of past input, in thresholds, -> contributions [..., 1].
 
     A convolution of width 8 over one channel is a linear map of windows of 8.
     """
@@ -53,12 +53,12 @@ def contribution_network() -> nn.Sequential:
 
 
 def past_windows(x: Tensor) -> Tensor:
-    """The view [..., L, 8] of x [..., L]: the inputs x_{t-8}, ..., x_{t-1} of each step t, zero before the first."""
+    """View [..., L, 8] of x [..., L]: the inputs x_{t-8}, ..., x_{t-1} of each step t, zero before the first."""
     return pad(x, (WINDOW, 0))[..., :-1].unfold(-1, WINDOW, 1)
 
 
 class SDN(FeedForward):
-    """The neuron over `channels` channels H. Streaming keeps the last inputs [B, H, 8], in thresholds."""
+    """The SDN neuron over `channels` channels H. Streaming keeps the last inputs [B, H, 8], in thresholds."""
 
     def __init__(self, channels: int, settings: SDNSettings) -> None:
         super().__init__(channels, settings)
@@ -74,7 +74,7 @@ class SDN(FeedForward):
 
     @torch.no_grad()
     def _contribution(self, windows: Tensor) -> Tensor:
-        """f of windows [..., 8], in thresholds [...]; made in the network's precision."""
+        """Contributions f [...] of windows [..., 8], both in thresholds; computed in the network's precision."""
         own = next(self.network.parameters()).dtype
         return self.network(windows.to(own))[..., 0].to(windows.dtype)  # type: ignore[no-any-return]
 
@@ -93,11 +93,11 @@ class SDN(FeedForward):
         return potential, torch.cat([window[..., 1:], (x / threshold).detach()[..., None]], -1)
 
     def parameter_summary(self) -> dict[str, float]:
-        """Means over channels."""
+        """The leak, 0.125, and the threshold's mean over channels."""
         return {"leak": LEAK, **super().parameter_summary()}
 
     def operations_per_step(self) -> tuple[float, float]:
-        """The network's MACs (its biases take up the threshold), and adding the input.
+        """MACs of the network (its biases take up the threshold), and 1 AC to add the input.
 
         The neuron that it stands for, lif_hard, needs 1 MAC.
         """

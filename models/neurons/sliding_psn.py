@@ -24,8 +24,9 @@ INITIALISATIONS = ("exponential", "uniform")
 
 @dataclass
 class SlidingPSNSettings(ThresholdSettings):
-    """order >= 1: the number of inputs, the present one among them, that the potential depends on.
+    """Settings of sliding_psn.
 
+    order >= 1: the number of inputs, the present one among them, that the potential depends on.
     initialisation of the weights: `exponential` (..., 1/4, 1/2, 1) or `uniform` (Kaiming's), as in SpikingJelly.
     """
 
@@ -45,7 +46,7 @@ class SlidingPSNSettings(ThresholdSettings):
 
 
 class SlidingPSN(FeedForward):
-    """The neuron over `channels` channels H. Streaming keeps the last inputs [B, H, order - 1]."""
+    """The sliding parallel spiking neuron over `channels` channels H. Streaming keeps the last [B, H, order - 1] inputs."""
 
     def __init__(self, channels: int, settings: SlidingPSNSettings) -> None:
         super().__init__(channels, settings)
@@ -62,7 +63,7 @@ class SlidingPSN(FeedForward):
         return (blocks @ self._response().to(x.dtype)).flatten(-2)[..., :length]
 
     def _response(self) -> Tensor:
-        """Of `order` potentials to the inputs before and at them, [2 order - 1, order]: column j is the filter at j."""
+        """Response of `order` potentials to the inputs up to them, [2 order - 1, order]: column j is the filter at j."""
         order = len(self.weight)
         rows = pad(self.weight, (0, order)).expand(order, 2 * order)
         # rows of one step less than the period begin one step later each
@@ -74,5 +75,5 @@ class SlidingPSN(FeedForward):
         return window @ self.weight.to(x.dtype), window[..., 1:]
 
     def operations_per_step(self) -> tuple[float, float]:
-        """The filter: one MAC per weight."""
+        """MACs of the filter: one per weight."""
         return float(len(self.weight)), 0.0

@@ -28,7 +28,7 @@ VALIDATION, TEST = 10_000, 20_000
 
 
 class Recipe(NamedTuple):
-    """How a network is trained: `rows` sequences of `length` steps, in batches of windows drawn at random."""
+    """Recipe of a training: `rows` sequences of `length` steps, in batches of windows drawn at random."""
 
     rows: int = 4096
     length: int = 256
@@ -44,7 +44,7 @@ def white_input(rows: int, length: int, seed: int) -> Tensor:
 
 
 def exact_contribution(x: Tensor) -> Tensor:
-    """What the membrane of lif_hard carries over into each step, leak * u_{t-1} * (1 - s_{t-1}), for x [rows, L]."""
+    """Carry-over [rows, L] of lif_hard's membrane into each step, leak * u_{t-1} * (1 - s_{t-1}), for x [rows, L]."""
     _, potential = refractory_lif(
         x[:, None], LEAK, 1.0, 0.0, 0.0, reset="hard", solver="sequential", return_potential=True
     )
@@ -62,7 +62,7 @@ def spike_error(network: nn.Module, x: Tensor) -> float:
 
 
 def train(seed: int, recipe: Recipe) -> tuple[nn.Sequential, list[float]]:
-    """A trained network and its loss at every step; the same for the same seed and number of threads."""
+    """Trained network and its loss at every step; the same for the same seed and number of threads."""
     x = white_input(recipe.rows, recipe.length, seed)
     windows = past_windows(x).reshape(-1, past_windows(x).shape[-1])
     targets = exact_contribution(x).reshape(-1)

@@ -23,7 +23,7 @@ _At = Callable[[int, int, int], Any]  # (i, j, count) -> pointer to `count` numb
 
 
 def _pointer(context: Any, builder: Any, kind: Any, array: Any, indices: list[Any], count: int = 1) -> Any:
-    """To `count` numbers from array[indices] on, as a vector."""
+    """Pointer to `count` numbers from array[indices] on, as a vector."""
     view = make_array(kind)(context, builder, array)
     vector = ir.VectorType(context.get_data_type(kind.dtype), count).as_pointer()
     return builder.bitcast(cgutils.get_item_pointer(context, builder, kind, view, indices, wraparound=False), vector)
