@@ -108,7 +108,7 @@ def loading(settings: Settings, data: Dataset) -> Iterator[Row]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Environment variables as the workers of a sweep have them."""
+    """One thread in this process, as the workers of a sweep have it."""
     compute_with(1)
     yield
     compute_with(THREADS)

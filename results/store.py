@@ -241,7 +241,10 @@ def read_runs(
 
 
 def _as_frame(table: pa.Table, columns: Sequence[str]) -> pd.DataFrame:
-    """The table as a frame with these columns, of plain Python values; `predictions`, of which there may be millions, as a frame each."""
+    """The table as a frame with these columns, of plain Python values.
+
+    `predictions`, of which there may be millions, are a frame each.
+    """
     import pandas as pd
 
     name = "predictions"

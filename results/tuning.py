@@ -68,7 +68,7 @@ class Tuning:
         return found if found is not None and found.trial is not None else None
 
     def joined(self, earlier: Tuning) -> Tuning:
-        """The tuning with the choices of an earlier search of the same points for tasks and variants that are not in this one."""
+        """The tuning, joined by an `earlier` one's choices for other tasks and variants."""
         chosen = {
             task: {**earlier.chosen.get(task, {}), **self.chosen.get(task, {})}
             for task in [*earlier.chosen, *(task for task in self.chosen if task not in earlier.chosen)]

@@ -56,5 +56,5 @@ class PSpike(Binary):
         return (noise < p).to(p.dtype) + (p - p.detach())
 
     def operations_per_step(self) -> tuple[float, float]:
-        """1 MAC for the probability, or for scaling the noise that the input is compared with; drawing is not counted."""
+        """1 MAC for the probability, or for scaling the noise that the input is compared with; without the drawing."""
         return 1.0, 0.0

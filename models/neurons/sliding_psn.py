@@ -46,7 +46,7 @@ class SlidingPSNSettings(ThresholdSettings):
 
 
 class SlidingPSN(FeedForward):
-    """The sliding parallel spiking neuron over `channels` channels H. Streaming keeps the last [B, H, order - 1] inputs."""
+    """The sliding parallel spiking neuron over `channels` channels H; streaming keeps [B, H, order - 1] inputs."""
 
     def __init__(self, channels: int, settings: SlidingPSNSettings) -> None:
         super().__init__(channels, settings)
@@ -63,7 +63,7 @@ class SlidingPSN(FeedForward):
         return (blocks @ self._response().to(x.dtype)).flatten(-2)[..., :length]
 
     def _response(self) -> Tensor:
-        """Response of `order` potentials to the inputs up to them, [2 order - 1, order]: column j is the filter at j."""
+        """Response of `order` potentials to inputs up to them, [2 order - 1, order]: column j is the filter at j."""
         order = len(self.weight)
         rows = pad(self.weight, (0, order)).expand(order, 2 * order)
         # rows of one step less than the period begin one step later each

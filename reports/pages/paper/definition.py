@@ -236,7 +236,7 @@ def _wrong(where: str, problem: str) -> UserError:
 
 
 def commands(table: PaperTable, missing: Mapping[str, list[Entry]]) -> Iterator[str]:
-    """For each column with entries that lack runs, the command that fills it."""
+    """The command that fills a column, for each that has entries without runs."""
     ours = [entry for entry in table.entries if entry.runs is not None]
     for column in table.columns:
         wanted = missing.get(column.name, [])

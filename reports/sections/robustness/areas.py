@@ -21,7 +21,7 @@ def is_evaluated(runs: pd.DataFrame) -> pd.Series[bool]:
 
 
 def place_of(level: float, corruption: str) -> float:
-    """Where a level stands on the axis that areas are taken over."""
+    """Place of a level on the axis that areas are taken over."""
     kind = CORRUPTIONS[corruption]
     if not kind.bits:
         return level

@@ -58,7 +58,7 @@ def curve_figure(
 
 
 def _marks(levels: list[float], bits: bool) -> dict[float, float]:
-    """Where each level stands on the axis: bits one step apart, from full precision to the fewest."""
+    """Place of each level on the axis: bits one step apart, from full precision to the fewest."""
     return {level: float(place) for place, level in enumerate(reversed(levels))} if bits else {x: x for x in levels}
 
 
@@ -77,7 +77,7 @@ def _over_seeds(own: pd.DataFrame, marks: Mapping[float, float]) -> pd.DataFrame
 
 
 def _limits(means: Sequence[pd.Series[float]], shortcut: float) -> tuple[float, float]:
-    """Of the axis of accuracy, %: what the means need, and room on both sides for intervals."""
+    """Limits of the axis of accuracy, %: what the means need, and room on both sides for intervals."""
     values = [*pd.concat(means), *([shortcut] if math.isfinite(shortcut) else [])]
     room = max(3.0, 0.4 * (max(values) - min(values)))
     return max(0.0, min(values) - room), min(100.0, max(values) + room)
