@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +12,8 @@ import torch
 
 from spike_ssm.harness.data.cache import Preparation, Shard
 from spike_ssm.harness.data.random_splits import LARGEST_SEED, drawn
-from spike_ssm.harness.data.settings import TaskSettings, check_range, check_size
-from spike_ssm.harness.data.splits import SPLITS, Flat
+from spike_ssm.harness.data.settings import PartSettings
+from spike_ssm.harness.data.splits import Flat
 from spike_ssm.results.errors import UserError
 
 
@@ -43,7 +44,7 @@ def shuffled(count: int, seed: int) -> npt.NDArray[np.int64]:
 
 
 @dataclass
-class PublishedSettings(TaskSettings):
+class PublishedSettings(PartSettings):
     """Settings of images published as a training and a test set, without a validation set.
 
     validation_share of the training set, in [0, 1], is held out for validation, drawn by split_seed; S4's are the
@@ -51,18 +52,9 @@ class PublishedSettings(TaskSettings):
     `UserError`.
     """
 
+    limits: ClassVar = {"validation_share": (0, 1), "split_seed": (0, LARGEST_SEED)}
     validation_share: float = 0.1
     split_seed: int = 42
-    train: int | None = None
-    validation: int | None = None
-    test: int | None = None
-
-    def __post_init__(self) -> None:
-        """Check every value; sizes can only be compared with the data once they are read."""
-        check_range("validation_share", self.validation_share, 0, 1)
-        check_range("split_seed", self.split_seed, 0, LARGEST_SEED)
-        for split in SPLITS:
-            check_size(split, getattr(self, split))
 
 
 def write_published(

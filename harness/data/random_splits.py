@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from spike_ssm.harness.data.settings import LONGEST, TaskSettings, check_range
+from spike_ssm.harness.data.settings import LONGEST, TaskSettings
 from spike_ssm.harness.data.splits import SPLITS
 from spike_ssm.results.errors import UserError
 
@@ -42,17 +42,16 @@ class DividedSettings(TaskSettings):
     seen fewer than min_freq times in training are unknown. Raises `UserError`.
     """
 
+    limits: ClassVar = {
+        "min_freq": (1, LONGEST),
+        "validation_share": (0.01, 0.49),
+        "test_share": (0.01, 0.49),
+        "split_seed": (0, LARGEST_SEED),
+    }
     min_freq: int = 1
     validation_share: float = 0.1
     test_share: float = 0.1
     split_seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Check every value."""
-        check_range("min_freq", self.min_freq, 1, LONGEST)
-        check_range("validation_share", self.validation_share, 0.01, 0.49)
-        check_range("test_share", self.test_share, 0.01, 0.49)
-        check_range("split_seed", self.split_seed, 0, LARGEST_SEED)
 
 
 def divide(groups: Sequence[int], settings: DividedSettings) -> dict[str, list[int]]:

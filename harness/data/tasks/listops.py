@@ -59,6 +59,7 @@ class ListOpsSettings(TaskSettings):
     instead; the other settings are then to be left as they are. Raises `UserError`.
     """
 
+    limits: ClassVar = LIMITS
     name: str = "listops"
     min_length: int = 500
     max_length: int = 2000
@@ -72,10 +73,7 @@ class ListOpsSettings(TaskSettings):
 
     def __post_init__(self) -> None:
         """Check every value."""
-        for field, (low, high) in LIMITS.items():
-            value = getattr(self, field)
-            if not low <= value <= high:
-                raise UserError(f"task.{field}={value} is not allowed: it must be from {low} to {high}.")
+        super().__post_init__()
         if self.max_length - self.min_length < 2:
             raise UserError(
                 f"task.max_length={self.max_length} is not allowed: both bounds are exclusive, so it must be "

@@ -22,7 +22,7 @@ from spike_ssm.harness.data.pictures import Pictures, PublishedSettings, shuffle
 from spike_ssm.harness.data.random_splits import LARGEST_SEED
 from spike_ssm.harness.data.readers import idx, originals, places
 from spike_ssm.harness.data.readers.common import damaged, find_file
-from spike_ssm.harness.data.settings import TaskSettings, check_choice, check_range
+from spike_ssm.harness.data.settings import TaskSettings
 from spike_ssm.harness.data.splits import SPLITS, Scaling
 from spike_ssm.harness.data.task import Facts, PictureTask
 from spike_ssm.results.errors import UserError
@@ -133,13 +133,9 @@ class SMnist(PictureTask):
 class PsMnistSettings(PublishedSettings):
     """MNIST with its pixels in a fixed order: `bit_reversal`, as in S4, or `random`. Raises `UserError`."""
 
+    choices: ClassVar = {"permutation": PERMUTATIONS}
     name: str = "psmnist"
     permutation: str = "bit_reversal"
-
-    def __post_init__(self) -> None:
-        """Check every value."""
-        super().__post_init__()
-        check_choice("permutation", self.permutation, PERMUTATIONS)
 
 
 class PsMnist(SMnist):
@@ -191,6 +187,7 @@ class FashionMnist(PictureTask):
 class MnistDigitsSettings(TaskSettings):
     """The digits in `side` x `side` pixels, see `resized`, divided at random by split_seed. Raises `UserError`."""
 
+    limits: ClassVar = {"split_seed": (0, LARGEST_SEED), **dict.fromkeys(SPLITS, (1, DIGITS))}
     name: str = "mnist_digits"
     side: int = SIDE
     train: int = 3_500
@@ -200,10 +197,8 @@ class MnistDigitsSettings(TaskSettings):
 
     def __post_init__(self) -> None:
         """Check every value."""
+        super().__post_init__()
         check_side(self.side)
-        check_range("split_seed", self.split_seed, 0, LARGEST_SEED)
-        for split in SPLITS:
-            check_range(split, getattr(self, split), 1, DIGITS)
         if (wanted := self.train + self.validation + self.test) > DIGITS:
             raise UserError(
                 f"task.train, validation and test ask for {wanted} digits, but there are {DIGITS}: lower one."

@@ -19,7 +19,7 @@ import numpy as np
 from spike_ssm.harness.data.cache import Preparation, Shard
 from spike_ssm.harness.data.pictures import Pictures, shuffled
 from spike_ssm.harness.data.readers import originals, pathfinder, places
-from spike_ssm.harness.data.settings import TaskSettings, check_range
+from spike_ssm.harness.data.settings import TaskSettings
 from spike_ssm.harness.data.splits import SPLITS, Scaling
 from spike_ssm.harness.data.task import Facts, PictureTask
 from spike_ssm.harness.data.tasks import pathfinder_shapes as drawing
@@ -68,6 +68,7 @@ class GeneratedSettings(TaskSettings, ABC):
     Raises `UserError`.
     """
 
+    limits: ClassVar = {"data_seed": (0, 2**63 - 1), **dict.fromkeys(SPLITS, (1, SPAN))}
     size: int = 32
     contour_length: int = 14
     train: int = 160_000
@@ -77,9 +78,7 @@ class GeneratedSettings(TaskSettings, ABC):
 
     def __post_init__(self) -> None:
         """Check every value."""
-        for split in SPLITS:
-            check_range(split, getattr(self, split), 1, SPAN)
-        check_range("data_seed", self.data_seed, 0, 2**63 - 1)
+        super().__post_init__()
         self.parameters()
 
     @abstractmethod

@@ -17,7 +17,7 @@ from spike_ssm.harness.data.cache import Preparation
 from spike_ssm.harness.data.random_splits import DividedSettings, drawn
 from spike_ssm.harness.data.readers import originals, places
 from spike_ssm.harness.data.readers.tsv import read_aan
-from spike_ssm.harness.data.settings import LONGEST, Kind, TaskSettings, check_range, check_size
+from spike_ssm.harness.data.settings import LONGEST, Kind, PartSettings
 from spike_ssm.harness.data.splits import SPLITS
 from spike_ssm.harness.data.task import Facts, PairTask
 from spike_ssm.harness.data.tasks import bbc_corpus as bbc
@@ -33,7 +33,7 @@ AAN_PAIRS = 147_086
 
 
 @dataclass
-class RetrievalSettings(TaskSettings):
+class RetrievalSettings(PartSettings):
     """AAN's papers, as in S4.
 
     Texts are cut to max_length tokens with `<eos>`; characters seen fewer than min_freq times in training are
@@ -41,20 +41,11 @@ class RetrievalSettings(TaskSettings):
     `UserError`.
     """
 
+    limits: ClassVar = {"max_length": (2, LONGEST), "min_freq": (1, LONGEST)}
     kind: ClassVar[Kind] = "pairs"
     name: str = "retrieval"
     max_length: int = 4000
     min_freq: int = 1
-    train: int | None = None
-    validation: int | None = None
-    test: int | None = None
-
-    def __post_init__(self) -> None:
-        """Check every value."""
-        check_range("max_length", self.max_length, 2, LONGEST)
-        check_range("min_freq", self.min_freq, 1, LONGEST)
-        for split in SPLITS:
-            check_size(split, getattr(self, split))
 
 
 @dataclass(frozen=True)
@@ -100,6 +91,7 @@ def _aan_path(files: Path, name: str) -> Path:
 class BbcPairsSettings(DividedSettings):
     """Pairs of passages of up to `length` characters; train, validation, test: how many. Raises `UserError`."""
 
+    limits: ClassVar = {"length": (32, LONGEST), **dict.fromkeys(SPLITS, (2, LONGEST))}
     kind: ClassVar[Kind] = "pairs"
     name: str = "bbc_pairs"
     min_freq: int = 15
@@ -107,13 +99,6 @@ class BbcPairsSettings(DividedSettings):
     train: int = 20_000
     validation: int = 2_000
     test: int = 2_000
-
-    def __post_init__(self) -> None:
-        """Check every value."""
-        super().__post_init__()
-        check_range("length", self.length, 32, LONGEST)
-        for split in SPLITS:
-            check_range(split, getattr(self, split), 2, LONGEST)
 
     @property
     def max_length(self) -> int:

@@ -18,7 +18,7 @@ from spike_ssm.harness.data.baselines import majority_accuracy, naive_bayes_accu
 from spike_ssm.harness.data.cache import Preparation
 from spike_ssm.harness.data.random_splits import LARGEST_SEED, DividedSettings, drawn, permutation
 from spike_ssm.harness.data.readers import imdb, originals, places
-from spike_ssm.harness.data.settings import LONGEST, TaskSettings, check_choice, check_range, check_size
+from spike_ssm.harness.data.settings import LONGEST, PartSettings
 from spike_ssm.harness.data.splits import SPLITS, Split
 from spike_ssm.harness.data.task import Baselines, Facts, Task
 from spike_ssm.harness.data.tasks import bbc_corpus as bbc
@@ -59,7 +59,7 @@ class TextTask(Task):
 
 
 @dataclass
-class TextSettings(TaskSettings):
+class TextSettings(PartSettings):
     """IMDb by characters, as in S4, or by the bytes of UTF-8; the defaults are S4's but for the validation data.
 
     Texts are cut to max_length tokens with `<eos>`; what is seen fewer than min_freq times in training is unknown.
@@ -68,6 +68,13 @@ class TextSettings(TaskSettings):
     to use, drawn at random; null: all. Raises `UserError`.
     """
 
+    limits: ClassVar = {
+        "max_length": (2, LONGEST),
+        "min_freq": (1, LONGEST),
+        "validation_share": (0.0001, 0.9),
+        "split_seed": (0, LARGEST_SEED),
+    }
+    choices: ClassVar = {"level": LEVELS, "validation_from": VALIDATIONS}
     name: str = "text"
     level: str = "characters"
     max_length: int = 4096
@@ -75,20 +82,10 @@ class TextSettings(TaskSettings):
     validation_from: str = "held_out"
     validation_share: float = 0.1
     split_seed: int = 42
-    train: int | None = None
-    validation: int | None = None
-    test: int | None = None
 
     def __post_init__(self) -> None:
-        """Check every value; sizes can only be compared with the data once they are read."""
-        check_choice("level", self.level, LEVELS)
-        check_range("max_length", self.max_length, 2, LONGEST)
-        check_range("min_freq", self.min_freq, 1, LONGEST)
-        check_choice("validation_from", self.validation_from, VALIDATIONS)
-        check_range("validation_share", self.validation_share, 0.0001, 0.9)
-        check_range("split_seed", self.split_seed, 0, LARGEST_SEED)
-        for split in SPLITS:
-            check_size(split, getattr(self, split))
+        """Check every value."""
+        super().__post_init__()
         if self.validation_from == "test" and self.validation != self.test:
             raise UserError(
                 f"task.validation={self.validation} and task.test={self.test} must be equal where task.validation_from="
@@ -158,14 +155,10 @@ def read_imdb(files: Path) -> dict[str, list[Example]]:
 class BbcArticlesSettings(DividedSettings):
     """BBC articles, cut to max_length characters with `<eos>`. Raises `UserError`."""
 
+    limits: ClassVar = {"max_length": (2, LONGEST)}
     name: str = "bbc_articles"
     min_freq: int = 15
     max_length: int = 4096
-
-    def __post_init__(self) -> None:
-        """Check every value."""
-        super().__post_init__()
-        check_range("max_length", self.max_length, 2, LONGEST)
 
 
 class BbcArticles(TextTask):

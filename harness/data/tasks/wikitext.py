@@ -22,7 +22,7 @@ from spike_ssm.harness.data.baselines import unigram
 from spike_ssm.harness.data.cache import Preparation, Shard
 from spike_ssm.harness.data.random_splits import DividedSettings, divide
 from spike_ssm.harness.data.readers import hub, originals, places, wikitext
-from spike_ssm.harness.data.settings import LONGEST, Kind, TaskSettings, check_range, check_size
+from spike_ssm.harness.data.settings import LONGEST, Kind, PartSettings
 from spike_ssm.harness.data.splits import SPLITS, Flat, Integers, Split
 from spike_ssm.harness.data.task import Baselines, Facts, Task
 from spike_ssm.harness.data.tasks import bbc_corpus as bbc
@@ -41,7 +41,7 @@ Lines = Iterable[list[str]]
 
 
 @dataclass
-class WindowSettings(TaskSettings):
+class WindowSettings(PartSettings):
     """Texts cut into windows.
 
     A window has `context` targets, each predicted from the words of the window before it. Training windows follow one
@@ -50,19 +50,15 @@ class WindowSettings(TaskSettings):
     split, from its beginning; null: all. Raises `UserError`.
     """
 
+    limits: ClassVar = {"context": (1, LONGEST)}
     context: int = 512
     stride: int | None = None
-    train: int | None = None
-    validation: int | None = None
-    test: int | None = None
 
     def __post_init__(self) -> None:
         """Check every value."""
-        check_range("context", self.context, 1, LONGEST)
-        if self.stride is not None:
-            check_range("stride", self.stride, 1, self.context)
-        for split in SPLITS:
-            check_size(split, getattr(self, split))
+        super().__post_init__()
+        if self.stride is not None and not 1 <= self.stride <= self.context:
+            raise UserError(f"task.stride={self.stride} is not allowed: it must be from 1 to {self.context}.")
 
 
 class Windows(NamedTuple):
@@ -167,14 +163,10 @@ def _shard(stream: Integers, cut: Windows) -> Shard:
 class Wikitext103Settings(WindowSettings):
     """WikiText-103; words seen fewer than min_freq times in training are unknown. Raises `UserError`."""
 
+    limits: ClassVar = {"min_freq": (1, LONGEST)}
     kind: ClassVar[Kind] = "language"
     name: str = "wikitext103"
     min_freq: int = 1
-
-    def __post_init__(self) -> None:
-        """Check every value."""
-        super().__post_init__()
-        check_range("min_freq", self.min_freq, 1, LONGEST)
 
 
 @dataclass(frozen=True)
@@ -224,11 +216,6 @@ class BbcWordsSettings(WindowSettings, DividedSettings):
     name: str = "bbc_words"
     min_freq: int = 5
 
-    def __post_init__(self) -> None:
-        """Check every value."""
-        WindowSettings.__post_init__(self)
-        DividedSettings.__post_init__(self)
-
 
 class BbcWords(LanguageTask):
     """The next word of news articles: a stand-in for WikiText-103."""
@@ -256,11 +243,6 @@ class BrownSettings(WindowSettings, DividedSettings):
     kind: ClassVar[Kind] = "language"
     name: str = "brown"
     min_freq: int = 5
-
-    def __post_init__(self) -> None:
-        """Check every value."""
-        WindowSettings.__post_init__(self)
-        DividedSettings.__post_init__(self)
 
 
 class Brown(LanguageTask):
