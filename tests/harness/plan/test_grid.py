@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -12,15 +11,12 @@ import pytest
 
 from spike_ssm.harness.config.command_line import parse_command_line
 from spike_ssm.harness.config.compose import Composer
-from spike_ssm.harness.config.settings import SCALES
 from spike_ssm.harness.data.suites import ALL, LRA
 from spike_ssm.harness.plan.grid import Grid, expand
 from spike_ssm.harness.plan.sweep_file import load_sweep
-from spike_ssm.harness.system.root import ROOT
 from spike_ssm.results.errors import UserError
 
 GridOf = Callable[..., Grid]
-REPORTS = ROOT / "docs" / "reports.md"
 
 TWO_AXES = {"neuron.leak": [0.5, 0.9], "size": {"small": {"model.channels": 8}, "large": {"model.channels": 16}}}
 RAISED = ["raised_1.5", "raised_2", "raised_3"]
@@ -301,17 +297,6 @@ def test_the_methods_of_the_speed_sweep_are_what_they_are_called(composer: Compo
         "pmbc_m3": ("pmbc", 3, True),
         "fused": ("fused", None, True),
     }
-
-
-@pytest.mark.parametrize("scale", SCALES)
-def test_every_packaged_sweep_is_valid_at_every_scale_and_as_large_as_the_documentation_says(
-    composer: Composer, scale: str
-) -> None:
-    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([0-9, ]+) \|$", REPORTS.read_text(), re.MULTILINE)
-    stated = {name: int(counts.split(", ")[SCALES.index(scale)]) for name, counts in rows}
-    found = {name: grid_of(composer, name, f"scale={scale}") for name in composer.options("sweep")}
-    assert all(grid.baseline in {None, *variants(grid)} for grid in found.values())
-    assert stated == {name: len({run.plan.id for run in grid.runs}) for name, grid in found.items()}
 
 
 # --- a user's sweep

@@ -1,4 +1,4 @@
-"""Run ids stay: results that were computed before a change of the code are found again after it.
+"""The packaged sweeps are as large as documented, and their run ids stay: earlier results are found again.
 
 run_ids.json has, for every packaged sweep at every scale, how many runs it has and a hash of their ids in order. A
 change of these is a change of what is measured: it needs a reason, and an entry in CHANGELOG.md.
@@ -8,37 +8,44 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from spike_ssm.harness.config.command_line import CommandLine
 from spike_ssm.harness.config.compose import Composer
-from spike_ssm.harness.plan.grid import expand
+from spike_ssm.harness.config.settings import SCALES
+from spike_ssm.harness.plan.grid import Grid, expand
 from spike_ssm.harness.plan.sweep_file import named_sweep
+from spike_ssm.harness.system.root import ROOT
 
 KNOWN = json.loads(Path(__file__).with_name("run_ids.json").read_text())
 
 
-def ids_of(composer: Composer, sweep: str, scale: str) -> list[str]:
+def grid_of(composer: Composer, sweep: str, scale: str) -> Grid:
     command = CommandLine(sweep, {"scale": scale, "launcher": "debug"})
-    return [run.plan.id for run in expand(composer, command, named_sweep(composer, command)).runs]
+    return expand(composer, command, named_sweep(composer, command))
 
 
-def test_every_packaged_sweep_is_known(composer: Composer) -> None:
-    assert {key.split()[0] for key in KNOWN} == set(composer.options("sweep"))
+def summary(grid: Grid) -> dict[str, object]:
+    ids = [run.plan.id for run in grid.runs]
+    return {"runs": len(ids), "sha256": hashlib.sha256(" ".join(ids).encode()).hexdigest()[:16]}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("key", KNOWN)
-def test_the_runs_of_a_sweep_have_the_ids_that_they_had(composer: Composer, key: str) -> None:
-    ids = ids_of(composer, *key.split())
-    assert (len(ids), hashlib.sha256(" ".join(ids).encode()).hexdigest()[:16]) == (
-        KNOWN[key]["runs"],
-        KNOWN[key]["sha256"],
-    )
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_packaged_sweep_is_valid_as_large_as_documented_and_has_the_ids_that_it_had(
+    composer: Composer, scale: str
+) -> None:
+    page = (ROOT / "docs" / "reports.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([0-9, ]+) \|$", page, re.MULTILINE)
+    stated = {name: int(counts.split(", ")[SCALES.index(scale)]) for name, counts in rows}
+    found = {name: grid_of(composer, name, scale) for name in composer.options("sweep")}
+    assert all(grid.baseline in {None, *(run.plan.variant for run in grid.runs)} for grid in found.values())
+    assert stated == {name: len({run.plan.id for run in grid.runs}) for name, grid in found.items()}
+    known = {key.removesuffix(f" {scale}"): value for key, value in KNOWN.items() if key.endswith(f" {scale}")}
+    assert {name: summary(grid) for name, grid in found.items()} == known
 
 
 def test_the_refractory_ablation_has_the_ids_that_it_had(composer: Composer) -> None:
-    """The fast one of the tests above."""
-    assert ids_of(composer, "ablation_refractory", "laptop")[0] == "acd0d04a9cd9"
+    assert grid_of(composer, "ablation_refractory", "laptop").runs[0].plan.id == "acd0d04a9cd9"
