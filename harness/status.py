@@ -20,7 +20,7 @@ from pathlib import Path
 
 from spike_ssm.harness.state.survey import STATES, RunState, Survey
 from spike_ssm.results.errors import exit_status
-from spike_ssm.results.schema import Manifest, PlannedRun
+from spike_ssm.results.schema import Manifest, run_label
 from spike_ssm.results.store import RESULTS, read_manifest, read_manifests, results_folder
 
 
@@ -59,7 +59,8 @@ def _show(manifest: Manifest, results: Path, every: bool) -> int:
     for run in manifest.runs:
         state = states[run.id]
         if every or state.status in ("running", "preempted") or state.has_failed:
-            print(f"{run.id}  {_label(run)}: {_line(state)}")
+            label = run_label(run.axes.get("task"), run.variant, run.seed)
+            print(f"{run.id}  {label}: {_line(state)}")
     print(f"{manifest.title} ({manifest.scale}): {counts(states)}")
     return 1 if any(state.has_failed for state in states.values()) else 0
 
@@ -68,11 +69,6 @@ def counts(states: dict[str, RunState]) -> str:
     """How many runs are in which state, in words."""
     count: Counter[str] = Counter(state.status for state in states.values())
     return f"{len(states)} runs: " + ", ".join(f"{count[state]} {state}" for state in STATES if count[state])
-
-
-def _label(run: PlannedRun) -> str:
-    task = run.axes.get("task")
-    return " · ".join([*([task] if task else []), run.variant, f"seed {run.seed}"])
 
 
 def _line(state: RunState) -> str:

@@ -28,6 +28,7 @@ from spike_ssm.harness.run.worker import work
 from spike_ssm.harness.state.survey import look
 from spike_ssm.harness.system.signals import Interrupted
 from spike_ssm.results.errors import UserError, exit_status
+from spike_ssm.results.schema import run_label
 from spike_ssm.results.store import discard_failure, prepare_folder
 
 
@@ -59,7 +60,7 @@ def _train(command: CommandLine) -> int:
     if not group.leads:
         train_along([job], group)
         return int(group.broken)
-    label = f"{settings.task.name} · {settings.neuron.name} · seed {settings.seed}"
+    label = run_label(settings.task.name, settings.neuron.name, settings.seed)
     if settings.robustness is not None:
         training = shlex.join(["python", "-m", "harness.train", *command.lasting("robustness")])
         require_trained(results, {settings.trained().run_id(): label}, training)

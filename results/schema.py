@@ -219,6 +219,11 @@ class PlannedRun:
     seed: int
 
 
+def run_label(task: str | None, variant: str, seed: int) -> str:
+    """What people call a run; the task is left out where it is None."""
+    return " · ".join([*([task] if task else []), variant, f"seed {seed}"])
+
+
 @dataclass(frozen=True)
 class Effect:
     """A variant said to have an effect, and the variants that it must be compared with before that is believed."""

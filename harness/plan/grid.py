@@ -19,7 +19,7 @@ from spike_ssm.harness.plan.controls import planned_controls
 from spike_ssm.harness.plan.sweep_file import NOTE, Sweep, axis_of, listed, spelled_out
 from spike_ssm.harness.system.slurm import automatic_launcher
 from spike_ssm.results.errors import UserError
-from spike_ssm.results.schema import Controls, PlannedRun
+from spike_ssm.results.schema import Controls, PlannedRun, run_label
 
 LISTS = frozenset(f"robustness.{corruption}" for corruption in RANGES)
 """Settings that hold lists: on the command line they take one value or several without being an axis."""
@@ -36,7 +36,7 @@ class GridRun:
     @property
     def label(self) -> str:
         """What people see: task, variant and seed."""
-        return f"{self.settings.task.name} · {self.plan.variant} · seed {self.plan.seed}"
+        return run_label(self.settings.task.name, self.plan.variant, self.plan.seed)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,7 @@ import functools
 import hashlib
 import json
 import logging
-import os
 import shutil
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from spike_ssm.harness.system.root import ROOT, source_files
+from spike_ssm.results.files import replace
 
 FORMAT = 1
 """Counts up when the content of a checkpoint changes its meaning."""
@@ -130,7 +129,7 @@ class Checkpoints:
 
 def write_state(path: Path, owner: Mapping[str, Any], state: State) -> None:
     """Write `state` and whose it is, with a checksum; `path` is whole or not there. Raises `OSError`."""
-    _write(path, _serialised(owner, state))
+    replace(path, _serialised(owner, state))
 
 
 def _serialised(owner: Mapping[str, Any], state: State) -> bytes:
@@ -146,18 +145,6 @@ def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:
         digest.update(f"\0{name} {tensor.dtype} {list(tensor.shape)}\0".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_state(path: Path) -> tuple[dict[str, Any], State]:

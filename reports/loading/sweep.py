@@ -110,13 +110,15 @@ def correctness(runs: pd.DataFrame) -> dict[str, dict[int, pd.Series[bool]]]:
     return right
 
 
-def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested mappings as `a.b.c` -> value; lists and scalars as JSON."""
-    flat: dict[str, str] = {}
+def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as `a.b.c` -> value."""
+    flat: dict[str, Any] = {}
     for key, value in content.items():
         name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{name}.")
-        else:
-            flat[name] = value if isinstance(value, str) else json.dumps(value)
+        flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) and value else {name: value}
     return flat
+
+
+def flat_texts(content: Mapping[str, Any]) -> dict[str, str]:
+    """Nested mappings as `a.b.c` -> value; lists and scalars as JSON."""
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in flatten(content).items()}

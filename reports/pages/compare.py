@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from spike_ssm.reports.loading.sweep import Sweep, flatten, load
+from spike_ssm.reports.loading.sweep import Sweep, flat_texts, load
 from spike_ssm.reports.render.files import FORMATS, write_all
 from spike_ssm.reports.render.html import rendered
 from spike_ssm.reports.render.latex import latex
@@ -148,7 +148,7 @@ def _configs(sweep: Sweep) -> dict[tuple[str, str], dict[str, set[str]]]:
     found: dict[tuple[str, str], dict[str, set[str]]] = {}
     for task, variant, document in zip(sweep.done["task"], sweep.done["variant"], sweep.done["config"], strict=True):
         try:
-            settings = flatten(json.loads(document))
+            settings = flat_texts(json.loads(document))
         except (TypeError, ValueError, AttributeError):
             continue
         known = found.setdefault((str(task), str(variant)), {})

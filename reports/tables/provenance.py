@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from spike_ssm.reports.loading.sweep import Sweep, flatten
+from spike_ssm.reports.loading.sweep import Sweep, flat_texts
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.table import Heading, Row, Table
 from spike_ssm.reports.render.text import ABSENT, count, duration
@@ -61,14 +61,14 @@ def _stream(column: Hashable) -> str:
 
 
 def _expand(documents: pd.Series[str]) -> pd.DataFrame:
-    """JSON objects as one column a flattened key; what is no JSON object is left out."""
+    """JSON objects as one column per flattened key; what is no JSON object is left out."""
     rows = []
     for document in documents:
         try:
             content = json.loads(document)
         except (TypeError, ValueError):
             content = None
-        rows.append(flatten(content) if isinstance(content, dict) else {})
+        rows.append(flat_texts(content) if isinstance(content, dict) else {})
     return pd.DataFrame(rows, index=documents.index, dtype=object).fillna(ABSENT)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from spike_ssm.reports.loading.sweep import flatten
 from spike_ssm.results.schema import RUN
 
 COLUMNS = (
@@ -118,7 +119,7 @@ def _run(row: Mapping[str, Any]) -> Run | str:
         return "its configuration is not JSON."
     if not isinstance(config, dict) or not isinstance(environment, dict):
         return "its configuration is not JSON."
-    settings = dict(_flat(config))
+    settings = flatten(config)
     for key, value in (("task.name", row["task"]), ("scale", row["scale"]), ("seed", row["seed"])):
         if settings.get(key, value) != value or value is None:
             return f"its row says {key} {value!r} and its configuration {settings.get(key)!r}."
@@ -150,12 +151,3 @@ def _device(environment: Mapping[str, Any]) -> str:
     if environment.get("device") not in (None, "cpu"):
         return str(environment["device"])
     return str(environment.get("processor") or "CPU")
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Nested mappings as (dotted name, value)."""
-    found: list[tuple[str, Any]] = []
-    for key, value in content.items():
-        name = f"{prefix}{key}"
-        found += _flat(value, f"{name}.") if isinstance(value, Mapping) else [(name, value)]
-    return found
