@@ -117,6 +117,8 @@ def _parsed(word: str) -> Override:
         ) from error
     if not override.key_or_group:
         raise UserError(f"{word!r} names no setting. Settings are given as key=value.")
+    if override.package is not None:
+        raise UserError(f"{word!r} places a group elsewhere, which no setting needs. Leave out the part from @ on.")
     return override
 
 

@@ -1,7 +1,7 @@
 """The typed schema of a run's configuration, and what of it makes up the run's identity.
 
 Every YAML value under sweeps/ lands in one of these dataclasses: an unknown key or a value of the wrong type is an
-error. Neurons, tasks and measurements bring their own dataclasses, see `harness.config.schemas`.
+error. Neurons, tasks and measurements bring their own dataclasses, see `harness.config.compose`.
 """
 
 from __future__ import annotations

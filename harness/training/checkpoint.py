@@ -29,7 +29,10 @@ KEPT = 2
 SOURCES = (
     "models/**/*.py",
     "harness/data/**/*.py",
-    *(f"harness/training/{name}.py" for name in ("evaluation", "fit", "schedule", "trainer")),
+    *(
+        f"harness/training/{name}.py"
+        for name in ("evaluation", "fit", "schedule", "testing", "trainer", "trainer_state")
+    ),
     "harness/system/seeds.py",
 )
 """The code that decides what a run's numbers are."""

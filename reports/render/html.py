@@ -1,4 +1,4 @@
-"""From a template of reports/templates to a page: every text escaped, one style sheet, nothing fetched."""
+"""Pages from the templates in reports/render/templates: every text escaped, one style sheet, nothing fetched."""
 
 from __future__ import annotations
 

@@ -159,6 +159,7 @@ BAD_WORDS = {
     "value for a group": ("optim=3", "optim=3 does not exist", "adamw"),
     "mapping for a group": ("optim={lr:3}", "optim=", "does not exist", "adamw"),
     "value for a group that has no files": ("paths=here", "paths is a group of settings", "paths.results"),
+    "group put elsewhere": ("task@model=listops", "places a group elsewhere", "Leave out the part from @ on"),
     "name of a group": ("neuron.name=x", "neuron.name cannot be set", "neuron=NAME"),
     "list where one value goes": ("optim.lr=0.1,0.2", "optim.lr is not an axis", "neuron.leak, seed", "one value"),
     "two scales": ("scale=gpu,paper", "scale is not an axis", "one value"),
