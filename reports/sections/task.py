@@ -45,7 +45,7 @@ class Section:
 
     @property
     def tables(self) -> list[Table]:
-        """All of them, in the order of the page."""
+        """Every table, in the order of the page."""
         return [
             each
             for each in (self.main, self.tuning, *self.energy, self.comparison, self.matched, self.controls)

@@ -16,7 +16,7 @@ AREA = (
 
 
 def is_evaluated(runs: pd.DataFrame) -> pd.Series[bool]:
-    """Which of the finished runs evaluated a trained network under corruptions."""
+    """True for the finished runs that evaluated a trained network under corruptions."""
     return runs["robustness"].map(lambda rows: isinstance(rows, list))
 
 
