@@ -1,4 +1,4 @@
-"""What is timed: inputs of one size, one pass over them, and the peers' way of doing the same."""
+"""Cases that are timed: inputs of one size, one pass over them, and the peers' way of doing the same."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ class Case:
 
     @property
     def elements(self) -> int:
-        """B * H * L."""
+        """Number of elements of the input, B * H * L."""
         return self.batch * self.channels * self.length
 
     @cached_property
     def x(self) -> Tensor:
-        """Standard deviation 0.9, which makes the neuron fire at about 10 % of the steps."""
+        """Input [B, H, L] of standard deviation 0.9, which makes the neuron fire at about 10 % of the steps."""
         return 0.9 * self._normal(0)
 
     @cached_property
     def grad(self) -> Tensor:
-        """The gradient that arrives at the spikes."""
+        """Gradient [B, H, L] that arrives at the spikes."""
         return self._normal(1)
 
     @cached_property
     def parameters(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """leak, threshold, refractory magnitude and decay, each [channels]."""
+        """Parameters leak, threshold, refractory magnitude and decay, each [channels]."""
         leak, threshold, refractory, decay = (
             torch.full((self.channels,), value, device=self.device) for value in (LEAK, THRESHOLD, REFRACTORY, DECAY)
         )
@@ -55,12 +55,12 @@ class Case:
         return torch.randn(shape, generator=generator, device=self.device)
 
     def leaves(self) -> list[Tensor]:
-        """x and the four parameters, each wanting a gradient."""
+        """Leaves x and the four parameters, each of which requires a gradient."""
         return [tensor.clone().requires_grad_() for tensor in (self.x, *self.parameters)]
 
 
 def forward(case: Case, solver: str) -> Pass:
-    """Our neuron in inference."""
+    """Pass of our neuron in inference."""
 
     def run() -> None:
         with torch.inference_mode():
@@ -70,13 +70,13 @@ def forward(case: Case, solver: str) -> Pass:
 
 
 def both(case: Case, solver: str) -> Pass:
-    """Our neuron forward and backward, with the gradients of x and of all four parameters."""
+    """Pass of our neuron forward and backward, with the gradients of x and of all four parameters."""
     leaves = case.leaves()
     return lambda: torch.autograd.grad(refractory_lif(leaves[0], *leaves[1:], solver=solver), leaves, case.grad)
 
 
 def loop(case: Case) -> Pass:
-    """The refractory neuron as a plain loop over `x.unbind`, backpropagation through time, all gradients."""
+    """Pass of the refractory neuron as a plain loop over `x.unbind`, backpropagation through time, all gradients."""
     leaves, options = case.leaves(), Options(Rules(detach_reset=False), solver="sequential")
     x, leak, threshold, refractory, decay = leaves
     return lambda: torch.autograd.grad(solve(x, leak, threshold, refractory, decay, options).spikes, leaves, case.grad)
@@ -96,7 +96,7 @@ def spikingjelly_spikes(x: Tensor, node: torch.nn.Module) -> Tensor:
 
 
 def spikingjelly_forward(case: Case) -> Pass:
-    """SpikingJelly in inference; it takes [L, B, H], and the transposition is not timed."""
+    """Pass of SpikingJelly in inference; it takes [L, B, H], and the transposition is not timed."""
     x, node = case.x.movedim(-1, 0).contiguous(), spikingjelly_node()
 
     def run() -> None:
@@ -107,7 +107,7 @@ def spikingjelly_forward(case: Case) -> Pass:
 
 
 def spikingjelly_both(case: Case) -> Pass:
-    """SpikingJelly forward and backward, with the gradient of x."""
+    """Pass of SpikingJelly forward and backward, with the gradient of x."""
     x, grad = (tensor.movedim(-1, 0).contiguous() for tensor in (case.x, case.grad))
     leaf, node = x.requires_grad_(), spikingjelly_node()
     return lambda: torch.autograd.grad(spikingjelly_spikes(leaf, node), [leaf], grad)

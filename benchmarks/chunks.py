@@ -14,7 +14,7 @@ from spike_ssm.models.ssm import S4D
 
 
 def in_chunks(layer: S4D, x: Tensor, steps: int) -> Tensor:
-    """`layer(x)` in chunks of `steps`, a divisor of L; for bidirectional layers with complex states."""
+    """Output [B, H, L] of `layer(x)` in chunks of `steps`, a divisor of L; for bidirectional, complex layers."""
     batch, channels, length = x.shape
     dt_a, discrete_b = layer._discretised()
     causal, ahead = torch.view_as_complex(layer.c)
@@ -30,7 +30,7 @@ def in_chunks(layer: S4D, x: Tensor, steps: int) -> Tensor:
 
 
 def _within(layer: S4D, chunks: Tensor) -> Tensor:
-    """What the steps of a chunk give each other: [H, T, C, B] -> [H, T, C, B], with the skip."""
+    """Contributions of a chunk's steps to each other, [H, T, C, B] -> [H, T, C, B], with the skip."""
     steps = chunks.shape[1]
     causal, ahead = layer.kernels(steps)
     lags = torch.cat((ahead[:, : steps - 1].flip(-1), causal[:, :1] + layer.d[:, None], causal[:, 1:]), -1)
@@ -38,10 +38,10 @@ def _within(layer: S4D, chunks: Tensor) -> Tensor:
 
 
 def _carried(chunks: Tensor, into: Tensor, across: Tensor, out: Tensor, order: Iterable[int]) -> Tensor:
-    """What chunks [H, T, C, B] get from those earlier in `order`.
+    """Contributions to chunks [H, T, C, B] of those earlier in `order`.
 
     into, out [H, N, T]: from a chunk's steps into the state that it leaves, and from the state that it gets to them.
-    across [H, N, 1]: of a state, over a chunk.
+    across [H, N, 1]: the factor of a state over a chunk.
     """
     channels, _, count, batch = chunks.shape
     parts = torch.bmm(_as_real(into), chunks.flatten(2)).view(channels, 2, -1, count, batch)

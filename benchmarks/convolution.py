@@ -1,8 +1,8 @@
 """`python -m benchmarks.convolution`: S4D's convolution by FFT, as one matrix product, and in chunks with states.
 
-And by FFT with all channels at once, or some at a time. Float32, on the CPU with one thread, as a worker of the
-laptop's sweeps has it, and with two; the first section on a GPU too where there is one. Nothing is timed at a size
-before both ways agree there in the output and every gradient. With --save, rows and their environment go to
+The FFT is also measured with all channels at once and some at a time. Float32, on the CPU with one thread, as a worker
+of the laptop's sweeps has it, and with two; the first section on a GPU too where there is one. Nothing is timed at a
+size before both ways agree there in the output and every gradient. With --save, rows and their environment go to
 results/measured/convolution_cpu.parquet and convolution_gpu.parquet.
 """
 
@@ -37,13 +37,13 @@ LAPTOP = NetworkSize(layers=2, channels=64, state_size=16, length=60, batch=64)
 """The network and the longest batch of the laptop scale's ListOps."""
 
 Row = dict[str, Any]
-"""section, candidate, pass, threads, batch, channels, length, state_size, ms (median) and `ratio`."""
+"""A row: section, candidate, pass, threads, batch, channels, length, state_size, ms (median) and `ratio`."""
 Convolve = Callable[[], Tensor]
 Pass = Callable[[], tuple[Tensor, ...]]
 
 
 class Size(NamedTuple):
-    """[B, H, L]; the state's size where it is a layer's."""
+    """Size [B, H, L] of an input, and the state's size where the input is a layer's."""
 
     batch: int
     channels: int
@@ -74,7 +74,7 @@ def check(candidates: Mapping[str, Pass], size: Size) -> None:
 
 
 def both(convolve: Convolve, leaves: Sequence[Tensor]) -> Pass:
-    """Forward and backward: the output, and the gradients of `leaves`."""
+    """Pass forward and backward, which gives the output and the gradients of `leaves`."""
     torch.manual_seed(1)
     grad = torch.randn_like(convolve())
 
@@ -93,7 +93,7 @@ def _rows(section: str, phase: str, size: Size, medians: dict[str, float], base:
 
 
 def _leaves(size: Size, device: torch.device) -> list[Tensor]:
-    """x, skip and kernels."""
+    """Leaves x [B, H, L], skip [H] and two kernels [H, L], each of which requires a gradient."""
     torch.manual_seed(0)
     x, skip = torch.randn(size[:3], device=device), torch.randn(size.channels, device=device)
     kernels = torch.randn(2, size.channels, size.length, device=device) / size.length
@@ -101,7 +101,7 @@ def _leaves(size: Size, device: torch.device) -> list[Tensor]:
 
 
 def choice(sizes: Sequence[Size], rounds: int, device: torch.device = CPU) -> Iterator[Row]:
-    """ratio: time of the faster way over this one's; what `convolution` chooses is a candidate too."""
+    """Rows of both ways and of what `convolution` chooses; ratio: time of the faster way over this one's."""
     for size in sizes:
         leaves = _leaves(size, device)
         ways = {
@@ -114,7 +114,7 @@ def choice(sizes: Sequence[Size], rounds: int, device: torch.device = CPU) -> It
 
 
 def parts(sizes: Sequence[Size], rounds: int) -> Iterator[Row]:
-    """ratio: times as fast as an FFT of all channels at once."""
+    """Rows of the FFT of all channels at once and of some at a time; ratio: times as fast as all at once."""
     for size in sizes:
         leaves = _leaves(size, CPU)
         some = both(partial(convolution, *leaves, by_product=False), leaves)
@@ -130,7 +130,7 @@ def parts(sizes: Sequence[Size], rounds: int) -> Iterator[Row]:
 
 
 def chunks(sizes: Sequence[Size], rounds: int) -> Iterator[Row]:
-    """ratio: times as fast as the layer's own convolution."""
+    """Rows of a layer's own convolution and of chunks; ratio: times as fast as the layer's own."""
     for size in sizes:
         torch.manual_seed(0)
         layer, x = S4D(size.channels, size.state_size), torch.randn(size[:3])
@@ -147,7 +147,7 @@ def chunks(sizes: Sequence[Size], rounds: int) -> Iterator[Row]:
 
 
 def training(network: NetworkSize, rounds: int) -> Iterator[Row]:
-    """A training step of a network, once with every convolution by FFT; ratio: times as fast as that."""
+    """Rows of a network's training step, all convolutions by FFT and as chosen; ratio: times as fast as by FFT."""
     step = training_step(network.candidate(OURS), network, CPU)
 
     def by_fft() -> None:
@@ -160,7 +160,7 @@ def training(network: NetworkSize, rounds: int) -> Iterator[Row]:
 
 
 def measure_cpu(rounds: int) -> Iterator[Row]:
-    """All sections, about three minutes."""
+    """Rows of all sections on the CPU, about three minutes."""
     for threads in (1, THREADS):
         compute_with(threads)
         yield from choice(SIZES, rounds)
@@ -170,7 +170,7 @@ def measure_cpu(rounds: int) -> Iterator[Row]:
 
 
 def verdicts(rows: list[Row]) -> list[str]:
-    """Whether the choice is right, and whether it pays."""
+    """Sentences on whether the choice is right, and whether it pays."""
     targets = (("choice", CHOSEN, 0.9), ("training step", CHOSEN, 1.0))
     found = []
     for section, candidate, bound in targets:
@@ -197,7 +197,7 @@ def run(device: torch.device, rounds: int, save: bool) -> None:
 
 
 def main() -> None:
-    """The CPU's part, then the GPU's where there is one."""
+    """Measure on the CPU, then on the GPU where there is one."""
     parser = argparse.ArgumentParser("benchmarks.convolution", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--save", action="store_true", help=f"write {MEASURED.parent.name}/{MEASURED.name}/")

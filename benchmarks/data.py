@@ -37,14 +37,14 @@ from spike_ssm.results.errors import UserError
 CPU = torch.device("cpu")
 OFFLINE = {"HF_HUB_OFFLINE": "1"}
 SECONDS = 5.0
-"""Images are generated for at least so long."""
+"""Least time, in seconds, for which images are generated."""
 
 Row = dict[str, Any]
-"""section, subject, unit, value and the number of threads."""
+"""A row: section, subject, unit, value and the number of threads."""
 
 
 class Target(NamedTuple):
-    """What the values of a section in a unit, of one subject or of all, should be at least, or at most."""
+    """Target for the values of a section in a unit, of one subject or of all: at least `bound`, or at most."""
 
     section: str
     unit: str
@@ -62,18 +62,18 @@ TARGETS = (
 
 
 def row(section: str, subject: str, unit: str, value: float) -> Row:
-    """A measured number."""
+    """Row of one measured number."""
     return {"section": section, "subject": subject, "unit": unit, "value": value, "threads": torch.get_num_threads()}
 
 
 def sentence(row: Row) -> str:
-    """A number for people: thousands without decimals, less with three digits that count."""
+    """Sentence for people: numbers from 1,000 on without decimals, smaller ones with three significant digits."""
     value = f"{row['value']:,.0f}" if row["value"] >= 1000 else f"{row['value']:.3g}"
     return f"{row['section']}, {row['subject']}: {value} {row['unit']}"
 
 
 def generating_and_opening(laptop: Settings, published: Settings) -> Iterator[Row]:
-    """ListOps at its published lengths is prepared anew; then a small data set and that large one are opened."""
+    """Rows of ListOps: prepared anew at its published lengths; then a small data set and that large one opened."""
     generate(ListOpsSettings(min_length=3, max_length=20, train=10, validation=1, test=1))  # compiles
     started = time.perf_counter()
     data = open_task(published)
@@ -85,7 +85,7 @@ def generating_and_opening(laptop: Settings, published: Settings) -> Iterator[Ro
 
 
 def generating_images(subject: str, size: int, at_once: int) -> Iterator[Row]:
-    """Images of `size` x `size` pixels, so many a call."""
+    """Row of the rate at which images of `size` x `size` pixels are generated, `at_once` per call."""
     snakes = parameters(size)
     generate_images(snakes, 0, 0, 2)  # compiles
     started = time.perf_counter()
@@ -97,7 +97,7 @@ def generating_images(subject: str, size: int, at_once: int) -> Iterator[Row]:
 
 
 def loading(settings: Settings, data: Dataset) -> Iterator[Row]:
-    """The slower of two turns of loading, before and after the training."""
+    """Rows of the rate of loading, the slower of two turns before and after training, of training, and their ratio."""
     name = settings.task.name
     before, training, after = loading_rate(settings, data), training_rate(settings, data), loading_rate(settings, data)
     rate = min(before, after)
@@ -126,7 +126,7 @@ def tasks_here(composer: Composer, chosen: dict[str, Any]) -> tuple[dict[str, Da
 
 
 def measure(composer: Composer, chosen: dict[str, Any], tasks: dict[str, Dataset]) -> Iterator[Row]:
-    """All sections; `chosen` are settings, such as where the data lie."""
+    """Rows of all sections; `chosen` are settings, such as where the data lie."""
     with tempfile.TemporaryDirectory() as folder:
         here = {**chosen, "task": "listops", "paths.cache": folder}
         laptop, published = (composer.settings({**here, "scale": scale}) for scale in ("laptop", "paper"))
@@ -139,7 +139,7 @@ def measure(composer: Composer, chosen: dict[str, Any], tasks: dict[str, Dataset
 
 
 def verdicts(rows: list[Row], targets: tuple[Target, ...] = TARGETS) -> list[str]:
-    """One sentence a target: the worst value, and whether it meets the target."""
+    """One sentence per target: the worst value, and whether it meets the target."""
     sentences = []
     for target in targets:
         values = [

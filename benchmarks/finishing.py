@@ -28,7 +28,7 @@ def finished_row(run_id: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """The process."""
+    """Say `ready`, wait for a line, and write the results."""
     folder, *run_ids = sys.argv[1:]
     rows = [finished_row(run_id) for run_id in run_ids]
     print("ready", flush=True)

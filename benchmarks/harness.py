@@ -104,7 +104,7 @@ class Commands:
 
 
 def submitting(commands: Commands, runs: int) -> Iterator[Row]:
-    """Expand `runs` runs and a duplicate for each seed, and hand them to SLURM, a job each."""
+    """Row of the time to expand `runs` runs and a duplicate per seed, and to hand them to SLURM, one job per run."""
     leaks = [round(0.5 + 0.4 * i * SEEDS / runs, 6) for i in range(runs // SEEDS)]
     same = {f"leak {leak}": {"neuron.leak": leak} for leak in leaks} | {"again": {"neuron.leak": leaks[0]}}
     sweep = {"title": "Many runs", "question": "How long?", "seeds": list(range(SEEDS)), "grid": {"leak": same}}
@@ -128,7 +128,7 @@ def submitting(commands: Commands, runs: int) -> Iterator[Row]:
 
 
 def looking(commands: Commands) -> Iterator[Row]:
-    """At that sweep, once half of its runs are done."""
+    """Row of the time to look at that sweep, once half of its runs are done."""
     run_ids = [run.id for run in read_manifest(commands.results, SWEEP).runs]
     done = run_ids[: len(run_ids) // 2]
     for run_id in done:
@@ -141,14 +141,14 @@ def looking(commands: Commands) -> Iterator[Row]:
 
 
 def imports() -> Iterator[Row]:
-    """How many of the heavy packages looking at a sweep imports."""
+    """Row of the number of heavy packages that looking at a sweep imports."""
     code = "import sys, spike_ssm.harness.status; print(*sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     yield row("looking", "harness.status", "heavy packages imported", len({*HEAVY} & {*shown.stdout.split()}))
 
 
 def finishing(results: Path, runs: int) -> Iterator[Row]:
-    """`WRITERS` processes write the results of `runs` runs at one moment, while somebody waits for them."""
+    """Row of the time until the results of `runs` runs, which `WRITERS` processes write at one moment, are seen."""
     run_ids = [f"{number:012x}" for number in range(runs)]
     survey = Survey(prepare_folder(results), run_ids)
     with ExitStack() as stack:
@@ -173,7 +173,7 @@ def finishing(results: Path, runs: int) -> Iterator[Row]:
 
 
 def starting(folder: Path) -> Iterator[Row]:
-    """All of a run of one step, the second in this process: no less than it takes to come to its first step."""
+    """Row of the time of a whole run of one step, the second in this process: a bound on the time to its first step."""
     composer = Composer()
     results = prepare_folder(folder / "runs")
     for seed in (0, 1):
@@ -193,7 +193,7 @@ def _since(started: float) -> float:
 
 
 def measure(runs: int = 2000, at_once: int = 200) -> Iterator[Row]:
-    """All sections: a sweep of `runs` runs, a multiple of `SEEDS`, and `at_once` runs that end together."""
+    """Rows of all sections: a sweep of `runs` runs, a multiple of `SEEDS`, and `at_once` runs that end together."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         commands = Commands(folder / "sweep")

@@ -1,4 +1,4 @@
-"""How fast prepared data are opened and cut into batches, and how fast a network takes them in training.
+"""Speed at which prepared data are opened and cut into batches, and at which a network takes them in training.
 
 `python -m benchmarks.loading SETTINGS`, a run's settings as JSON, prints how many seconds it takes to open the prepared
 task and to have its first training batch, imports not counted: in a process that has not read any of it before.
@@ -21,7 +21,7 @@ from spike_ssm.harness.system.seeds import epoch_order
 from spike_ssm.harness.training.trainer import Trainer
 
 SECONDS = 1.0
-"""Whole epochs are loaded for at least so long."""
+"""Least time, in seconds, for which whole epochs are loaded."""
 
 
 def open_task(settings: Settings) -> Dataset:
@@ -60,13 +60,13 @@ def training_rate(settings: Settings, data: Dataset) -> float:
 
 
 def seconds_to_open(settings: Settings) -> float:
-    """Seconds to open the data, in a process of its own."""
+    """Seconds to open the data and to have the first training batch, in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.loading", settings_to_json(settings)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def main() -> None:
-    """Open in this process and print."""
+    """Open the data in this process, and print the seconds that it took."""
     settings = settings_from_json(sys.argv[1])
     started = time.perf_counter()
     next(training_batches(settings, open_task(settings), 1))

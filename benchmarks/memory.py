@@ -19,7 +19,7 @@ from spike_ssm.harness.system.environment import KEEP_MEMORY, compute_with
 
 
 def beyond_input_and_output(candidate: str, case: Case) -> float:
-    """Measured in a new process, in sizes of the input; `candidate` is a solver or `spikingjelly`."""
+    """Peak memory in sizes of the input, measured in a new process; `candidate` is a solver or `spikingjelly`."""
     words = [candidate, *(str(size) for size in (case.batch, case.channels, case.length))]
     environment = {name: value for name, value in os.environ.items() if name not in KEEP_MEMORY}
     command = [sys.executable, "-m", "benchmarks.memory", *words]
@@ -32,13 +32,13 @@ def _pass(candidate: str, case: Case) -> Pass:
 
 
 def _peak_bytes() -> int:
-    """Peak of the resident set, from Linux's own count: `getrusage` would give a parent's peak to its child."""
+    """Peak of the resident set, bytes, from Linux's own count: `getrusage` would give a parent's peak to its child."""
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return 1024 * int(line.split()[1])
 
 
 def main() -> None:
-    """Measure in this process and print."""
+    """Measure in this process, and print the peak in sizes of the input."""
     candidate, *sizes = sys.argv[1:]
     compute_with(2)
     _pass(candidate, Case(2, 2, 64))()  # compiles, starts threads

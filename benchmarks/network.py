@@ -66,7 +66,7 @@ class Size:
         return self.network({OURS: "refractory_lif", DENSE: "gelu"}[name])
 
     def batch_of(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-        """Tokens [B, L], their lengths and labels [B]."""
+        """Tokens [B, L], their lengths [B] and labels [B]."""
         generator = torch.Generator().manual_seed(1)
         tokens = torch.randint(1, VOCABULARY, (self.batch, self.length), generator=generator)
         labels = torch.randint(0, CLASSES, (self.batch,), generator=generator)
@@ -78,7 +78,7 @@ PATHX = Size(channels=256, state_size=64, length=16_384, batch=16)
 
 
 def training_step(network: Network, size: Size, device: torch.device, *, fast: bool = False) -> Step:
-    """One update. fast: bfloat16 where torch's autocast sees fit, and compiled."""
+    """Step that makes one update. fast: bfloat16 where torch's autocast sees fit, and compiled."""
     network = network.to(device).train()
     optimiser = torch.optim.AdamW(parameter_groups(network, 1e-3, 1e-3, 0.05), fused=True)
     batch, score = size.batch_of(device), torch.compile(network.score) if fast else network.score
@@ -117,7 +117,7 @@ def _row(section: str, candidate: str, size: Size, value: float, unit: str, rati
 
 
 def against_plain(size: Size, device: torch.device, rounds: int) -> Iterator[Row]:
-    """ratio: times as fast as the plain composition."""
+    """Rows of our training step and of the plain composition's; ratio: times as fast as the plain composition."""
     check(replace(size, batch=2, length=min(size.length, 1024)), device)
     steps = {name: training_step(size.candidate(name), size, device) for name in (OURS, PLAIN)}
     if device.type == "cuda":
@@ -128,7 +128,10 @@ def against_plain(size: Size, device: torch.device, rounds: int) -> Iterator[Row
 
 
 def against_dense(size: Size, device: torch.device, rounds: int) -> Iterator[Row]:
-    """ratio: times as fast as with GELU, which is small against the rest of a step: hence more rounds."""
+    """Rows of a training step with our neuron and with GELU; ratio: times as fast as with GELU.
+
+    The difference is small against the rest of a step: hence more rounds.
+    """
     steps = {name: training_step(size.candidate(name), size, device) for name in (OURS, DENSE)}
     medians = interleaved_medians(steps, 5 * rounds, device)
     for name, ms in medians.items():
@@ -136,7 +139,7 @@ def against_dense(size: Size, device: torch.device, rounds: int) -> Iterator[Row
 
 
 def memory(size: Size) -> Iterator[Row]:
-    """ratio: the step's peak, beyond the resident set before it, over that of the plain composition."""
+    """Rows of a step's peak memory, MiB, beyond the resident set before it; ratio: over the plain composition's."""
     environment = {name: value for name, value in os.environ.items() if name not in KEEP_MEMORY}
     command = [sys.executable, "-m", "benchmarks.network", "--peak-of"]
     peaks = {
@@ -150,7 +153,7 @@ def memory(size: Size) -> Iterator[Row]:
 
 
 def _print_peak(name: str) -> None:
-    """Peak MiB of a step in this process, which has made a small one before."""
+    """Print the peak, MiB, of a step in this process, which has made a small one before."""
     small = Size(layers=1, channels=8, length=64, batch=2)
     training_step(small.candidate(name), small, CPU)()
     step, before = training_step(Size().candidate(name), Size(), CPU), psutil.Process().memory_info().rss
@@ -160,7 +163,7 @@ def _print_peak(name: str) -> None:
 
 
 def length_scaling(rounds: int) -> Iterator[Row]:
-    """ratio: time a token of the cheapest length over this one's, with batches of one size."""
+    """Rows of the time per token by length, with batches of one size; ratio: the cheapest length's over this one's."""
     sizes = [Size(length=length) for length in (1024, 2048, 4096, 8192, 16_384)]
     steps = {str(size.length): training_step(size.candidate(OURS), size, CPU) for size in sizes}
     medians = interleaved_medians(steps, rounds)
@@ -170,7 +173,7 @@ def length_scaling(rounds: int) -> Iterator[Row]:
 
 
 def streaming(rounds: int) -> Iterator[Row]:
-    """The latency of one time step of one sequence; it has no ratio."""
+    """Row of the latency of one time step of one sequence; it has no ratio."""
     size = Size(length=1, batch=1)
     network = size.network("refractory_lif", bidirectional=False).eval()
     token, state = torch.ones(1, dtype=torch.int64), None
@@ -180,7 +183,7 @@ def streaming(rounds: int) -> Iterator[Row]:
 
 
 def fits(size: Size, device: torch.device) -> Iterator[Row]:
-    """The peak memory of a step, GiB, and its time; they have no ratio."""
+    """Rows of the peak memory of a step, GiB, and of its time, ms; they have no ratio."""
     step = training_step(size.candidate(OURS), size, device)
     torch.cuda.reset_peak_memory_stats()
     ms = interleaved_medians({OURS: step}, 3, device)[OURS]
@@ -190,7 +193,7 @@ def fits(size: Size, device: torch.device) -> Iterator[Row]:
 
 
 def measure(device: torch.device, rounds: int) -> Iterator[Row]:
-    """All sections on `device`; on the CPU about four minutes."""
+    """Rows of all sections on `device`; on the CPU about four minutes."""
     if device.type == "cuda":
         yield from against_plain(PAPER_LISTOPS, device, rounds)
         yield from against_dense(PAPER_LISTOPS, device, rounds)
@@ -204,7 +207,7 @@ def measure(device: torch.device, rounds: int) -> Iterator[Row]:
 
 
 def verdicts(rows: list[Row], device: torch.device) -> list[str]:
-    """One sentence a target."""
+    """One sentence per target: the worst ratio, and whether it meets the target."""
     plain = 5.0 if device.type == "cpu" else 2.0
     targets = (("against the plain composition", OURS, plain), ("against GELU", OURS, 0.95), ("length", OURS, 1 / 1.5))
     found = []
@@ -233,7 +236,7 @@ def run(device: torch.device, rounds: int, save: bool) -> None:
 
 
 def main() -> None:
-    """The CPU's part, then the GPU's where there is one."""
+    """Measure on the CPU, then on the GPU where there is one."""
     parser = argparse.ArgumentParser("benchmarks.network", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--save", action="store_true", help=f"write {MEASURED.parent.name}/{MEASURED.name}/")

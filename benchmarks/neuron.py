@@ -2,8 +2,8 @@
 
 Float32, on the CPU with two threads, and on a GPU where there is one. Ours computes the gradients of x and of all four
 parameters. Before anything is timed, spikes and gradients must agree (benchmarks/gate.py). The process keeps its memory
-as the harness's workers do. With --save, rows and their
-environment go to results/measured/neuron_cpu.parquet and neuron_gpu.parquet.
+as the harness's workers do. With --save, rows and their environment go to results/measured/neuron_cpu.parquet and
+neuron_gpu.parquet.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BYTES_PER_ELEMENT = 100  # of GPU memory, with the gate's float64 copies
 
 
 class Target(NamedTuple):
-    """What `ratio` should be at least (at most, for memory) in the rows of a section that match."""
+    """Target for `ratio`, at least `bound` (at most, for memory), in the rows of a section that match."""
 
     section: str
     phase: str
@@ -59,7 +59,7 @@ GPU_TARGETS = (
 
 
 def measure_cpu(rounds: int) -> Iterator[Row]:
-    """All sections on the CPU, about two minutes."""
+    """Rows of all sections on the CPU, about two minutes."""
     lengths = [Case(8, 2**18 // length, length) for length in (1024, 2048, 4096, 8192, 16_384, 32_768, 65_536)]
     few = [Case(batch, channels, length) for batch, channels in ((1, 1), (1, 16), (8, 64)) for length in (64, 1024)]
     return chain(
@@ -71,7 +71,7 @@ def measure_cpu(rounds: int) -> Iterator[Row]:
 
 
 def measure_gpu(rounds: int) -> Iterator[Row]:
-    """All sections on the current CUDA device."""
+    """Rows of all sections on the current CUDA device."""
 
     def case(batch: int, channels: int, length: int) -> Case:
         return Case(batch, channels, length, "cuda")
@@ -91,7 +91,7 @@ def measure_gpu(rounds: int) -> Iterator[Row]:
 
 
 def verdicts(rows: list[Row], targets: tuple[Target, ...]) -> list[str]:
-    """One sentence a target: the worst matching ratio, and whether it is met."""
+    """One sentence per target: the worst matching ratio, and whether it meets the target."""
     sentences = []
     for target in targets:
         least, most = target.rows
@@ -132,7 +132,7 @@ def run(device: torch.device, rounds: int, save: bool) -> None:
 
 
 def main() -> None:
-    """The CPU's part, then the GPU's where there is one."""
+    """Measure on the CPU, then on the GPU where there is one."""
     parser = argparse.ArgumentParser("benchmarks.neuron", description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--save", action="store_true", help=f"write {MEASURED.parent.name}/{MEASURED.name}/")

@@ -16,13 +16,13 @@ class PlainS4D(S4D):
     """`S4D` by its formulas, for a bidirectional layer."""
 
     def kernels(self, length: int) -> Tensor:
-        """The convolution kernels, [2, H, L], without the skip."""
+        """Convolution kernels [2, H, L], without the skip."""
         dt_a, discrete_b = self._discretised()
         vandermonde = torch.exp(dt_a[..., None] * torch.arange(length, device=dt_a.device))
         return 2 * torch.einsum("dhn,hnl->dhl", torch.view_as_complex(self.c) * discrete_b, vandermonde).real
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, H, L] -> [B, H, L]."""
+        """Output [B, H, L] of x [B, H, L]."""
         length = x.shape[-1]
         causal, ahead = self.kernels(length)
         response = torch.fft.rfft(causal, n=2 * length)
@@ -41,7 +41,7 @@ class PlainLIF(nn.Module):
         self.node = spikingjelly_node()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Spikes of x."""
+        """Spikes [B, H, L] of x [B, H, L]."""
         return spikingjelly_spikes(x.movedim(-1, 0).contiguous(), self.node).movedim(0, -1)
 
 

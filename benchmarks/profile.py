@@ -38,7 +38,7 @@ _STEP, _FORWARD, _OPTIMISER = "step", "forward", "Optimizer.step"
 
 
 def name_parts(network: Network) -> None:
-    """Have the profiler see the parts of the forward."""
+    """Show the profiler the parts of the forward."""
     network.score = _named(_FORWARD, network.score)  # type: ignore[method-assign]
     for block in network.blocks:
         block.ssm.kernels = _named("kernel", block.ssm.kernels)  # type: ignore[method-assign]
@@ -75,7 +75,7 @@ def shares(totals: Mapping[str, float]) -> dict[str, Shares]:
 
 
 def measured(size: Size) -> dict[str, Shares]:
-    """`shares` of some steps."""
+    """Shares of `STEPS` profiled training steps, see `shares`."""
     network = size.candidate(OURS)
     step = training_step(network, size, CPU)
     step()
@@ -89,7 +89,7 @@ def measured(size: Size) -> dict[str, Shares]:
 
 
 def draw(found: dict[str, Shares]) -> None:
-    """A bar a phase."""
+    """Draw one bar per phase to `PICTURE`."""
     figure = Figure(figsize=(7, 2.4), layout="constrained")
     axes = figure.subplots()
     for place, phase in enumerate(reversed(found)):

@@ -1,4 +1,4 @@
-"""What the benchmarks share: how their process runs, and how their numbers are judged and stored."""
+"""The common part of the benchmarks: how their process runs, and how their numbers are judged and stored."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def start_anew_with(variables: Mapping[str, str]) -> None:
 
 
 def verdict(what: str, values: Sequence[float], bound: float, *, at_most: bool = False) -> str:
-    """The worst of the values, and whether it meets the target."""
+    """Sentence with the worst of the values, and whether it meets the target."""
     worst = max(values) if at_most else min(values)
     met = worst <= bound if at_most else worst >= bound
     return (

@@ -38,7 +38,7 @@ TARGETS = (Target("building", "s", 20, at_most=True), Target("page", "MB", 8, at
 
 @dataclass(frozen=True)
 class Size:
-    """How large a sweep is."""
+    """Size of a sweep."""
 
     tasks: int = 10
     neurons: int = 10
@@ -48,7 +48,7 @@ class Size:
 
     @property
     def runs(self) -> int:
-        """Their number."""
+        """Number of runs."""
         return self.tasks * self.neurons * self.seeds
 
 
@@ -160,7 +160,7 @@ def _traces(layer: int, rate: float, noise: np.random.Generator) -> dict[str, An
 
 
 def measure(size: Size) -> Iterator[Row]:
-    """The command that writes the page of a sweep of that size."""
+    """Rows of the command that writes the page of a sweep of that size: its time, s, and the page's size, MB."""
     with tempfile.TemporaryDirectory() as name:
         results, out = Path(name) / "runs", Path(name) / "html"
         write_sweep(results, size)

@@ -1,7 +1,7 @@
-"""What `python -m benchmarks.neuron` measures: one function a section, each returning rows.
+"""Sections of `python -m benchmarks.neuron`: one function per section, each of which returns rows.
 
 A row: section, candidate, pass, batch, channels, length, ms (median), and `ratio`, which is what the section's targets
-are about; its docstring says of what.
+are about; the function's docstring defines it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ def _timed(
 
 
 def against_spikingjelly(sizes: Sequence[Case], solvers: Sequence[str], rounds: int) -> Iterator[Row]:
-    """ratio: times as fast as SpikingJelly's soft-reset LIF, whose backward gives the gradient of x only."""
+    """Rows of our solvers and SpikingJelly; ratio: times as fast as its soft-reset LIF.
+
+    The backward of that gives the gradient of x only.
+    """
     for case in sizes:
         check(case, solvers)
         check_peer(case, solvers[-1])
@@ -49,13 +52,13 @@ def against_spikingjelly(sizes: Sequence[Case], solvers: Sequence[str], rounds: 
 
 
 def memory(case: Case, candidates: Sequence[str]) -> Iterator[Row]:
-    """ratio: peak memory beyond input, output and gradients, in sizes of the input."""
+    """Rows of memory; ratio: peak memory beyond input, output and gradients, in sizes of the input."""
     for candidate in candidates:
         yield _row("memory", case, candidate, BOTH, None, beyond_input_and_output(candidate, case))
 
 
 def length_scaling(sizes: Sequence[Case], rounds: int) -> Iterator[Row]:
-    """ratio: time of the cheapest length over this one's; all cases have as many elements."""
+    """Rows by length; ratio: time of the cheapest length over this one's; all cases have as many elements."""
     for case in sizes:
         check(case, ("fused",))
     medians = interleaved_medians({str(case.length): cases.both(case, "fused") for case in sizes}, rounds)
@@ -65,7 +68,7 @@ def length_scaling(sizes: Sequence[Case], rounds: int) -> Iterator[Row]:
 
 
 def choices(sizes: Sequence[Case], rounds: int) -> Iterator[Row]:
-    """ratio: time of the best solver over this one's; `auto` is a candidate too, shown under what it picks."""
+    """Rows by solver; ratio: time of the best one over this one's. `auto` has a row with the time of what it picks."""
     for case in sizes:
         solvers = ("pmbc", "fused") if case.device != "cpu" else ("sequential", "pmbc", "fused")
         check(case, solvers)
@@ -79,7 +82,7 @@ def choices(sizes: Sequence[Case], rounds: int) -> Iterator[Row]:
 
 
 def against_loop(sizes: Sequence[Case], rounds: int) -> Iterator[Row]:
-    """ratio: times as fast as a loop over `x.unbind` with backpropagation through time."""
+    """Rows of our solvers and a loop over `x.unbind` with backpropagation through time; ratio: times as fast as it."""
     for case in sizes:
         check(case, ("fused", "pmbc"))
         solvers = {solver: cases.both(case, solver) for solver in ("fused", "pmbc")}
@@ -87,7 +90,7 @@ def against_loop(sizes: Sequence[Case], rounds: int) -> Iterator[Row]:
 
 
 def bandwidth(case: Case, rounds: int) -> Iterator[Row]:
-    """ratio: the bytes that must move, over the time, against what copying x reaches on this device.
+    """Rows of bandwidth; ratio: the bytes that must move, over the time, against what copying x reaches here.
 
     Forward must read x and write spikes; backward must read x and the incoming gradient and write that of x.
     """

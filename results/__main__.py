@@ -17,7 +17,7 @@ from spike_ssm.results.store import RESULTS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command. Returns its exit status."""
+    """Run the command; returns its exit status."""
     parser = argparse.ArgumentParser(
         "python -m results", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

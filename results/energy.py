@@ -1,4 +1,4 @@
-"""From operations to energy, at 45 nm.
+"""Energy of operations, at 45 nm.
 
 Source: Horowitz 2014, "Computing's energy problem (and what we can do about it)": a 32-bit floating-point multiply and
 add take 3.7 and 0.9 pJ. Memory traffic, leakage and control are not in it, and are more on most machines.
@@ -22,6 +22,6 @@ def energy_nj(multiply_accumulates: float, accumulates: float) -> float:
 
 
 def energy_of(rows: Iterable[Mapping[str, Any]], *parts: str) -> float:
-    """nJ a token of those rows of `results.schema.OPERATIONS` that are of these parts; of all where none is named."""
+    """Energy, nJ per token, of rows of `results.schema.OPERATIONS` that are of these parts; of all if none is named."""
     chosen = [row for row in rows if not parts or row["part"] in parts]
     return sum(energy_nj(row["multiply_accumulates"], row["accumulates"]) for row in chosen)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class UserError(Exception):
-    """Something the user can mend. The message says what was wrong, where, what is allowed and what to do."""
+    """Error that the user can mend. The message says what was wrong, where, what is allowed and what to do."""
 
 
 def sentence(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Who a process is, so that another one can tell whether it still lives: also after its pid went to a newcomer."""
+"""Identity of a process, so that another can tell whether it still lives, also after its pid went to a newcomer."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Process:
 
     @staticmethod
     def from_token(token: str) -> Process | None:
-        """The inverse of `token`; None when it is none."""
+        """The process that `token` names, the inverse of `Process.token`; None when it names none."""
         parts = token.split(_SEPARATOR)
         if len(parts) != 5 or not parts[3].isdecimal():
             return None
@@ -58,7 +58,7 @@ class Process:
 
 
 def start_of(pid: int) -> str | None:
-    """When process `pid` of this machine started; None when there is none, or only its unreaped remains."""
+    """Start time of process `pid` of this machine; None when there is none, or only its unreaped remains."""
     try:
         # field 22 of the line; the second, the command, may hold spaces and brackets
         fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()

@@ -1,4 +1,4 @@
-"""Spikes of one example as the bytes that a result file holds: a bit a channel and step, channel by channel."""
+"""Spikes of one example as the bytes that a result file holds: one bit per channel and step, channel by channel."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 RASTER_CHANNELS = 32
 RASTER_STEPS = 512
-"""A raster has at most so many channels, spread evenly over the layer's, and so many steps, the first ones."""
+"""Most channels of a raster, spread evenly over the layer's, and most steps, the first ones."""
 
 
 def pack_raster(spikes: npt.NDArray[np.bool_]) -> bytes:

@@ -1,4 +1,4 @@
-"""What one run leaves behind: one row of one parquet file, and the manifest of the sweep that asked for it.
+"""Schema of what a run leaves: one row of one parquet file, and the manifest of the sweep that asked for it.
 
 Units are in the field names or comments. Every fraction lies in [0, 1]. A run that failed has the same columns, with
 a `status` that says how, a readable `error` and nulls for what was never measured.
@@ -22,7 +22,7 @@ MEASUREMENTS = ("speed", "pmbc_map")
 Status = Literal["done", "failed", "timed out", "out of memory", "cancelled"]
 
 FAILURES: tuple[Status, ...] = ("failed", "timed out", "out of memory", "cancelled")
-"""How a run may end without a result that counts."""
+"""Statuses of runs that ended without a result that counts."""
 
 EPOCHS = pa.list_(
     pa.struct(
@@ -66,17 +66,17 @@ OPERATIONS = pa.list_(
         [
             ("layer", pa.int32()),  # null for what is of no layer
             ("part", pa.string()),  # one of models.operations.PARTS
-            ("multiply_accumulates", pa.float64()),  # a token, at the firing rate on the test set
+            ("multiply_accumulates", pa.float64()),  # per token, at the firing rate on the test set
             ("accumulates", pa.float64()),
         ]
     )
 )
 
 TIME_BINS = 32
-"""A firing rate over time has at most so many values."""
+"""Most values of a firing rate over time."""
 
 POTENTIAL_EDGES = tuple(tenths / 10 for tenths in range(-30, 31))
-"""Between which membrane potentials are counted, in units of the threshold, which is one of them."""
+"""Edges of the bins in which membrane potentials are counted, in units of the threshold, which is one of them."""
 
 TRACES = pa.list_(
     pa.struct(
@@ -194,11 +194,11 @@ RUN = pa.schema(
         ("spike_mismatch", pa.float64()),  # fraction of positions whose spike is not the loop's
         ("iterations", pa.int32()),  # of PMBC, the most of any chunk when certified; null for other solvers
         ("saved_mib", pa.float64()),  # what one forward keeps for its backward
-        ("pmbc_map", PMBC_MAP),  # one entry a point of the grid
+        ("pmbc_map", PMBC_MAP),  # one entry per point of the grid
         ("epochs", EPOCHS),
         ("layers", LAYERS),
         ("operations", OPERATIONS),
-        ("traces", TRACES),  # one entry a layer; null where the neurons do not spike
+        ("traces", TRACES),  # one entry per layer; null where the neurons do not spike
         ("robustness", ROBUSTNESS),  # of a trained network, evaluated again; null for what was trained or measured
         ("predictions", PREDICTIONS),
     ],
@@ -220,7 +220,7 @@ class PlannedRun:
 
 
 def run_label(task: str | None, variant: str, seed: int) -> str:
-    """What people call a run; the task is left out where it is None."""
+    """Name that people call a run by; the task is left out where it is None."""
     return " · ".join([*([task] if task else []), variant, f"seed {seed}"])
 
 
@@ -237,7 +237,7 @@ class Effect:
 
 @dataclass(frozen=True)
 class Controls:
-    """What a sweep wants to know of its effects: are they what they are called, or something plainer?"""
+    """Questions of a sweep about its effects: are they what they are called, or something plainer?"""
 
     of: str  # in words, e.g. refractoriness
     effects: list[Effect]
@@ -245,7 +245,7 @@ class Controls:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a sweep set out to run; the report compares it with what is there."""
+    """Plan of a sweep, what it set out to run; the report compares it with what is there."""
 
     name: str
     title: str

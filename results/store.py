@@ -1,4 +1,4 @@
-"""Reading and writing result files: one parquet file a run, whole or not there.
+"""Reading and writing result files: one parquet file per run, whole or not there.
 
 A file that is damaged all the same (a bad copy) is named in a sentence and never hides the others.
 
@@ -38,7 +38,7 @@ _THREADS = 4  # they wait for a file server more than they compute
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run, in short. The measures are null where the task has none or the run failed."""
+    """Outcome of a run, in short. The measures are null where the task has none or the run failed."""
 
     status: Status
     error: str | None  # one sentence for people, when failed
@@ -172,7 +172,7 @@ def read_run(path: Path, columns: list[str] | None = None) -> dict[str, Any]:
 
 
 def read_outcome(path: Path) -> Outcome:
-    """What became of the run whose result is `path`, from the file's footer. Raises `UserError` when damaged."""
+    """Outcome of the run whose result is `path`, from the file's footer. Raises `UserError` when damaged."""
     try:
         footer = pq.read_metadata(path).metadata or {}
         if _OUTCOME_KEY.encode() in footer:
@@ -212,7 +212,7 @@ def read_runs(
     """Rows of the runs that are there, ids of those that are missing, and a sentence for each damaged file.
 
     The frame has the columns of `results.schema.RUN`, `predictions` and `traces` only when asked for: they are most
-    of a file. `predictions` holds a frame a run, whose columns are its fields, or None; `epochs`, `layers`,
+    of a file. `predictions` holds a frame per run, whose columns are its fields, or None; `epochs`, `layers`,
     `operations`, `traces` and `pmbc_map` hold lists of dicts.
     """
     import pandas as pd  # half as long to import as all else here, and looking at a sweep needs none
@@ -262,7 +262,7 @@ def _as_frame(table: pa.Table, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> Path:
-    """Store what a sweep set out to run."""
+    """Write the manifest of a sweep; returns its path."""
     path = manifest_path(folder, manifest.name)
     write_json(path, manifest.to_json())
     return path

@@ -1,4 +1,4 @@
-"""What a tuning found: the chosen settings of every variant, as a YAML file that people read and sweeps use."""
+"""Result of a tuning: the chosen settings of every variant, as a YAML file that people read and sweeps use."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ TRIALS = pa.schema(
         ("id", pa.string()),  # of the run
     ]
 )
-"""The columns of a tuning's trials, one row a run."""
+"""Columns of a tuning's trials, one row per run."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What became of the trials of a variant on a task."""
+    """Outcome of the trials of a variant on a task."""
 
     done: int  # trials, all of whose seeds finished
     failed: int
@@ -63,7 +63,7 @@ class Tuning:
     chosen: dict[str, dict[str, Choice]]  # task -> variant -> choice
 
     def choice(self, task: str, variant: str) -> Choice | None:
-        """None where the variant was not tuned, or no trial finished."""
+        """Choice for `variant` on `task`; None where the variant was not tuned, or no trial finished."""
         found = self.chosen.get(task, {}).get(variant)
         return found if found is not None and found.trial is not None else None
 
@@ -100,7 +100,7 @@ def tuning_path(folder: Path, sweep: str, scale: str) -> Path:
 
 
 def write_tuning(path: Path, tuning: Tuning, trials: list[dict[str, Any]]) -> None:
-    """The YAML file, and beside it the trials, rows of `TRIALS`. Raises `UserError`."""
+    """Write the YAML file, and beside it the trials, rows of `TRIALS`. Raises `UserError`."""
     head = f"# Written by: {tuning.command}\n# Used by: python -m harness.sweep +sweep={tuning.sweep} tuned=true\n"
     content = head + yaml.safe_dump(asdict(tuning), sort_keys=False, allow_unicode=True)
     sink = pa.BufferOutputStream()

@@ -47,7 +47,7 @@ class PSNSettings(ThresholdSettings):
 class PSN(FeedForward):
     """The parallel spiking neuron over `channels` channels H. Streaming keeps all past inputs [B, H, t].
 
-    Raises ValueError for a sequence of more than `length` steps.
+    A sequence of more than `length` steps raises ValueError.
     """
 
     def __init__(self, channels: int, settings: PSNSettings) -> None:

@@ -1,4 +1,4 @@
-"""When two solvers agree, in floating point.
+"""Agreement of two solvers in floating point.
 
 A potential within rounding of the threshold may fall on either side, and one flipped spike changes all that follows,
 so spikes cannot simply be compared. Instead each solver answers for its own: the potentials that its spikes lead to are
@@ -20,14 +20,16 @@ from spike_ssm.models.ops.refractory_lif.sequential import potential_given_spike
 
 
 class Agreement(NamedTuple):
-    """What `assert_agreement` found besides no error."""
+    """Counts of what `assert_agreement` found besides no error."""
 
     close_calls: int  # positions whose decision lies within the tolerance
     flips: int  # of these, decided the other way than in float64
 
 
 def rounding_tolerance(x: Tensor, spikes: Tensor, parameters: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
-    """How far rounding in `dtype` may move each potential [B, H, L]; arguments in float64.
+    """Bound [B, H, L] on how far rounding in `dtype` may move each potential; all tensors in float64.
+
+    x and spikes are [B, H, L]; parameters are leak, threshold, refractory and decay, each [H].
 
     Each step rounds sums no larger than the accumulated |x| and kappa * s; the membrane passes these errors on. No
     rule makes the potential larger than the soft reset's sums.
@@ -44,7 +46,10 @@ def rounding_tolerance(x: Tensor, spikes: Tensor, parameters: Sequence[Tensor], 
 def assert_agreement(
     x: Tensor, parameters: Sequence[Tensor], spikes: Tensor, potential: Tensor, rules: Rules = Rules()
 ) -> Agreement:
-    """Raise AssertionError, naming the first position, unless spikes and potentials [B, H, L] are right for x."""
+    """Raise AssertionError, naming the first position, unless spikes and potentials [B, H, L] are right for x.
+
+    parameters: leak, threshold, refractory and decay, each [H].
+    """
     if spikes.numel() == 0:
         return Agreement(0, 0)
     leak, threshold, refractory, decay = (p.detach().double() for p in parameters)

@@ -34,7 +34,7 @@ def _plus(builder: Any, index: Any, offset: int) -> Any:
 
 
 def _in_array(context: Any, builder: Any, kind: Any, array: Any, row: Any, column: Any) -> _At:
-    """The block whose corner is array[row, column]."""
+    """Block whose corner is array[row, column]."""
 
     def at(i: int, j: int, count: int) -> Any:
         indices = [_plus(builder, row, i), _plus(builder, column, j)]
@@ -44,7 +44,7 @@ def _in_array(context: Any, builder: Any, kind: Any, array: Any, row: Any, colum
 
 
 def _in_flat(context: Any, builder: Any, kind: Any, flat: Any, start: Any, stride: Any) -> _At:
-    """The block whose rows begin at flat[start], flat[start + stride], flat[start + 2 * stride]..."""
+    """Block whose rows begin at flat[start], flat[start + stride], flat[start + 2 * stride]..."""
 
     def at(i: int, j: int, count: int) -> Any:
         row = builder.add(start, builder.mul(stride, ir.Constant(stride.type, i)))
@@ -59,7 +59,7 @@ def _shuffle(builder: Any, a: Any, b: Any, places: Sequence[int]) -> Any:
 
 
 def _columns(builder: Any, rows: list[Any]) -> list[Any]:
-    """The columns of rows that are a piece long, a register each.
+    """Columns of rows that are a piece long, one register per column.
 
     Rows k and k + count share a register: a load can put them there, and log2(count) perfect shuffles do the rest
     without crossing from one half to the other.
@@ -75,7 +75,7 @@ def _columns(builder: Any, rows: list[Any]) -> list[Any]:
 
 
 def _move_transposed(builder: Any, size: int, source: _At, target: _At) -> None:
-    """Row j of the target becomes column j of the source; a number has `size` bytes.
+    """Move a block: row j of the target becomes column j of the source; a number has `size` bytes.
 
     All registers of a row are stored in turn: returning to a cache line later costs more than the shuffles do.
     """
@@ -91,7 +91,7 @@ def _move_transposed(builder: Any, size: int, source: _At, target: _At) -> None:
 
 @intrinsic
 def prefetch(_typing: Any, array: Any, row: Any, column: Any) -> Any:
-    """prefetch(array, row, column): ask for the cache line of array[row, column]; nothing waits for it."""
+    """Prefetch the cache line of array[row, column]: prefetch(array, row, column); nothing waits for it."""
 
     def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
@@ -106,7 +106,7 @@ def prefetch(_typing: Any, array: Any, row: Any, column: Any) -> Any:
 
 @intrinsic
 def load_transposed(_typing: Any, array: Any, row: Any, column: Any, flat: Any, start: Any, stride: Any) -> Any:
-    """flat[start + j * stride + i] = array[row + i, column + j] for i, j < BLOCK; nothing is checked."""
+    """Load flat[start + j * stride + i] = array[row + i, column + j] for i, j < BLOCK; nothing is checked."""
 
     def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         source = _in_array(context, builder, array, *arguments[:3])
@@ -119,7 +119,7 @@ def load_transposed(_typing: Any, array: Any, row: Any, column: Any, flat: Any, 
 
 @intrinsic
 def store_transposed(_typing: Any, flat: Any, start: Any, stride: Any, array: Any, row: Any, column: Any) -> Any:
-    """array[row + i, column + j] = flat[start + j * stride + i] for i, j < BLOCK; nothing is checked."""
+    """Store array[row + i, column + j] = flat[start + j * stride + i] for i, j < BLOCK; nothing is checked."""
 
     def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         source = _in_flat(context, builder, flat, *arguments[:3])

@@ -18,7 +18,7 @@ from torch import Tensor
 
 
 class Surrogate(NamedTuple):
-    """density g and primitive G, each a function of z / width; the density still has to be divided by width."""
+    """A surrogate's density g and primitive G, functions of z / width; the density still has to be divided by width."""
 
     density: Callable[[Tensor], Tensor]
     primitive: Callable[[Tensor], Tensor]
@@ -40,12 +40,12 @@ SURROGATES: dict[str, Surrogate] = {
 
 
 def surrogate_gradient(z: Tensor, name: str, width: float) -> Tensor:
-    """g(z), any shape; integrates to one over z."""
+    """Density g(z), any shape, at half-width `width` > 0; integrates to one over z."""
     return SURROGATES[name].density(z / width) / width
 
 
 def surrogate_primitive(z: Tensor, name: str, width: float) -> Tensor:
-    """G(z), any shape, in [0, 1]; its derivative is `surrogate_gradient`."""
+    """Primitive G(z), any shape, in [0, 1], at half-width `width` > 0; its derivative is `surrogate_gradient`."""
     return SURROGATES[name].primitive(z / width)
 
 
@@ -63,6 +63,6 @@ class _Spike(torch.autograd.Function):
 
 
 def spike(potential: Tensor, threshold: Tensor, name: str, width: float) -> Tensor:
-    """1 where potential >= threshold, else 0, in the potential's dtype; differentiable by the surrogate."""
+    """Spikes: 1 where potential >= threshold, else 0, in the potential's dtype; differentiable by the surrogate."""
     spikes: Tensor = _Spike.apply(potential / threshold - 1, potential >= threshold, name, width)  # type: ignore[no-untyped-call]
     return spikes

@@ -7,7 +7,7 @@ import torch
 
 
 def share_threads_with_numba() -> int:
-    """Let numba's parallel kernels use as many threads as torch does, and say how many. Call it before each.
+    """Let numba's parallel kernels use as many threads as torch does; returns how many. Call it before each kernel.
 
     The two count apart; worse, when numba starts its threads it sets OpenMP's count, which is torch's too: a process
     limited to one thread would from then on run torch on all cores.

@@ -10,15 +10,15 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 SHORT = 128
-"""Up to so many steps, and twice the examples, a product with the matrix of all pairs of steps is faster on a CPU.
+"""Most steps, and at most twice the examples, at which a product with the matrix of all lags is faster on a CPU.
 
 (`python -m benchmarks.convolution`, which also measures chunks of such products with carried states.)
 """
 
 
 AT_ONCE, ROWS = 2**20, 64
-"""A CPU transforms so many numbers at once, which stay in its caches; but at least so many rows, for which it prepares
-one transform."""
+"""Numbers that a CPU transforms at once, which stay in its caches, and the fewest rows that it transforms at once, for
+which it prepares one transform."""
 
 
 def faster_by_product(batch: int, length: int) -> bool:
@@ -34,7 +34,9 @@ def convolution(
     *,
     by_product: bool | None = None,
 ) -> Tensor:
-    """y_t = skip x_t + sum_j kernel_j x_{t-j} + sum_j reverse_kernel_j x_{t+1+j}; beyond its ends x is 0.
+    """Convolution [B, H, L] of x, which is 0 beyond its ends, with a kernel and, looking ahead, a reverse kernel.
+
+        y_t = skip x_t + sum_j kernel_j x_{t-j} + sum_j reverse_kernel_j x_{t+1+j}
 
     x [B, H, L], kernels [H, L] and skip [H] or a number, of one precision: half precision is computed in single. The
     reverse kernel starts at lag -1 (as in the S4 code base): lag 0 belongs to the causal kernel alone, so that no step
@@ -53,13 +55,13 @@ def convolution(
 
 
 def _by_product(x: Tensor, lags: Tensor) -> Tensor:
-    """lags [H, 2L - 1]: the kernel from lag -(L - 1) to L - 1."""
+    """Convolution of x [B, H, L] as a matrix product; lags [H, 2L - 1]: the kernel from lag -(L - 1) to L - 1."""
     matrix = lags.unfold(-1, x.shape[-1], 1).flip(-1)  # [H, L, L]; row t holds lags t to t - L + 1
     return torch.bmm(x.transpose(0, 1), matrix.transpose(1, 2)).transpose(0, 1).contiguous()
 
 
 class _ByFFT(torch.autograd.Function):
-    """x [B, H, L] with skip [H] and kernels [H, 2L], whose second half holds the negative lags.
+    """Convolution by FFT of x [B, H, L] with skip [H] and kernels [H, 2L], whose second half holds negative lags.
 
     The formula's own backward would keep the spectra, and transform complex arrays where real ones do. Channels go
     through all of it some at a time, so that no other array has the size of x twice over.
@@ -91,7 +93,7 @@ class _ByFFT(torch.autograd.Function):
 
 
 def _channels_at_once(x: Tensor) -> Iterator[slice]:
-    """All channels of x [B, H, L]; on a CPU in parts."""
+    """Slices of all channels of x [B, H, L]; on a CPU in parts."""
     batch, channels, length = x.shape
     rows = max(ROWS, AT_ONCE // (2 * length)) if x.device.type == "cpu" else batch * channels
     step = max(1, rows // max(1, batch))

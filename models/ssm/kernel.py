@@ -17,7 +17,7 @@ _FEW = 16
 
 
 def s4d_kernel(dt_a: Tensor, weights: Tensor, length: int) -> Tensor:
-    """The convolution kernels of diagonal state space models, differentiable.
+    """Convolution kernels of diagonal state space models, differentiable.
 
     Args:
         dt_a: step size times A, [H, N], real, or complex for one of each conjugate pair; real parts below 0.
@@ -41,7 +41,7 @@ def s4d_kernel(dt_a: Tensor, weights: Tensor, length: int) -> Tensor:
 
 
 def _powers(dt_a: Tensor, stride: int, count: int) -> Tensor:
-    """e^(dt_a t) at t = 0, stride, ..., [H, N, count] in dt_a's precision: products again, if they are many."""
+    """Powers e^(dt_a t) at t = 0, stride, ..., [H, N, count] in dt_a's precision: products again, if they are many."""
     if count <= _FEW:
         return _exact_powers(dt_a, stride, count)
     begins = _exact_powers(dt_a, stride * _FEW, math.ceil(count / _FEW))

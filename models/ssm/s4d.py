@@ -19,9 +19,10 @@ INITIALISATIONS = ("lin", "inv", "real")
 
 
 def initial_states(name: str, state_size: int) -> Tensor:
-    """A: for N / 2 conjugate pairs complex [N / 2], with real part -1/2, for S4D-Real real [N].
+    """Initial A: complex [N / 2] for N / 2 conjugate pairs, with real part -1/2; real [N] for S4D-Real.
 
-    S4D-Lin: imaginary part pi n; S4D-Inv: (N / pi)(N / (2n + 1) - 1); S4D-Real: -(n + 1).
+    S4D-Lin: imaginary part pi n; S4D-Inv: (N / pi)(N / (2n + 1) - 1); S4D-Real: -(n + 1). Raises ValueError for a name
+    that is not one of `INITIALISATIONS`.
     """
     n = torch.arange(state_size if name == "real" else state_size // 2, dtype=torch.float32)
     if name == "lin":
@@ -78,7 +79,7 @@ class S4D(nn.Module):
         self.d = nn.Parameter(torch.randn(channels))
 
     def ssm_parameters(self) -> list[nn.Parameter]:
-        """A, B and dt."""
+        """Parameters that make up A, B and dt."""
         return [self.log_dt, self.log_decay, *([] if self.frequency is None else [self.frequency]), self.b]
 
     def _discretised(self) -> tuple[Tensor, Tensor]:
@@ -90,7 +91,7 @@ class S4D(nn.Module):
         return dt_a, self._as_stored(self.b) * torch.expm1(dt_a) / a
 
     def _as_stored(self, parameter: Tensor) -> Tensor:
-        """The inverse of `_stored`."""
+        """Numbers that `parameter` holds, the inverse of `_stored`: complex, or real for real states."""
         return parameter if self.is_real else torch.view_as_complex(parameter)
 
     def kernels(self, length: int) -> Tensor:
@@ -99,13 +100,16 @@ class S4D(nn.Module):
         return s4d_kernel(dt_a, self._as_stored(self.c) * discrete_b, length)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, H, L] -> [B, H, L]. Steps beyond an example's length must be zero in x; they come out as garbage."""
+        """Output [B, H, L] of x [B, H, L].
+
+        Steps beyond an example's length must be zero in x; they come out as garbage.
+        """
         return convolution(x, self.d, *self.kernels(x.shape[-1]))
 
     def by_direction(self, x: Tensor) -> Tensor:
-        """[B, H, L] -> [B, 2H, L]: the two parts whose sum is `forward`, the causal one first; the skip is in that one.
+        """Parts [B, 2H, L], by direction, whose sum is `forward`: the causal one, with the skip, then the one ahead.
 
-        Only for a bidirectional layer.
+        x [B, H, L]; only for a bidirectional layer.
         """
         causal, ahead = self.kernels(x.shape[-1])
         return torch.cat((convolution(x, self.d, causal), convolution(x, 0.0, torch.zeros_like(ahead), ahead)), 1)
@@ -126,7 +130,7 @@ class S4D(nn.Module):
         return (y if self.is_real else 2 * y.real) + self.d * x, state
 
     def multiplications_per_step(self) -> int:
-        """Real multiply-accumulates of one time step in recurrent form.
+        """Real multiply-accumulates per time step, of all channels, in recurrent form.
 
         Per state and direction: decay of the state 4 (a complex product), input 2, output 2, or 1 each where the state
         is real; and one for D.
@@ -136,5 +140,5 @@ class S4D(nn.Module):
 
 
 def _stored(values: Tensor) -> nn.Parameter:
-    """Complex numbers as pairs of real ones, which every optimiser and file format knows."""
+    """Parameter of complex numbers as pairs of real ones, which every optimiser and file format knows."""
     return nn.Parameter(torch.view_as_real(values) if values.is_complex() else values)

@@ -1,6 +1,6 @@
 """The fused solver: one pass over time forward, one backward with the gradients of all five inputs.
 
-One operator with a kernel family a device, fused_cpu.py (numba) and fused_triton.py. Each family has
+One operator with a kernel family per device, fused_cpu.py (numba) and fused_triton.py. Each family has
 
     forward(x, parameters, rules, keep_potential) -> spikes, potentials, states
     backward(grad, x, states, parameters, rules) -> gradients of x [B, H, L] and, per row, of the parameters [4, B * H]
@@ -23,7 +23,7 @@ from spike_ssm.models.ops.refractory_lif.states import states_like
 
 
 def _kernels(x: Tensor) -> Any:
-    """The kernel family of x's device, imported when first needed: numba and Triton take a second each."""
+    """Kernel family of x's device, imported when first needed: numba and Triton take a second each."""
     if x.device.type == "cpu":
         return importlib.import_module("spike_ssm.models.ops.refractory_lif.fused_cpu")
     return importlib.import_module("spike_ssm.models.ops.refractory_lif.fused_triton")

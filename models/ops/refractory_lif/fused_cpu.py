@@ -50,10 +50,10 @@ _kernel: Any = partial(njit, error_model="numpy")  # Python's would check every 
 
 @_kernel(inline="always")
 def _prefetch_next(array, first, start, t):
-    """At step t of a tile, a cache line of the tile from step `start` on: together all of it.
+    """Prefetch, at step t of a tile, one cache line of the tile from step `start` on; all steps together fetch it all.
 
-    Its rows are too many streams for the hardware to foresee, and asking for all at once would have to wait. (Of
-    float64, whose lines hold half as much, every other line.)
+    Its rows are too many streams for the hardware to foresee, and asking for all at once would have to wait. (With
+    float64, whose lines hold half as many numbers, every other line.)
     """
     per_row = TILE // LANES
     row = min(first + t // per_row, array.shape[0] - 1)
@@ -63,13 +63,13 @@ def _prefetch_next(array, first, start, t):
 
 @_kernel(inline="always")
 def _in_blocks(array, first, steps):
-    """How many of the steps can be moved in blocks: none where rows are missing."""
+    """Number of the steps that can be moved in blocks: none where rows are missing."""
     return steps - steps % LANES if first + LANES <= array.shape[0] else 0
 
 
 @_kernel
 def _load(source, tape, plane, first, start, steps):
-    """`steps` steps from `start` of LANES rows from `first`; lanes past the last row repeat it."""
+    """Load `steps` steps from `start` on, of LANES rows from `first` on; lanes past the last row repeat it."""
     whole = _in_blocks(source, first, steps)
     for t in range(0, whole, LANES):
         load_transposed(source, first, start + t, tape, plane + _U(t * LANES), _WIDTH)  # type: ignore[call-arg]
@@ -109,7 +109,7 @@ def _prepare(parameters, first, rows, reset, raises, detach):
 
 @_kernel
 def _tape(planes, dtype):
-    """A tape with zeros in its first step only: clearing all of it takes as long as walking a short sequence."""
+    """Tape with zeros in its first step only: clearing all of it takes as long as walking a short sequence."""
     tape = np.empty(planes * int(_PLANE), dtype)
     for plane in range(planes):
         for lane in range(_WIDTH):
@@ -134,7 +134,7 @@ def _step(tape, lanes, now):
 
 @_kernel(inline="always")
 def _walk(tape, lanes, steps, one, other, first, following):
-    """All steps of a tile, while the tiles of two arrays from step `following` on are fetched."""
+    """Walk all steps of a tile, while the tiles of two arrays from step `following` on are fetched."""
     for t in range(steps):
         _prefetch_next(one, first, following, t)
         _prefetch_next(other, first, following, t)
@@ -143,7 +143,7 @@ def _walk(tape, lanes, steps, one, other, first, following):
 
 @_kernel(inline="always")
 def _walk_both(tapes, lanes, steps, one, other, firsts, following):
-    """Two groups at once: each step waits for the one before, so a processor walks two in the time of one."""
+    """Walk two groups at once: each step waits for the one before, so a processor walks two in the time of one."""
     for t in range(steps):
         _prefetch_next(one, firsts[0], following, t)
         _prefetch_next(one, firsts[1], following, t)
@@ -155,7 +155,7 @@ def _walk_both(tapes, lanes, steps, one, other, firsts, following):
 
 @_kernel
 def _keep_state(tape, states, number, first, steps):
-    """The state after `steps` steps, kept and put where the next tile starts."""
+    """Keep the state after `steps` steps, and put it where the next tile starts."""
     end = _U(steps) * _WIDTH
     for lane in range(_WIDTH):
         tape[_MEMBRANE + lane] = tape[_MEMBRANE + end + lane]
@@ -167,7 +167,7 @@ def _keep_state(tape, states, number, first, steps):
 
 @_kernel
 def _forward_groups(x, parameters, reset, raises, spikes, potential, states, first, count):
-    """`count` (1 or 2) groups of LANES rows from row `first`."""
+    """Compute `count` (1 or 2) groups of LANES rows from row `first` on."""
     rows, length = x.shape
     firsts = (first, first + LANES)
     lanes = (
@@ -202,7 +202,7 @@ def _forward_kernel(x, parameters, reset, raises, spikes, potential, states, thr
 
 @_kernel
 def _densities(potential, reciprocal, density, code, per_width):
-    """models.ops.surrogate.SURROGATES[...].density of potentials, each with the reciprocal of its threshold.
+    """Surrogate densities (models.ops.surrogate.SURROGATES) of potentials, each with the reciprocal of its threshold.
 
     One flat loop over a tile: what 16 lanes do in few operations is unrolled and then not vectorised.
     """
@@ -319,7 +319,7 @@ def _rows(tensor: Tensor) -> np.ndarray:
 
 
 def forward(x: Tensor, parameters: Tensor, rules: Rules, keep_potential: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Spikes, potentials and states; see fused.py."""
+    """Spikes [B, H, L], potentials (likewise, or none if not kept) and states [S, 2, B * H]; see fused.py."""
     spikes, states = torch.empty_like(x), states_like(x)
     potential = x.new_empty(x.shape if keep_potential else (0, *x.shape[1:]))
     threads = share_threads_with_numba()
@@ -337,7 +337,7 @@ def forward(x: Tensor, parameters: Tensor, rules: Rules, keep_potential: bool) -
 
 
 def backward(grad: Tensor, x: Tensor, states: Tensor, parameters: Tensor, rules: Rules) -> tuple[Tensor, Tensor]:
-    """Gradients of x and, per row, of the parameters; see fused.py."""
+    """Gradients of x [B, H, L] and, per row, of the parameters [4, B * H]; see fused.py."""
     grad_x, per_row = torch.empty_like(x), x.new_empty(4, x.shape[0] * x.shape[1])
     share_threads_with_numba()
     plain = parameters.numpy(force=True)

@@ -30,7 +30,7 @@ LAUNCH: dict[str, Any] = {"num_warps": 1, "num_stages": 1, "enable_fp_fusion": F
 
 @triton.jit
 def density(z, surrogate: tl.constexpr, spread: tl.constexpr):
-    """models.ops.surrogate.surrogate_gradient at width `spread`, a constant because Triton's floats are float32."""
+    """Surrogate gradient (models.ops.surrogate) at width `spread`, a constant because Triton's floats are float32."""
     z = tl.abs(z / spread)
     if surrogate == "piecewise_quadratic":
         g = tl.maximum(1.0 - z, 0.0)
@@ -50,7 +50,7 @@ def density(z, surrogate: tl.constexpr, spread: tl.constexpr):
 
 @triton.jit
 def _columns(tile):
-    """The columns of a tile [ROWS, 1, 2 or 4]; they lie in one thread, so this moves nothing."""
+    """Columns of a tile [ROWS, 1, 2 or 4]; they lie in one thread, so this moves nothing."""
     if tile.shape[1] == 1:
         columns = (tl.reshape(tile, (tile.shape[0],)),)
     elif tile.shape[1] == 2:
@@ -89,7 +89,7 @@ def _load(source, inside, start, length, width: tl.constexpr):
 
 @triton.jit
 def _store(target, columns, inside, start, length, width: tl.constexpr):
-    """Writes what `_load` reads."""
+    """Write the stretch from step `start`, the counterpart of `_load`."""
     for k in tl.static_range(0, STEPS, width):
         within = inside[:, None] & (start + k + tl.arange(0, width)[None, :] < length)
         tl.store(target + (start + k), _tile(columns[k : k + width], width), mask=within)
@@ -97,7 +97,7 @@ def _store(target, columns, inside, start, length, width: tl.constexpr):
 
 @triton.jit
 def parameters_of(parameters, row, channels):
-    """leak, threshold, refractory, decay of a row or, each [ROWS], of several."""
+    """Parameters leak, threshold, refractory and decay of a row or, each [ROWS], of several."""
     place = parameters + row % channels
     leak, threshold = tl.load(place), tl.load(place + channels)
     return leak, threshold, tl.load(place + 2 * channels), tl.load(place + 3 * channels)
@@ -287,7 +287,7 @@ def _backward_kernel(
 
 
 def forward(x: Tensor, parameters: Tensor, rules: Rules, keep_potential: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Spikes, potentials and states; see fused.py."""
+    """Spikes [B, H, L], potentials (likewise, or none if not kept) and states [S, 2, B * H]; see fused.py."""
     batch, channels, length = x.shape
     rows = batch * channels
     spikes = torch.empty_like(x)
@@ -313,7 +313,7 @@ def forward(x: Tensor, parameters: Tensor, rules: Rules, keep_potential: bool) -
 
 
 def backward(grad: Tensor, x: Tensor, states: Tensor, parameters: Tensor, rules: Rules) -> tuple[Tensor, Tensor]:
-    """Gradients of x and, per row, of the parameters; see fused.py."""
+    """Gradients of x [B, H, L] and, per row, of the parameters [4, B * H]; see fused.py."""
     batch, channels, length = x.shape
     rows = batch * channels
     grad_x, per_row = torch.empty_like(x), x.new_empty(4, rows)

@@ -16,7 +16,7 @@ from spike_ssm.models.ops.refractory_lif.sequential import solve_sequential
 
 
 class Solution(NamedTuple):
-    """What a solver found."""
+    """Spikes that a solver found, with its potentials and statistics."""
 
     spikes: Tensor  # [B, H, L] in x's dtype, differentiable
     potential: Tensor | None  # [B, H, L] detached, float32 or float64, where asked for
@@ -58,7 +58,7 @@ def refractory_lif(
             the membrane: an adaptive threshold.
         solver: `sequential` (the reference), `pmbc` (not for a hard reset), `fused`, or `auto`. They agree as
             models/ops/agreement.py defines it.
-        max_iterations: PMBC's paper mode: so many iterations over the whole sequence. An approximation.
+        max_iterations: PMBC's paper mode: this number of iterations over the whole sequence, >= 1. An approximation.
         resolve: what paper mode makes of undetermined positions: `midpoint`, `silent` or `fire`.
         surrogate: name in `models.ops.surrogate.SURROGATES`.
         surrogate_width: its half-width, > 0, in units of the normalised potential.
@@ -108,7 +108,7 @@ def solve(
 
 
 def _run(name: str, x: Tensor, parameters: Tensor, options: Options, keep_potential: bool) -> tuple[Solution, Tensor]:
-    """The solution, and something of the last step that is finite only if the input was."""
+    """Solution of the solver `name`, and a value of the last step that is finite only if the input was."""
     potential: Tensor
     exact = x.new_zeros((), dtype=torch.float64)
     if name == "pmbc":
@@ -126,9 +126,10 @@ def _run(name: str, x: Tensor, parameters: Tensor, options: Options, keep_potent
 
 
 def _check_finite(last: Tensor) -> None:
-    """NaN and infinity never leave a membrane that leaks by a factor, so its last step tells of the input.
+    """Raise ValueError unless `last`, a value of the last step, is finite.
 
-    Not asked of a GPU, which would have to stop for the answer.
+    NaN and infinity never leave a membrane that leaks by a factor, so its last step tells of the input. A GPU is not
+    asked, because the CPU would have to wait for it.
     """
     if last.device.type != "cpu" or torch.compiler.is_compiling() or last.numel() == 0:
         return

@@ -1,4 +1,4 @@
-"""How the operator is to be solved: the options, which of them go together, and what `auto` picks."""
+"""Options of the operator: which of them go together, and which solver `auto` picks."""
 
 from __future__ import annotations
 
@@ -60,7 +60,9 @@ def _check_pmbc(rules: Rules) -> None:
 
 
 def choose_solver(options: Options, x: Tensor) -> str:
-    """`options.solver`, or for `auto` the fastest that can do what is asked (python -m benchmarks.neuron).
+    """Name of the solver: `options.solver`, or for `auto` the fastest that can do what is asked.
+
+    Which is fastest was measured by `python -m benchmarks.neuron`.
 
     Raises ValueError when x is on a device that the solver asked for has no kernel for.
     """
@@ -79,5 +81,5 @@ def choose_solver(options: Options, x: Tensor) -> str:
 
 @functools.cache
 def log_choice(device: str, name: str) -> None:
-    """Say which solver `auto` runs on a kind of device; cached, so each choice is logged once."""
+    """Log which solver `auto` runs on a kind of device; cached, so each choice is logged once."""
     _log.info("refractory_lif on %s: solver=auto runs %s", device, name)

@@ -1,4 +1,4 @@
-"""What the operator is given besides x: four parameters with their ranges, and the rules of the neuron."""
+"""Arguments of the operator besides x: four parameters with their ranges, and the rules of the neuron."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 RESETS = ("soft", "none", "hard")
-"""What a spike does to the potential: takes one threshold off, nothing, or sets it to 0. The order is the numbering
-that compiled kernels use."""
+"""Resets, what a spike does to the potential: takes one threshold off, nothing, or sets it to 0. The order is the
+numbering that compiled kernels use."""
 
 
 class Rules(NamedTuple):
-    """Which neuron it is, and how its gradient flows."""
+    """Rules of the neuron, and of its gradient; `models.ops.refractory_lif.refractory_lif` explains each."""
 
     reset: str = "soft"
     raises_threshold: bool = False  # the refractory current raises the threshold instead of lowering the potential
@@ -40,7 +40,7 @@ def check_parameter(label: str, value: float) -> None:
 
 
 def _expand(label: str, value: float | Tensor, x: Tensor, dtype: torch.dtype) -> Tensor:
-    """`value` expanded to [H] of the given dtype; a float is checked."""
+    """`value` expanded to [H] of the given dtype; a float is checked. Raises ValueError for another shape."""
     channels = x.shape[1]
     if not isinstance(value, Tensor):
         check_parameter(label, float(value))
@@ -62,9 +62,9 @@ def stack_parameters(
     x: Tensor,
     dtype: torch.dtype,
 ) -> Tensor:
-    """All four [4, H], in this order, checked, for x [B, H, L]. Raises ValueError for a value or shape not allowed.
+    """Parameters [4, H], in this order, for x [B, H, L]. Raises ValueError for a value or shape not allowed.
 
-    The values of tensors are not asked of a GPU, which would have to stop for the answer.
+    The values of tensors are not checked on a GPU, because the CPU would have to wait for it.
     """
     parameters = torch.stack(
         (

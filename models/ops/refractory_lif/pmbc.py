@@ -28,11 +28,11 @@ from spike_ssm.models.ops.surrogate import surrogate_gradient
 
 CHUNK = 32
 RESOLUTIONS = ("midpoint", "silent", "fire")
-"""What an undetermined position becomes: the decision at the middle of its bounds, no spike, or a spike."""
+"""Rules for an undetermined position: the decision at the middle of its bounds, no spike, or a spike."""
 
 
 class _Filters(NamedTuple):
-    """One chunk's linear response. C steps; index [h, j, t] is the effect of step j on step t."""
+    """Filters of one chunk of C steps, its linear response; index [h, j, t] is the effect of step j on step t."""
 
     by_input: Tensor  # [H, C, C] leak^(t-j), of x on u
     by_spikes: Tensor  # [H, C, C] kappa_(t-j), of s on -u
@@ -48,28 +48,28 @@ class _Filters(NamedTuple):
 
 
 class _State(NamedTuple):
-    """What one chunk hands to the next, each [H, B]."""
+    """State that one chunk hands to the next, each [H, B]."""
 
     after_reset: Tensor  # membrane potential less the threshold where it fired
     current: Tensor  # refractory current of the next step
 
 
 def _powers(base: Tensor, count: int) -> Tensor:
-    """base^0 .. base^(count-1), [H, count]."""
+    """Powers base^0 .. base^(count-1), [H, count]."""
     factors = base[:, None].expand(-1, count).clone()
     factors[:, :1] = 1
     return factors.cumprod(1)
 
 
 def _triangular(response: Tensor) -> Tensor:
-    """[H, C, C] from a response over lags 0..C-1 [H, C]."""
+    """Triangular matrices [H, C, C] from a response over lags 0..C-1 [H, C]."""
     steps = torch.arange(response.shape[1], device=response.device)
     lag = steps[None, :] - steps[:, None]
     return torch.where(lag >= 0, response[:, lag.clamp(min=0)], 0)
 
 
 def _current_response(leak: Tensor, decay: Tensor, length: int, raises_threshold: bool) -> Tensor:
-    """What a unit of refractory current takes off what is compared with the threshold, n steps on: [H, length + 1]."""
+    """Response [H, length + 1]: what a unit of refractory current takes off the compared potential n steps later."""
     decay_powers = _powers(decay, length + 1)
     responses = [torch.zeros_like(leak)]
     for n in range(length):
@@ -148,7 +148,7 @@ class _Chunks:
         self.start = _State(x.new_zeros(x.shape[1::-1]), x.new_zeros(x.shape[1::-1]))
 
     def replay(self, spikes: Tensor) -> Tensor:
-        """k*x - kappa*spikes over the whole sequence; spikes and result [H, B, L]."""
+        """Potentials k*x - kappa*spikes over the whole sequence; spikes and result [H, B, L]."""
         state, potentials = self.start, []
         for x, s, filters in zip(self.inputs, spikes.split(CHUNK, -1), self.filters, strict=True):
             potential = _drive(x, state, filters) - s @ filters.by_spikes
@@ -225,7 +225,7 @@ def solve_pmbc(
 
 
 def _scan_back(x: Tensor, kept: Tensor) -> Tensor:
-    """y_t = x_t + kept * y_(t+1) along the last axis of x [H, B, L]; kept [H]."""
+    """Scan y_t = x_t + kept * y_(t+1) along the last axis of x [H, B, L]; kept [H]."""
     powers = _powers(kept, CHUNK + 1)
     matrix = _triangular(powers[:, :CHUNK]).transpose(1, 2)
     carry, pieces = x.new_zeros(x.shape[:2]), []
@@ -239,7 +239,7 @@ def _scan_back(x: Tensor, kept: Tensor) -> Tensor:
 
 
 def _following(x: Tensor) -> Tensor:
-    """Each step's successor, zero after the last."""
+    """Values of each step's successor, zero after the last."""
     return torch.cat((x[..., 1:], torch.zeros_like(x[..., :1])), -1)
 
 

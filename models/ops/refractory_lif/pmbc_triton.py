@@ -26,13 +26,13 @@ LAUNCH: dict[str, Any] = {"num_warps": 1, "num_stages": 1, "enable_fp_fusion": F
 
 @triton.jit
 def _compose(kept_first, first, kept_second, second):
-    """y -> kept * y + added, the first such map after which the second."""
+    """Composition of two maps y -> kept * y + added: the first, then the second."""
     return kept_first * kept_second, kept_second * first + second
 
 
 @triton.jit
 def _scan(x, kept, before, last_first: tl.constexpr):
-    """y_t = x_t + kept * y_(t-1) over a chunk [1, CHUNK] with `before` as the y before it; or from the last step on."""
+    """Scan y_t = x_t + kept * y_(t-1) of a chunk [1, CHUNK], `before` preceding it; or from the last step on."""
     step = tl.arange(0, CHUNK)[None, :]
     edge = step == (CHUNK - 1 if last_first else 0)
     _, y = tl.associative_scan(
@@ -43,7 +43,7 @@ def _scan(x, kept, before, last_first: tl.constexpr):
 
 @triton.jit
 def _at(chunk, step: tl.constexpr):
-    """A chunk's value at one step, exact: all else that is added is zero."""
+    """Value of a chunk at one step, exact: all else that is added is zero."""
     return tl.sum(tl.where(tl.arange(0, CHUNK)[None, :] == step, chunk, 0.0))
 
 
@@ -64,7 +64,7 @@ def _inhibited(drive, s, leak, reset, refractory, decay, current, raises: tl.con
 
 @triton.jit
 def _earlier(source, step, delay: tl.constexpr, length):
-    """What `source` holds `delay` steps before each `step`, zero where there is no such step."""
+    """Values of `source` `delay` steps before each `step`, zero where there is no such step."""
     return tl.load(source + step - delay, mask=(step >= delay) & (step < length), other=0.0)
 
 

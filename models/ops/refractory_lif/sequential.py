@@ -14,7 +14,7 @@ from spike_ssm.models.ops.surrogate import spike
 
 
 def after_spike(u: Tensor, s: Tensor, threshold: Tensor, reset: str) -> Tensor:
-    """The membrane potential u once the neuron has fired (s = 1) or not (s = 0); all of one shape [..., H]."""
+    """Membrane potential u once the neuron has fired (s = 1) or not (s = 0); u and s [..., H], threshold [H]."""
     if reset == "hard":
         return u - u * s
     return u - threshold * s if reset == "soft" else u
@@ -62,7 +62,10 @@ def potential_given_spikes(
     decay: Tensor,
     rules: Rules = Rules(),
 ) -> Tensor:
-    """The potentials [B, H, L] that these `spikes` [B, H, L] would have led to, whether or not they are right."""
+    """Potentials [B, H, L] that these `spikes` [B, H, L] would have led to, whether or not they are right.
+
+    x is [B, H, L], the four parameters are [H].
+    """
     after_reset = x.new_zeros(x.shape[:2])
     refractory_current = x.new_zeros(x.shape[:2])
     potentials = []

@@ -9,6 +9,6 @@ STEPS_PER_STATE = {"cpu": 64, "cuda": 16}
 
 
 def states_like(x: Tensor) -> Tensor:
-    """Room for the states of x [B, H, L]."""
+    """Uninitialised states [S, 2, B * H] for x [B, H, L]: one after every `STEPS_PER_STATE` steps and the last."""
     steps = STEPS_PER_STATE.get(x.device.type, STEPS_PER_STATE["cpu"])
     return x.new_empty((x.shape[2] + steps - 1) // steps, 2, x.shape[0] * x.shape[1])
