@@ -8,11 +8,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from spike_ssm.reports.statistics.examples import Right, over_examples
-from spike_ssm.reports.statistics.seeds import (
-    Comparison,
-    against,
-    by_seed,
-)
+from spike_ssm.reports.statistics.seeds import Comparison, against, by_seed
 
 
 @dataclass(frozen=True)
