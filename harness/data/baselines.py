@@ -65,12 +65,8 @@ def naive_bayes_accuracy(train: Split, test: Split, classes: int, words: Callabl
 
 def word_overlap(split: Split, words: Callable[[Integers], Sequence[str]]) -> npt.NDArray[np.float64]:
     """Shared words over all words of the two texts of each pair (Jaccard), in [0, 1], [n]."""
-    first, second = split.sequences
-    overlaps = []
-    for a, b in zip(first, second, strict=True):
-        one, other = set(words(a)), set(words(b))
-        overlaps.append(len(one & other) / max(len(one | other), 1))
-    return np.array(overlaps)
+    pairs = ((set(words(one)), set(words(other))) for one, other in zip(*split.sequences, strict=True))
+    return np.array([len(one & other) / max(len(one | other), 1) for one, other in pairs])
 
 
 def unigram(train: Split, test: Split, vocabulary: int) -> tuple[float, float]:

@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 from filelock import FileLock
 
-from spike_ssm.harness.data.splits import SPLITS, Flat, Integers, Sequences
+from spike_ssm.harness.data.splits import SPLITS, Flat, Integers, Sequences, Shard
 from spike_ssm.results.errors import UserError
 
 FACTS = "facts.json"
@@ -34,14 +34,6 @@ CHECKED = "checked.json"
 """Says when the files were last compared with their checksums: sizes and times of change as they were then."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Shard:
-    """A part of a split: its examples' sequences (two of a pair) and labels [n]."""
-
-    sequences: tuple[Flat, ...]
-    labels: Integers
 
 
 @dataclass(frozen=True)

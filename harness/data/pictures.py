@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from spike_ssm.harness.data.cache import Preparation, Shard
+from spike_ssm.harness.data.cache import Preparation
 from spike_ssm.harness.data.random_splits import LARGEST_SEED, drawn
 from spike_ssm.harness.data.settings import PartSettings
-from spike_ssm.harness.data.splits import Flat
+from spike_ssm.harness.data.splits import Flat, Shard
 from spike_ssm.results.errors import UserError
 
 
@@ -67,15 +67,15 @@ def write_published(
     order = shuffled(len(published["train"]), settings.split_seed)
     kept = int(len(order) * (1.0 - settings.validation_share))
     parts = {
-        "train": (published["train"], order[:kept]),
-        "validation": (published["train"], order[kept:]),
-        "test": (published["test"], np.arange(len(published["test"]))),
+        "train": order[:kept].tolist(),
+        "validation": order[kept:].tolist(),
+        "test": range(len(published["test"])),
     }
-    notes = []
-    for split, (pictures, index) in parts.items():
+    for split, index in parts.items():
         if len(index) == 0:
             raise UserError(f"The {split} split would be empty: change task.validation_share.")
-        chosen, note = drawn(index.tolist(), getattr(settings, split), split, settings.split_seed)
-        notes += note
-        preparation.write(split, 0, pictures.take(np.array(chosen)).shard)
+    chosen, notes = drawn(parts, settings, settings.split_seed)
+    for split, numbers in chosen.items():
+        pictures = published["test" if split == "test" else "train"]
+        preparation.write(split, 0, pictures.take(np.array(numbers)).shard)
     return notes

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from spike_ssm.harness.data.settings import LONGEST, TaskSettings
+from spike_ssm.harness.data.settings import LONGEST, PartSettings, TaskSettings
 from spike_ssm.harness.data.splits import SPLITS
 from spike_ssm.results.errors import UserError
 
@@ -24,14 +24,19 @@ def permutation(count: int, seed: int) -> npt.NDArray[np.int64]:
     return np.random.RandomState(seed).permutation(count)
 
 
-def drawn(examples: Sequence[T], wanted: int | None, split: str, seed: int) -> tuple[list[T], list[str]]:
-    """`wanted` of a split's examples, drawn at random, and a note on it; all of them if None. Raises `UserError`."""
-    if wanted is None or wanted == len(examples):
-        return list(examples), []
-    if wanted > len(examples):
-        raise UserError(f"task.{split}={wanted} is not allowed: there are {len(examples)} such examples; null is all.")
-    note = f"Of the {len(examples):,} {split} examples, {wanted:,} drawn at random are used."
-    return [examples[number] for number in permutation(len(examples), seed)[:wanted]], [note]
+def drawn(parts: Mapping[str, Sequence[T]], settings: PartSettings, seed: int) -> tuple[dict[str, list[T]], list[str]]:
+    """The examples that `settings` ask for of each split, drawn at random, or all, and notes. Raises `UserError`."""
+    chosen, notes = {}, []
+    for split, examples in parts.items():
+        count, wanted = len(examples), getattr(settings, split)
+        if wanted is not None and wanted > count:
+            raise UserError(f"task.{split}={wanted} is not allowed: there are {count} such examples; null is all.")
+        if wanted is None or wanted == count:
+            chosen[split] = list(examples)
+        else:
+            notes.append(f"Of the {count:,} {split} examples, {wanted:,} drawn at random are used.")
+            chosen[split] = [examples[number] for number in permutation(count, seed)[:wanted]]
+    return chosen, notes
 
 
 @dataclass

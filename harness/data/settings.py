@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -16,6 +17,19 @@ Kind = Literal["classification", "pairs", "language"]
 """What a network answers: the class of a sequence, or of two, or the next word."""
 
 
+def check_limits(settings: object, limits: Mapping[str, tuple[float, float]], owner: str) -> None:
+    """Raise `UserError` unless each value is None, or from its lowest to its highest; `owner` stands before its name.
+
+    A number without a highest value whose default is None may be null for all there is, and the sentence says so.
+    """
+    for name, (low, high) in limits.items():
+        value = getattr(settings, name)
+        if value is not None and not low <= value <= high:
+            null = ", or null for all" if getattr(type(settings), name, low) is None else ""
+            allowed = f"at least {low}{null}" if high == math.inf else f"from {low} to {high}"
+            raise UserError(f"{owner}{name}={value} is not allowed: it must be {allowed}.")
+
+
 @dataclass
 class TaskSettings:
     """What every task's settings have. Each task adds its own fields, all that its data depend on, in a subclass.
@@ -26,21 +40,17 @@ class TaskSettings:
 
     kind: ClassVar[Kind] = "classification"
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {}
-    choices: ClassVar[Mapping[str, Sequence[str]]] = {}
+    choices: ClassVar[Mapping[str, Sequence[object]]] = {}
     name: str = "???"
 
     def __post_init__(self) -> None:
         """Check every value."""
         for base in reversed(type(self).__mro__):
-            for field, (low, high) in vars(base).get("limits", {}).items():
-                value = getattr(self, field)
-                if value is not None and not low <= value <= high:
-                    raise UserError(f"task.{field}={value} is not allowed: it must be from {low} to {high}.")
+            check_limits(self, vars(base).get("limits", {}), "task.")
             for field, allowed in vars(base).get("choices", {}).items():
-                if getattr(self, field) not in allowed:
-                    raise UserError(
-                        f"task.{field}={getattr(self, field)} does not exist: choose {' or '.join(allowed)}."
-                    )
+                if (value := getattr(self, field)) not in allowed:
+                    choices = " or ".join(map(str, allowed))
+                    raise UserError(f"task.{field}={value} is not allowed: choose {choices}.")
 
     def at_length(self, factor: float) -> TaskSettings | None:  # noqa: ARG002
         """Settings of the same task with sequences `factor` times as long; None where no other examples can be made."""
@@ -54,14 +64,7 @@ class PartSettings(TaskSettings):
     Sizes can only be compared with the data once they are read.
     """
 
+    limits: ClassVar = dict.fromkeys(("train", "validation", "test"), (1, math.inf))
     train: int | None = None
     validation: int | None = None
     test: int | None = None
-
-    def __post_init__(self) -> None:
-        """Check every value."""
-        super().__post_init__()
-        for split in ("train", "validation", "test"):
-            size = getattr(self, split)
-            if size is not None and size < 1:
-                raise UserError(f"task.{split}={size} is not allowed: it must be at least 1, or null for all.")

@@ -52,6 +52,14 @@ class Sequences:
         return np.concatenate([np.zeros(0, np.int64), *(np.diff(part.offsets).astype(np.int64) for part in self.parts)])
 
 
+@dataclass(frozen=True)
+class Shard:
+    """A part of a split, as it is stored: its examples' sequences (two of a pair) and labels [n]."""
+
+    sequences: tuple[Flat, ...]
+    labels: Integers
+
+
 class Scaling(NamedTuple):
     """Makes real numbers of integers: (value / 255 - mean) / deviation."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ from spike_ssm.harness.data.baselines import brightness, majority_accuracy, numb
 from spike_ssm.harness.data.cache import Preparation, Prepared, prepared
 from spike_ssm.harness.data.settings import Kind
 from spike_ssm.harness.data.splits import Scaling, Split
+from spike_ssm.harness.data.vocabulary import Example, write_examples
 
 
 @dataclass(frozen=True)
@@ -108,10 +110,26 @@ class Task(ABC):
         }
 
 
-class PairTask(Task):
-    """A task whose examples are two texts of one character a token, each with `<eos>` at its end."""
+class CharacterTask(Task):
+    """A task whose examples are texts, or pairs of texts, of one character per token, each with `<eos>` at its end."""
 
     separator: ClassVar[str] = ""
+    classes: ClassVar[int] = 2
+
+    @abstractmethod
+    def examples(self, files: Path) -> tuple[Mapping[str, Iterable[Example]], Sequence[str]]:
+        """The texts and labels of each split, and notes on them. Raises `UserError`."""
+
+    def build(self, preparation: Preparation, files: Path) -> Facts:
+        """Write the three splits. Raises `UserError`."""
+        examples, notes = self.examples(files)
+        symbols = write_examples(preparation.write, examples, self.settings.max_length, self.settings.min_freq)
+        return Facts(self.classes, symbols, tuple(notes))
+
+
+class PairTask(CharacterTask):
+    """A task whose examples are two texts."""
+
     shortcut: ClassVar[str] = (
         "The commonest training answer among the pairs that share about as many of their words (32 groups)."
     )
@@ -121,10 +139,8 @@ class PairTask(Task):
         assert facts.symbols is not None
         words = words_of(facts.symbols)
         known = {id(split): word_overlap(split, words) for split in (train, test)}  # it takes minutes on AAN
-        return Baselines(
-            shortcut_accuracy=number_accuracy(train, test, facts.classes, lambda split: known[id(split)]),
-            majority_accuracy=majority_accuracy(train, test),
-        )
+        shortcut = number_accuracy(train, test, facts.classes, lambda split: known[id(split)])
+        return Baselines(shortcut, majority_accuracy(train, test))
 
 
 class PictureTask(Task):
@@ -137,7 +153,5 @@ class PictureTask(Task):
 
     def baselines(self, train: Split, test: Split, facts: Facts) -> Baselines:
         """What an image's mean grey level tells, and the answer commonest of all."""
-        return Baselines(
-            shortcut_accuracy=number_accuracy(train, test, facts.classes, brightness),
-            majority_accuracy=majority_accuracy(train, test),
-        )
+        shortcut = number_accuracy(train, test, facts.classes, brightness)
+        return Baselines(shortcut, majority_accuracy(train, test))

@@ -7,13 +7,13 @@ Token 0 is padding, 1 whatever the vocabulary lacks, 2 the end of a sequence, as
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import islice
 
 import numpy as np
 
-from spike_ssm.harness.data.cache import Preparation, Shard
-from spike_ssm.harness.data.splits import SPECIAL, SPLITS, Flat
+from spike_ssm.harness.data.splits import SPECIAL, SPLITS, Flat, Shard
 from spike_ssm.results.errors import UserError
 
 UNKNOWN, EOS = map(SPECIAL.index, ("<unk>", "<eos>"))
@@ -59,12 +59,14 @@ def encode_characters(texts: Iterable[str], symbols: list[str], max_length: int)
 
 
 def write_examples(
-    preparation: Preparation,
+    write: Callable[[str, int, Callable[[], Shard]], None],
     examples: Mapping[str, Iterable[Example]],
     max_length: int,
     min_freq: int,
 ) -> list[str]:
     """Write every split's examples, character by character, and return what the tokens stand for.
+
+    write: `Preparation.write`, which takes a split, the number of a shard and what makes it.
 
     The examples are gone through twice. Raises `UserError` when a split has none.
     """
@@ -72,7 +74,7 @@ def write_examples(
     symbols = vocabulary(counts, min_freq)
     for split in SPLITS:
         for number, part in enumerate(_parts(examples[split])):
-            preparation.write(split, number, lambda part=part: _encode(part, symbols, max_length))  # type: ignore[misc]
+            write(split, number, partial(_encode, part, symbols, max_length))
     return symbols
 
 

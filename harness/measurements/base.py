@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -16,22 +16,23 @@ from spike_ssm.models.neurons import NeuronSettings
 
 @dataclass
 class MeasurementSettings:
-    """What every measurement's settings have: input [batch, ..., length] drawn from a normal distribution."""
+    """What every measurement's settings have: input [batch, ..., length] drawn from a normal distribution.
 
+    least: the lowest value of settings, all of which are finite; subclasses add theirs.
+    """
+
+    least: ClassVar[Mapping[str, float]] = {"batch": 1, "length": 1}
     name: str = "???"
     batch: int = 64
     length: int = 1024
 
     def __post_init__(self) -> None:
         """Raise ValueError when a value is out of range."""
-        self.check_at_least(1, "batch", "length")
-
-    def check_at_least(self, least: float, *labels: str) -> None:
-        """Raise ValueError unless each of these settings is a finite number of at least `least`."""
-        for label in labels:
-            value = getattr(self, label)
-            if not least <= value < math.inf:
-                raise ValueError(f"task.{label} must be a number of at least {least}, but it is {value}.")
+        for base in reversed(type(self).__mro__):
+            for label, least in vars(base).get("least", {}).items():
+                value = getattr(self, label)
+                if not least <= value < math.inf:
+                    raise ValueError(f"task.{label} must be a number of at least {least}, but it is {value}.")
 
 
 class Measure(Protocol):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -30,6 +30,7 @@ class PMBCMapSettings(MeasurementSettings):
     Undetermined fractions are taken after 1 to `iterations` iterations. Each point has `batch` sequences.
     """
 
+    least: ClassVar = {"iterations": 1}
     name: str = "pmbc_map"
     iterations: int = 6
     leaks: list[float] = field(default_factory=lambda: [0.1, 0.3, 0.5, 0.7, 0.9])
@@ -41,7 +42,6 @@ class PMBCMapSettings(MeasurementSettings):
     def __post_init__(self) -> None:
         """Raise ValueError when a value is out of range or a list is empty."""
         super().__post_init__()
-        self.check_at_least(1, "iterations")
         for label in (*PARAMETERS, "input_means", "input_scales"):
             if not getattr(self, label):
                 raise ValueError(f"task.{label} must list at least one value.")

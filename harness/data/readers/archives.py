@@ -104,35 +104,26 @@ def _unpack_tar(archive: Path, folder: Path) -> None:
         with _Tar.open(fileobj=file, mode="r:") as tar:
             assert isinstance(tar, _Tar)
             while (member := tar.next()) is not None:
-                _check_name(archive, member.name)
                 # No data set needs links, and before Python 3.11.13 chains of them lead past the filter
-                _check_kind(archive, member.name, plain=member.isfile() or member.isdir())
+                _check(archive, member.name, plain=member.isfile() or member.isdir())
                 tar.extract(member, folder, filter="data")
                 tar.members.clear()  # LRA's two million would take gigabytes
-        _read_to_the_end(file)
-
-
-def _read_to_the_end(file: gzip.GzipFile) -> None:
-    """Read to the end, so that gzip compares its checksum, which stands behind the last member."""
-    while file.read(2**20):
-        pass
+        while file.read(2**20):  # to the end, so that gzip compares its checksum, which stands behind the last member
+            pass
 
 
 def _unpack_zip(archive: Path, folder: Path) -> None:
     with zipfile.ZipFile(archive) as packed:
         for member in packed.infolist():
-            _check_name(archive, member.filename)
             kind = stat.S_IFMT(member.external_attr >> 16)  # 0 where the archive was not made on Unix
-            _check_kind(archive, member.filename, plain=kind in (0, stat.S_IFREG, stat.S_IFDIR))
+            _check(archive, member.filename, plain=kind in (0, stat.S_IFREG, stat.S_IFDIR))
             packed.extract(member, folder)
 
 
-def _check_name(archive: Path, name: str) -> None:
+def _check(archive: Path, name: str, plain: bool) -> None:
+    """Raise `UserError` when a member would be written outside the folder, or is not a `plain` file or folder."""
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts:
         raise UserError(f"{archive} is refused: its member {name!r} would be written outside the folder it is for.")
-
-
-def _check_kind(archive: Path, name: str, plain: bool) -> None:
     if not plain:
         raise UserError(f"{archive} is refused: its member {name!r} is a link or a device, not a file or folder.")

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spike_ssm.harness.data.readers import pickles
-from spike_ssm.harness.data.readers.common import damaged, unreadable
+from spike_ssm.harness.data.readers.common import damaged, read_bytes
 from spike_ssm.harness.data.readers.places import CIFAR10_SOURCE
 
 BATCHES = {"train": tuple(f"data_batch_{number}" for number in range(1, 6)), "test": ("test_batch",)}
@@ -31,11 +31,7 @@ def read(folder: Path, split: Literal["train", "test"]) -> tuple[npt.NDArray[np.
 
 
 def _read_batch(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    try:
-        with path.open("rb") as file:
-            batch = pickles.load(file, path, CIFAR10_SOURCE)
-    except OSError as error:
-        raise unreadable(path, error) from error
+    batch = pickles.load(read_bytes(path), path, CIFAR10_SOURCE)
     try:
         return _check(batch)
     except ValueError as error:

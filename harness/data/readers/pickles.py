@@ -13,7 +13,7 @@ import pickletools
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -70,13 +70,12 @@ class PickledArray:
         return flat.reshape(shape, order="F" if self.by_columns else "C")
 
 
-def load(file: IO[bytes], path: Path, source: str) -> Any:
-    """What is pickled at the file's position: containers, numbers, texts, and a `PickledArray` for every array.
+def load(content: bytes, path: Path, source: str) -> Any:
+    """The pickled object: containers, numbers, texts, and a `PickledArray` for every array.
 
     Texts of Python 2 come as bytes. `path` and `source` are for the `UserError` raised when the pickle is damaged or
     names anything but an array.
     """
-    content = file.read()
     try:
         _check_sizes(content)
         return _Unpickler(content, path).load()

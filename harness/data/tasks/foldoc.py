@@ -17,14 +17,12 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from spike_ssm.harness.data.cache import Preparation
 from spike_ssm.harness.data.random_splits import DividedSettings, divide, drawn
 from spike_ssm.harness.data.readers import places
-from spike_ssm.harness.data.readers.common import damaged, decode, find_file, lines
+from spike_ssm.harness.data.readers.common import damaged, decode, find_file, lines, wrong_line
 from spike_ssm.harness.data.settings import LONGEST, Kind, PartSettings
-from spike_ssm.harness.data.task import Facts, PairTask
-from spike_ssm.harness.data.vocabulary import Example, write_examples
-from spike_ssm.results.errors import UserError
+from spike_ssm.harness.data.task import PairTask
+from spike_ssm.harness.data.vocabulary import Example
 
 FOLDERS = ("foldoc", "usr/share/dictd", ".", "/usr/share/dictd")
 """The last is where Debian's package puts the two files."""
@@ -77,10 +75,8 @@ def _read_index(path: Path) -> dict[str, list[Span]]:
     for number, line in lines(path):
         headword, *place = line.rstrip("\r\n").split("\t")
         if len(place) != 2 or not all(digits and set(digits) <= set(DIGITS) for digits in place):
-            raise UserError(
-                f"{path}, line {number}: a headword and two numbers in base 64 are expected, parted by tabs: "
-                f"get the file again from {SOURCE}."
-            )
+            problem = "a headword and two numbers in base 64 are expected, parted by tabs"
+            raise wrong_line(f"{path}, line {number}", problem, SOURCE)
         if not headword.startswith(NO_ENTRY):
             headwords.setdefault(headword.lower(), []).append((_number(place[0]), _number(place[1])))
     return headwords
@@ -130,19 +126,16 @@ class Foldoc(PairTask):
 
     source: ClassVar[str] = "The Free On-line Dictionary of Computing (Denis Howe, GFDL), Debian's package dict-foldoc."
 
-    def build(self, preparation: Preparation, files: Path) -> Facts:
-        """Pair each split's entries. Raises `UserError`."""
+    def examples(self, files: Path) -> tuple[dict[str, list[Example]], list[str]]:
+        """Pairs of each split's entries. Raises `UserError`."""
         settings, entries = self.settings, read_foldoc(files)
-        parts, pairs = divide([0] * len(entries), settings), {}
-        notes = [
+        parts = divide([0] * len(entries), settings)
+        pairs = {split: cited_or_not(entries, numbers, settings.split_seed) for split, numbers in parts.items()}
+        chosen, notes = drawn(pairs, settings, settings.split_seed)
+        note = (
             f"The {len(entries):,} entries are divided at random; pairs are within a split, as many citations as not."
-        ]
-        for split, numbers in parts.items():
-            found = cited_or_not(entries, numbers, settings.split_seed)
-            pairs[split], drawing = drawn(found, getattr(settings, split), split, settings.split_seed)
-            notes += drawing
-        symbols = write_examples(preparation, pairs, settings.max_length, settings.min_freq)
-        return Facts(2, symbols, tuple(notes))
+        )
+        return chosen, [note, *notes]
 
 
 def cited_or_not(entries: Sequence[Entry], numbers: Sequence[int], seed: int) -> list[Example]:

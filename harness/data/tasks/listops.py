@@ -8,6 +8,7 @@ machine, Python version and number of threads, and takes seconds to make.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import ClassVar
@@ -17,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from spike_ssm.harness.data.baselines import commonest_answer_accuracy, majority_accuracy
-from spike_ssm.harness.data.cache import Preparation, Shard
+from spike_ssm.harness.data.cache import Preparation
 from spike_ssm.harness.data.readers import originals, places
 from spike_ssm.harness.data.settings import TaskSettings
-from spike_ssm.harness.data.splits import SPLITS, Flat, Split
+from spike_ssm.harness.data.splits import SPLITS, Flat, Shard, Split
 from spike_ssm.harness.data.task import Baselines, Facts, Task
 from spike_ssm.harness.data.tasks.listops_released import FILES, write_released
 from spike_ssm.harness.system.seeds import torch_generator
@@ -41,7 +42,7 @@ PATIENCE = 4_000
 LIMITS = {
     **dict.fromkeys(("min_length", "max_length"), (0, 100_000)),
     **dict.fromkeys(("max_depth", "max_arguments"), (2, 100)),
-    **dict.fromkeys(("train", "validation", "test"), (1, 10_000_000)),
+    **dict.fromkeys(SPLITS, (1, 10_000_000)),
     "data_seed": (0, 2**63 - 1),
 }
 """Lowest and highest value allowed of each setting."""
@@ -114,27 +115,19 @@ class ListOps(Task):
     def build(self, preparation: Preparation, files: Path) -> Facts:
         """Generate or read all three splits. Raises `UserError`: such lengths are too rare, or a file is not right."""
         if self.settings.released:
-            paths = {split: _released_path(files, name) for split, name in FILES.items()}
+            paths = originals.find_lra(files, places.LISTOPS_FOLDERS, FILES, "ListOps'")
             return Facts(10, list(SYMBOLS), write_released(preparation, paths, SYMBOLS))
         whole, start = generate(self.settings), 0
         for split in SPLITS:
             size = getattr(self.settings, split)
-            part = _cut(whole, start, size)
-            preparation.write(split, 0, lambda part=part: part)  # type: ignore[misc]
+            preparation.write(split, 0, partial(_cut, whole, start, size))
             start += size
         return Facts(10, list(SYMBOLS))
 
     def baselines(self, train: Split, test: Split, facts: Facts) -> Baselines:
         """The answer commonest for the first token, and the answer commonest of all."""
-        return Baselines(
-            shortcut_accuracy=commonest_answer_accuracy(train, test, facts.classes, _outermost),
-            majority_accuracy=majority_accuracy(train, test),
-        )
-
-
-def _released_path(files: Path, name: str) -> Path:
-    candidates = places.inside(places.LISTOPS_FOLDERS, name)
-    return originals.find(files, candidates, "lra_release", f"ListOps' {name}", places.LRA_SOURCE)
+        shortcut = commonest_answer_accuracy(train, test, facts.classes, _outermost)
+        return Baselines(shortcut, majority_accuracy(train, test))
 
 
 def _outermost(split: Split) -> Integers:

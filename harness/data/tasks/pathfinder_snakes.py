@@ -63,12 +63,6 @@ class Images:
     centres: npt.NDArray[np.float32]
     orientations: npt.NDArray[np.float32]
 
-    @property
-    def distractors(self) -> npt.NDArray[np.int64]:
-        """How many distractors each image [n] has."""
-        count: npt.NDArray[np.int64] = (self.paddles[:, 2:] > 0).sum(axis=1)
-        return count
-
 
 def generate(snakes: Snakes, seed: int, first: int, count: int) -> Images:
     """Images `first` to `first + count - 1` of the endless set that `seed` [0 to 2^63 - 1] gives.

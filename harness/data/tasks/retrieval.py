@@ -5,8 +5,9 @@ Lengths and vocabulary follow the reference code of S4 (state-spaces/s4, `src/da
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import ClassVar
@@ -14,19 +15,17 @@ from typing import ClassVar
 import numpy as np
 
 from spike_ssm.harness.data.cache import Preparation
-from spike_ssm.harness.data.random_splits import DividedSettings, drawn
 from spike_ssm.harness.data.readers import originals, places
+from spike_ssm.harness.data.readers.common import Reread, copy_notes
 from spike_ssm.harness.data.readers.tsv import read_aan
 from spike_ssm.harness.data.settings import LONGEST, Kind, PartSettings
 from spike_ssm.harness.data.splits import SPLITS
 from spike_ssm.harness.data.task import Facts, PairTask
 from spike_ssm.harness.data.tasks import bbc_corpus as bbc
-from spike_ssm.harness.data.tasks.bbc_corpus import TOPICS, Article
-from spike_ssm.harness.data.vocabulary import Example, write_examples
+from spike_ssm.harness.data.vocabulary import Example
 from spike_ssm.results.errors import UserError
 
-AAN_NAMES = {"train": "train", "validation": "eval", "test": "test"}
-"""What the release calls each split."""
+AAN_FILES = {split: f"new_aan_pairs.{name}.tsv" for split, name in zip(SPLITS, ("train", "eval", "test"), strict=True)}
 
 AAN_PAIRS = 147_086
 """Published for training."""
@@ -48,62 +47,46 @@ class RetrievalSettings(PartSettings):
     min_freq: int = 1
 
 
-@dataclass(frozen=True)
-class AanFile:
-    """The first `wanted` pairs of a file, or all; it can be gone through any number of times, a line at a time."""
-
-    path: Path
-    wanted: int | None
-
-    def __iter__(self) -> Iterator[Example]:
-        for row in islice(read_aan(self.path), self.wanted):
-            yield (row.text1, row.text2), row.label
-
-
 class Retrieval(PairTask):
     """Whether one of two papers cites the other (1) or not (0)."""
 
     source: ClassVar[str] = "The ACL Anthology Network (Radev et al. 2013) in the Long Range Arena release."
 
+    def examples(self, files: Path) -> tuple[Mapping[str, Iterable[Example]], list[str]]:
+        """The pairs of the release's three files. Raises `UserError`."""
+        paths = originals.find_lra(files, places.AAN_FOLDERS, AAN_FILES, "Retrieval's")
+        wanted = {split: getattr(self.settings, split) for split in paths}
+        return {split: Reread(partial(_first_pairs, path, wanted[split])) for split, path in paths.items()}, []
+
     def build(self, preparation: Preparation, files: Path) -> Facts:
-        """Read the release's three files. Raises `UserError`."""
-        settings = self.settings
-        pairs = {split: AanFile(_aan_path(files, name), getattr(settings, split)) for split, name in AAN_NAMES.items()}
-        symbols = write_examples(preparation, pairs, settings.max_length, settings.min_freq)
+        """Write the three splits, and note what of the published pairs they lack. Raises `UserError`."""
+        facts, settings = super().build(preparation, files), self.settings
         sizes = {split: len(labels) for split, labels in preparation.read()[1].items()}
         notes = [
             f"Only the first {size:,} {split} pairs are used."
             for split, size in sizes.items()
             if size == getattr(settings, split)
         ]
-        if settings.train is None and sizes["train"] != AAN_PAIRS:
-            notes.append(f"This copy has {sizes['train']:,} training pairs where the published one has {AAN_PAIRS:,}.")
-        return Facts(2, symbols, tuple(notes))
+        if settings.train is None:
+            notes += copy_notes(sizes["train"], AAN_PAIRS, "training pairs")
+        return replace(facts, notes=tuple(notes))
 
 
-def _aan_path(files: Path, name: str) -> Path:
-    file = f"new_aan_pairs.{name}.tsv"
-    candidates = places.inside(places.AAN_FOLDERS, file)
-    return originals.find(files, candidates, "lra_release", f"Retrieval's {file}", places.LRA_SOURCE)
+def _first_pairs(path: Path, wanted: int | None) -> Iterator[Example]:
+    """The first `wanted` pairs of a file, or all, read one line at a time."""
+    return (((row.text1, row.text2), row.label) for row in islice(read_aan(path), wanted))
 
 
 @dataclass
-class BbcPairsSettings(DividedSettings):
-    """Pairs of passages of up to `length` characters; train, validation, test: how many. Raises `UserError`."""
+class BbcPairsSettings(bbc.PassageSettings):
+    """Pairs of passages; train, validation, test: how many. Raises `UserError`."""
 
-    limits: ClassVar = {"length": (32, LONGEST), **dict.fromkeys(SPLITS, (2, LONGEST))}
+    limits: ClassVar = dict.fromkeys(SPLITS, (2, LONGEST))
     kind: ClassVar[Kind] = "pairs"
     name: str = "bbc_pairs"
-    min_freq: int = 15
-    length: int = 1024
     train: int = 20_000
     validation: int = 2_000
     test: int = 2_000
-
-    @property
-    def max_length(self) -> int:
-        """Tokens of the longest passage, with `<eos>`."""
-        return self.length + 1
 
 
 class BbcPairs(PairTask):
@@ -111,24 +94,23 @@ class BbcPairs(PairTask):
 
     source: ClassVar[str] = bbc.SOURCE
 
-    def build(self, preparation: Preparation, files: Path) -> Facts:  # noqa: ARG002
-        """Draw each split's pairs from its articles. Raises `UserError`."""
+    def examples(self, files: Path) -> tuple[dict[str, list[Example]], list[str]]:  # noqa: ARG002
+        """Pairs drawn from each split's articles. Raises `UserError`."""
         settings = self.settings
         articles, note = bbc.divided_articles(settings)
         pairs = {
             split: draw_pairs(part, settings.length, getattr(settings, split), settings.split_seed)
             for split, part in articles.items()
         }
-        symbols = write_examples(preparation, pairs, settings.max_length, settings.min_freq)
-        return Facts(2, symbols, (note, "An article may be in several pairs of its split."))
+        return pairs, [note, "An article may be in several pairs of its split."]
 
 
-def draw_pairs(articles: Sequence[Article], length: int, count: int, seed: int) -> list[Example]:
+def draw_pairs(articles: Sequence[bbc.Article], length: int, count: int, seed: int) -> list[Example]:
     """Pairs of passages, one in two on the same topic (1).
 
     Either passage's topic is equally often each of the five, so that neither alone tells anything. Raises `UserError`.
     """
-    by_topic: list[list[tuple[int, str]]] = [[] for _ in TOPICS]
+    by_topic: list[list[tuple[int, str]]] = [[] for _ in bbc.TOPICS]
     for number, article in enumerate(articles):
         by_topic[article.topic] += [(number, " ".join(words)) for words in bbc.passages(article.text, length)]
     if any(len({number for number, _ in group}) < 2 for group in by_topic):
@@ -136,8 +118,8 @@ def draw_pairs(articles: Sequence[Article], length: int, count: int, seed: int) 
     random = np.random.RandomState(seed)
     pairs: list[Example] = []
     for label in (random.permutation(count) % 2).tolist():
-        first = random.randint(len(TOPICS))
-        second = first if label else (first + random.randint(1, len(TOPICS))) % len(TOPICS)
+        first = random.randint(len(bbc.TOPICS))
+        second = first if label else (first + random.randint(1, len(bbc.TOPICS))) % len(bbc.TOPICS)
         pairs.append((_from_two_articles(by_topic[first], by_topic[second], random), label))
     return pairs
 
@@ -152,7 +134,7 @@ def _from_two_articles(
 
 
 @dataclass
-class BbcOrderPairsSettings(bbc.PassageSettings):
+class BbcOrderPairsSettings(bbc.OrderSettings):
     """Pairs of the same passage of BBC articles. Raises `UserError`."""
 
     kind: ClassVar[Kind] = "pairs"
@@ -167,23 +149,12 @@ class BbcOrderPairs(PairTask):
 
     source: ClassVar[str] = bbc.SOURCE
 
-    def build(self, preparation: Preparation, files: Path) -> Facts:  # noqa: ARG002
-        """Every passage makes a pair. Raises `UserError`."""
-        settings = self.settings
-        articles, note = bbc.divided_articles(settings)
-        pairs, notes = {}, [note]
-        for number, (split, part) in enumerate(articles.items()):
-            passages = [passage for each in part for passage in bbc.passages(each.text, settings.length)]
-            found = _with_a_shuffled_one(passages, np.random.RandomState([settings.split_seed, number]))
-            pairs[split], drawing = drawn(found, getattr(settings, split), split, settings.split_seed)
-            notes += drawing
-        return Facts(2, write_examples(preparation, pairs, settings.max_length, settings.min_freq), tuple(notes))
+    def examples(self, files: Path) -> tuple[dict[str, list[Example]], list[str]]:  # noqa: ARG002
+        """A pair per passage. Raises `UserError`."""
+        return bbc.labelled_passages(self.settings, _with_a_shuffled_one)
 
 
-def _with_a_shuffled_one(passages: list[list[str]], random: np.random.RandomState) -> list[Example]:
-    """Every passage and the same words shuffled; of one pair in two the first is as written."""
-    pairs: list[Example] = []
-    for words, label in zip(passages, (random.permutation(len(passages)) % 2).tolist(), strict=True):
-        written, other = " ".join(words), bbc.shuffled(words, random)
-        pairs.append(((written, other) if label else (other, written), label))
-    return pairs
+def _with_a_shuffled_one(words: list[str], label: int, random: np.random.RandomState) -> tuple[str, str]:
+    """A passage and the same words shuffled; where the label is 1, the first is as written."""
+    written, other = " ".join(words), bbc.shuffled(words, random)
+    return (written, other) if label else (other, written)

@@ -6,7 +6,6 @@ Lengths, vocabulary and the two levels follow the reference codes: characters as
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,47 +14,29 @@ from typing import ClassVar
 import numpy as np
 
 from spike_ssm.harness.data.baselines import majority_accuracy, naive_bayes_accuracy, words_of
-from spike_ssm.harness.data.cache import Preparation
 from spike_ssm.harness.data.random_splits import LARGEST_SEED, DividedSettings, drawn, permutation
 from spike_ssm.harness.data.readers import imdb, originals, places
 from spike_ssm.harness.data.settings import LONGEST, PartSettings
-from spike_ssm.harness.data.splits import SPLITS, Split
-from spike_ssm.harness.data.task import Baselines, Facts, Task
+from spike_ssm.harness.data.splits import Split
+from spike_ssm.harness.data.task import Baselines, CharacterTask, Facts
 from spike_ssm.harness.data.tasks import bbc_corpus as bbc
-from spike_ssm.harness.data.tasks.bbc_corpus import TOPICS
-from spike_ssm.harness.data.vocabulary import Example, write_examples
+from spike_ssm.harness.data.vocabulary import Example
 from spike_ssm.results.errors import UserError
 
-LEVELS = ("characters", "bytes")
-VALIDATIONS = ("held_out", "test")
 REVIEWS = 25_000
 """Published for training, and as many for test."""
 
 
-class TextTask(Task):
-    """A task whose sequences are texts of one character a token, with `<eos>` at the end."""
+class TextTask(CharacterTask):
+    """A task whose examples are single texts."""
 
-    separator: ClassVar[str] = ""
-    classes: ClassVar[int] = 2
     shortcut: ClassVar[str] = "Naive Bayes on the words of the text, whatever their order."
-
-    @abstractmethod
-    def examples(self, files: Path) -> tuple[Mapping[str, list[Example]], list[str]]:
-        """The texts and labels of each split, and notes on them. Raises `UserError`."""
-
-    def build(self, preparation: Preparation, files: Path) -> Facts:
-        """Write the three splits. Raises `UserError`."""
-        examples, notes = self.examples(files)
-        symbols = write_examples(preparation, examples, self.settings.max_length, self.settings.min_freq)
-        return Facts(self.classes, symbols, tuple(notes))
 
     def baselines(self, train: Split, test: Split, facts: Facts) -> Baselines:
         """What a text's words tell, and the commonest class."""
         assert facts.symbols is not None
-        return Baselines(
-            shortcut_accuracy=naive_bayes_accuracy(train, test, facts.classes, words_of(facts.symbols)),
-            majority_accuracy=majority_accuracy(train, test),
-        )
+        shortcut = naive_bayes_accuracy(train, test, facts.classes, words_of(facts.symbols))
+        return Baselines(shortcut, majority_accuracy(train, test))
 
 
 @dataclass
@@ -74,7 +55,7 @@ class TextSettings(PartSettings):
         "validation_share": (0.0001, 0.9),
         "split_seed": (0, LARGEST_SEED),
     }
-    choices: ClassVar = {"level": LEVELS, "validation_from": VALIDATIONS}
+    choices: ClassVar = {"level": ("characters", "bytes"), "validation_from": ("held_out", "test")}
     name: str = "text"
     level: str = "characters"
     max_length: int = 4096
@@ -105,10 +86,8 @@ class Text(TextTask):
         notes = []
         if sizes != (REVIEWS, REVIEWS):
             notes.append(f"This copy has {sizes[0]:,} training and {sizes[1]:,} test reviews, not {REVIEWS:,} of each.")
-        parts = self._with_validation(published)
-        for split in SPLITS:
-            parts[split], note = drawn(parts[split], getattr(settings, split), split, settings.split_seed)
-            notes += note
+        parts, drawing = drawn(self._with_validation(published), settings, settings.split_seed)
+        notes += drawing
         if settings.validation_from == "test":
             notes.append("Validation is the test split, as in the reference codes: the epoch is chosen on it.")
         if settings.level == "bytes":
@@ -120,13 +99,9 @@ class Text(TextTask):
         settings, train = self.settings, published["train"]
         if settings.validation_from == "test":
             return {"train": train, "validation": published["test"], "test": published["test"]}
-        order = permutation(len(train), settings.split_seed)
-        held_out, kept = np.split(order, [round(len(train) * settings.validation_share)])
-        return {
-            "train": [train[number] for number in kept],
-            "validation": [train[number] for number in held_out],
-            "test": published["test"],
-        }
+        order = [train[number] for number in permutation(len(train), settings.split_seed)]
+        held_out = round(len(train) * settings.validation_share)
+        return {"train": order[held_out:], "validation": order[:held_out], "test": published["test"]}
 
 
 def _bytes(text: str) -> str:
@@ -146,8 +121,7 @@ def read_imdb(files: Path) -> dict[str, list[Example]]:
             for split, part in rows.items()
         }
     return {
-        "train": [((review.text,), review.label) for review in imdb.read(folder, "train")],
-        "test": [((review.text,), review.label) for review in imdb.read(folder, "test")],
+        split: [((review.text,), review.label) for review in imdb.read(folder, split)] for split in ("train", "test")
     }
 
 
@@ -164,7 +138,7 @@ class BbcArticlesSettings(DividedSettings):
 class BbcArticles(TextTask):
     """Which of five topics a news article is on: a stand-in for Text whose words alone tell almost everything."""
 
-    classes: ClassVar[int] = len(TOPICS)
+    classes: ClassVar[int] = len(bbc.TOPICS)
     source: ClassVar[str] = bbc.SOURCE
 
     def examples(self, files: Path) -> tuple[Mapping[str, list[Example]], list[str]]:  # noqa: ARG002
@@ -174,7 +148,7 @@ class BbcArticles(TextTask):
 
 
 @dataclass
-class BbcOrderSettings(bbc.PassageSettings):
+class BbcOrderSettings(bbc.OrderSettings):
     """Passages of BBC articles. Raises `UserError`."""
 
     name: str = "bbc_order"
@@ -188,23 +162,11 @@ class BbcOrder(TextTask):
 
     source: ClassVar[str] = bbc.SOURCE
 
-    def examples(self, files: Path) -> tuple[Mapping[str, list[Example]], list[str]]:  # noqa: ARG002
+    def examples(self, files: Path) -> tuple[dict[str, list[Example]], list[str]]:  # noqa: ARG002
         """Half of each split's passages, drawn at random, are shuffled."""
-        settings = self.settings
-        articles, note = bbc.divided_articles(settings)
-        parts, notes = {}, [note]
-        for number, (split, part) in enumerate(articles.items()):
-            passages = [passage for each in part for passage in bbc.passages(each.text, settings.length)]
-            examples = _half_shuffled(passages, np.random.RandomState([settings.split_seed, number]))
-            parts[split], drawing = drawn(examples, getattr(settings, split), split, settings.split_seed)
-            notes += drawing
-        return parts, notes
+        return bbc.labelled_passages(self.settings, _as_written_or_shuffled)
 
 
-def _half_shuffled(passages: list[list[str]], random: np.random.RandomState) -> list[Example]:
-    """Every passage, one in two with its words in another order; the label of what is as written is 1."""
-    labels = (random.permutation(len(passages)) % 2).tolist()
-    return [
-        ((" ".join(words) if label else bbc.shuffled(words, random),), label)
-        for words, label in zip(passages, labels, strict=True)
-    ]
+def _as_written_or_shuffled(words: list[str], label: int, random: np.random.RandomState) -> tuple[str]:
+    """A passage as written where the label is 1, else with its words in another order."""
+    return (" ".join(words) if label else bbc.shuffled(words, random),)

