@@ -11,7 +11,7 @@ import numpy.typing as npt
 from spike_ssm.harness.data.splits import SPECIAL, Integers, Split
 
 GROUPS = 32
-"""Quantile groups that a number is cut into where it is all that a rule knows."""
+"""Number of quantile groups that a real number is cut into for a rule that knows nothing else."""
 
 
 def majority_accuracy(train: Split, test: Split) -> float:
@@ -20,9 +20,9 @@ def majority_accuracy(train: Split, test: Split) -> float:
 
 
 def commonest_answer_accuracy(train: Split, test: Split, classes: int, known: Callable[[Split], Integers]) -> float:
-    """Accuracy, in [0, 1], of the commonest training label for what is `known`, an integer >= 0 an example.
+    """Accuracy, in [0, 1], of the commonest training label for what is `known`: an integer >= 0 per example.
 
-    What training never showed gets the label commonest overall.
+    Values that do not occur in training get the label commonest overall.
     """
     seen, asked = known(train), known(test)
     counts = np.zeros((int(max(seen.max(), asked.max())) + 1, classes), dtype=np.int64)
@@ -34,7 +34,7 @@ def commonest_answer_accuracy(train: Split, test: Split, classes: int, known: Ca
 def number_accuracy(
     train: Split, test: Split, classes: int, known: Callable[[Split], npt.NDArray[np.floating]]
 ) -> float:
-    """Accuracy where what is known is a real number, cut into `GROUPS` quantile groups of the training split."""
+    """Accuracy, in [0, 1], of that rule for a real number, cut into `GROUPS` quantile groups of the training split."""
     edges = np.unique(np.quantile(known(train), np.linspace(0, 1, GROUPS + 1)[1:-1]))
     return commonest_answer_accuracy(train, test, classes, lambda split: np.searchsorted(edges, known(split)))
 
@@ -47,7 +47,7 @@ def brightness(split: Split) -> npt.NDArray[np.float64]:
 def naive_bayes_accuracy(train: Split, test: Split, classes: int, words: Callable[[Integers], Sequence[str]]) -> float:
     """Accuracy, in [0, 1], of multinomial naive Bayes on bags of words (Laplace smoothing of one count).
 
-    `words` are those of a sequence; words that training never showed do not count.
+    words: the words of a sequence; those that do not occur in training do not count.
     """
     index: dict[str, int] = {}
     bags = [[index.setdefault(word, len(index)) for word in words(sequence)] for sequence in train.sequences[0]]
@@ -70,9 +70,9 @@ def word_overlap(split: Split, words: Callable[[Integers], Sequence[str]]) -> np
 
 
 def unigram(train: Split, test: Split, vocabulary: int) -> tuple[float, float]:
-    """Accuracy and perplexity on the test split's targets of the training split's word frequencies.
+    """Accuracy, in [0, 1], and perplexity of the training split's word frequencies on the test split's targets.
 
-    Frequencies are smoothed by one count a word.
+    Frequencies are smoothed by one count per word.
     """
     counts = np.ones(vocabulary)
     for window in train.sequences[0]:
@@ -88,6 +88,6 @@ WORD = re.compile(r"\w+")
 
 
 def words_of(symbols: list[str]) -> Callable[[Integers], list[str]]:
-    """Reads the words, in lower case, of a sequence of characters; what is no character parts them."""
+    """A function that returns the words, in lower case, of a sequence of characters; special tokens part them."""
     characters = np.array([" "] * len(SPECIAL) + symbols[len(SPECIAL) :], dtype="<U1")
     return lambda sequence: WORD.findall(characters[sequence].tobytes().decode("utf-32-le").lower())

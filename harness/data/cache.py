@@ -31,14 +31,14 @@ DIGESTS = "sha256.json"
 """Checksums of every file of data, and of the facts."""
 
 CHECKED = "checked.json"
-"""Says when the files were last compared with their checksums: sizes and times of change as they were then."""
+"""Sizes and times of change of all files when they were last compared with their checksums."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A prepared data set: of each split its sequences and labels, and the facts stored with them."""
+    """A prepared data set: sequences and labels of each split, and the facts stored with them."""
 
     sequences: dict[str, tuple[Sequences, ...]]
     labels: dict[str, Integers]
@@ -64,7 +64,7 @@ class Preparation:
         temporary.replace(path)
 
     def read(self) -> tuple[dict[str, tuple[Sequences, ...]], dict[str, Integers]]:
-        """Sequences and labels of each split, as far as written."""
+        """Sequences and labels of each split, of the shards written until now."""
         sequences, labels = {}, {}
         for split in SPLITS:
             batches = [_map(path) for path in sorted(self.folder.glob(f"{split}-*.arrow"))]
@@ -76,7 +76,7 @@ class Preparation:
 
 
 def _to_disk(path: Path) -> None:
-    """Wait until what a file holds, or the names in a folder, would outlive a loss of power."""
+    """Wait until the content of a file, or of a folder, is on the disk and would survive a loss of power."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -147,7 +147,7 @@ def _build(folder: Path, build: Callable[[Preparation], dict[str, Any]]) -> None
 
 
 def _is_as_checked(folder: Path) -> bool:
-    """Whether sizes and times of change are those noted when the contents were last right.
+    """Whether sizes and times of change are unchanged since the contents were last compared with their checksums.
 
     No lock is needed to find out, so that data which others prepared are opened where nothing can be written.
     """
@@ -159,7 +159,7 @@ def _is_as_checked(folder: Path) -> bool:
 
 
 def _damage(folder: Path) -> str | None:
-    """What is wrong with the prepared data, None if nothing is. Contents are read only if they may have changed."""
+    """The first fault of the prepared data, or None. Contents are read only if they may have changed."""
     if _is_as_checked(folder):  # another process may have prepared them in the meantime
         return None
     try:
@@ -191,7 +191,7 @@ def _sha256(path: Path) -> str:
 
 
 def _discard(folder: Path) -> None:
-    """Out of the way first: another process may have the files mapped, and removing many takes time."""
+    """Remove a folder, renamed first: another process may have the files mapped, and removing many takes time."""
     doomed = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}.damaged")
     folder.rename(doomed)
     shutil.rmtree(doomed)

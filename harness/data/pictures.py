@@ -48,7 +48,7 @@ class PublishedSettings(PartSettings):
     """Settings of images published as a training and a test set, without a validation set.
 
     validation_share of the training set, in [0, 1], is held out for validation, drawn by split_seed; S4's are the
-    defaults. train, validation, test: how many images of each split to use, drawn at random; null: all. Raises
+    defaults. train, validation, test: number of images used of each split, drawn at random; null: all. Raises
     `UserError`.
     """
 
@@ -60,7 +60,7 @@ class PublishedSettings(PartSettings):
 def write_published(
     preparation: Preparation, published: Mapping[str, Pictures], settings: PublishedSettings
 ) -> list[str]:
-    """Write three splits of the `published` sets `train` and `test`; returns notes on what was left out.
+    """Write three splits of the `published` sets `train` and `test`, and return notes on what was left out.
 
     Raises `UserError` when more images are asked for than there are.
     """

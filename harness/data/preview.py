@@ -1,4 +1,4 @@
-"""What a prepared task looks like: its splits, classes, baselines and examples, as text and as a picture."""
+"""Previews of a prepared task: its splits, classes, baselines and examples, as text and as a picture."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from spike_ssm.harness.data.task import Dataset, Task
 SPLIT_NAMES = {"train": "training", "validation": "validation", "test": "test"}
 
 WIDTH = 110
-"""Characters a line of an example."""
+"""Characters per line of an example."""
 
 FEW_CLASSES = 4
-"""Up to so many, images are drawn large: where there are few classes, what tells them apart is small."""
+"""Largest number of classes whose images are drawn large: what tells few classes apart tends to be small."""
 
 COMMON_WORDS = 10
-"""How many words are listed of a task that asks for the next one."""
+"""Number of words listed for a task whose next word is predicted."""
 
 
 def describe(task: Task, data: Dataset) -> Iterator[RenderableType]:
@@ -43,7 +43,7 @@ def describe(task: Task, data: Dataset) -> Iterator[RenderableType]:
 
 
 def _table(title: str, first: str, *numbers: str) -> Table:
-    """A table whose columns but the first are numbers."""
+    """A table in which all columns but the first are numbers."""
     return Table(first, *(Column(number, justify="right") for number in numbers), title=title)
 
 
@@ -66,7 +66,7 @@ def _classes(data: Dataset) -> Table:
 
 
 def _words(data: Dataset) -> Table:
-    """The commonest words; how many there are in all is in the title."""
+    """Shares of the commonest words; the title has the number of all words."""
     symbols = data.facts.symbols
     assert symbols is not None
     table = _table(f"share of the commonest of {len(symbols):,} words, %", "word", *SPLIT_NAMES.values())
@@ -97,16 +97,16 @@ def _baselines(task: Task, data: Dataset) -> Iterator[str]:
 
 
 def decode(task: Task, data: Dataset, sequence: Integers) -> str:
-    """The tokens of a sequence as people read them, signs that cannot be printed as dots."""
+    """A sequence's tokens as readable text; characters that cannot be printed are dots."""
     assert data.facts.symbols is not None
     text = task.separator.join(data.facts.symbols[token] for token in sequence.tolist())
     return "".join(character if character.isprintable() else "·" for character in text)
 
 
 def laid_out_examples(task: Task, data: Dataset, examples: int, lines: int) -> list[str]:
-    """Lines that show so many training examples, of each class in turn, the two texts of a pair side by side.
+    """Lines that show `examples` training examples, of each class in turn, the two texts of a pair side by side.
 
-    Of each text at most `lines` lines are shown.
+    At most `lines` lines are shown of each text.
     """
     split = data.train
     shown: list[str] = []
@@ -138,7 +138,7 @@ def _wrapped(text: str, width: int, lines: int) -> list[str]:
 
 
 def draw(task: Task, data: Dataset, title: str) -> Figure:
-    """Examples of the training split: images a row a class, anything else as text."""
+    """Examples of the training split: images in one row per class, anything else as text."""
     with mpl.rc_context({"font.family": "DejaVu Sans", "text.parse_math": False}):
         return _images(data, title) if task.picture else _text(laid_out_examples(task, data, 4, 16), title)
 

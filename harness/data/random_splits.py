@@ -1,4 +1,4 @@
-"""How examples and documents are drawn and divided at random: the same on every machine and with every NumPy."""
+"""Examples and documents drawn and divided at random, alike on every machine and with every version of NumPy."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ class DividedSettings(TaskSettings):
 
 
 def divide(groups: Sequence[int], settings: DividedSettings) -> dict[str, list[int]]:
-    """The numbers of each split's documents, in an order drawn at random; `groups` says which group each is of.
+    """The numbers of each split's documents, in an order drawn at random.
 
-    Of every group the same shares become validation and test documents, rounded.
+    groups: the group of each document; the shares for validation and test, rounded, are taken of every group.
     """
     order = permutation(len(groups), settings.split_seed).tolist()
     split_of: dict[int, str] = {}

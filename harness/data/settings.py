@@ -1,4 +1,4 @@
-"""What tasks' settings have in common, and the checks of their values."""
+"""The common part of tasks' settings, and the checks of their values."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import ClassVar, Literal
 from spike_ssm.results.errors import UserError
 
 LONGEST = 1_000_000
-"""Tokens that a sequence may be allowed to have, and whatever else needs a bound."""
+"""Largest length of a sequence, in tokens, that settings may allow; also the bound of other numbers."""
 
 
 Kind = Literal["classification", "pairs", "language"]
-"""What a network answers: the class of a sequence, or of two, or the next word."""
+"""Kind of a network's answer: the class of a sequence, the class of a pair, or the next word."""
 
 
 def check_limits(settings: object, limits: Mapping[str, tuple[float, float]], owner: str) -> None:
@@ -32,7 +32,7 @@ def check_limits(settings: object, limits: Mapping[str, tuple[float, float]], ow
 
 @dataclass
 class TaskSettings:
-    """What every task's settings have. Each task adds its own fields, all that its data depend on, in a subclass.
+    """Settings of any task. Each task adds its own fields, all that its data depend on, in a subclass.
 
     limits: lowest and highest value of settings; choices: the values that others may have. Subclasses add theirs.
     Raises `UserError`, as every subclass does, where a value is not allowed.
@@ -59,7 +59,7 @@ class TaskSettings:
 
 @dataclass
 class PartSettings(TaskSettings):
-    """What settings have where a part of each split can be used: n of its examples or words; null: all.
+    """Settings of a task that can use a part of each split: n of its examples or words; null: all.
 
     Sizes can only be compared with the data once they are read.
     """

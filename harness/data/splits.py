@@ -61,7 +61,7 @@ class Shard:
 
 
 class Scaling(NamedTuple):
-    """Makes real numbers of integers: (value / 255 - mean) / deviation."""
+    """The map from integers to real numbers: (value / 255 - mean) / deviation."""
 
     mean: float
     deviation: float
@@ -69,7 +69,7 @@ class Scaling(NamedTuple):
 
 @dataclass(frozen=True)
 class Split:
-    """n examples: a sequence each (two of a pair) and a label [n].
+    """n examples: one sequence each (two per pair) and labels [n].
 
     Without `scaling` the sequences are tokens, with it grey levels from 0 to 255. Where `predicts_next` is set, an
     example is a window of text: each token is to be predicted from those before it, but for the first, and but for
@@ -92,7 +92,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Batch:
-    """Sequences padded with 0 on the right, and what is to be said of them.
+    """Sequences padded with 0 on the right, and the answers asked for.
 
     inputs [S, L] int64 tokens or float32 values, lengths [S] int64, labels [B] int64 and examples [B] int64. S = B, but
     for pairs S = 2B: the first of each pair, then the second of each. Where the next token is to be predicted, labels
@@ -105,12 +105,12 @@ class Batch:
     examples: torch.Tensor
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on `device`, but for the lengths and the numbers of the examples, which it need not know."""
+        """The batch with inputs and labels on `device`; lengths and the examples' numbers stay on the CPU."""
         return replace(self, inputs=self.inputs.to(device), labels=self.labels.to(device))
 
     @property
     def targets(self) -> int:
-        """How many answers are asked for."""
+        """Number of answers asked for."""
         return int((self.labels != IGNORED).sum())
 
     def part(self, number: int, parts: int) -> Batch:

@@ -19,9 +19,9 @@ from spike_ssm.harness.data.vocabulary import Example, write_examples
 
 @dataclass(frozen=True)
 class Facts:
-    """What a network and a reader need to know of a prepared data set.
+    """Facts of a prepared data set that a network and a reader need.
 
-    symbols: what each token stands for; None for grey levels. notes: sentences on what this copy lacks or where it
+    symbols: the text of each token; None for grey levels. notes: sentences on what this copy lacks or where it
     differs from the published data, shown in the report.
     """
 
@@ -32,7 +32,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Baselines:
-    """What can be had without reading the sequence, on the test split, of rules fitted on the training split.
+    """Scores on the test split of rules that do not read the sequence, fitted on the training split.
 
     Accuracies in [0, 1]; the perplexity, where the next word is to be predicted, is the shortcut's.
     """
@@ -44,7 +44,7 @@ class Baselines:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Three splits, what they hold, and their baselines."""
+    """Three splits, the facts of them, and their baselines."""
 
     train: Split
     validation: Split
@@ -135,7 +135,7 @@ class PairTask(CharacterTask):
     )
 
     def baselines(self, train: Split, test: Split, facts: Facts) -> Baselines:
-        """What the share of common words tells, and the commonest answer."""
+        """Scores of the share of common words, and of the commonest answer."""
         assert facts.symbols is not None
         words = words_of(facts.symbols)
         known = {id(split): word_overlap(split, words) for split in (train, test)}  # it takes minutes on AAN
@@ -152,6 +152,6 @@ class PictureTask(Task):
     )
 
     def baselines(self, train: Split, test: Split, facts: Facts) -> Baselines:
-        """What an image's mean grey level tells, and the answer commonest of all."""
+        """Scores of an image's mean grey level, and of the commonest answer."""
         shortcut = number_accuracy(train, test, facts.classes, brightness)
         return Baselines(shortcut, majority_accuracy(train, test))

@@ -19,10 +19,10 @@ from spike_ssm.results.errors import UserError
 UNKNOWN, EOS = map(SPECIAL.index, ("<unk>", "<eos>"))
 
 SHARD = 4096
-"""Examples a file."""
+"""Examples per file."""
 
 CODE_POINTS = 0x110000
-"""Unicode's characters have numbers below it."""
+"""Number of code points that Unicode has."""
 
 
 Example = tuple[tuple[str, ...], int]
@@ -30,7 +30,7 @@ Example = tuple[tuple[str, ...], int]
 
 
 def vocabulary(counts: Mapping[str, int], min_freq: int) -> list[str]:
-    """What each token stands for: `SPECIAL`, then what was seen at least `min_freq` times.
+    """The symbol of each token: `SPECIAL`, then all that were seen at least `min_freq` times.
 
     The commonest comes first, and of equally common ones the first by code point.
     """
@@ -64,7 +64,7 @@ def write_examples(
     max_length: int,
     min_freq: int,
 ) -> list[str]:
-    """Write every split's examples, character by character, and return what the tokens stand for.
+    """Write every split's examples, character by character, and return the symbol of each token.
 
     write: `Preparation.write`, which takes a split, the number of a shard and what makes it.
 
@@ -94,7 +94,7 @@ def _count_characters(examples: Mapping[str, Iterable[Example]], max_length: int
 
 
 def _parts(examples: Iterable[Example]) -> Iterator[list[Example]]:
-    """`SHARD` at a time."""
+    """The examples in lists of `SHARD`, the last of which may be shorter."""
     left = iter(examples)
     while part := list(islice(left, SHARD)):
         yield part

@@ -16,7 +16,7 @@ from spike_ssm.models.neurons import NeuronSettings
 
 @dataclass
 class MeasurementSettings:
-    """What every measurement's settings have: input [batch, ..., length] drawn from a normal distribution.
+    """Settings of any measurement: input [batch, ..., length] drawn from a normal distribution.
 
     least: the lowest value of settings, all of which are finite; subclasses add theirs.
     """
@@ -51,7 +51,7 @@ class Measure(Protocol):
         device: torch.device,
         report: Callable[[float], None],
     ) -> dict[str, Any]:
-        """Measure."""
+        """The columns of the result."""
 
 
 def standard_normal(*shape: int, seed: int, draw: int, device: torch.device) -> Tensor:

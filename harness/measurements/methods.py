@@ -18,10 +18,10 @@ from spike_ssm.models.ops.surrogate import spike
 from spike_ssm.results.errors import UserError
 
 Method = Callable[[Tensor], Solution]
-"""x [B, H, L] to differentiable spikes [B, H, L]."""
+"""A function from x [B, H, L] to differentiable spikes [B, H, L]."""
 
 SDN_SLACK, SDN_CHANCE = 2.0, 5
-"""An SDN may be wrong so many times as often as it states, and at so many positions besides, by chance."""
+"""Factor by which an SDN may be wrong more often than it states, and number of positions allowed besides, by chance."""
 
 
 class Subject(NamedTuple):
@@ -38,7 +38,7 @@ class Subject(NamedTuple):
 
 
 def subject_of(neuron: Neuron) -> Subject:
-    """The subject that `neuron` is. Raises `UserError` when it has no such dynamics."""
+    """The neuron with its integrate-and-fire dynamics. Raises `UserError` when it has none."""
     settings = neuron.settings
     if isinstance(neuron, IntegrateAndFire) and isinstance(settings, IntegrateAndFireSettings):
         return Subject(neuron, neuron.parameters_now, settings.options())
@@ -72,7 +72,7 @@ def method_of(subject: Subject, through_time: bool) -> Method:
 
 @torch.no_grad()
 def check_spikes(subject: Subject, x: Tensor, spikes: Tensor) -> None:
-    """The gate before any timing: spikes [B, H, L] of x [B, H, L] must be right, an SDN's as often as it states.
+    """Check before any timing: spikes [B, H, L] of x [B, H, L] must be right, an SDN's as often as it states.
 
     Raises AssertionError. PMBC's paper mode states nothing and is not asked.
     """
@@ -115,6 +115,6 @@ def solve_spatially(
 
 
 def _exact_solution(spikes: Tensor) -> Solution:
-    """Spikes that PMBC had no part in."""
+    """A solution of these spikes, without PMBC's iterations and undetermined positions."""
     none = torch.zeros((), dtype=torch.float64, device=spikes.device)
     return Solution(spikes, None, none, none.long())

@@ -73,7 +73,7 @@ def measure_pmbc_map(
     device: torch.device,
     report: Callable[[float], None],
 ) -> dict[str, Any]:
-    """The column `pmbc_map`. Of the neuron only the reset counts: the grid stands in its parameters' place."""
+    """The column `pmbc_map`. Only the neuron's reset counts: the grid takes its parameters' place."""
     if not isinstance(neuron, RefractoryLIFSettings):
         raise UserError(f"task=pmbc_map maps neuron=refractory_lif, not neuron={neuron.name}.")
     noise = standard_normal(settings.batch, 1, settings.length, seed=seed, draw=0, device=device)

@@ -1,4 +1,4 @@
-"""How long a training iteration of the neuron takes, beside the plain loop in the same process.
+"""Time of a training iteration of the neuron, beside the plain loop in the same process.
 
 One iteration is forward and backward of the neuron alone, with the gradients of its input and of every trainable
 parameter. Nothing is timed before the spikes are known to be right. The table that this repeats is in SpikingSSMs

@@ -1,4 +1,4 @@
-"""Timing candidates side by side: interleaved, so that a machine that drifts drifts for all of them."""
+"""Times of candidates side by side: interleaved, so that a machine that drifts drifts for all of them."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ DAMAGED = (
     *(gzip.BadGzipFile, EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile, struct.error),
     *(NotImplementedError, RuntimeError, ValueError, OverflowError),  # zipfile's, also of what is encrypted
 )
-"""What the standard library raises on archives that are cut short, altered or of a kind it does not know."""
+"""Exceptions that the standard library raises on archives that are cut short, altered or of an unknown kind."""
 
 
 def find(folder: Path, name: str) -> Path | None:
@@ -59,7 +59,7 @@ def extract(archive: Path, target: Path) -> Path:
 
 
 def _publish(partial: Path, target: Path) -> None:
-    """Rename, unless another process was first."""
+    """Rename `partial` to `target`, unless another process was first."""
     try:
         partial.rename(target)
     except OSError:
@@ -68,7 +68,7 @@ def _publish(partial: Path, target: Path) -> None:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Every member into `folder`, which is empty."""
+    """Unpack every member into `folder`, which is empty."""
     with archive.open("rb") as file:
         magic = file.read(4)
     if magic.startswith(b"PK"):
@@ -94,7 +94,7 @@ def _holds_tar(archive: Path) -> bool:
 
 
 class _Tar(tarfile.TarFile):
-    """`members`, all that was read so far, is not among the declared attributes."""
+    """A tar file, with the attribute `members`, all read until now, that type stubs do not declare."""
 
     members: list[tarfile.TarInfo]
 

@@ -1,4 +1,4 @@
-"""What every reader needs: files, lines and folders, and sentences for what cannot be used or is not whole."""
+"""Common parts of the readers: files, lines and folders, and the messages for what is damaged or not whole."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
 
 @dataclass(frozen=True)
 class Reread(Generic[T]):
-    """What `read` reads, from the beginning each time it is gone through, so that it need not be in memory."""
+    """An iterable of what `read` reads: every iteration reads anew, so that not all has to be in memory."""
 
     read: Callable[[], Iterator[T]]
 
@@ -41,7 +41,7 @@ class Reread(Generic[T]):
 
 
 def decode(text: bytes, place: str) -> str:
-    """UTF-8 to text. `place` says in the `UserError` where the bytes stand."""
+    """The text of UTF-8 bytes. Raises `UserError`, in which `place` says where the bytes stand."""
     try:
         return text.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -52,24 +52,24 @@ def decode(text: bytes, place: str) -> str:
 
 
 def one_line(reason: object) -> str:
-    """What a library says, cut to fit into a sentence."""
+    """A library's message in one line, cut to fit into a sentence."""
     return " ".join(str(reason).split())[:200].rstrip(".")
 
 
 def unreadable(path: Path, error: OSError) -> UserError:
-    """The sentence for a file or folder that the system does not give."""
+    """The error for a file or folder that cannot be read."""
     return UserError(
         f"{path} cannot be read ({error.strerror or error}): check that it is there and that you may read it."
     )
 
 
 def damaged(path: Path, reason: object, source: str) -> UserError:
-    """The sentence for a file whose content cannot be right; `source` says where it comes from."""
+    """The error for a file whose content cannot be right; `source` says where it comes from."""
     return UserError(f"{path} is damaged ({one_line(reason)}): delete it and get it again from {source}.")
 
 
 def wrong_line(place: str, problem: str, source: str) -> UserError:
-    """The sentence for a line that cannot be right; `place` is its file and number, `source` where the file is from."""
+    """The error for a line that cannot be right; `place` is its file and number, `source` where the file is from."""
     return UserError(f"{place}: {problem}: get the file again from {source}.")
 
 

@@ -24,8 +24,10 @@ SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.parquet")
 
 @dataclass(frozen=True)
 class Layout:
-    """Place of a data set on the hub, and its columns: `text`, or `image` in a mode of Pillow's and a size, `labels`
-    of so many classes."""
+    """A data set's place on the hub, and its columns.
+
+    text, image: names of columns; mode, size: Pillow's mode and the side of images; classes: number of labels, or 0.
+    """
 
     repository: str
     config: str
@@ -37,7 +39,7 @@ class Layout:
 
     @property
     def columns(self) -> list[str]:
-        """What a file has to have."""
+        """Names of the columns that a file has to have."""
         return [name for name in (self.text, self.image, "label" if self.classes else None) if name is not None]
 
 
@@ -47,7 +49,7 @@ LAYOUTS = {
     "mnist": Layout("ylecun/mnist", "mnist", image="image", size=28, classes=10),
     "wikitext-103": Layout("Salesforce/wikitext", "wikitext-103-v1", text="text"),  # -raw-v1 lacks <unk>
 }
-"""Layouts by name of the data set. WikiText-103 has a row for every line of the original file."""
+"""Layouts by name of the data set. WikiText-103 has one row per line of the original file."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ def _shards(data_dir: Path, name: str, split: str) -> list[Path]:
 
 
 def _not_loaded(name: str, data_dir: Path | None, error: Exception) -> UserError:
-    """The sentence for what the library did not load."""
+    """The error for a data set that the library did not load."""
     layout, cause = LAYOUTS[name], error.__cause__ or error
     if data_dir is not None:
         remedy = (

@@ -1,4 +1,4 @@
-"""IMDb as the Large Movie Review Dataset gives it (Maas et al. 2011): one review a file."""
+"""IMDb as the Large Movie Review Dataset gives it (Maas et al. 2011): one review per file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from spike_ssm.results.errors import UserError
 
 LABELS = {"neg": 0, "pos": 1}
 RATINGS = {"neg": range(1, 5), "pos": range(7, 11)}
-"""Stars out of ten; reviews between the two are not in the data set."""
+"""Stars, out of ten, of each folder's reviews; the data set has none with 5 or 6."""
 
 NAME = re.compile(r"(\d{1,9})_(\d{1,2})\.txt", re.ASCII)
 

@@ -24,10 +24,10 @@ COLUMNS = (
     *("folder", "name", "index", "label", "continuity", "contour length", "distractor length"),
     *("paddle length", "thickness", "margin", "contrasts"),
 )
-"""What the columns of the metadata are. Only the first four are needed, so only they have to be there."""
+"""Columns of the metadata. Only the first four are needed, so only they have to be there."""
 
 EMPTY_IN_THE_RELEASE = "curv_baseline/imgs/0/sample_172.png"
-"""Folders of pathfinder32."""
+"""Path, below the folder pathfinder32, of the one image that is empty."""
 
 NUMPY_MAGIC = b"\x93NUMPY"
 
@@ -110,7 +110,7 @@ def _dtype(file: io.BytesIO) -> np.dtype[Any]:
 
 
 def _text(value: object) -> str:
-    """Python 2's texts come as bytes. What is neither text nor number cannot be right and need not be shown."""
+    """A cell as text; Python 2's texts come as bytes. Of what is neither text nor number, only the type's name."""
     if isinstance(value, bytes):
         return value.decode("latin-1")
     return str(value) if isinstance(value, str | int | float) else type(value).__name__

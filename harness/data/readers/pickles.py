@@ -22,11 +22,11 @@ from spike_ssm.harness.data.readers.common import damaged
 from spike_ssm.results.errors import UserError
 
 PLAIN_TYPE = re.compile(r"[<>|=](b1|[iu][1248]|f[248]|[SU]\d{1,6})", re.ASCII)
-"""numpy's names of types that hold no objects, behind the byte order."""
+"""Pattern of numpy's names, after the byte order, of types that hold no objects."""
 
 
 class PickledType:
-    """Stands for `numpy.dtype`: records a name and a byte order."""
+    """Stand-in for `numpy.dtype`, which records a name and a byte order."""
 
     name, order = "", "|"  # of the class, since a pickle can make objects without calling __init__
 
@@ -38,7 +38,7 @@ class PickledType:
 
 
 class PickledArray:
-    """Stands for a `numpy.ndarray`: records what the pickle says of it, which is unchecked until `numpy`."""
+    """Stand-in for a `numpy.ndarray`, which records what the pickle says of it, unchecked until `numpy`."""
 
     shape: object = None
     kind: object = None
@@ -93,7 +93,7 @@ def _check_sizes(content: bytes) -> None:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows the names in `_allowed` and no others."""
+    """An unpickler that knows the names in `_allowed` and no others."""
 
     def __init__(self, content: bytes, path: Path) -> None:
         super().__init__(io.BytesIO(content), encoding="bytes")
@@ -135,7 +135,7 @@ def _allowed() -> dict[tuple[str, str], Any]:
 
 
 def _text(value: object) -> str:
-    """Python 2's names come as bytes. Raises `ValueError` for what is no name."""
+    """A name as text; Python 2's names come as bytes. Raises `ValueError` for what is no name."""
     if isinstance(value, bytes):
         return value.decode("ascii")
     if isinstance(value, str):

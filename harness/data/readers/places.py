@@ -17,7 +17,7 @@ RELEASES = ("lra_release/lra_release", "lra_release", "lra_release/lra_release/l
 """Places of the LRA release's folders: as unpacked, moved up, unpacked into a folder of its name, or right here."""
 
 LISTOPS_FOLDERS = (*(f"{release}/listops-1000" for release in RELEASES), "listops")
-"""LRA's name, and the one that the reference code of S4 (state-spaces/s4) gives it. The same holds for the others."""
+"""LRA's name, and the one that the reference code of S4 (state-spaces/s4) gives it. Others likewise."""
 
 AAN_FOLDERS = (*(f"{release}/tsv_data" for release in RELEASES), "aan")
 IMDB_FOLDERS = ("aclImdb", "imdb/aclImdb", "aclImdb_v1/aclImdb", "imdb")

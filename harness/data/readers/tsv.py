@@ -20,7 +20,7 @@ AAN_LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
 
 
 class ListOpsRow(NamedTuple):
-    """Line number in the file, the expression as written, parentheses and all, and the digit it stands for."""
+    """Line number in the file, the expression as written, with all parentheses, and the digit that is its value."""
 
     line: int
     source: str

@@ -1,4 +1,4 @@
-"""WikiText-103 (Merity et al. 2017): words apart by spaces, a line a paragraph."""
+"""WikiText-103 (Merity et al. 2017): words separated by spaces, one paragraph per line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Split = Literal["train", "valid", "test"]
 
 
 def names(split: Split) -> tuple[str, str]:
-    """What a split's file is called: in the original archive, and by the reference code of S4 (state-spaces/s4)."""
+    """Names of a split's file: in the original archive, and in the reference code of S4 (state-spaces/s4)."""
     return f"wiki.{split}.tokens", f"{split}.txt"
 
 

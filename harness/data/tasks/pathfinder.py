@@ -27,29 +27,29 @@ from spike_ssm.harness.data.tasks import pathfinder_shapes as drawing
 from spike_ssm.results.errors import UserError
 
 SHARD = 4_000
-"""Images a file. The data set does not depend on it."""
+"""Images per file. The data set does not depend on it."""
 
 SPAN = 2**32
-"""The images of the three splits are numbered from multiples of it, so that none depends on another's size."""
+"""Distance between the numbers of the splits' first images, so that no split depends on another's size."""
 
 RELEASED = 200_000
-"""Images of each size and contour length in the release."""
+"""Number of images of each size and contour length in the release."""
 
 RELEASE_SEED = 42
-"""The seed by which S4 draws 10 % of them for validation and 10 % for the test."""
+"""Seed with which S4 draws 10 % of them for validation and 10 % for the test."""
 
 FEWEST = 10
-"""Images that can be divided so."""
+"""Smallest number of images that can be divided like that."""
 
 CLASSES = 2
 
 SMALL = replace(drawing.HARD[32], size=16, seed_distance=3, contour_length=4, distractor_length=2, distractors=2)
-"""What the smaller sets share: dashes as in the published images of 32 x 32 pixels, but fewer."""
+"""Parameters that the smaller sets share: dashes as in the published images of 32 x 32 pixels, but fewer."""
 
 
 @dataclass
 class GeneratedSettings(TaskSettings, ABC):
-    """What to generate: `size` x `size` pixels, contours of `contour_length` dashes, so many images of each split.
+    """Settings of the generator: `size` x `size` pixels, contours of `contour_length` dashes, images of each split.
 
     Raises `UserError`.
     """
@@ -69,22 +69,22 @@ class GeneratedSettings(TaskSettings, ABC):
 
     @abstractmethod
     def parameters(self) -> drawing.Snakes:
-        """All that the generator needs to know. Raises `UserError`."""
+        """The generator's parameters. Raises `UserError`."""
 
 
 @dataclass
 class PathfinderSettings(GeneratedSettings):
     """The published sets; the defaults are LRA's Pathfinder.
 
-    released: take the images from the LRA release. Of each of its splits `train`, `validation` and `test` are then the
-    most that is used, and `data_seed` has no effect.
+    released: take the images from the LRA release. `train`, `validation` and `test` are then the
+    most that is used of its splits, and `data_seed` has no effect.
     """
 
     name: str = "pathfinder"
     released: bool = False
 
     def parameters(self) -> drawing.Snakes:
-        """The published images."""
+        """The published parameters."""
         return drawing.parameters(self.size, self.contour_length)
 
 
@@ -137,7 +137,7 @@ class GeneratedPictures(PictureTask):
         return Facts(CLASSES, notes=(self.note,))
 
     def _shard(self, first: int, count: int) -> Shard:
-        # numba: half a second, and only for who generates
+        # numba: half a second, and only where images are generated
         from spike_ssm.harness.data.tasks.pathfinder_snakes import generate
 
         made = generate(self.settings.parameters(), self.settings.data_seed, first, count)

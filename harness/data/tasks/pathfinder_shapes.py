@@ -1,4 +1,4 @@
-"""What Pathfinder images are made of: the parameters of the published sets, and tables of the shapes that are drawn.
+"""Parameters of the published sets of Pathfinder images, and tables of the shapes that are drawn.
 
 A contour is a row of dashes, called paddles. A paddle hangs on a pivot, a pixel one margin behind its tail, and points
 in one of a few directions: to the pixels on the circle round the pivot on which its head lies. All that depends on a
@@ -25,7 +25,7 @@ from spike_ssm.results.errors import UserError
 Integers = npt.NDArray[np.integer]
 Reals = npt.NDArray[np.float64]
 Inside = Callable[[Reals, Reals], npt.NDArray[np.bool_]]
-"""Which of the points, whose rows and columns broadcast, a shape covers."""
+"""Whether a shape covers each of the points, whose rows and columns broadcast."""
 
 STRAIGHT = 2**16
 """The weight of going straight on."""
@@ -33,7 +33,7 @@ STRAIGHT = 2**16
 WHITE = 255
 
 SAMPLES = 8
-"""Points a pixel's side at which a shape's share of the pixel is measured."""
+"""Points per side of a pixel at which a shape's share of the pixel is measured."""
 
 LIMITS = {
     "size": (8, 512),
@@ -58,15 +58,15 @@ LIMITS = {
 class Snakes:
     """The parameters of a set of images, by their names in the published generator. Raises `UserError`.
 
-    size: height and width in pixels; padding: pixels along the border that stay empty. antialias: points a pixel's
-    side of the grid on which dashes are drawn there, both ends included: they are 1 / antialias longer than
+    size: height and width in pixels; padding: pixels along the border that stay empty. antialias: points per side of a
+    pixel of the grid on which dashes are drawn there, both ends included: they are 1 / antialias longer than
     paddle_length. margins: one is drawn for each image; within a contour, paddles are 2 margins apart, and pixels up to
     a margin from any other paddle stay free of it. seed_distance: pixels from the first contour's start to the second's
     and half its least distance from the border. paddle_length, paddle_thickness, marker_radius: pixels. contour_length,
-    distractor_length: paddles; distractors: how many contours besides the two, fewer where there is no room.
+    distractor_length: paddles; distractors: contours besides the two, fewer where there is no room.
     continuity: a turn of 90 degrees / continuity is the first that does not occur. contour_contrast x paddle_contrast:
     brightness of a pixel that a paddle covers, cut off at 1; distractors are as bright (ours: the published code leaves
-    their paddle contrast out, by which they could be told). unevenness (ours): how many pixels further one start may be
+    their paddle contrast out, by which they could be told). unevenness (ours): pixels that one start may be further
     than the other from either end, so that the markers' distance tells nothing; as published: any.
     """
 
@@ -134,7 +134,7 @@ def parameters(size: int, contour_length: int = 14) -> Snakes:
 
 class Plan(NamedTuple):
     """The numbers by which contours grow. inset: pixels from the border to the first one's start. apart: the least
-    distance of a start and an end. margins: how many there are. The others: see `Snakes`.
+    distance of a start and an end. margins: number of them. The others: see `Snakes`.
     """
 
     size: int
@@ -162,7 +162,7 @@ def plan_for(snakes: Snakes) -> Plan:
 
 
 class Shapes(NamedTuple):
-    """All that is to be known of paddles of one margin, as pixels relative to the pivot.
+    """Tables of the paddles of one margin, as pixels relative to the pivot.
 
     Of each direction d: `heads` [D, 2] and `tails` [D, 2] are its two tips, `strides` [D, 2] the next paddle's pivot,
     `footprints` [D, F, 2] the pixels it keeps others away from, `paddles` [D, I, 3] those it lights and their grey

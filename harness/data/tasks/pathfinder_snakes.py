@@ -34,14 +34,14 @@ from spike_ssm.models.ops.threads import share_threads_with_numba
 from spike_ssm.results.errors import UserError
 
 RESTARTS = 20_000
-"""A pair of contours is given up after so many dead ends. The hardest published set (64 pixels, 14 paddles) takes
-about 750: the chance that one of 200,000 images is given up is below 1 in 10^6."""
+"""Dead ends after which a pair of contours is given up. The hardest published set (64 pixels, 14 paddles) takes about
+750: the chance that one of 200,000 images is given up is below 1 in 10^6."""
 
 PADDLE_RETRIES, DISTRACTOR_RETRIES = 2, 4
-"""How often a paddle that finds no room is drawn again, and a distractor. Published."""
+"""Number of further draws of a paddle, and of a distractor, that finds no room. Published."""
 
 PLACES = 1_000
-"""Random places at which room for a distractor's first paddle is looked for, before it is drawn again."""
+"""Number of random places tried for a distractor's first paddle, before it is drawn again."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Images:
 
     images: [n, size, size] uint8. labels: [n] uint8, 1 where the markers are on one contour. margins: [n] uint8, the
     margin drawn for each. markers: [n, 2, 2] int16, the one on a start, the one on an end. Contours 0 and 1 are those
-    with markers, the others distractors. paddles: [n, contours] how many each has. centres [n, contours, longest, 2]
+    with markers, the others distractors. paddles: [n, contours] number of each. centres [n, contours, longest, 2]
     and orientations [n, contours, longest], float32, of the paddles in the order in which they grew; orientations are
     angles from tail to head, in radians from the direction of the columns to that of the rows. NaN after the last.
     """

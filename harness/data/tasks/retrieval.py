@@ -28,7 +28,7 @@ from spike_ssm.results.errors import UserError
 AAN_FILES = {split: f"new_aan_pairs.{name}.tsv" for split, name in zip(SPLITS, ("train", "eval", "test"), strict=True)}
 
 AAN_PAIRS = 147_086
-"""Published for training."""
+"""Number of pairs published for training."""
 
 
 @dataclass
@@ -36,7 +36,7 @@ class RetrievalSettings(PartSettings):
     """AAN's papers, as in S4.
 
     Texts are cut to max_length tokens with `<eos>`; characters seen fewer than min_freq times in training are
-    unknown. train, validation, test: read only so many pairs of each file, from its beginning; null: all. Raises
+    unknown. train, validation, test: number of pairs read of each file, from its beginning; null: all. Raises
     `UserError`.
     """
 
@@ -79,7 +79,7 @@ def _first_pairs(path: Path, wanted: int | None) -> Iterator[Example]:
 
 @dataclass
 class BbcPairsSettings(bbc.PassageSettings):
-    """Pairs of passages; train, validation, test: how many. Raises `UserError`."""
+    """Pairs of passages; train, validation, test: number of pairs. Raises `UserError`."""
 
     limits: ClassVar = dict.fromkeys(SPLITS, (2, LONGEST))
     kind: ClassVar[Kind] = "pairs"

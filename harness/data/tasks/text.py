@@ -24,7 +24,7 @@ from spike_ssm.harness.data.vocabulary import Example
 from spike_ssm.results.errors import UserError
 
 REVIEWS = 25_000
-"""Published for training, and as many for test."""
+"""Number of reviews published for training, and as many for test."""
 
 
 class TextTask(CharacterTask):
@@ -33,7 +33,7 @@ class TextTask(CharacterTask):
     shortcut: ClassVar[str] = "Naive Bayes on the words of the text, whatever their order."
 
     def baselines(self, train: Split, test: Split, facts: Facts) -> Baselines:
-        """What a text's words tell, and the commonest class."""
+        """Scores of naive Bayes on a text's words, and of the commonest class."""
         assert facts.symbols is not None
         shortcut = naive_bayes_accuracy(train, test, facts.classes, words_of(facts.symbols))
         return Baselines(shortcut, majority_accuracy(train, test))
@@ -45,8 +45,8 @@ class TextSettings(PartSettings):
 
     Texts are cut to max_length tokens with `<eos>`; what is seen fewer than min_freq times in training is unknown.
     validation_from: `held_out` takes validation_share of the training reviews, drawn by split_seed; `test` is the test
-    split, as in both reference codes, which so select on it. train, validation, test: how many reviews of each split
-    to use, drawn at random; null: all. Raises `UserError`.
+    split, as in both reference codes, which so select on it. train, validation, test: number of reviews used of
+    each split, drawn at random; null: all. Raises `UserError`.
     """
 
     limits: ClassVar = {
@@ -95,7 +95,7 @@ class Text(TextTask):
         return parts, notes
 
     def _with_validation(self, published: Mapping[str, list[Example]]) -> dict[str, list[Example]]:
-        """Validation held out of the training reviews, or the test reviews once more."""
+        """Three splits: validation is held out of the training reviews, or is the test reviews once more."""
         settings, train = self.settings, published["train"]
         if settings.validation_from == "test":
             return {"train": train, "validation": published["test"], "test": published["test"]}
@@ -142,7 +142,7 @@ class BbcArticles(TextTask):
     source: ClassVar[str] = bbc.SOURCE
 
     def examples(self, files: Path) -> tuple[Mapping[str, list[Example]], list[str]]:  # noqa: ARG002
-        """Every article is an example."""
+        """One example per article. Raises `UserError`."""
         articles, note = bbc.divided_articles(self.settings)
         return {split: [((each.text,), each.topic) for each in part] for split, part in articles.items()}, [note]
 
@@ -163,7 +163,7 @@ class BbcOrder(TextTask):
     source: ClassVar[str] = bbc.SOURCE
 
     def examples(self, files: Path) -> tuple[dict[str, list[Example]], list[str]]:  # noqa: ARG002
-        """Half of each split's passages, drawn at random, are shuffled."""
+        """One example per passage, half of them, drawn at random, shuffled. Raises `UserError`."""
         return bbc.labelled_passages(self.settings, _as_written_or_shuffled)
 
 

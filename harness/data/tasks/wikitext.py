@@ -33,13 +33,13 @@ from spike_ssm.harness.data.vocabulary import EOS, UNKNOWN, token_type, vocabula
 from spike_ssm.results.errors import UserError
 
 SHARD = 2**24
-"""Words a file, about."""
+"""Words per file, about."""
 
 NEWS_WORD = re.compile(r"\w+(?:['.-]\w+)*|\S")
 """A word of BBC news: letters and digits, joined by apostrophes, points and hyphens, or a single other sign."""
 
 Lines = Iterable[list[str]]
-"""The words of each line, `<eos>` last; can be gone through any number of times."""
+"""The words of each line, `<eos>` last; can be iterated over any number of times."""
 
 
 @dataclass
@@ -48,7 +48,7 @@ class WindowSettings(PartSettings):
 
     A window has `context` targets, each predicted from the words of the window before it. Training windows follow one
     another; those of validation and test start `stride` words apart (null: context), so that all targets but the very
-    first have at least context - stride words before them. train, validation, test: use only so many words of each
+    first have at least context - stride words before them. train, validation, test: number of words used of each
     split, from its beginning; null: all. Raises `UserError`.
     """
 
@@ -66,7 +66,7 @@ class WindowSettings(PartSettings):
 class Windows(NamedTuple):
     """n windows: window i is words `starts[i]` to `ends[i]`, both included, of which the first is no target.
 
-    context_only [n]: how many further words at its beginning are none either.
+    context_only [n]: number of further words at its beginning that are none either.
     """
 
     starts: npt.NDArray[np.int64]
@@ -114,7 +114,7 @@ class LanguageTask(Task):
         return Facts(len(symbols), symbols, (*notes, *self._notes(sizes, counts, symbols)))
 
     def _notes(self, sizes: Mapping[str, int], counts: Counter[str], symbols: list[str]) -> Iterator[str]:
-        """On what the settings leave out."""
+        """Notes on what the settings leave out."""
         settings = self.settings
         for split, size in sizes.items():
             if size == getattr(settings, split):
@@ -180,7 +180,7 @@ class Wikitext103(LanguageTask):
 
 
 WIKITEXT_NAMES: dict[str, wikitext.Split] = {"train": "train", "validation": "valid", "test": "test"}
-"""What the release calls each split."""
+"""Split -> its name in the release."""
 
 
 def _path(files: Path, name: wikitext.Split) -> Path:
@@ -206,7 +206,7 @@ class BbcWords(LanguageTask):
     source: ClassVar[str] = bbc.SOURCE
 
     def lines(self, files: Path) -> tuple[Mapping[str, Lines], list[str]]:  # noqa: ARG002
-        """Headlines and paragraphs are lines; signs stand apart from words."""
+        """The articles of each split: headlines and paragraphs are lines, punctuation marks are words."""
         articles, note = bbc.divided_articles(self.settings)
         lines = {split: [line for each in part for line in each.text.splitlines()] for split, part in articles.items()}
         return {
@@ -229,7 +229,7 @@ class Brown(LanguageTask):
     source: ClassVar[str] = "The Brown corpus (Francis & Kučera 1964), redistribution permitted, of NLTK or npm."
 
     def lines(self, files: Path) -> tuple[Mapping[str, Lines], list[str]]:
-        """Sentences are lines; every kind of text has the same share of its files in each split."""
+        """The texts of each split: sentences are lines; every kind has the same share of its files in each split."""
         texts = read_brown(files)
         parts = divide([text.kind for text in texts], self.settings)
         train, validation, test = map(len, parts.values())
