@@ -108,8 +108,8 @@ def prepared(folder: Path, build: Callable[[Preparation], dict[str, Any]]) -> Pr
     `build` writes the shards and returns facts for JSON. Of processes that ask at once, one prepares and the others
     wait. Raises `UserError` when the folder cannot be written.
     """
-    with _sentences(folder):
-        if not _is_as_checked(folder):
+    with _user_errors(folder):
+        if not _is_unchanged(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(folder.with_name(f"{folder.name}.lock")):
                 _check_or_build(folder, build)
@@ -146,7 +146,7 @@ def _build(folder: Path, build: Callable[[Preparation], dict[str, Any]]) -> None
     _to_disk(folder.parent)
 
 
-def _is_as_checked(folder: Path) -> bool:
+def _is_unchanged(folder: Path) -> bool:
     """Whether sizes and times of change are unchanged since the contents were last compared with their checksums.
 
     No lock is needed to find out, so that data which others prepared are opened where nothing can be written.
@@ -160,7 +160,7 @@ def _is_as_checked(folder: Path) -> bool:
 
 def _damage(folder: Path) -> str | None:
     """The first fault of the prepared data, or None. Contents are read only if they may have changed."""
-    if _is_as_checked(folder):  # another process may have prepared them in the meantime
+    if _is_unchanged(folder):  # another process may have prepared them in the meantime
         return None
     try:
         expected = json.loads((folder / DIGESTS).read_text())
@@ -198,7 +198,7 @@ def _discard(folder: Path) -> None:
 
 
 @contextmanager
-def _sentences(folder: Path) -> Iterator[None]:
+def _user_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

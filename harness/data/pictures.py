@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from spike_ssm.harness.data.cache import Preparation
-from spike_ssm.harness.data.random_splits import LARGEST_SEED, drawn
+from spike_ssm.harness.data.random_splits import LARGEST_SEED, draw_parts
 from spike_ssm.harness.data.settings import PartSettings
 from spike_ssm.harness.data.splits import Flat, Shard
 from spike_ssm.results.errors import UserError
@@ -38,7 +38,7 @@ class Pictures:
         return Shard((Flat(self.images.reshape(-1), offsets),), self.labels.astype(np.uint8))
 
 
-def shuffled(count: int, seed: int) -> npt.NDArray[np.int64]:
+def torch_permutation(count: int, seed: int) -> npt.NDArray[np.int64]:
     """The numbers below `count` in the order of `torch.utils.data.random_split` with a generator of this seed."""
     return torch.randperm(count, generator=torch.Generator().manual_seed(seed)).numpy()
 
@@ -64,7 +64,7 @@ def write_published(
 
     Raises `UserError` when more images are asked for than there are.
     """
-    order = shuffled(len(published["train"]), settings.split_seed)
+    order = torch_permutation(len(published["train"]), settings.split_seed)
     kept = int(len(order) * (1.0 - settings.validation_share))
     parts = {
         "train": order[:kept].tolist(),
@@ -74,7 +74,7 @@ def write_published(
     for split, index in parts.items():
         if len(index) == 0:
             raise UserError(f"The {split} split would be empty: change task.validation_share.")
-    chosen, notes = drawn(parts, settings, settings.split_seed)
+    chosen, notes = draw_parts(parts, settings, settings.split_seed)
     for split, numbers in chosen.items():
         pictures = published["test" if split == "test" else "train"]
         preparation.write(split, 0, pictures.take(np.array(numbers)).shard)

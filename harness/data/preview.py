@@ -59,7 +59,7 @@ def _splits(data: Dataset) -> Table:
 
 def _classes(data: Dataset) -> Table:
     table = _table("share of each class, %", "class", *SPLIT_NAMES.values())
-    counts = [np.bincount(split.labels, minlength=data.facts.classes) for split in _each(data)]
+    counts = [np.bincount(split.labels, minlength=data.facts.classes) for split in _all_splits(data)]
     for number in range(data.facts.classes):
         table.add_row(str(number), *(f"{100 * count[number] / count.sum():.1f}" for count in counts))
     return table
@@ -70,13 +70,13 @@ def _words(data: Dataset) -> Table:
     symbols = data.facts.symbols
     assert symbols is not None
     table = _table(f"share of the commonest of {len(symbols):,} words, %", "word", *SPLIT_NAMES.values())
-    counts = [_token_counts(split, len(symbols)) for split in _each(data)]
+    counts = [_token_counts(split, len(symbols)) for split in _all_splits(data)]
     for token in np.argsort(-counts[0], kind="stable")[:COMMON_WORDS]:
         table.add_row(symbols[token], *(f"{100 * count[token] / count.sum():.1f}" for count in counts))
     return table
 
 
-def _each(data: Dataset) -> list[Split]:
+def _all_splits(data: Dataset) -> list[Split]:
     return [getattr(data, split) for split in SPLIT_NAMES]
 
 

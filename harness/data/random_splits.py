@@ -24,7 +24,9 @@ def permutation(count: int, seed: int) -> npt.NDArray[np.int64]:
     return np.random.RandomState(seed).permutation(count)
 
 
-def drawn(parts: Mapping[str, Sequence[T]], settings: PartSettings, seed: int) -> tuple[dict[str, list[T]], list[str]]:
+def draw_parts(
+    parts: Mapping[str, Sequence[T]], settings: PartSettings, seed: int
+) -> tuple[dict[str, list[T]], list[str]]:
     """The examples that `settings` ask for of each split, drawn at random, or all, and notes. Raises `UserError`."""
     chosen, notes = {}, []
     for split, examples in parts.items():

@@ -31,7 +31,7 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 @dataclass(frozen=True)
-class Reread(Generic[T]):
+class Rereadable(Generic[T]):
     """An iterable of what `read` reads: every iteration reads anew, so that not all has to be in memory."""
 
     read: Callable[[], Iterator[T]]

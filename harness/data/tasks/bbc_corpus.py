@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from spike_ssm.harness.data.random_splits import DividedSettings, divide, drawn
+from spike_ssm.harness.data.random_splits import DividedSettings, divide, draw_parts
 from spike_ssm.harness.data.readers.common import package_folder, read_bytes
 from spike_ssm.harness.data.settings import LONGEST, PartSettings
 from spike_ssm.harness.data.vocabulary import Example
@@ -139,7 +139,7 @@ def labelled_passages(
         found = [passage for each in part for passage in passages(each.text, settings.length)]
         labels = (random.permutation(len(found)) % 2).tolist()
         parts[split] = [(texts(words, label, random), label) for words, label in zip(found, labels, strict=True)]
-    chosen, notes = drawn(parts, settings, settings.split_seed)
+    chosen, notes = draw_parts(parts, settings, settings.split_seed)
     return chosen, [note, *notes]
 
 

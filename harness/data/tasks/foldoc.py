@@ -17,7 +17,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from spike_ssm.harness.data.random_splits import DividedSettings, divide, drawn
+from spike_ssm.harness.data.random_splits import DividedSettings, divide, draw_parts
 from spike_ssm.harness.data.readers import places
 from spike_ssm.harness.data.readers.common import damaged, decode, find_file, lines, wrong_line
 from spike_ssm.harness.data.settings import LONGEST, Kind, PartSettings
@@ -131,7 +131,7 @@ class Foldoc(PairTask):
         settings, entries = self.settings, read_foldoc(files)
         parts = divide([0] * len(entries), settings)
         pairs = {split: cited_or_not(entries, numbers, settings.split_seed) for split, numbers in parts.items()}
-        chosen, notes = drawn(pairs, settings, settings.split_seed)
+        chosen, notes = draw_parts(pairs, settings, settings.split_seed)
         note = (
             f"The {len(entries):,} entries are divided at random; pairs are within a split, as many citations as not."
         )
@@ -150,7 +150,7 @@ def cited_or_not(entries: Sequence[Entry], numbers: Sequence[int], seed: int) ->
     examples: list[Example] = []
     for citing, cited in citations:
         drawn_numbers = (citations[random.randint(len(citations))][1] for _ in range(TRIES))
-        other = next((each for each in drawn_numbers if _strangers(entries, citing, each)), None)
+        other = next((each for each in drawn_numbers if _neither_cites(entries, citing, each)), None)
         if other is not None:
             examples += [
                 ((entries[citing].text, entries[second].text), int(second == cited)) for second in (cited, other)
@@ -158,6 +158,6 @@ def cited_or_not(entries: Sequence[Entry], numbers: Sequence[int], seed: int) ->
     return examples
 
 
-def _strangers(entries: Sequence[Entry], one: int, other: int) -> bool:
+def _neither_cites(entries: Sequence[Entry], one: int, other: int) -> bool:
     """Whether these are two entries of which neither cites the other."""
     return one != other and other not in entries[one].cited and one not in entries[other].cited

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from spike_ssm.harness.data.cache import Preparation
-from spike_ssm.harness.data.pictures import Pictures, PublishedSettings, shuffled, write_published
+from spike_ssm.harness.data.pictures import Pictures, PublishedSettings, torch_permutation, write_published
 from spike_ssm.harness.data.random_splits import LARGEST_SEED
 from spike_ssm.harness.data.readers import idx, originals, places
 from spike_ssm.harness.data.readers.common import damaged, find_file, package_folder
@@ -203,7 +203,7 @@ class MnistDigits(PictureTask):
         settings, digits = self.settings, read_digits()
         pictures = Pictures(resized(digits.images, settings.side), digits.labels)
         ends = np.cumsum([getattr(settings, split) for split in SPLITS])
-        for split, index in zip(SPLITS, np.split(shuffled(DIGITS, settings.split_seed), ends), strict=False):
+        for split, index in zip(SPLITS, np.split(torch_permutation(DIGITS, settings.split_seed), ends), strict=False):
             preparation.write(split, 0, pictures.take(index).shard)
         few = "These are 5,000 of MNIST's 70,000 digits, 500 of each class, divided at random."
         return Facts(CLASSES, notes=tuple(filter(None, [few, SIDES[settings.side]])))

@@ -17,7 +17,7 @@ from typing import IO, ClassVar, cast
 import numpy as np
 
 from spike_ssm.harness.data.cache import Preparation
-from spike_ssm.harness.data.pictures import Pictures, shuffled
+from spike_ssm.harness.data.pictures import Pictures, torch_permutation
 from spike_ssm.harness.data.readers import originals, pathfinder, places
 from spike_ssm.harness.data.readers.common import copy_notes
 from spike_ssm.harness.data.settings import TaskSettings
@@ -188,7 +188,7 @@ class Pathfinder(GeneratedPictures):
     def _divide(self, pictures: Pictures, preparation: Preparation) -> tuple[str, ...]:
         """Write the three splits and return notes on them."""
         notes, tenth = copy_notes(len(pictures), RELEASED, "images", "the release"), len(pictures) // 10
-        order = shuffled(len(pictures), RELEASE_SEED)
+        order = torch_permutation(len(pictures), RELEASE_SEED)
         for split, index in zip(SPLITS, np.split(order, [-2 * tenth, -tenth]), strict=True):
             wanted = getattr(self.settings, split)
             if wanted < len(index):

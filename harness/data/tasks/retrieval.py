@@ -16,7 +16,7 @@ import numpy as np
 
 from spike_ssm.harness.data.cache import Preparation
 from spike_ssm.harness.data.readers import originals, places
-from spike_ssm.harness.data.readers.common import Reread, copy_notes
+from spike_ssm.harness.data.readers.common import Rereadable, copy_notes
 from spike_ssm.harness.data.readers.tsv import read_aan
 from spike_ssm.harness.data.settings import LONGEST, Kind, PartSettings
 from spike_ssm.harness.data.splits import SPLITS
@@ -56,7 +56,7 @@ class Retrieval(PairTask):
         """The pairs of the release's three files. Raises `UserError`."""
         paths = originals.find_lra(files, places.AAN_FOLDERS, AAN_FILES, "Retrieval's")
         wanted = {split: getattr(self.settings, split) for split in paths}
-        return {split: Reread(partial(_first_pairs, path, wanted[split])) for split, path in paths.items()}, []
+        return {split: Rereadable(partial(_first_pairs, path, wanted[split])) for split, path in paths.items()}, []
 
     def build(self, preparation: Preparation, files: Path) -> Facts:
         """Write the three splits, and note what of the published pairs they lack. Raises `UserError`."""

@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from spike_ssm.harness.data.baselines import majority_accuracy, naive_bayes_accuracy, words_of
-from spike_ssm.harness.data.random_splits import LARGEST_SEED, DividedSettings, drawn, permutation
+from spike_ssm.harness.data.random_splits import LARGEST_SEED, DividedSettings, draw_parts, permutation
 from spike_ssm.harness.data.readers import imdb, originals, places
 from spike_ssm.harness.data.settings import LONGEST, PartSettings
 from spike_ssm.harness.data.splits import Split
@@ -86,7 +86,7 @@ class Text(TextTask):
         notes = []
         if sizes != (REVIEWS, REVIEWS):
             notes.append(f"This copy has {sizes[0]:,} training and {sizes[1]:,} test reviews, not {REVIEWS:,} of each.")
-        parts, drawing = drawn(self._with_validation(published), settings, settings.split_seed)
+        parts, drawing = draw_parts(self._with_validation(published), settings, settings.split_seed)
         notes += drawing
         if settings.validation_from == "test":
             notes.append("Validation is the test split, as in the reference codes: the epoch is chosen on it.")

@@ -23,7 +23,7 @@ from spike_ssm.harness.data.baselines import unigram
 from spike_ssm.harness.data.cache import Preparation
 from spike_ssm.harness.data.random_splits import DividedSettings, divide
 from spike_ssm.harness.data.readers import hub, originals, places, wikitext
-from spike_ssm.harness.data.readers.common import Reread
+from spike_ssm.harness.data.readers.common import Rereadable
 from spike_ssm.harness.data.settings import LONGEST, Kind, PartSettings, check_limits
 from spike_ssm.harness.data.splits import SPLITS, Flat, Integers, Shard, Split
 from spike_ssm.harness.data.task import Baselines, Facts, Task
@@ -99,7 +99,9 @@ class LanguageTask(Task):
         """Write the windows of the three splits. Raises `UserError`."""
         settings = self.settings
         texts, notes = self.lines(files)
-        words = {split: Reread(partial(_first_words, text, getattr(settings, split))) for split, text in texts.items()}
+        words = {
+            split: Rereadable(partial(_first_words, text, getattr(settings, split))) for split, text in texts.items()
+        }
         counts = Counter(words["train"])
         symbols = vocabulary(counts, settings.min_freq)
         index = {word: token for token, word in enumerate(symbols)}
@@ -175,8 +177,8 @@ class Wikitext103(LanguageTask):
             paths = {split: _path(files, name) for split, name in WIKITEXT_NAMES.items()}
         except UserError as missing:
             rows = originals.from_hub("wikitext-103", SPLITS, files, missing)
-            return {split: Reread(partial(_lines_of, part)) for split, part in rows.items()}, []
-        return {split: Reread(partial(wikitext.read, path)) for split, path in paths.items()}, []
+            return {split: Rereadable(partial(_lines_of, part)) for split, part in rows.items()}, []
+        return {split: Rereadable(partial(wikitext.read, path)) for split, path in paths.items()}, []
 
 
 WIKITEXT_NAMES: dict[str, wikitext.Split] = {"train": "train", "validation": "valid", "test": "test"}

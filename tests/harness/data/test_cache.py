@@ -48,7 +48,7 @@ def build(preparation: Preparation) -> dict[str, Any]:
     return {"symbols": ["a", "b"]}
 
 
-def not_again(preparation: Preparation) -> dict[str, Any]:
+def fail_if_built(preparation: Preparation) -> dict[str, Any]:
     pytest.fail("It was built although it was there.")
 
 
@@ -83,7 +83,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
 def test_a_data_set_is_built_once_and_then_opened(tmp_path: Path) -> None:
     prepared(tmp_path / "set", build)
     before = {name: (tmp_path / "set" / name).stat().st_mtime_ns for name in names(tmp_path / "set")}
-    assert contents(prepared(tmp_path / "set", not_again)) == WHOLE
+    assert contents(prepared(tmp_path / "set", fail_if_built)) == WHOLE
     assert before == {name: (tmp_path / "set" / name).stat().st_mtime_ns for name in names(tmp_path / "set")}
     assert names(tmp_path) == ["set", "set.lock"]
 
@@ -93,7 +93,7 @@ def test_a_data_set_is_opened_where_no_lock_can_be_had(tmp_path: Path) -> None:
     prepared(tmp_path / "set", build)
     (tmp_path / "set.lock").unlink()
     (tmp_path / "set.lock").mkdir()
-    assert contents(prepared(tmp_path / "set", not_again)) == WHOLE
+    assert contents(prepared(tmp_path / "set", fail_if_built)) == WHOLE
 
 
 def test_a_copy_elsewhere_is_opened_although_its_files_are_newer(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_copy_elsewhere_is_opened_although_its_files_are_newer(tmp_path: Path)
     for path in (tmp_path / "set").iterdir():
         (tmp_path / "copy" / path.name).write_bytes(path.read_bytes())
         os.utime(tmp_path / "copy" / path.name, ns=(1, 1))
-    assert contents(prepared(tmp_path / "copy", not_again)) == WHOLE
+    assert contents(prepared(tmp_path / "copy", fail_if_built)) == WHOLE
 
 
 def test_values_are_mapped_and_not_read_into_memory(tmp_path: Path) -> None:
@@ -315,7 +315,7 @@ def test_a_damaged_file_is_noticed_and_the_data_set_made_anew(
         assert contents(prepared(folder, build)) == WHOLE
     (message,) = caplog.messages
     assert message.startswith(f"The prepared data in {folder} are damaged (")
-    assert contents(prepared(folder, not_again)) == WHOLE
+    assert contents(prepared(folder, fail_if_built)) == WHOLE
     assert names(tmp_path) == ["set", "set.lock"]
 
 

@@ -38,9 +38,9 @@ from spike_ssm.results.errors import UserError
 SPLITS = ("train", "validation", "test")
 
 
-def small(cache: Path, **wishes: int) -> Dataset:
+def prepare_small(cache: Path, **changes: int) -> Dataset:
     """A few small images of each split."""
-    sizes = {"train": 30, "validation": 11, "test": 13, **wishes}
+    sizes = {"train": 30, "validation": 11, "test": 13, **changes}
     return PathfinderSmall(PathfinderSmallSettings(**sizes)).prepare(cache, cache)  # type: ignore[arg-type]
 
 
@@ -88,7 +88,7 @@ def test_the_small_sets_are_smaller_and_easier_and_one_has_longer_sequences() ->
 
 
 def test_values_go_from_minus_one_to_one_as_in_s4(tmp_path: Path) -> None:
-    data = small(tmp_path)
+    data = prepare_small(tmp_path)
     (batch,) = batches(data.train, 30)
     torch.testing.assert_close(batch.inputs, (torch.from_numpy(rows(data.train)) / 255 - 0.5) / 0.5)
     assert (float(batch.inputs.min()), float(batch.inputs.max())) == (-1, 1)
@@ -99,10 +99,10 @@ def test_values_go_from_minus_one_to_one_as_in_s4(tmp_path: Path) -> None:
 def test_the_data_do_not_depend_on_how_they_are_divided_over_files(
     shard: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    whole = small(tmp_path_factory.mktemp("whole"))
+    whole = prepare_small(tmp_path_factory.mktemp("whole"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pathfinder, "SHARD", shard)
-        parts = small(tmp_path_factory.mktemp("parts"))
+        parts = prepare_small(tmp_path_factory.mktemp("parts"))
     assert len(parts.train.sequences[0].parts) == -(-30 // shard)
     for split in SPLITS:
         assert np.array_equal(rows(getattr(parts, split)), rows(getattr(whole, split)))
@@ -111,14 +111,14 @@ def test_the_data_do_not_depend_on_how_they_are_divided_over_files(
 
 
 def test_a_split_does_not_depend_on_the_size_of_another(tmp_path: Path) -> None:
-    few, many = small(tmp_path), small(tmp_path, train=50)
+    few, many = prepare_small(tmp_path), prepare_small(tmp_path, train=50)
     assert np.array_equal(rows(many.train)[:30], rows(few.train))
     assert np.array_equal(rows(many.validation), rows(few.validation))
     assert np.array_equal(rows(many.test), rows(few.test))
 
 
 def test_the_seed_decides_every_split(tmp_path: Path) -> None:
-    one, other = small(tmp_path), small(tmp_path, data_seed=1)
+    one, other = prepare_small(tmp_path), prepare_small(tmp_path, data_seed=1)
     for split in SPLITS:
         assert not np.array_equal(rows(getattr(one, split)), rows(getattr(other, split)))
 
@@ -128,7 +128,7 @@ def test_an_interrupted_preparation_goes_on_and_ends_in_the_same_bytes(
     survivors: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pathfinder, "SHARD", 10)  # three files of train, two of validation, two of test
-    small(tmp_path / "uninterrupted")
+    prepare_small(tmp_path / "uninterrupted")
     generate, made = snakes.generate, []
 
     def interrupted(parameters: Snakes, seed: int, first: int, count: int) -> snakes.Images:
@@ -139,9 +139,9 @@ def test_an_interrupted_preparation_goes_on_and_ends_in_the_same_bytes(
 
     monkeypatch.setattr(snakes, "generate", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        small(tmp_path / "interrupted")
+        prepare_small(tmp_path / "interrupted")
     survivors = 99
-    small(tmp_path / "interrupted")
+    prepare_small(tmp_path / "interrupted")
     assert len(made) == len(set(made)) == 7
     assert contents(tmp_path / "interrupted") == contents(tmp_path / "uninterrupted")
 
@@ -150,12 +150,12 @@ def test_a_preparation_draws_nothing_beside_the_display_of_whoever_asked_for_it(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes it for a terminal
-    small(tmp_path)
+    prepare_small(tmp_path)
     assert capfd.readouterr() == ("", "")
 
 
 def test_brightness_and_the_commoner_answer_tell_little(tmp_path: Path) -> None:
-    data = small(tmp_path, train=4000, test=2000)
+    data = prepare_small(tmp_path, train=4000, test=2000)
     assert data.baselines.shortcut_accuracy == pytest.approx(0.5, abs=0.05)
     assert data.baselines.majority_accuracy == pytest.approx(0.5, abs=0.05)
 
@@ -204,8 +204,8 @@ def write_release(
     return pixels, labels.astype(np.uint8)
 
 
-def released(files: Path, cache: Path | None = None, **wishes: int) -> Dataset:
-    wish = PathfinderSettings(released=True, **wishes)  # type: ignore[arg-type]
+def prepare_released(files: Path, cache: Path | None = None, **changes: int) -> Dataset:
+    wish = PathfinderSettings(released=True, **changes)  # type: ignore[arg-type]
     return Pathfinder(wish).prepare(cache or files.parent / "cache", files)
 
 
@@ -215,7 +215,7 @@ def released(files: Path, cache: Path | None = None, **wishes: int) -> Dataset:
 )
 def test_the_release_is_divided_as_s4_divides_it(size: int, length: int, folder: str, tmp_path: Path) -> None:
     pixels, labels = write_release(tmp_path / "files", size, folder)
-    data = released(tmp_path / "files", size=size, contour_length=length)
+    data = prepare_released(tmp_path / "files", size=size, contour_length=length)
     generator = torch.Generator().manual_seed(42)
     for split, part in zip(SPLITS, random_split(range(40), [32, 4, 4], generator), strict=True):  # type: ignore[arg-type]
         index = list(part.indices)
@@ -230,16 +230,16 @@ def test_the_released_archive_is_unpacked_where_only_it_is_there(tmp_path: Path)
     archived.mkdir()
     with tarfile.open(archived / "lra_release.gz", "w:gz") as archive:
         archive.add(tmp_path / "files" / "lra_release", "lra_release")
-    one, other = released(tmp_path / "files"), released(archived, tmp_path / "other")
+    one, other = prepare_released(tmp_path / "files"), prepare_released(archived, tmp_path / "other")
     for split in SPLITS:
         assert np.array_equal(rows(getattr(one, split)), rows(getattr(other, split)))
 
 
 def test_how_the_release_is_divided_over_files_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_release(tmp_path / "files")
-    whole = released(tmp_path / "files")
+    whole = prepare_released(tmp_path / "files")
     monkeypatch.setattr(pathfinder, "SHARD", 3)
-    parts = released(tmp_path / "files", tmp_path / "other")
+    parts = prepare_released(tmp_path / "files", tmp_path / "other")
     assert len(parts.train.sequences[0].parts) == 11
     for split in SPLITS:
         assert np.array_equal(rows(getattr(parts, split)), rows(getattr(whole, split)))
@@ -247,7 +247,7 @@ def test_how_the_release_is_divided_over_files_does_not_matter(tmp_path: Path, m
 
 def test_fewer_released_images_are_the_first_of_the_same_splits_and_are_noted(tmp_path: Path) -> None:
     write_release(tmp_path / "files")
-    whole, few = released(tmp_path / "files"), released(tmp_path / "files", train=10, test=2)
+    whole, few = prepare_released(tmp_path / "files"), prepare_released(tmp_path / "files", train=10, test=2)
     assert np.array_equal(rows(few.train), rows(whole.train)[:10])
     assert np.array_equal(rows(few.validation), rows(whole.validation))
     assert np.array_equal(rows(few.test), rows(whole.test)[:2])
@@ -260,19 +260,19 @@ def test_fewer_released_images_are_the_first_of_the_same_splits_and_are_noted(tm
 def test_a_missing_release_is_a_sentence_that_says_where_it_comes_from(tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
     with pytest.raises(UserError, match=r"^Pathfinder of 32 x 32 is missing: .* pathfinder/pathfinder32; .*\.$"):
-        released(tmp_path / "files")
+        prepare_released(tmp_path / "files")
 
 
 def test_a_missing_difficulty_is_a_sentence(tmp_path: Path) -> None:
     write_release(tmp_path / "files")
     with pytest.raises(UserError, match=r"^\S*curv_baseline/metadata cannot be read .*\.$"):
-        released(tmp_path / "files", contour_length=6)
+        prepare_released(tmp_path / "files", contour_length=6)
 
 
 def test_too_few_images_are_a_sentence(tmp_path: Path) -> None:
     write_release(tmp_path / "files", images=8)
     with pytest.raises(UserError, match=r"^\S*pathfinder32 holds only 8 images, too few to divide: .*\.$"):
-        released(tmp_path / "files")
+        prepare_released(tmp_path / "files")
 
 
 @pytest.mark.parametrize(
@@ -293,5 +293,5 @@ def test_a_damaged_release_is_a_sentence_and_leaves_nothing(
     root = tmp_path / "files" / "lra_release" / "lra_release" / "pathfinder32" / "curv_contour_length_14"
     damage(root)
     with pytest.raises(UserError, match=rf"^{re.escape(str(root))}/{sentence}\.$"):
-        released(tmp_path / "files")
+        prepare_released(tmp_path / "files")
     assert not list((tmp_path / "cache").rglob("*.arrow"))

@@ -250,7 +250,7 @@ def test_margins_are_drawn_with_equal_chance() -> None:
 # --- the same bytes everywhere
 
 
-def everything(images: Images) -> list[bytes]:
+def all_bytes(images: Images) -> list[bytes]:
     return [
         getattr(images, name).tobytes()
         for name in ("images", "labels", "margins", "markers", "paddles", "centres", "orientations")
@@ -269,7 +269,7 @@ def test_the_bytes_are_those_of_every_other_machine_with_any_number_of_threads()
     found = []
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        found.append(everything(generate(HARD, seed=0, first=0, count=200)))
+        found.append(all_bytes(generate(HARD, seed=0, first=0, count=200)))
     assert found[0] == found[1]
     assert (
         hashlib.sha256(b"".join(found[0][:2])).hexdigest()
@@ -291,7 +291,7 @@ def test_the_bytes_are_the_same_however_the_images_are_divided_over_calls(
     parts = [
         generate(snakes, seed, first + start, end - start) for start, end in zip([0, *cuts], [*cuts, 30], strict=True)
     ]
-    assert everything(whole) == [b"".join(each) for each in zip(*map(everything, parts), strict=True)]
+    assert all_bytes(whole) == [b"".join(each) for each in zip(*map(all_bytes, parts), strict=True)]
 
 
 def test_no_images_are_no_images() -> None:
