@@ -5,7 +5,7 @@ Small multiples: a panel a layer, or a row of panels a variant. How much is draw
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 
 import numpy as np
@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 from spike_ssm.reports.loading.sweep import unfold
 from spike_ssm.reports.render import svg
-from spike_ssm.reports.render.drawn import Drawn
+from spike_ssm.reports.render.drawn import Drawn, new_panels, shortened
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.text import number
 from spike_ssm.results.raster import unpack_raster
@@ -54,7 +54,7 @@ def rate_over_time(
         return None
     sentences = []
     with svg.drawing():
-        figure, panels = _panels(sorted(set(shown["layer"])), "step of the sequence", "firing rate, %")
+        figure, panels = _by_layer(shown["layer"], "step of the sequence", "firing rate, %")
         for layer, variant, own in _by_layer_and_variant(shown):
             steps, rates = _over_steps(own)
             _line(panels[layer], steps, rates, looks[variant])
@@ -79,7 +79,7 @@ def potentials(
     centres = (edges[1:] + edges[:-1]) / 2
     sentences, outside = [], 0.0
     with svg.drawing():
-        figure, panels = _panels(sorted(set(shown["layer"])), "membrane potential / threshold", "share of steps, %")
+        figure, panels = _by_layer(shown["layer"], "membrane potential / threshold", "share of steps, %")
         for layer, variant, own in _by_layer_and_variant(shown):
             counts = np.array(own["potential"].tolist(), dtype=float)
             shares = 100 * counts / counts.sum(axis=1, keepdims=True)
@@ -115,7 +115,7 @@ def rasters(
         for variant, row in zip(chosen, grid, strict=True):
             own = held[held["variant"] == variant]
             own = own[own["seed"] == own["seed"].min()].sort_values("layer").set_index("layer")
-            row[0].set_title(_shortened(variant), loc="left", size=8.5)
+            row[0].set_title(shortened(variant, 24), loc="left", size=8.5)
             for axes, layer in zip(row, dict.fromkeys((own.index[0], own.index[-1])), strict=False):
                 spikes = _part(unpack_raster(own.loc[layer, "raster"], int(own.loc[layer, "raster_steps"])))
                 _ticks(axes, spikes, looks[variant])
@@ -168,25 +168,12 @@ def _over_steps(traces: pd.DataFrame) -> tuple[Numbers, Numbers]:
     return (np.arange(rates.shape[1]) + 0.5) * traces["bin_steps"].iloc[0], 100 * rates
 
 
-def _panels(layers: Sequence[int], x: str, y: str) -> tuple[Figure, dict[int, Axes]]:
-    """A panel a layer, two in a row, all with the same axes."""
-    columns = min(len(layers), 2)
-    rows = -(-len(layers) // columns)
-    figure = svg.framed(
-        Figure(figsize=(_WIDTH, 0.65 + 1.6 * rows + 0.6 * (rows == 1))), top=0.25, hspace=0.25, wspace=0.08
-    )
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    panels = dict(zip(layers, grid.flat, strict=False))
-    for layer, axes in panels.items():
-        axes.set_title(f"layer {layer}", loc="left", size=8.5)
-        axes.grid(visible=False, axis="x")
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    if len(layers) < grid.size:
-        grid[-1, -1].set_axis_off()
-        grid[-2, -1].tick_params(labelbottom=True)
-    figure.supxlabel(x, size=9)
-    figure.supylabel(y, size=9)
-    return figure, panels
+def _by_layer(layers: Iterable[int], x: str, y: str) -> tuple[Figure, dict[int, Axes]]:
+    """A panel a layer, two in a row."""
+    layers = sorted(set(layers))
+    height = 2.2 if len(layers) <= 2 else 1.6
+    figure, panels = new_panels([f"layer {layer}" for layer in layers], 2, height, x, y)
+    return figure, dict(zip(layers, panels, strict=True))
 
 
 def _line(axes: Axes, x: Numbers, seeds: Numbers, look: Look) -> None:
@@ -214,7 +201,3 @@ def _ticks(axes: Axes, spikes: npt.NDArray[np.bool_], look: Look) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set(xlim=(-1, spikes.shape[1]), ylim=(len(spikes) - 0.3, -0.7), yticks=[])
     axes.grid(visible=False)
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= 24 else f"{name[:23]}…"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from spike_ssm.reports.loading.sweep import json_object
 from spike_ssm.reports.render import svg
 from spike_ssm.reports.render.drawn import Drawn
 from spike_ssm.reports.render.palette import Look
@@ -65,7 +65,7 @@ def against_iterations(runs: pd.DataFrame, looks: Mapping[str, Look], name: str)
 
 def _iterations(config: Any) -> float:
     """M of a run, infinite where PMBC goes on until every spike is certain, NaN for other solvers."""
-    neuron = json.loads(config).get("neuron", {}) if isinstance(config, str) else {}
+    neuron = json_object(config).get("neuron", {})
     if neuron.get("solver") != "pmbc":
         return math.nan
     allowed = neuron.get("max_iterations")

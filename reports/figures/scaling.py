@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from itertools import count
 
 import pandas as pd
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from spike_ssm.reports.render import svg
-from spike_ssm.reports.render.drawn import Drawn, draw_lines, finished, new_axes
+from spike_ssm.reports.render.drawn import Drawn, draw_lines, finished, logarithmic, new_axes
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.text import number
 from spike_ssm.results.schema import PlannedRun
@@ -106,10 +105,7 @@ def _figure(frame: pd.DataFrame, axis: str, quantity: Quantity, looks: Mapping[s
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
         axes.minorticks_off()
         if quantity.logarithmic:
-            axes.set_yscale("log")
-            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
-            axes.yaxis.set_minor_formatter(NullFormatter())
+            logarithmic(axes, within_decade=(1, 2, 5))
         means = shown.groupby(["variant", "at"], sort=False)["value"].mean()
         sentences = [
             f"{line} {', '.join(number(value) for value in values.sort_index(level='at'))}"

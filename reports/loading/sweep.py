@@ -34,6 +34,10 @@ class Sweep:
         """The finished runs."""
         return self.runs[self.runs["state"] == "done"]
 
+    def done_on(self, task: str) -> pd.DataFrame:
+        """The finished runs of one task."""
+        return self.done[self.done["task"] == task]
+
     @property
     def tasks(self) -> list[str]:
         """Tasks in the order of the manifest."""
@@ -108,6 +112,21 @@ def correctness(runs: pd.DataFrame) -> dict[str, dict[int, pd.Series[bool]]]:
         correct = predictions["label"].to_numpy() == predictions["prediction"].to_numpy()
         right.setdefault(variant, {})[int(seed)] = pd.Series(correct, indexes[test_set])
     return right
+
+
+def json_object(document: object) -> dict[str, Any]:
+    """The object in a run's column `config` or `environment`; empty where it holds none."""
+    try:
+        content = json.loads(document) if isinstance(document, str) else None
+    except ValueError:
+        content = None
+    return content if isinstance(content, dict) else {}
+
+
+def device(environment: Mapping[str, Any]) -> str:
+    """The name of the GPU that a run used, or of its processor."""
+    name = environment.get("device")
+    return str(environment.get("processor") or "CPU") if name in (None, "cpu") else str(name)
 
 
 def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

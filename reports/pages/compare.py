@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from spike_ssm.reports.loading.sweep import Sweep, flat_texts, load
+from spike_ssm.reports.loading.sweep import Sweep, flat_texts, json_object, load
 from spike_ssm.reports.render.files import FORMATS, write_all
 from spike_ssm.reports.render.html import rendered
 from spike_ssm.reports.render.latex import latex
 from spike_ssm.reports.render.table import Heading, Row, Table
-from spike_ssm.reports.render.text import ABSENT, bare_p_value, number
-from spike_ssm.reports.statistics.seeds import Comparison, Verdict, compare, welch_interval
+from spike_ssm.reports.render.text import ABSENT, bare_p_value, bounds, number
+from spike_ssm.reports.statistics.seeds import Comparison, Interval, Verdict, compare, welch_interval
 
 _METRICS = {
     "test_accuracy": ("accuracy, points", 100.0),
@@ -88,13 +87,10 @@ def differences(one: Side, other: Side, metric: str) -> pd.DataFrame:
     """
     tables = [_by_cell(side.sweep, metric) for side in (one, other)]
     cells = [cell for cell in tables[0] if cell in tables[1]]
-    paired = {cell: tables[1][cell] - tables[0][cell] for cell in cells}
-    paired = {cell: values.dropna() for cell, values in paired.items()}
-    tested = compare(pd.DataFrame({str(place): paired[cell] for place, cell in enumerate(cells)})) if cells else {}
+    paired = {cell: (tables[1][cell] - tables[0][cell]).dropna() for cell in cells}
     rows: list[dict[str, Any]] = []
-    for place, (task, variant) in enumerate(cells):
+    for (task, variant), comparison in compare(paired).items():
         values = [table[task, variant] for table in tables]
-        comparison = tested[str(place)]
         by_seed = comparison.difference.n >= 2
         shown = [each.loc[paired[task, variant].index] for each in values] if by_seed else values
         interval = comparison.difference if by_seed else welch_interval(values[1], values[0])
@@ -126,10 +122,7 @@ def _table(numbers: pd.DataFrame, name: str, factor: float, sides: Sequence[Side
     rows = []
     for row in numbers.to_dict("records"):
         half = row["half_interval"]
-        interval = ABSENT
-        if math.isfinite(half):
-            low, high = (row["difference"] + sign * half for sign in (-1, 1))
-            interval = f"{number(low * factor, signed=True)} to {number(high * factor, signed=True)}"
+        interval = bounds(Interval(row["difference"], half, 0), factor) if math.isfinite(half) else ABSENT
         paired = str(row["paired_seeds"]) if row["paired_seeds"] else "none (Welch)"
         means = number(row["first"] * factor), number(row["second"] * factor)
         tested = interval, paired, bare_p_value(row["p_holm"]), row["verdict"]
@@ -147,12 +140,8 @@ def _configs(sweep: Sweep) -> dict[tuple[str, str], dict[str, set[str]]]:
     """(task, variant) -> setting -> its values over seeds; the seed itself is left out."""
     found: dict[tuple[str, str], dict[str, set[str]]] = {}
     for task, variant, document in zip(sweep.done["task"], sweep.done["variant"], sweep.done["config"], strict=True):
-        try:
-            settings = flat_texts(json.loads(document))
-        except (TypeError, ValueError, AttributeError):
-            continue
         known = found.setdefault((str(task), str(variant)), {})
-        for key, value in settings.items():
+        for key, value in flat_texts(json_object(document)).items():
             if key != "seed":
                 known.setdefault(key, set()).add(value)
     return found

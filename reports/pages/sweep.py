@@ -38,7 +38,7 @@ def build_report(sweep: str, results: Path, out: Path, formats: Sequence[str] = 
     with drawing(len(read_manifest(results, sweep).runs)) as draw:
         loaded = load(results, sweep)
         looks = _looks(loaded)
-        by_task = {task: loaded.done[loaded.done["task"] == task] for task in loaded.tasks if task not in MEASUREMENTS}
+        by_task = {task: loaded.done_on(task) for task in loaded.tasks if task not in MEASUREMENTS}
         evaluated = {task: runs[is_evaluated(runs)] for task, runs in by_task.items() if is_evaluated(runs).any()}
         tasks = {task: runs for task, runs in by_task.items() if task not in evaluated and not runs.empty}
         numbers, sections = [], []

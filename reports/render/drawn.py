@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import seaborn as sns
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from spike_ssm.reports.render import svg
 from spike_ssm.reports.render.palette import Look
@@ -43,6 +43,43 @@ def finished(axes: Axes, name: str, title: str, caption: str, label: str) -> Dra
     figure = axes.get_figure(root=True)
     assert figure is not None
     return Drawn(title, caption, svg.render(figure, name, label))
+
+
+def marked_line(axes: Axes, x: pd.Series[float] | pd.Index[float], y: pd.Series[float], look: Look) -> None:
+    """Draw one line with a marker at every point."""
+    axes.plot(x, y, color=look.placeholder, lw=1.5, dashes=look.dashes, marker=look.marker, ms=6, mec=svg.PAGE, mew=0.5)
+
+
+def logarithmic(axes: Axes, within_decade: Sequence[float] = (1.0,)) -> None:
+    """Make the vertical axis logarithmic, with plain numbers at these multiples of the powers of ten."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=within_decade))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def new_panels(titles: Sequence[str], columns: int, height: float, x: str, y: str) -> tuple[Figure, list[Axes]]:
+    """A figure and its panels in the order of `titles`, `columns` in a row and `height` inches each, on shared axes."""
+    columns = min(len(titles), columns)
+    rows = -(-len(titles) // columns)
+    figure = svg.framed(Figure(figsize=(_SIZE[0], 0.65 + height * rows)), top=0.25, hspace=0.25, wspace=0.08)
+    grid = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
+    panels, unused = grid[: len(titles)], grid[len(titles) :]
+    for axes, title in zip(panels, titles, strict=True):
+        axes.set_title(shortened(title, 54 // columns), loc="left", size=8.5)
+        axes.grid(visible=False, axis="x")
+        axes.xaxis.set_major_locator(MaxNLocator(12 // columns, integer=x.startswith("step")))
+    for place, axes in enumerate(unused, len(titles)):
+        axes.set_axis_off()
+        grid[place - columns].tick_params(labelbottom=True)
+    figure.supxlabel(x, size=9)
+    figure.supylabel(y, size=9)
+    return figure, panels
+
+
+def shortened(name: str, most: int) -> str:
+    """`name`, cut to `most` characters."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def _range(values: Iterable[float]) -> tuple[float, float]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
-from spike_ssm.reports.loading.sweep import Sweep
+from spike_ssm.reports.loading.sweep import Sweep, device, json_object
 from spike_ssm.reports.render.drawn import Drawn
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.statements import Findings
@@ -52,19 +51,16 @@ def methods(sweep: Sweep) -> dict[str, str]:
     return {run.variant: method_of(run) for run in sweep.manifest.runs if run.id in measured}
 
 
-def task_settings(run: Mapping[Any, Any]) -> dict[str, Any]:
+def task_settings(run: Mapping[Any, Any]) -> Mapping[str, Any]:
     """The settings under `task` of a finished run's configuration."""
-    settings: dict[str, Any] = json.loads(run["config"])["task"]
+    settings: Mapping[str, Any] = json_object(run["config"])["task"]
     return settings
 
 
 def devices(runs: pd.DataFrame) -> str:
     """The devices of finished runs in words: a GPU's name, or the processor and its threads."""
     names = []
-    for document in runs["environment"]:
-        environment = json.loads(document)
-        if environment.get("device") not in (None, "cpu"):
-            names.append(str(environment["device"]))
-        else:
-            names.append(f"{environment.get('processor') or 'CPU'} with {environment.get('threads')} threads")
+    for environment in map(json_object, runs["environment"]):
+        threads = f" with {environment.get('threads')} threads" if environment.get("device") in (None, "cpu") else ""
+        names.append(device(environment) + threads)
     return listing(list(dict.fromkeys(names)))

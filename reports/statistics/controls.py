@@ -33,6 +33,7 @@ from spike_ssm.reports.statistics.seeds import (
     NO_SPREAD,
     VERDICT_SEEDS,
     Comparison,
+    Key,
     Verdict,
     against,
     by_seed,
@@ -92,7 +93,7 @@ def judge(runs: pd.DataFrame, controls: Controls) -> list[Judged]:
         for variant in (effect.variant, *effect.controls):
             alone[effect.variant, variant] = _advantage(runs, effect, variant)
     own = {effect.variant: alone[effect.variant, effect.variant] for effect in effects}
-    advantages = _tested({(name,): at for name, at in own.items()})
+    advantages = _tested(own)
     beyond = _tested(
         {
             (effect.variant, control): _minus(own[effect.variant], alone[effect.variant, control])
@@ -106,7 +107,7 @@ def judge(runs: pd.DataFrame, controls: Controls) -> list[Judged]:
             controls.of,
             effect,
             _rate(rates, effects, effect),
-            advantages[effect.variant,],
+            advantages[effect.variant],
             {control: beyond[effect.variant, control] for control in effect.controls},
         )
         for effect in effects
@@ -138,13 +139,11 @@ def _rate(rates: pd.DataFrame, effects: Sequence[Effect], effect: Effect) -> Com
     return against(rates[[effect.reference, *family]], effect.reference)[effect.variant]
 
 
-def _tested(found: Mapping[tuple[str, ...], AtRate]) -> dict[tuple[str, ...], Advantage]:
+def _tested(found: Mapping[Key, AtRate]) -> dict[Key, Advantage]:
     """The comparisons with tests against 0, and for a place within the margin, each corrected over all of `found`."""
-    keys = list(found)
-    differences = pd.DataFrame({str(place): found[key].difference for place, key in enumerate(keys)})
-    compared = compare(differences) if keys else {}
-    equal = holm([equivalence(found[key].difference, MARGIN) for key in keys])
-    return {key: Advantage(found[key], compared[str(place)], equal[place]) for place, key in enumerate(keys)}
+    compared = compare({key: at.difference for key, at in found.items()})
+    equal = holm([equivalence(at.difference, MARGIN) for at in found.values()])
+    return {key: Advantage(at, compared[key], p) for (key, at), p in zip(found.items(), equal, strict=True)}
 
 
 def equivalence(differences: Sequence[float] | pd.Series[float], margin: float) -> float:

@@ -12,7 +12,7 @@ is about the lines drawn between the measured points.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -124,9 +124,8 @@ def compare_matched(runs: pd.DataFrame, planned: Sequence[PlannedRun], baseline:
         at_matched_rate(runs, curve, reference, baseline)
         for curve, reference in _pairs(curves([run for run in planned if run.id in task]), baseline)
     ]
-    differences = {str(place): each.difference for place, each in enumerate(found)}
-    compared: Mapping[str, Comparison] = compare(pd.DataFrame(differences)) if found else {}
-    return [Matched(each, compared[str(place)]) for place, each in enumerate(found)]
+    compared = compare({place: each.difference for place, each in enumerate(found)})
+    return [Matched(each, compared[place]) for place, each in enumerate(found)]
 
 
 def _pairs(groups: Sequence[Curve], baseline: str | None) -> Iterator[tuple[Curve, Curve]]:

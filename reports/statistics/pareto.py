@@ -61,14 +61,14 @@ def places(runs: pd.DataFrame) -> dict[str, str]:
 def _shown_better(runs: pd.DataFrame, variants: list[str]) -> set[tuple[str, str]]:
     """(better, worse) in accuracy or in rate, by the tests of all pairs corrected together."""
     shown = runs.dropna(subset=["test_accuracy", "firing_rate"])
-    pairs = list(combinations(variants, 2))
-    gains = [by_seed(shown, "test_accuracy"), -by_seed(shown, "firing_rate")]
-    tested = [(first, second, gain[first] - gain[second]) for gain in gains for first, second in pairs]
-    compared = compare(pd.concat([difference for *_, difference in tested], axis=1, keys=range(len(tested))))
-    better = set()
-    for (first, second, _), comparison in zip(tested, compared.values(), strict=True):
-        if comparison.verdict is Verdict.HIGHER:
-            better.add((first, second))
-        elif comparison.verdict is Verdict.LOWER:
-            better.add((second, first))
-    return better
+    gains = {"accuracy": by_seed(shown, "test_accuracy"), "rate": -by_seed(shown, "firing_rate")}
+    compared = compare(
+        {
+            (first, second, name): gain[first] - gain[second]
+            for name, gain in gains.items()
+            for first, second in combinations(variants, 2)
+        }
+    )
+    higher = {(first, second) for (first, second, _), each in compared.items() if each.verdict is Verdict.HIGHER}
+    lower = {(second, first) for (first, second, _), each in compared.items() if each.verdict is Verdict.LOWER}
+    return higher | lower

@@ -13,10 +13,14 @@ import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 from scipy import stats
+
+Key = TypeVar("Key", bound=Hashable)
+"""What a comparison is known by: a variant, or whatever else a family of comparisons is about."""
 
 CONFIDENCE = 0.95
 VERDICT_SEEDS = 3
@@ -128,18 +132,18 @@ def by_seed(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
     return means.unstack("variant").reindex(columns=variants)
 
 
-def compare(differences: pd.DataFrame) -> dict[str, Comparison]:
-    """Test every column (differences, one row a seed) against zero, corrected together as one family."""
-    return corrected({str(variant): _test(differences[variant]) for variant in differences})
+def compare(differences: Mapping[Key, pd.Series[float]]) -> dict[Key, Comparison]:
+    """Each of the differences (by seed) tested against zero, corrected together as one family."""
+    return corrected({key: _test(each) for key, each in differences.items()})
 
 
-def corrected(tested: Mapping[str, Comparison]) -> dict[str, Comparison]:
+def corrected(tested: Mapping[Key, Comparison]) -> dict[Key, Comparison]:
     """Comparisons with their own p, corrected together as one family and judged."""
     adjusted = holm([comparison.p for comparison in tested.values()])
     family = sum(math.isfinite(p) for p in adjusted)
     return {
-        variant: _judge(replace(comparison, adjusted_p=p, family=family))
-        for (variant, comparison), p in zip(tested.items(), adjusted, strict=True)
+        key: _judge(replace(comparison, adjusted_p=p, family=family))
+        for (key, comparison), p in zip(tested.items(), adjusted, strict=True)
     }
 
 
@@ -165,13 +169,12 @@ def _judge(comparison: Comparison) -> Comparison:
 
 def against(values: pd.DataFrame, variant: Hashable) -> dict[str, Comparison]:
     """Every other column of `by_seed` against the column `variant`, paired by seed."""
-    others = values.drop(columns=[variant])
-    return compare(others.sub(values[variant], axis=0))
+    return compare({str(other): values[other] - values[variant] for other in values if other != variant})
 
 
 def against_reference(values: pd.DataFrame, reference: pd.DataFrame) -> dict[str, Comparison]:
     """Every column against the same run's own `reference` (same shape), e.g. the shortcut's accuracy."""
-    return compare(values - reference)
+    return compare({str(variant): values[variant] - reference[variant] for variant in values})
 
 
 def disagreement(

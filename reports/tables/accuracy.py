@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from spike_ssm.reports.loading.sweep import json_object
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.table import BEST, NEAR_BEST, Heading, Row, Table
 from spike_ssm.reports.render.text import ABSENT, digits_for, number, plus_minus
@@ -107,14 +108,7 @@ def measurements(task: str, runs: pd.DataFrame, comparisons: Comparisons, notes:
 
 def _data(runs: pd.DataFrame) -> pd.Series[str]:
     """What each run was trained and tested on; what cannot be read counts as the same."""
-
-    def of_run(config: object) -> str:
-        try:
-            return json.dumps(json.loads(str(config))["task"], sort_keys=True)
-        except (ValueError, KeyError, TypeError):
-            return ""
-
-    return runs["config"].map(of_run)
+    return runs["config"].map(lambda config: json.dumps(json_object(config).get("task"), sort_keys=True))
 
 
 def main_table(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from spike_ssm.reports.loading.sweep import unfold
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.table import Heading, Row, Table
 from spike_ssm.reports.render.text import ABSENT, digits_for, number
@@ -27,15 +28,10 @@ PARTS = ("encoder", "ssm", "norm", "neuron", "projection", "gate", "residual", "
 
 def unfolded(runs: pd.DataFrame) -> pd.DataFrame:
     """Operations of a token in long form, means over seeds: variant, layer (-1 for none), part, MACs, ACs and nJ."""
-    entries = [
-        {"variant": variant, "seed": seed, **entry, "layer": -1 if entry["layer"] is None else entry["layer"]}
-        for variant, seed, rows in zip(runs["variant"], runs["seed"], runs["operations"], strict=True)
-        if isinstance(rows, list)
-        for entry in rows
-    ]
-    if not entries:
-        return pd.DataFrame()
-    frame = pd.DataFrame(entries)
+    frame = unfold(runs, "operations")
+    if frame.empty:
+        return frame
+    frame["layer"] = frame["layer"].fillna(-1).astype(int)
     frame["nj"] = [energy_nj(*found) for found in zip(frame["multiply_accumulates"], frame["accumulates"], strict=True)]
     keys = ["variant", "layer", "part"]
     return frame.groupby(keys, sort=False)[["multiply_accumulates", "accumulates", "nj"]].mean().reset_index()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
-from spike_ssm.reports.loading.sweep import Sweep, flat_texts
+from spike_ssm.reports.loading.sweep import Sweep, flat_texts, json_object
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.table import Heading, Row, Table
 from spike_ssm.reports.render.text import ABSENT, count, duration
@@ -62,13 +61,7 @@ def _stream(column: Hashable) -> str:
 
 def _expand(documents: pd.Series[str]) -> pd.DataFrame:
     """JSON objects as one column per flattened key; what is no JSON object is left out."""
-    rows = []
-    for document in documents:
-        try:
-            content = json.loads(document)
-        except (TypeError, ValueError):
-            content = None
-        rows.append(flat_texts(content) if isinstance(content, dict) else {})
+    rows = [flat_texts(json_object(document)) for document in documents]
     return pd.DataFrame(rows, index=documents.index, dtype=object).fillna(ABSENT)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from spike_ssm.reports.loading.sweep import flatten
+from spike_ssm.reports.loading.sweep import device, flatten
 from spike_ssm.results.schema import RUN
 
 COLUMNS = (
@@ -130,7 +130,7 @@ def _run(row: Mapping[str, Any]) -> Run | str:
     notes = tuple(row.get("data_notes") or ())
     return Run(
         str(row["id"]), row["task"], row["scale"], int(row["seed"]), row["status"] == "done", settings, _values(row),
-        notes, bool(row.get("machine_shared")), _device(environment), **texts,
+        notes, bool(row.get("machine_shared")), device(environment), **texts,
     )  # fmt: skip
 
 
@@ -145,9 +145,3 @@ def _values(row: Mapping[str, Any]) -> dict[str, float]:
         saved = row["projection_energy_nj_per_token"] / row["dense_projection_energy_nj_per_token"]
         values["energy_saving"] = 1 - saved
     return {name: float(value) for name, value in values.items() if value is not None and math.isfinite(value)}
-
-
-def _device(environment: Mapping[str, Any]) -> str:
-    if environment.get("device") not in (None, "cpu"):
-        return str(environment["device"])
-    return str(environment.get("processor") or "CPU")

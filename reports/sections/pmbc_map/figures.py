@@ -13,11 +13,10 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from spike_ssm.reports.render import svg
-from spike_ssm.reports.render.drawn import Drawn
+from spike_ssm.reports.render.drawn import Drawn, finished, marked_line, new_axes
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.text import number, plain, significant
 
-_SIZE = (4.5, 3.1)  # inches, as the other figures
 _PANEL = (3.0, 2.2)
 _DARKEST = 0.6  # opacity of the highest value; text on it stays readable in both modes
 _HUE = Look(1, "o", (1, 0), "").placeholder
@@ -31,25 +30,22 @@ def leak_figures(points: pd.DataFrame, after: int, looks: Mapping[float, Look], 
 def _against_iterations(points: pd.DataFrame, looks: Mapping[float, Look], name: str) -> Drawn:
     sentences = []
     with svg.drawing():
-        axes = _axes("iterations M", "undetermined, %")
+        axes = new_axes("iterations M", "undetermined, %")
         for leak, look in looks.items():
             medians = pd.DataFrame(points.loc[points["leak"] == leak, "undetermined"].tolist()).median()
-            axes.plot(
-                medians.index + 1, medians, color=look.placeholder, lw=1.5, dashes=look.dashes, marker=look.marker,
-                ms=6, mec=svg.PAGE, mew=0.5,
-            )  # fmt: skip
+            marked_line(axes, medians.index + 1, medians, look)
             sentences.append(f"leak {plain(leak)} {', '.join(significant(value) for value in medians)}")
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         caption = "Median over decays, magnitudes and inputs."
         label = f"Undetermined after 1, 2, ... iterations, %: {'; '.join(sentences)}."
-        return _drawn(axes, name, "Undetermined after M iterations", caption, label)
+        return finished(axes, name, "Undetermined after M iterations", caption, label)
 
 
 def _against_rate(points: pd.DataFrame, after: int, looks: Mapping[float, Look], name: str) -> Drawn:
     sentences = []
     with svg.drawing():
-        axes = _axes("firing rate, %", f"undetermined after M = {after}, %")
+        axes = new_axes("firing rate, %", f"undetermined after M = {after}, %")
         for leak, look in looks.items():
             own = points[points["leak"] == leak]
             axes.scatter(
@@ -63,7 +59,7 @@ def _against_rate(points: pd.DataFrame, after: int, looks: Mapping[float, Look],
         axes.set_xlim(left=0)
         caption = "One point a neuron of the grid: a leak, decay, magnitude and input."
         label = f"Undetermined against firing rate: {'; '.join(sentences)}."
-        return _drawn(axes, name, "Undetermined against firing rate", caption, label)
+        return finished(axes, name, "Undetermined against firing rate", caption, label)
 
 
 def maps(points: pd.DataFrame, after: int, prefix: str) -> list[Drawn]:
@@ -131,16 +127,3 @@ def _in_words(points: pd.DataFrame, column: str, shown: Callable[[float], str]) 
     """Medians by leak, for those who cannot see the cells."""
     medians = points.groupby("leak")[column].median()
     return "; ".join(f"leak {plain(float(str(leak)))} median {shown(value)}" for leak, value in medians.items()) + "."
-
-
-def _axes(x: str, y: str) -> Axes:
-    axes = Figure(figsize=_SIZE, layout="constrained").add_subplot()
-    axes.set(xlabel=x, ylabel=y)
-    axes.grid(visible=False, axis="x")
-    return axes
-
-
-def _drawn(axes: Axes, name: str, title: str, caption: str, label: str) -> Drawn:
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    return Drawn(title, caption, svg.render(figure, name, label))

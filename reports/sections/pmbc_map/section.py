@@ -31,7 +31,7 @@ FACTORS = {
 
 def map_section(sweep: Sweep, prefix: str) -> MeasuredSection | None:
     """The section of the finished map runs; None without any. `prefix` begins the ids of its figures."""
-    runs = sweep.done[sweep.done["task"] == NAME]
+    runs = sweep.done_on(NAME)
     if runs.empty:
         return None
     points, after = grid_points(runs)

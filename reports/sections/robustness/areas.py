@@ -60,8 +60,7 @@ def compared(found: pd.DataFrame, baseline: str) -> dict[str, dict[str, Comparis
         if baseline in values and values[baseline].notna().any():
             others = values.drop(columns=[baseline]).dropna(axis=1, how="all")
             differences |= {(str(corruption), str(each)): others[each] - values[baseline] for each in others}
-    tested = compare(pd.DataFrame({str(place): each for place, each in enumerate(differences.values())}))
     by_corruption: dict[str, dict[str, Comparison]] = {}
-    for place, (corruption, variant) in enumerate(differences):
-        by_corruption.setdefault(corruption, {})[variant] = tested[str(place)]
+    for (corruption, variant), comparison in compare(differences).items():
+        by_corruption.setdefault(corruption, {})[variant] = comparison
     return by_corruption

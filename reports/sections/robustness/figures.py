@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from spike_ssm.reports.render import svg
-from spike_ssm.reports.render.drawn import Drawn
+from spike_ssm.reports.render.drawn import Drawn, new_panels
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.text import number
 from spike_ssm.reports.sections.robustness.corruptions import FULL_PRECISION, Corruption
@@ -19,7 +17,6 @@ from spike_ssm.reports.statistics.seeds import t_interval
 
 MOST_VARIANTS = 9
 _COLUMNS = 3
-_WIDTH = 4.5  # inches, as the other figures
 
 
 def curve_figure(
@@ -36,8 +33,8 @@ def curve_figure(
     variants, marks = having[:MOST_VARIANTS], _marks(sorted(set(shown["level"])), corruption.bits)
     means = {variant: _over_seeds(shown[shown["variant"] == variant], marks) for variant in having}
     with svg.drawing():
-        figure, panels = _panels(variants, corruption.axis)
-        for variant, axes in panels.items():
+        figure, panels = new_panels(variants, _COLUMNS, 1.25, corruption.axis, "test accuracy, %")
+        for variant, axes in zip(variants, panels, strict=True):
             if baseline in means and variant != baseline:
                 axes.plot(means[baseline].index, means[baseline]["mean"], color=svg.MUTED, lw=0.9, zorder=1)
             axes.axhline(shortcut * 100, color=svg.MUTED, lw=0.9, dashes=(4, 2), zorder=1)
@@ -90,23 +87,6 @@ def _curve(axes: Axes, curve: pd.DataFrame, look: Look) -> None:
     )
     axes.plot(curve.index, curve["mean"], color=colour, lw=1.3, dashes=look.dashes)
     axes.plot(curve.index, curve["mean"], ls="", marker=look.marker, ms=3.5, mfc=colour, mec=colour)
-
-
-def _panels(variants: list[str], axis: str) -> tuple[Figure, dict[str, Axes]]:
-    rows = -(-len(variants) // _COLUMNS)
-    figure = Figure(figsize=(_WIDTH, 0.6 + 1.25 * rows), layout="constrained")
-    grid = figure.subplots(rows, min(_COLUMNS, len(variants)), sharex=True, sharey=True, squeeze=False)
-    panels = dict(zip(variants, grid.flat, strict=False))
-    for variant, axes in panels.items():
-        axes.set_title(variant if len(variant) <= 18 else f"{variant[:17]}…", loc="left", size=8)
-        axes.grid(visible=False, axis="x")
-        axes.xaxis.set_major_locator(MaxNLocator(4))
-    for place, empty in list(enumerate(grid.flat))[len(variants) :]:
-        empty.set_axis_off()
-        grid.flat[place - _COLUMNS].tick_params(labelbottom=True)
-    figure.supxlabel(axis, size=9)
-    figure.supylabel("test accuracy, %", size=9)
-    return figure, panels
 
 
 def _without(curves: pd.DataFrame, having: list[str]) -> str:

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from spike_ssm.reports.render import svg
-from spike_ssm.reports.render.drawn import Drawn
+from spike_ssm.reports.render.drawn import Drawn, finished, logarithmic, marked_line, new_axes
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.text import number, significant
-
-_SIZE = (4.5, 3.1)  # inches, as the other figures
 
 
 def speed_figures(numbers: pd.DataFrame, looks: Mapping[str, Look], prefix: str) -> list[Drawn]:
@@ -37,29 +34,20 @@ def _against_length(
 ) -> Drawn:
     sentences = []
     with svg.drawing():
-        figure = Figure(figsize=_SIZE, layout="constrained")
-        axes = figure.add_subplot()
-        axes.set(xlabel="sequence length L", ylabel=label, xscale="log", yscale="log")
-        axes.grid(visible=False, axis="x")
+        axes = new_axes("sequence length L", label)
+        axes.set_xscale("log")
         if column == "times_loop":
             axes.axhline(1, color=svg.MUTED, lw=0.9, dashes=(4, 2), zorder=1)
         for method, look in looks.items():
             own = numbers[numbers["method"] == method].sort_values("length")
-            colour = look.placeholder
-            axes.fill_between(
-                own["length"], own[f"{column}_low"], own[f"{column}_high"], color=colour, alpha=0.12, lw=0
-            )
-            axes.plot(
-                own["length"], own[column], color=colour, lw=1.5, dashes=look.dashes, marker=look.marker, ms=6,
-                mec=svg.PAGE, mew=0.5,
-            )  # fmt: skip
+            low, high = own[f"{column}_low"], own[f"{column}_high"]
+            axes.fill_between(own["length"], low, high, color=look.placeholder, alpha=0.12, lw=0)
+            marked_line(axes, own["length"], own[column], look)
             sentences.append(f"{method} {', '.join(significant(value) for value in own[column])}")
         axes.set_xticks(sorted(set(numbers["length"])))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda length, _: f"{length:,.0f}"))
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.yaxis.set_major_locator(LogLocator(subs=(1.0,)))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        logarithmic(axes)
         lengths = ", ".join(number(length, 0) for length in sorted(set(numbers["length"])))
         text = f"{title} at L = {lengths}: {'; '.join(sentences)}."
-        return Drawn(title, caption, svg.render(figure, name, text))
+        return finished(axes, name, title, caption, text)

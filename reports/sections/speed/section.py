@@ -32,7 +32,7 @@ PERCENTAGES = ("firing_rate", "spike_mismatch", "undetermined")
 
 def speed_section(sweep: Sweep, looks: Mapping[str, Look], prefix: str) -> MeasuredSection | None:
     """The section of the finished speed runs; None without any. `looks` by method, `prefix` of its figures' ids."""
-    runs = sweep.done[sweep.done["task"] == NAME]
+    runs = sweep.done_on(NAME)
     if runs.empty:
         return None
     plans = {run.id: run for run in sweep.manifest.runs}
