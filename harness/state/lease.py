@@ -35,6 +35,7 @@ from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 
+from spike_ssm.harness.system.slurm import restarts, this_job
 from spike_ssm.results.errors import UserError
 from spike_ssm.results.files import link_if_free, remove_leftovers, written
 from spike_ssm.results.process import Process
@@ -65,10 +66,8 @@ class Holder:
     @staticmethod
     def current() -> Holder:
         """This process, about to acquire."""
-        job, restart = _slurm_job()
-        return Holder(
-            uuid.uuid4().hex, Process.current(), job, restart, datetime.now(UTC).isoformat(timespec="seconds")
-        )
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        return Holder(uuid.uuid4().hex, Process.current(), this_job(), restarts(), now)
 
     def to_json(self) -> bytes:
         """What a lease file holds."""
@@ -119,8 +118,7 @@ def read(path: Path) -> Holder | None:
 
 def seen_alive(holder: Holder, slurm_alive: SlurmAlive | None = None) -> bool | None:
     """Whether the holder lives, as far as this system or SLURM can see it; None where neither can."""
-    job, restart = _slurm_job()
-    if job is not None and holder.job == job and holder.restart < restart:
+    if holder.job is not None and holder.job == this_job() and holder.restart < restarts():
         return False  # an earlier life of this very job, ended by the requeue
     seen = None if holder.process is None else holder.process.lives()
     if seen is None and holder.job is not None and slurm_alive is not None:
@@ -233,13 +231,6 @@ def _read_beat(path: Path) -> str:
         return _beat_path(path).read_text(errors="replace")
     except FileNotFoundError:
         return ""
-
-
-def _slurm_job() -> tuple[str | None, int]:
-    """This process's SLURM job and how often it was requeued."""
-    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
-    job = f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
-    return job, int(os.environ.get("SLURM_RESTART_COUNT") or 0)
 
 
 def _cannot_write(path: Path, error: OSError) -> UserError:

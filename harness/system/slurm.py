@@ -120,7 +120,7 @@ def state_of_this_job() -> str | None:
 
 def restarts() -> int:
     """How often this process's job was requeued."""
-    return int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+    return int(os.environ.get("SLURM_RESTART_COUNT") or 0)
 
 
 def requeue_this_job() -> bool:
