@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from spike_ssm.reports.loading.sweep import Sweep
 from spike_ssm.reports.render import palette
-from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.statements import Findings, Statement
-from spike_ssm.reports.render.table import Heading, Row, Table
 from spike_ssm.reports.render.text import number, plain, significant
 from spike_ssm.reports.sections.measured import MeasuredSection, task_settings
 from spike_ssm.reports.sections.pmbc_map.figures import leak_figures, maps
+from spike_ssm.reports.sections.pmbc_map.tables import by_leak, leak_name
 
 NAME = "pmbc_map"
 PUBLISHED_ITERATIONS = 3
@@ -35,7 +33,7 @@ def map_section(sweep: Sweep, prefix: str) -> MeasuredSection | None:
     if runs.empty:
         return None
     points, after = grid_points(runs)
-    legend = palette.looks([_leak_name(leak) for leak in points["leak"].unique()], None)
+    legend = palette.looks([leak_name(leak) for leak in points["leak"].unique()], None)
     return MeasuredSection(
         name=NAME,
         title="Where PMBC settles soon",
@@ -44,7 +42,7 @@ def map_section(sweep: Sweep, prefix: str) -> MeasuredSection | None:
         findings=[_undetermined(points, after), _iterations(points)],
         tables=[by_leak(points, legend)],
         legend=legend,
-        figures=leak_figures(points, after, {leak: legend[_leak_name(leak)] for leak in points["leak"]}, prefix),
+        figures=leak_figures(points, after, {leak: legend[leak_name(leak)] for leak in points["leak"]}, prefix),
         maps=maps(points, after, prefix),
     )
 
@@ -81,10 +79,6 @@ def notice(runs: pd.DataFrame, points: pd.DataFrame) -> str:
 def _span(values: pd.Series[float]) -> str:
     low, high = plain(values.min()), plain(values.max())
     return low if low == high else f"{low} to {high}"
-
-
-def _leak_name(leak: float) -> str:
-    return f"leak {plain(leak)}"
 
 
 def _undetermined(points: pd.DataFrame, after: int) -> Findings:
@@ -129,25 +123,3 @@ def _iterations(points: pd.DataFrame) -> Findings:
         f"{iterations.max():.0f} iterations, {iterations.median():.0f} at the median neuron. The spikes are then exact."
     )
     return Findings("Iterations until certain", lead)
-
-
-def by_leak(points: pd.DataFrame, looks: Mapping[str, Look]) -> Table:
-    """Medians over the other factors."""
-    amount = len(points["undetermined"].iloc[0])
-    headings = [Heading("median, %", "Firing rate"), Heading("range, %", "Firing rate")]
-    headings += [Heading(f"M = {after}", "Undetermined after M iterations, median %") for after in range(1, amount + 1)]
-    headings += [Heading("median", "Iterations until certain"), Heading("most", "Iterations until certain")]
-    rows = []
-    for leak, group in points.groupby("leak"):
-        rates, name = group["firing_rate"], _leak_name(float(str(leak)))
-        medians = pd.DataFrame(group["undetermined"].tolist()).median()
-        cells = [number(rates.median(), 1), f"{number(rates.min(), 1)} to {number(rates.max(), 1)}"]
-        cells += [significant(value) for value in medians]
-        cells += [number(group["iterations"].median(), 0), number(group["iterations"].max(), 0)]
-        rows.append(Row(name, tuple(cells), looks[name]))
-    notes = (
-        "Medians over the decays, magnitudes and inputs of the grid.",
-        "Undetermined: positions whose bounds have not met after M iterations over the whole sequence (paper mode).",
-        "Iterations until certain: certified mode, of the slowest chunk of steps; a longer sample finds slower ones.",
-    )
-    return Table("PMBC by leak", "Leak", tuple(headings), tuple(rows), notes)

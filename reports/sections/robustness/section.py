@@ -15,12 +15,12 @@ import pandas as pd
 from spike_ssm.reports.loading.sweep import Sweep, unfold
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.statements import Findings, Statement
-from spike_ssm.reports.render.table import Heading, Row, Table
-from spike_ssm.reports.render.text import ABSENT, PERCENT_95, bare_p_value, bounds, listing, number, p_value, plus_minus
+from spike_ssm.reports.render.text import PERCENT_95, bounds, listing, number, p_value
 from spike_ssm.reports.sections.measured import MeasuredSection
-from spike_ssm.reports.sections.robustness.areas import AREA, areas, compared
+from spike_ssm.reports.sections.robustness.areas import areas, compared
 from spike_ssm.reports.sections.robustness.corruptions import CORRUPTIONS
 from spike_ssm.reports.sections.robustness.figures import curve_figure
+from spike_ssm.reports.sections.robustness.tables import area_table, difference_table, loss_table
 from spike_ssm.reports.statistics.seeds import VERDICT_SEEDS, Comparison, Verdict, t_interval
 
 
@@ -35,9 +35,9 @@ def robustness_section(
     chosen = {variant: looks[variant] for variant in variants}
     baseline = sweep.manifest.baseline if sweep.manifest.baseline in variants else None
     comparisons = compared(found, baseline) if baseline else {}
-    tables = [_area_table(runs, curves, found, chosen), _loss_table(curves, found, chosen)]
+    tables = [area_table(runs, curves, found, chosen), loss_table(curves, found, chosen)]
     if baseline and comparisons:
-        tables.append(_difference_table(comparisons, baseline, chosen))
+        tables.append(difference_table(comparisons, baseline, chosen))
     shortcut = float(runs["shortcut_accuracy"].mean())
     figures = [
         curve_figure(CORRUPTIONS[str(name)], own, chosen, baseline, shortcut, next(names))
@@ -87,87 +87,6 @@ def _statement(corruption: str, found: Mapping[str, Comparison], baseline: str) 
     parts += [f"no verdict on {listing(without)}"] if without else []
     tag = "shown" if shown else "not shown" if unshown else "no verdict"
     return Statement(tag, (), f"{CORRUPTIONS[corruption].title}: {'; '.join(parts)}.")
-
-
-def _area_table(runs: pd.DataFrame, curves: pd.DataFrame, found: pd.DataFrame, looks: Mapping[str, Look]) -> Table:
-    names = list(dict.fromkeys(curves["corruption"]))
-    rows = []
-    for variant, look in looks.items():
-        clean = t_interval(runs.loc[runs["variant"] == variant, "test_accuracy"])
-        cells = [plus_minus(clean.mean * 100, clean.half * 100), str(clean.n)]
-        rows.append(Row(variant, (*cells, *(_mean(curves, found, variant, name, "area") for name in names)), look))
-    headings = [
-        Heading("clean, %"),
-        Heading("seeds"),
-        *(Heading(CORRUPTIONS[name].title, "Mean over the levels, %") for name in names),
-    ]
-    few = curves[curves["corruption"] == "state_bits"]["examples"].max()
-    notes = [
-        "Means over seeds; ± is the half width of the 95 % t-interval over seeds.",
-        AREA,
-        *([f"State bits: of the first {int(few):,} test examples, also in full precision."] if few == few else []),
-        *_left_out(curves),
-    ]
-    return Table("Accuracy under corruption", "Variant", tuple(headings), tuple(rows), tuple(notes))
-
-
-def _loss_table(curves: pd.DataFrame, found: pd.DataFrame, looks: Mapping[str, Look]) -> Table:
-    names = list(dict.fromkeys(curves["corruption"]))
-    lost = found.assign(loss=found["clean"] - found["area"])
-    rows = [
-        Row(variant, tuple(_mean(curves, lost, variant, name, "loss") for name in names), look)
-        for variant, look in looks.items()
-    ]
-    notes = ("Accuracy without the corruption, on the same examples, minus the mean over the levels, of each run.",)
-    headings = tuple(Heading(CORRUPTIONS[name].title, "Points") for name in names)
-    return Table("Accuracy lost to corruption", "Variant", headings, tuple(rows), notes)
-
-
-def _difference_table(
-    comparisons: Mapping[str, Mapping[str, Comparison]], baseline: str, looks: Mapping[str, Look]
-) -> Table:
-    rows = []
-    for variant, look in looks.items():
-        cells: list[str] = []
-        for found in comparisons.values():
-            each = found.get(variant)
-            difference = each.difference if each else t_interval([])
-            cells.append(plus_minus(difference.mean * 100, difference.half * 100, signed=True))
-            cells.append(bare_p_value(each.adjusted_p if each else math.nan))
-        if variant != baseline:
-            rows.append(Row(variant, tuple(cells), look))
-    headings = [
-        Heading(text, CORRUPTIONS[name].title) for name in comparisons for text in ("difference, points", "p, Holm")
-    ]
-    notes = (
-        "Mean over the levels minus that of the baseline, paired by seed (t-test, two-sided); ± is the half width of "
-        "the 95 % interval. All p of the table are corrected together (Holm).",
-        "A variant that is more accurate without corruption starts higher; what corruption takes from it is above.",
-    )
-    return Table(f"Differences to {baseline} under corruption", "Variant", tuple(headings), tuple(rows), notes)
-
-
-def _mean(curves: pd.DataFrame, found: pd.DataFrame, variant: str, corruption: str, column: str) -> str:
-    """Mean over seeds with its interval, %; or why there is none."""
-    own = found[(found["variant"] == variant) & (found["corruption"] == corruption)]
-    value = t_interval(own[column])
-    if value.n:
-        return plus_minus(value.mean * 100, value.half * 100)
-    reasons = curves[(curves["variant"] == variant) & (curves["corruption"] == corruption)]["reason"].dropna()
-    return listing(list(dict.fromkeys(reasons))) or ABSENT
-
-
-def _left_out(curves: pd.DataFrame) -> list[str]:
-    """A sentence for each corruption with levels at which no variant could be evaluated."""
-    sentences = []
-    for name, own in curves.groupby("corruption", sort=False):
-        known = own.groupby("level")["accuracy"].transform(lambda values: values.notna().any())
-        missing = own[~known]
-        if not missing.empty and known.any():
-            levels = listing([f"{level:g}" for level in sorted(set(missing["level"]))])
-            reasons = listing(list(dict.fromkeys(missing["reason"])))
-            sentences.append(f"{CORRUPTIONS[str(name)].title}: without the levels {levels} ({reasons}).")
-    return sentences
 
 
 def _numbers(
