@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.cases import spikingjelly_node, spikingjelly_spikes
-from spike_ssm.models.block import Block
 from spike_ssm.models.network import Network
 from spike_ssm.models.ssm import S4D
 
@@ -45,18 +44,10 @@ class PlainLIF(nn.Module):
         return spikingjelly_spikes(x.movedim(-1, 0).contiguous(), self.node).movedim(0, -1)
 
 
-class PlainBlock(Block):
-    """`Block` with the mixing as the convolution that it is."""
-
-    def _mixed(self, spikes: Tensor) -> Tensor:
-        mixed: Tensor = self.mixing(spikes)
-        return mixed
-
-
 def made_plain(network: Network, *, spiking: bool) -> Network:
-    """`network`, its blocks replaced by plain ones with the same weights; spiking: its neurons, too."""
+    """`network` with plain parts of the same weights, the mixing a convolution; spiking: its neurons too."""
     for block in network.blocks:
-        block.__class__ = PlainBlock
+        block.mixing.__class__ = nn.Conv1d  # type: ignore[assignment]
         block.ssm.__class__ = PlainS4D
         if spiking:
             block.neuron_at["after_ssm"] = PlainLIF()

@@ -45,7 +45,7 @@ def name_parts(network: Network) -> None:
         block.ssm.forward = _named("kernel and convolution", block.ssm.forward)  # type: ignore[method-assign]
         block.neuron.forward = _named("neuron", block.neuron.forward)  # type: ignore[method-assign]
         block.norm.forward = _named("norm", block.norm.forward)  # type: ignore[method-assign]
-        block._mixed = _named("mixing and gate", block._mixed)  # type: ignore[method-assign]
+        block.mixing.forward = _named("mixing and gate", block.mixing.forward)  # type: ignore[method-assign]
 
 
 def _named(name: str, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from spike_ssm.models.block import PLACEMENTS, Block
 from spike_ssm.models.neurons import NeuronSettings, build_neuron
-from spike_ssm.models.norm import NORMS
+from spike_ssm.models.norm import NORMS, norm_operations
 from spike_ssm.models.operations import Operations, linear
 from spike_ssm.models.settings import ModelSettings
 from spike_ssm.models.ssm import S4D
@@ -58,15 +58,15 @@ class Backbone(nn.Module):
 
     def __init__(self, inputs: Inputs, model: ModelSettings, neuron: NeuronSettings) -> None:
         super().__init__()
-        norm = NORMS[model.norm]
         self.channels = model.channels
         self.encoder: nn.Embedding | nn.Linear
         if inputs.vocabulary is None:
             self.encoder = nn.Linear(inputs.features, model.channels)
         else:
             self.encoder = nn.Embedding(inputs.vocabulary, model.channels)
+        self.embedding_dropout = nn.Dropout(model.embedding_dropout)
         self.blocks = nn.ModuleList(_block(model, neuron) for _ in range(model.layers))
-        self.final_norm = norm(model.channels) if model.prenorm else None
+        self.final_norm = NORMS[model.norm](model.channels) if model.prenorm and model.final_norm else None
         self.recomputes = False
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -95,7 +95,7 @@ class Backbone(nn.Module):
 
     def norm_operations(self) -> Operations:
         """Operations of the last norm per token; none where there is no last norm."""
-        return Operations() if self.final_norm is None else Operations(self.channels)
+        return Operations() if self.final_norm is None else norm_operations(self.final_norm, self.channels)
 
     @torch.no_grad()
     def step(self, inputs: Tensor, state: list[Any] | None) -> tuple[Tensor, list[Any]]:
@@ -118,7 +118,7 @@ class Backbone(nn.Module):
     def _encode(self, inputs: Tensor) -> Tensor:
         """Encoded inputs: [n, L] or [n, L, features] -> [n, H, L]."""
         one_number_a_step = isinstance(self.encoder, nn.Linear) and inputs.ndim == 2
-        encoded: Tensor = self.encoder(inputs[..., None] if one_number_a_step else inputs)
+        encoded: Tensor = self.embedding_dropout(self.encoder(inputs[..., None] if one_number_a_step else inputs))
         return encoded.transpose(1, 2)
 
 
@@ -130,6 +130,8 @@ def _block(model: ModelSettings, neuron: NeuronSettings) -> Block:
         initialisation=model.initialisation,
         dt_min=model.dt_min,
         dt_max=model.dt_max,
+        directions_apart=model.spikes_per_direction,
+        b_trainable=model.b_trainable,
     )
     channels = dict.fromkeys(PLACEMENTS[model.neuron_placement], model.channels)
     if model.spikes_per_direction:
@@ -140,6 +142,11 @@ def _block(model: ModelSettings, neuron: NeuronSettings) -> Block:
         NORMS[model.norm](model.channels),
         channels=model.channels,
         prenorm=model.prenorm,
-        dropout=model.dropout,
-        spikes_per_direction=model.spikes_per_direction,
+        dropout=_dropout(model),
     )
+
+
+def _dropout(model: ModelSettings) -> dict[str, nn.Module]:
+    """The dropouts of a block by place; tied, a channel is dropped at all steps of a sequence or at none."""
+    kind = nn.Dropout1d if model.dropout_tied else nn.Dropout
+    return {place: kind(model.dropout) for place in model.dropout_places} if model.dropout else {}

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import glu
 
 from spike_ssm.models.neurons import Neuron
-from spike_ssm.models.norm import ChannelLayerNorm, MaskedBatchNorm
+from spike_ssm.models.norm import Norm, norm_operations
 from spike_ssm.models.operations import Operations, linear
 from spike_ssm.models.recomputation import recomputed
 from spike_ssm.models.ssm import S4D
@@ -36,6 +36,23 @@ class Observer(Protocol):
         """Take one batch: x and spikes [B, H, L], mask [B, 1, L] or None; see `models.activity.LayerActivity.add`."""
 
 
+DROPOUT_PLACES = ("before_neuron", "after_neuron", "after_block")
+"""Places where a block may drop out: on the SSM's output (S4), on spikes, and on what the residual adds (S4, SDN)."""
+
+
+class Mixing(nn.Conv1d):
+    """A linear map of the channels of each step: a convolution of width 1, computed as a batched product."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, kernel_size=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Channels [B, outputs, L] of x [B, inputs, L]; the product is faster than the convolution."""
+        weight, batch = self.weight[..., 0], len(x)
+        assert self.bias is not None
+        return torch.baddbmm(self.bias[:, None].expand(batch, -1, 1), weight.expand(batch, -1, -1), x)
+
+
 class Block(nn.Module):
     """One block, [B, H, L] -> [B, H, L].
 
@@ -43,29 +60,27 @@ class Block(nn.Module):
 
     neurons: by place, one of the values of `PLACEMENTS`.
     prenorm: the norm acts on the block's input; else on the sum of residual and output.
-    spikes_per_direction: the neuron after the SSM, over 2H channels, sees its two directions apart, not their sum.
+    dropout: by place, some of `DROPOUT_PLACES`.
     """
 
     def __init__(
         self,
         ssm: S4D,
         neurons: Mapping[str, Neuron],
-        norm: MaskedBatchNorm | ChannelLayerNorm,
+        norm: Norm,
         *,
         channels: int,
         prenorm: bool,
-        dropout: float,
-        spikes_per_direction: bool = False,
+        dropout: Mapping[str, nn.Module],
     ) -> None:
         super().__init__()
         self.channels = channels
         self.prenorm = prenorm
-        self.spikes_per_direction = spikes_per_direction
         self.norm = norm
         self.ssm = ssm
         self.neuron_at = nn.ModuleDict(neurons)
-        self.dropout = nn.Dropout(dropout)
-        self.mixing = nn.Conv1d(neurons["after_ssm"].channels, 2 * channels, kernel_size=1)
+        self.dropout_at = nn.ModuleDict(dropout)
+        self.mixing = Mixing(neurons["after_ssm"].channels, 2 * channels)
         self.observers: dict[str, Observer] = {}  # by place
 
     @property
@@ -83,9 +98,10 @@ class Block(nn.Module):
         drive = self._fired("before_ssm", self.norm(x, mask) if self.prenorm else x, mask)
         if mask is not None:
             drive = drive * mask  # the convolution reaches across padding
-        membrane_input = self.ssm.by_direction(drive) if self.spikes_per_direction else self.ssm(drive)
-        spikes = self._fired("after_ssm", membrane_input, mask)
-        x = x + self._fired("after_mixing", glu(self._mixed(self.dropout(spikes)), dim=1), mask)
+        membrane_input = self._dropped("before_neuron", self.ssm(drive))
+        spikes = self._dropped("after_neuron", self._fired("after_ssm", membrane_input, mask))
+        output = self._fired("after_mixing", glu(self.mixing(spikes), dim=1), mask)
+        x = x + self._dropped("after_block", output)
         return x if self.prenorm else self.norm(x, mask)
 
     def recomputed(self, x: Tensor, mask: Tensor | None) -> Tensor:
@@ -110,11 +126,9 @@ class Block(nn.Module):
             self.observers[place].add(x.detach(), spikes, mask, neuron.undetermined)
         return spikes
 
-    def _mixed(self, spikes: Tensor) -> Tensor:
-        """`mixing` of spikes to [B, 2H, L] as a batched product, which is faster than as a convolution."""
-        weight, bias, batch = self.mixing.weight[..., 0], self.mixing.bias, len(spikes)
-        assert bias is not None
-        return torch.baddbmm(bias[:, None].expand(batch, -1, 1), weight.expand(batch, -1, -1), spikes)
+    def _dropped(self, place: str, x: Tensor) -> Tensor:
+        """`x` after the dropout at `place`, if there is one."""
+        return self.dropout_at[place](x) if place in self.dropout_at else x
 
     def step(self, x: Tensor, state: dict[str, Any] | None) -> tuple[Tensor, dict[str, Any]]:
         """One time step of `forward` in evaluation mode: x [B, H] -> [B, H], and the states; None at first."""
@@ -139,7 +153,7 @@ class Block(nn.Module):
         """
         h, main = self.channels, "after_ssm"
         parts = {
-            (main, "norm"): Operations(h),  # a scale and a shift
+            (main, "norm"): norm_operations(self.norm, h),
             (main, "ssm"): Operations(self.ssm.multiplications_per_step()),
             (main, "projection"): linear(self.neuron.channels, 2 * h),
             (main, "gate"): Operations(h),

@@ -61,6 +61,7 @@ class WordSoftmax(nn.Module):
                 f"model.softmax_divisor={model.softmax_divisor:g} or give fewer model.softmax_cutoffs, which are "
                 f"{model.softmax_cutoffs}."
             )
+        self.dropout = nn.Dropout(model.softmax_dropout)
         self.output: nn.AdaptiveLogSoftmaxWithLoss | nn.Linear
         if cutoffs:
             self.output = nn.AdaptiveLogSoftmaxWithLoss(model.channels, words, cutoffs, model.softmax_divisor)
@@ -69,6 +70,7 @@ class WordSoftmax(nn.Module):
 
     def forward(self, hidden: Tensor, words: Tensor) -> Tensor:
         """Log-probability [n], nats, of one word per hidden state: hidden [n, H], words [n]."""
+        hidden = self.dropout(hidden)
         if isinstance(self.output, nn.Linear):
             return -cross_entropy(self.output(hidden), words, reduction="none")
         log_probability: Tensor = self.output(hidden, words).output

@@ -225,15 +225,25 @@ def build_network(kind: str, inputs: Inputs, classes: int, model: ModelSettings,
     raise ValueError(f"There is no network for tasks of the kind {kind!r}; choose one of {', '.join(KINDS)}.")
 
 
-def parameter_groups(network: nn.Module, lr: float, ssm_lr: float, weight_decay: float) -> list[dict[str, Any]]:
-    """Parameter groups for an optimiser, by name: `ssm` (own rate, no decay), `neuron`, `plain` (no decay), `decayed`.
+def parameter_groups(
+    network: nn.Module,
+    lr: float,
+    ssm_lr: float,
+    weight_decay: float,
+    *,
+    dt_lr: float | None = None,
+    neuron_weight_decay: float = 0.0,
+) -> list[dict[str, Any]]:
+    """Parameter groups for an optimiser, by name: `ssm`, `dt`, `neuron`, `plain` (no decay) and `decayed`.
 
-    Weight decay would pull a threshold's logarithm to 0, a leak to 1/2: neurons have none, nor have biases, norms
-    and embeddings (S4 practice).
+    A and B have a rate of their own and dt another, the same where `dt_lr` is None; neither decays. Weight decay pulls
+    a threshold's logarithm to 0, a leak to 1/2: neurons have none unless asked, biases, norms and embeddings none (S4
+    practice).
     """
     names: dict[int, str] = {}
     for module in network.modules():
         if isinstance(module, S4D):
+            names[id(module.log_dt)] = "dt"
             names.update({id(p): "ssm" for p in module.ssm_parameters()})
         elif isinstance(module, Neuron):
             names.update({id(p): "neuron" for p in module.parameters()})
@@ -241,7 +251,8 @@ def parameter_groups(network: nn.Module, lr: float, ssm_lr: float, weight_decay:
             names.update({id(p): "plain" for p in module.parameters()})
     groups: dict[str, dict[str, Any]] = {
         "ssm": {"params": [], "lr": ssm_lr, "weight_decay": 0.0},
-        "neuron": {"params": [], "lr": lr, "weight_decay": 0.0},
+        "dt": {"params": [], "lr": ssm_lr if dt_lr is None else dt_lr, "weight_decay": 0.0},
+        "neuron": {"params": [], "lr": lr, "weight_decay": neuron_weight_decay},
         "plain": {"params": [], "lr": lr, "weight_decay": 0.0},
         "decayed": {"params": [], "lr": lr, "weight_decay": weight_decay},
     }

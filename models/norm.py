@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import batch_norm
 
 from spike_ssm.models.distributed import batch_is_shared, sum_over_parts
+from spike_ssm.models.operations import Operations
 from spike_ssm.models.recomputation import is_again
 
 
@@ -54,7 +55,24 @@ class ChannelLayerNorm(nn.LayerNorm):
         return super().forward(x.transpose(1, 2)).transpose(1, 2)
 
 
-NORMS: dict[str, type[MaskedBatchNorm] | type[ChannelLayerNorm]] = {
-    "batch": MaskedBatchNorm,
-    "layer": ChannelLayerNorm,
-}
+class NoNorm(nn.Module):
+    """The place of a norm in a network that has none: SpikingSSMs' post-norm networks compute theirs and drop it."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # noqa: ARG002 (one signature for all norms)
+        """Give x back."""
+        return x
+
+
+Norm = MaskedBatchNorm | ChannelLayerNorm | NoNorm
+
+NORMS: dict[str, type[Norm]] = {"batch": MaskedBatchNorm, "layer": ChannelLayerNorm, "none": NoNorm}
+"""Norms by name, each made from the number of channels."""
+
+
+def norm_operations(norm: Norm, channels: int) -> Operations:
+    """Operations of a norm per token: a scale and a shift of each channel."""
+    return Operations() if isinstance(norm, NoNorm) else Operations(channels)

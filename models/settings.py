@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from spike_ssm.models.block import PLACEMENTS
+from spike_ssm.models.block import DROPOUT_PLACES, PLACEMENTS
+from spike_ssm.models.later import LATER
 from spike_ssm.models.norm import NORMS
 from spike_ssm.models.ssm.s4d import INITIALISATIONS, check_sizes
 
@@ -17,6 +18,10 @@ class ModelSettings:
     spikes_per_direction: a bidirectional SSM's directions go through 2H neurons per layer, not summed first.
     initial_firing_rate: training starts from thresholds scaled to it, see `models.calibration`; null: as given.
     softmax_cutoffs, softmax_divisor: how a language model's words are grouped, see `models.heads.WordSoftmax`.
+    norm: `none` leaves norms out; final_norm: whether a norm follows the last block where norms come first.
+    b_trainable: false: the SSM's B stays 1.
+    dropout acts at `dropout_places`, see `models.block.DROPOUT_PLACES`; tied: on all steps of a channel alike.
+    embedding_dropout, softmax_dropout: on the encoder's output, and on what the softmax over words sees.
     """
 
     layers: int = 6
@@ -34,6 +39,12 @@ class ModelSettings:
     initial_firing_rate: float | None = None
     softmax_cutoffs: list[int] = field(default_factory=lambda: [20_000, 40_000, 200_000])
     softmax_divisor: float = 4.0
+    final_norm: bool = field(default=True, metadata=LATER)
+    b_trainable: bool = field(default=True, metadata=LATER)
+    dropout_places: list[str] = field(default_factory=lambda: ["after_neuron"], metadata=LATER)
+    dropout_tied: bool = field(default=False, metadata=LATER)
+    embedding_dropout: float = field(default=0.0, metadata=LATER)
+    softmax_dropout: float = field(default=0.0, metadata=LATER)
 
     def __post_init__(self) -> None:
         """Raise ValueError with a sentence when a value is out of range."""
@@ -47,8 +58,13 @@ class ModelSettings:
             if not getattr(self, label) >= 1:
                 raise ValueError(f"{label} must be at least 1, but it is {getattr(self, label)}.")
         check_sizes(self.state_size, self.dt_min, self.dt_max)
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), but it is {self.dropout}.")
+        for label in ("dropout", "embedding_dropout", "softmax_dropout"):
+            if not 0 <= getattr(self, label) < 1:
+                raise ValueError(f"{label} must be in [0, 1), but it is {getattr(self, label)}.")
+        if not set(self.dropout_places) <= set(DROPOUT_PLACES) or not self.dropout_places:
+            raise ValueError(
+                f"dropout_places must be some of {', '.join(DROPOUT_PLACES)}, but they are {self.dropout_places}."
+            )
         if self.spikes_per_direction and not self.bidirectional:
             raise ValueError("spikes_per_direction=true must have two directions: set bidirectional=true as well.")
         if self.initial_firing_rate is not None:

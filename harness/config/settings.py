@@ -18,6 +18,7 @@ from omegaconf import MISSING
 
 from spike_ssm.harness.config.robustness import RobustnessSettings
 from spike_ssm.harness.data.settings import TaskSettings
+from spike_ssm.models.later import LATER, identity_of
 from spike_ssm.models.network import ModelSettings
 
 SCALES = ("laptop", "gpu", "paper")
@@ -61,6 +62,7 @@ class OptimSettings:
     `firing_rate_weight` times the mean over layers of (firing rate - `firing_rate_target`)^2 joins the training loss.
     `tested_weights`: a run's test accuracy is that of the weights with the `best` validation accuracy (perplexity), or
     of the `last` ones; the result has both.
+    dt_lr: of the SSM's step sizes; null: `ssm_lr`, as A and B have. neuron_weight_decay: on thresholds and the like.
     """
 
     lr: float = 0.01
@@ -73,12 +75,16 @@ class OptimSettings:
     firing_rate_target: float | None = None
     firing_rate_weight: float = 0.0
     tested_weights: str = "best"
+    dt_lr: float | None = field(default=None, metadata=LATER)
+    neuron_weight_decay: float = field(default=0.0, metadata=LATER)
 
     def __post_init__(self) -> None:
         """Raise ValueError when a value is out of range."""
         _one_of("tested_weights", self.tested_weights, ("best", "last"))
-        for label in ("lr", "ssm_lr", "weight_decay", "warmup_epochs", "firing_rate_weight"):
+        for label in ("lr", "ssm_lr", "weight_decay", "warmup_epochs", "firing_rate_weight", "neuron_weight_decay"):
             _at_least(label, getattr(self, label), 0)
+        if self.dt_lr is not None:
+            _at_least("dt_lr", self.dt_lr, 0)
         for label in ("batch_size", "epochs", "length_pool"):
             _at_least(label, getattr(self, label), 1)
         if self.warmup_epochs > self.epochs:
@@ -214,7 +220,7 @@ class Settings:
 
     def identity(self) -> dict[str, Any]:
         """All that decides the outcome, as plain containers; of the scale only its name."""
-        parts = {label: asdict(getattr(self, label)) for label in ("task", "neuron", "model", "optim")}
+        parts = {label: identity_of(getattr(self, label)) for label in ("task", "neuron", "model", "optim")}
         corruptions = {} if self.robustness is None else {"robustness": asdict(self.robustness)}
         untested = {} if self.test else {"test": False}
         return {"scale": self.scale.name, **parts, "seed": self.seed, **corruptions, **untested}

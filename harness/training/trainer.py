@@ -73,7 +73,10 @@ class Trainer:
         ).to(self.device)
         self.network.backbone.recomputes = settings.launcher.recompute_activations
         optim = settings.optim
-        groups = parameter_groups(self.network, optim.lr, optim.ssm_lr, optim.weight_decay)
+        groups = parameter_groups(
+            self.network, optim.lr, optim.ssm_lr, optim.weight_decay,
+            dt_lr=optim.dt_lr, neuron_weight_decay=optim.neuron_weight_decay,
+        )  # fmt: skip
         self.optimiser = torch.optim.AdamW(groups, fused=True)
         self.steps_per_epoch = math.ceil(len(data.train) / optim.batch_size)
         self._schedule = Schedule(self.optimiser, optim, self.steps_per_epoch)

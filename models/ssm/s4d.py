@@ -2,7 +2,8 @@
 
 Source: Gu et al. 2022 (arXiv 2206.11893), zero-order hold. State n of channel h obeys x' = A x + B u,
 y = 2 Re(C x) + D u; only one of each conjugate pair is stored, hence the 2 Re. S4D-Real has N real states instead of
-N / 2 pairs, as many real parameters, and y = C x + D u.
+N / 2 pairs, as many real parameters, and y = C x + D u: without the factor 2 that the code of S4 keeps there, so that
+our outputs begin half as large as those of its `is_real`; the threshold or the norm takes that up.
 """
 
 from __future__ import annotations
@@ -50,9 +51,11 @@ class S4D(nn.Module):
         state_size: N, real size of the state: N / 2 stored conjugate pairs, or N real states.
         bidirectional: add a second kernel that looks ahead.
         initialisation: `lin` or `inv`; `real`, whose states stay real.
+        directions_apart: give the two directions of a bidirectional layer apart, [B, 2H, L], instead of their sum.
+        b_trainable: false: B stays 1, as in S4D's minimal code.
         dt_min, dt_max: the step size of each channel is drawn log-uniformly from this range.
 
-    `ssm_parameters` (A, B, dt) want a learning rate of their own and no weight decay (S4 practice).
+    `ssm_parameters` (A, B) and `log_dt` want a learning rate of their own and no weight decay (S4 practice).
     """
 
     def __init__(
@@ -64,23 +67,27 @@ class S4D(nn.Module):
         initialisation: str = "lin",
         dt_min: float = 1e-3,
         dt_max: float = 1e-1,
+        directions_apart: bool = False,
+        b_trainable: bool = True,
     ) -> None:
         super().__init__()
         check_sizes(state_size, dt_min, dt_max)
         a, directions = initial_states(initialisation, state_size), 2 if bidirectional else 1
         self.state_size = state_size
         self.bidirectional = bidirectional
+        self.directions_apart = directions_apart
         self.is_real = not a.is_complex()
         self.log_dt = nn.Parameter(torch.empty(channels).uniform_(math.log(dt_min), math.log(dt_max)))
         self.log_decay = nn.Parameter((-a.real).log().repeat(channels, 1))  # Re A = -exp(log_decay)
         self.frequency = None if self.is_real else nn.Parameter(a.imag.repeat(channels, 1))
         self.b = _stored(torch.ones(channels, len(a), dtype=a.dtype))
+        self.b.requires_grad = b_trainable
         self.c = _stored(torch.randn(directions, channels, len(a), dtype=a.dtype))
         self.d = nn.Parameter(torch.randn(channels))
 
     def ssm_parameters(self) -> list[nn.Parameter]:
-        """Parameters that make up A, B and dt."""
-        return [self.log_dt, self.log_decay, *([] if self.frequency is None else [self.frequency]), self.b]
+        """Parameters that make up A and B."""
+        return [self.log_decay, *([] if self.frequency is None else [self.frequency]), self.b]
 
     def _discretised(self) -> tuple[Tensor, Tensor]:
         """A times the step size, and B by zero-order hold, both [H, N/2], or real [H, N]."""
@@ -100,18 +107,14 @@ class S4D(nn.Module):
         return s4d_kernel(dt_a, self._as_stored(self.c) * discrete_b, length)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Output [B, H, L] of x [B, H, L].
+        """Output [B, H, L] of x [B, H, L]; with `directions_apart` the causal part and the skip, then what looks ahead.
 
         Steps beyond an example's length must be zero in x; they come out as garbage.
         """
-        return convolution(x, self.d, *self.kernels(x.shape[-1]))
-
-    def by_direction(self, x: Tensor) -> Tensor:
-        """Parts [B, 2H, L], by direction, whose sum is `forward`: the causal one, with the skip, then the one ahead.
-
-        x [B, H, L]; only for a bidirectional layer.
-        """
-        causal, ahead = self.kernels(x.shape[-1])
+        kernels = self.kernels(x.shape[-1])
+        if not self.directions_apart:
+            return convolution(x, self.d, *kernels)
+        causal, ahead = kernels
         return torch.cat((convolution(x, self.d, causal), convolution(x, 0.0, torch.zeros_like(ahead), ahead)), 1)
 
     def step(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:

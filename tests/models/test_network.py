@@ -167,7 +167,9 @@ def test_a_causal_network_does_not_look_ahead_and_a_bidirectional_one_does() -> 
 def test_the_two_directions_apart_add_up_to_the_summed_form() -> None:
     ssm = network().blocks[0].ssm
     x = torch.randn(3, 12, 40)
-    apart = ssm.by_direction(x)
+    ssm.directions_apart = True
+    apart = ssm(x)
+    ssm.directions_apart = False
     assert apart.shape == (3, 24, 40)
     torch.testing.assert_close(apart[:, :12] + apart[:, 12:], ssm(x), rtol=1e-4, atol=1e-5)
 
@@ -310,7 +312,8 @@ def test_parameter_groups_have_the_documented_rates_and_decays(model: ModelSetti
     names = {id(p): name for name, p in net.named_parameters()}
     members = {name: sorted({names[id(p)].split(".", 3)[-1] for p in g["params"]}) for name, g in groups.items()}
     assert members == {
-        "ssm": ["ssm.b", "ssm.frequency", "ssm.log_decay", "ssm.log_dt"],
+        "ssm": ["ssm.b", "ssm.frequency", "ssm.log_decay"],
+        "dt": ["ssm.log_dt"],
         "neuron": [
             "neuron_at.after_ssm._decay._stored",
             "neuron_at.after_ssm._refractory._stored",
@@ -324,6 +327,7 @@ def test_parameter_groups_have_the_documented_rates_and_decays(model: ModelSetti
     assert any(p is net.head.weight for p in groups["decayed"]["params"])
     assert {name: (g["lr"], g["weight_decay"]) for name, g in groups.items()} == {
         "ssm": (0.001, 0.0),
+        "dt": (0.001, 0.0),
         "neuron": (0.01, 0.0),
         "plain": (0.01, 0.0),
         "decayed": (0.01, 0.05),
@@ -364,11 +368,15 @@ def test_neurons_that_do_not_spike_have_no_rate_to_collect() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"norm": "none"},
+        {"norm": "group"},
         {"initialisation": "hippo"},
         {"layers": 0},
         {"channels": 0},
         {"dropout": 1.0},
+        {"embedding_dropout": 1.0},
+        {"softmax_dropout": -0.1},
+        {"dropout_places": ["everywhere"]},
+        {"dropout_places": []},
         {"softmax_cutoffs": [10, 10]},
         {"softmax_cutoffs": [0, 10]},
         {"softmax_divisor": 0.5},

@@ -61,6 +61,8 @@ def other_value(key: str, value: Any) -> Any:
             return 3
         case int():
             return value + 2  # the state size must stay even
+        case [*places]:
+            return [*places, "after_block"]
         case _:
             return value * 0.9 or 0.1
 
