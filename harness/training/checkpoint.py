@@ -28,6 +28,7 @@ KEPT = 2
 
 SOURCES = (
     "models/**/*.py",
+    "models/**/*.safetensors",
     "harness/data/**/*.py",
     *(
         f"harness/training/{name}.py"
@@ -35,7 +36,7 @@ SOURCES = (
     ),
     "harness/system/seeds.py",
 )
-"""The code that decides what a run's numbers are."""
+"""The code, and the frozen networks that come with it, that decide what a run's numbers are."""
 
 _log = logging.getLogger(__name__)
 

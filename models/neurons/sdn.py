@@ -7,7 +7,8 @@
 f has 153 parameters and was trained (models/neurons/train_sdn.py) on the neuron lif_hard with leak 0.125 and threshold
 1: f approximates leak * u_{t-1} * (1 - s_{t-1}), so all steps can be computed at once. How often it is wrong stands
 in its file. Its contribution is a constant to the gradient, so that none flows through time. Source: Shen et al. 2024
-(arXiv 2408.14909), whose network has the same form: convolutions of width 8, 1 and 1 over 8 channels.
+(arXiv 2408.14909) and its public code, which trains f with batch normalisation and takes that into the layers; the
+parameters are ours.
 
 Eight steps of input do not always tell what the membrane holds. Input that stays between 0.89 and 1 thresholds makes
 lif_hard fire at every second step, at which depends on the very first: there f is no better than chance.
@@ -22,7 +23,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import pad, relu
 
 from spike_ssm.models.neurons.base import ThresholdSettings
 from spike_ssm.models.neurons.feedforward import FeedForward
@@ -42,14 +43,24 @@ class SDNSettings(ThresholdSettings):
     name: str = "sdn"
 
 
-def contribution_network() -> nn.Sequential:
-    """The network f, untrained: windows [..., 8] of past input, in thresholds, -> contributions [..., 1].
+class ContributionNetwork(nn.Module):
+    """The network f: windows [..., 8] of past input, in thresholds, -> contributions [...].
 
-    A convolution of width 8 over one channel is a linear map of windows of 8.
+    Convolutions of width 8, 1 and 1 over 8 channels, with a skip around the second. A convolution of width 8 over one
+    channel is a linear map of windows of 8. The first relu is in the published file, though not in its name.
     """
-    return nn.Sequential(
-        nn.Linear(WINDOW, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1)
-    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(WINDOW, HIDDEN)
+        self.second = nn.Linear(HIDDEN, HIDDEN)
+        self.last = nn.Linear(HIDDEN, 1)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Contributions [...] of windows [..., 8], both in thresholds."""
+        hidden = relu(self.first(windows))
+        contribution: Tensor = self.last(relu(self.second(hidden) + hidden))
+        return contribution[..., 0]
 
 
 def past_windows(x: Tensor) -> Tensor:
@@ -63,7 +74,7 @@ class SDN(FeedForward):
     def __init__(self, channels: int, settings: SDNSettings) -> None:
         super().__init__(channels, settings)
         with torch.random.fork_rng(devices=[]):  # what is drawn is overwritten, and must not shift what others draw
-            self.network = contribution_network().requires_grad_(False)
+            self.network = ContributionNetwork().requires_grad_(False)
         self.network.load_state_dict(load_file(NETWORK_FILE))
 
     @staticmethod
@@ -76,7 +87,7 @@ class SDN(FeedForward):
     def _contribution(self, windows: Tensor) -> Tensor:
         """Contributions f [...] of windows [..., 8], both in thresholds; computed in the network's precision."""
         own = next(self.network.parameters()).dtype
-        return self.network(windows.to(own))[..., 0].to(windows.dtype)  # type: ignore[no-any-return]
+        return self.network(windows.to(own)).to(windows.dtype)  # type: ignore[no-any-return]
 
     def _integrate(self, x: Tensor) -> Tensor:
         threshold: Tensor = self.threshold()[:, None]
@@ -97,8 +108,9 @@ class SDN(FeedForward):
         return {"leak": LEAK, **super().parameter_summary()}
 
     def operations_per_step(self) -> tuple[float, float]:
-        """MACs of the network (its biases take up the threshold), and 1 AC to add the input.
+        """MACs of the network, and 1 AC to add the input.
 
-        The neuron that it stands for, lif_hard, needs 1 MAC.
+        Its biases take up the threshold, and its second layer the skip: the weights plus the identity. The neuron that
+        it stands for, lif_hard, needs 1 MAC.
         """
         return float(WINDOW * HIDDEN + HIDDEN * HIDDEN + HIDDEN), 1.0

@@ -239,10 +239,11 @@ def test_a_checkpoint_of_other_code_or_of_another_format_is_not_used(
     assert warnings_of(caplog)[0].endswith("is not used: it is of another format and code.")
 
 
-def test_the_code_that_counts_is_that_of_the_networks_the_tasks_and_the_training() -> None:
+def test_the_code_that_counts_is_that_of_the_networks_with_frozen_weights_the_tasks_and_the_training() -> None:
     counted = {str(path.relative_to(ROOT)) for path in source_files(*checkpoint.SOURCES)}
     assert counted >= {
         "models/network.py",
+        "models/neurons/sdn.safetensors",
         "harness/data/splits.py",
         "harness/system/seeds.py",
         "harness/training/trainer.py",
