@@ -125,6 +125,23 @@ ROBUSTNESS = pa.list_(
     )
 )
 
+RULES = pa.list_(pa.struct([("name", pa.string()), ("accuracy", pa.float64())]))
+
+GROUPS = pa.list_(
+    pa.struct(
+        [
+            ("grouping", pa.string()),  # a question by which test examples are parted; SHORTCUT: is its answer right?
+            ("group", pa.string()),
+            ("examples", pa.int32()),
+            ("accuracy", pa.float64()),  # of the tested weights
+            ("shortcut_accuracy", pa.float64()),
+        ]
+    )
+)
+
+SHORTCUT, WRONG = "shortcut", "wrong"
+"""The grouping by whether the shortcut's answer is right, and the group of examples for which it is not."""
+
 PREDICTIONS = pa.list_(
     pa.struct(
         [
@@ -155,6 +172,7 @@ RUN = pa.schema(
         ("started_at", pa.string()),  # ISO 8601, UTC
         ("duration_s", pa.float64()),
         ("parameters", pa.int64()),  # trainable
+        ("all_parameters", pa.int64()),  # the frozen ones too
         ("tested_weights", pa.string()),  # best: of the best validation accuracy, or perplexity; last
         ("test_accuracy", pa.float64()),  # of the tested weights
         ("best_test_accuracy", pa.float64()),
@@ -169,6 +187,8 @@ RUN = pa.schema(
         ("shortcut_accuracy", pa.float64()),  # test accuracy of the task's shortcut, see the task's docstring
         ("majority_accuracy", pa.float64()),  # test accuracy of always answering train's commonest label
         ("shortcut_perplexity", pa.float64()),
+        ("rules", RULES),  # test accuracy of the simple rules that were tried, the shortcut first
+        ("groups", GROUPS),  # accuracy by groups of test examples; null where there are targets at every step
         ("data_notes", pa.list_(pa.string())),  # what this copy of the data lacks, where it differs from the published
         ("firing_rate", pa.float64()),  # mean over layers, as the next two; nulls where the neurons do not spike
         ("silent", pa.float64()),

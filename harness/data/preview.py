@@ -89,7 +89,9 @@ def _baselines(task: Task, data: Dataset) -> Iterator[str]:
     found = data.baselines
     perplexity = "" if found.shortcut_perplexity is None else f", perplexity {found.shortcut_perplexity:,.1f}"
     answer = "word" if data.kind == "language" else "class"
-    yield f"Shortcut: {100 * found.shortcut_accuracy:.1f} % right{perplexity}. {task.shortcut}"
+    yield f"Shortcut: {100 * found.shortcut_accuracy:.1f} % right{perplexity}. {task.shortcut()}"
+    for name, accuracy in list(found.rules.items())[1:]:
+        yield f"Weaker rule, {name}: {100 * accuracy:.1f} % right."
     yield f"Commonest {answer}: {100 * found.majority_accuracy:.1f} % right."
 
 

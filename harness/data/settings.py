@@ -35,12 +35,14 @@ class TaskSettings:
     """Settings of any task. Each task adds its own fields, all that its data depend on, in a subclass.
 
     limits: lowest and highest value of settings; choices: the values that others may have. Subclasses add theirs.
+    revision: counted up when the same settings begin to give other data; part of a run's id where it is not 0.
     Raises `UserError`, as every subclass does, where a value is not allowed.
     """
 
     kind: ClassVar[Kind] = "classification"
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {}
     choices: ClassVar[Mapping[str, Sequence[object]]] = {}
+    revision: ClassVar[int] = 0
     name: str = "???"
 
     def __post_init__(self) -> None:

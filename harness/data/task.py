@@ -10,36 +10,26 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from spike_ssm.harness.data.baselines import brightness, majority_accuracy, number_accuracy, word_overlap, words_of
+import numpy as np
+
 from spike_ssm.harness.data.cache import Preparation, Prepared, prepared
-from spike_ssm.harness.data.settings import Kind
+from spike_ssm.harness.data.facts import Baselines, Facts
+from spike_ssm.harness.data.rules import (
+    BRIGHTNESS,
+    LENGTH,
+    NEAREST_MEAN,
+    OVERLAP,
+    REGIONS,
+    WORD_PAIRS,
+    Rule,
+    majority_accuracy,
+)
+from spike_ssm.harness.data.settings import Kind, TaskSettings
 from spike_ssm.harness.data.splits import Scaling, Split
 from spike_ssm.harness.data.vocabulary import Example, write_examples
 
-
-@dataclass(frozen=True)
-class Facts:
-    """Facts of a prepared data set that a network and a reader need.
-
-    symbols: the text of each token; None for grey levels. notes: sentences on what this copy lacks or where it
-    differs from the published data, shown in the report.
-    """
-
-    classes: int
-    symbols: list[str] | None = None
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Baselines:
-    """Scores on the test split of rules that do not read the sequence, fitted on the training split.
-
-    Accuracies in [0, 1]; the perplexity, where the next word is to be predicted, is the shortcut's.
-    """
-
-    shortcut_accuracy: float
-    majority_accuracy: float
-    shortcut_perplexity: float | None = None
+FORM = 3
+"""Count of the forms in which prepared data have been stored."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +58,8 @@ class Task(ABC):
     scaling: ClassVar[Scaling | None] = None  # of grey levels; None for tokens
     picture: ClassVar[bool] = False  # a sequence is an image's pixels, row by row
     separator: ClassVar[str] = " "  # between decoded tokens
-    shortcut: ClassVar[str]  # one sentence: what the shortcut baseline knows
+    rules: ClassVar[Sequence[Rule]]  # of those tried, the strongest first: the shortcut
     source: ClassVar[str]  # one sentence: where the data come from, and their licence
-    version: ClassVar[int] = 1  # count it up whenever the same settings would give other bytes
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
@@ -79,15 +68,32 @@ class Task(ABC):
     def build(self, preparation: Preparation, files: Path) -> Facts:
         """Write the shards of all splits; `files` is the folder of original files."""
 
-    @abstractmethod
+    @classmethod
+    def shortcut(cls) -> str:
+        """What the shortcut knows, in one sentence."""
+        return cls.rules[0].sentence
+
     def baselines(self, train: Split, test: Split, facts: Facts) -> Baselines:
-        """The shortcut and the majority class, fitted on `train` and scored on `test`."""
+        """The rules and the majority class, fitted on `train` and scored on `test`."""
+        answers = [rule.answer(train, test, facts) for rule in self.rules]
+        right = [float(np.mean(answer == test.labels)) for answer in answers]
+        return Baselines(
+            majority_accuracy(train, test),
+            dict(zip((rule.name for rule in self.rules), right, strict=True)),
+            shortcut_answers=answers[0].tolist(),
+            groups=self.groups(test),
+        )
+
+    def groups(self, test: Split) -> dict[str, list[str]]:  # noqa: ARG002
+        """Grouping -> the group of each test example, by questions of the task's own."""
+        return {}
 
     def folder(self, cache: Path) -> Path:
-        """The folder of the prepared data, named by a hash of the settings and the version."""
+        """The folder of the prepared data, named by a hash of the settings, their revision and the `FORM`."""
         text = json.dumps(asdict(self.settings), sort_keys=True)
-        name: str = self.settings.name
-        return cache / name / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}-v{self.version}"
+        settings: TaskSettings = self.settings
+        digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+        return cache / settings.name / f"{digest}-{FORM}.{settings.revision}"
 
     def prepare(self, cache: Path, files: Path) -> Dataset:
         """The dataset, from `cache` when it has been prepared there before, else from `files`."""
@@ -130,28 +136,11 @@ class CharacterTask(Task):
 class PairTask(CharacterTask):
     """A task whose examples are two texts."""
 
-    shortcut: ClassVar[str] = (
-        "The commonest training answer among the pairs that share about as many of their words (32 groups)."
-    )
-
-    def baselines(self, train: Split, test: Split, facts: Facts) -> Baselines:
-        """Scores of the share of common words, and of the commonest answer."""
-        assert facts.symbols is not None
-        words = words_of(facts.symbols)
-        known = {id(split): word_overlap(split, words) for split in (train, test)}  # it takes minutes on AAN
-        shortcut = number_accuracy(train, test, facts.classes, lambda split: known[id(split)])
-        return Baselines(shortcut, majority_accuracy(train, test))
+    rules: ClassVar[Sequence[Rule]] = (OVERLAP, WORD_PAIRS, LENGTH)
 
 
 class PictureTask(Task):
-    """A task whose sequences are images. The shortcut is the image's brightness."""
+    """A task whose sequences are images."""
 
     picture: ClassVar[bool] = True
-    shortcut: ClassVar[str] = (
-        "The commonest training answer among the images about as bright (of 32 groups by mean grey level)."
-    )
-
-    def baselines(self, train: Split, test: Split, facts: Facts) -> Baselines:
-        """Scores of an image's mean grey level, and of the commonest answer."""
-        shortcut = number_accuracy(train, test, facts.classes, brightness)
-        return Baselines(shortcut, majority_accuracy(train, test))
+    rules: ClassVar[Sequence[Rule]] = (NEAREST_MEAN, REGIONS, BRIGHTNESS)

@@ -24,7 +24,7 @@ def manifest_of(sweep: Sweep, grid: Grid, command: CommandLine, tuning: Tuning |
         words=command.lasting(),
         runs=[run.plan for run in grid.runs],
         variant_notes=grid.variant_notes,
-        task_notes={name: TASKS[name][0].shortcut for name in sorted(tasks & set(TASKS))},
+        task_notes={name: TASKS[name][0].shortcut() for name in sorted(tasks & set(TASKS))},
         tuning=tuning,
         controls=grid.controls,
     )

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -81,7 +81,13 @@ def _evaluate_trained(job: Job, report: Report) -> dict[str, Any]:
 
 
 def _of_data(data: Dataset) -> dict[str, Any]:
-    return {**asdict(data.baselines), "data_notes": list(data.facts.notes)}
+    found = data.baselines
+    return {
+        **{f"{name}_accuracy": getattr(found, f"{name}_accuracy") for name in ("shortcut", "majority")},
+        "shortcut_perplexity": found.shortcut_perplexity,
+        "rules": [{"name": name, "accuracy": accuracy} for name, accuracy in found.rules.items()],
+        "data_notes": list(data.facts.notes),
+    }
 
 
 def _share(report: Report) -> Callable[[float], None]:

@@ -120,6 +120,7 @@ def _training_columns(trainer: Trainer, fitted: Fitted) -> dict[str, Any]:
         "validation_perplexity": perplexity(chosen["validation_loss"]) if trainer.data.kind == "language" else None,
         "best_epoch": trainer.best["epoch"],
         "parameters": sum(p.numel() for p in trainer.network.parameters() if p.requires_grad),
+        "all_parameters": sum(p.numel() for p in trainer.network.parameters()),
         "peak_memory_mib": trainer.past.peak_memory_mib,
         "epochs": trainer.history,
         **{f"train_{name}": value for name, value in trainer.watch.rates().items()},

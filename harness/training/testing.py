@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from spike_ssm.harness.config.settings import Settings
+from spike_ssm.harness.data.facts import Baselines
 from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.training.evaluation import Evaluation, evaluate
 from spike_ssm.harness.training.network_measures import network_measures
@@ -19,6 +21,7 @@ from spike_ssm.harness.training.stopwatch import Stopwatch
 from spike_ssm.harness.training.traces import traces
 from spike_ssm.models.activity import record_activity
 from spike_ssm.models.network import Network
+from spike_ssm.results.schema import SHORTCUT, WRONG
 
 MAX_EXPONENT = 700.0  # of e, in double precision
 
@@ -72,10 +75,33 @@ def test(fitted: Fitted) -> dict[str, Any]:
         **{f"{which}_test_accuracy": score.accuracy for which, score in scores.items()},
         **(_perplexities(scores, rule) if language else {}),
         "predictions": [] if language else _predictions(tested),
+        "groups": [] if language else by_group(tested, data.baselines),
         **{f"test_{name}": value for name, value in watch.rates().items() if name != "ms_per_step"},
         **network_measures(network, activity, fitted.parameters_before, activity[0].tokens / sequences),
         "traces": traces(network, data.test, activity, device, fitted.settings.seed),
     }
+
+
+def by_group(test: Evaluation, baselines: Baselines) -> list[dict[str, Any]]:
+    """Rows of `results.schema.GROUPS`: accuracy where the shortcut is right and wrong, and by the task's own groups.
+
+    Empty where the rules give no answers to examples.
+    """
+    if not baselines.shortcut_answers:
+        return []
+    labels, shortcut = test.labels.numpy(), np.array(baselines.shortcut_answers)
+    right, shortcut_right = test.predictions.numpy() == labels, shortcut == labels
+    groupings = {SHORTCUT: np.where(shortcut_right, "right", WRONG)}
+    groupings |= {grouping: np.array(groups) for grouping, groups in baselines.groups.items()}
+    return [
+        {
+            "grouping": grouping, "group": str(group), "examples": int((groups == group).sum()),
+            "accuracy": float(right[groups == group].mean()),
+            "shortcut_accuracy": float(shortcut_right[groups == group].mean()),
+        }
+        for grouping, groups in groupings.items()
+        for group in np.unique(groups)
+    ]  # fmt: skip
 
 
 def _perplexities(scores: Mapping[str, Evaluation], rule: str) -> dict[str, float]:

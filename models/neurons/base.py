@@ -16,8 +16,12 @@ from spike_ssm.models.ops.surrogate import SURROGATES
 
 @dataclass
 class NeuronSettings:
-    """Settings that every neuron has; a neuron's file adds its own in a subclass."""
+    """Settings that every neuron has; a neuron's file adds its own in a subclass.
 
+    revision: counted up when the same settings begin to give other spikes; part of a run's id where it is not 0.
+    """
+
+    revision: ClassVar[int] = 0
     name: str = "???"
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from safetensors import safe_open
@@ -40,6 +41,7 @@ _WINDOWS_AT_ONCE = 2**18  # at 8 hidden channels in float32, 8 MiB a layer
 class SDNSettings(ThresholdSettings):
     """Settings of sdn: threshold > 0 in units of potential. The leak is the network's, 0.125."""
 
+    revision: ClassVar[int] = 1  # the network has the published skip
     name: str = "sdn"
 
 

@@ -18,8 +18,9 @@ from spike_ssm.harness.config.command_line import parse_command_line
 from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.data import TASKS
+from spike_ssm.harness.data.facts import Baselines, Facts
 from spike_ssm.harness.data.splits import Flat, Sequences, Split
-from spike_ssm.harness.data.task import Baselines, Dataset, Facts
+from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.training.fit import Trainer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,7 +53,7 @@ def test_what_is_timed_as_loading_are_the_batches_of_a_run(pool: int, tiny: Call
 
 def test_texts_are_loaded_in_their_order_as_a_run_does(tiny: Callable[..., Settings]) -> None:
     windows = Split((Sequences(Flat(np.arange(200) % 7, np.arange(0, 201, 4))),), np.zeros(50, int), predicts_next=True)
-    text = Dataset(windows, windows, windows, "language", Facts(7, list("abcdefg")), Baselines(0.5, 0.5, 7.0))
+    text = Dataset(windows, windows, windows, "language", Facts(7, list("abcdefg")), Baselines(0.5, {"rule": 0.5}, 7.0))
     trainer = Trainer(tiny("model.bidirectional=false"), text, lambda _: None)
     assert examples(loading.training_batches(tiny(), text, 1)) == examples(trainer._batches(1))
 

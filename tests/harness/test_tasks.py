@@ -16,10 +16,12 @@ from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.settings import SCALES
 from spike_ssm.harness.data import TASKS
 from spike_ssm.harness.data.cache import Preparation
+from spike_ssm.harness.data.facts import Baselines, Facts
 from spike_ssm.harness.data.preview import decode, describe, draw, laid_out_examples, save_picture
+from spike_ssm.harness.data.rules import Rule
 from spike_ssm.harness.data.settings import Kind, TaskSettings
 from spike_ssm.harness.data.splits import SPLITS, Flat, Sequences, Split
-from spike_ssm.harness.data.task import Baselines, Dataset, Facts, Task
+from spike_ssm.harness.data.task import Dataset, Task
 from spike_ssm.harness.data.tasks.retrieval import BbcOrderPairsSettings, BbcPairsSettings
 from spike_ssm.harness.system.root import ROOT
 from spike_ssm.harness.tasks import Chosen, longest, main
@@ -168,7 +170,7 @@ def test_showing_a_task_prepares_it_and_writes_a_picture(
     assert main(["show", "listops", *words]) == 0
     said = capsys.readouterr().out
     assert "Shortcut: " in said
-    assert TASKS["listops"][0].shortcut in said
+    assert TASKS["listops"][0].shortcut() in said
     path = Path(said.splitlines()[-1].removeprefix("Examples are drawn in "))
     assert path.is_relative_to(tmp_path / "html")
     assert PillowImage.open(path).size[0] > 1000
@@ -186,7 +188,7 @@ def test_a_picture_that_cannot_be_written_ends_in_one_sentence(
 class Toy(Task):
     """Data made by hand."""
 
-    shortcut: ClassVar[str] = "The first token."
+    rules: ClassVar = (Rule("first token", "The first token.", lambda _, test, __: test.labels),)
     source: ClassVar[str] = "Made up (no rights reserved)."
 
     def build(self, preparation: Preparation, files: Path) -> Facts:
@@ -210,7 +212,8 @@ def sequences(rows: list[list[int]]) -> Sequences:
 
 def dataset(columns: list[list[list[int]]], labels: list[int], facts: Facts, kind: Kind = "classification") -> Dataset:
     split = Split(tuple(map(sequences, columns)), np.array(labels), predicts_next=kind == "language")
-    return Dataset(split, split, split, kind, facts, Baselines(0.625, 0.5, 12.5 if kind == "language" else None))
+    perplexity = 12.5 if kind == "language" else None
+    return Dataset(split, split, split, kind, facts, Baselines(0.5, {"rule": 0.625, "weaker": 0.55}, perplexity))
 
 
 def shown(task: Task, data: Dataset) -> str:

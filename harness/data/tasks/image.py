@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from spike_ssm.harness.data.cache import Preparation
+from spike_ssm.harness.data.facts import Facts
 from spike_ssm.harness.data.pictures import Pictures, PublishedSettings, write_published
 from spike_ssm.harness.data.readers import cifar, originals, places
 from spike_ssm.harness.data.splits import Scaling
-from spike_ssm.harness.data.task import Facts, PictureTask
+from spike_ssm.harness.data.task import PictureTask
 from spike_ssm.results.errors import UserError
 
 CLASSES = 10

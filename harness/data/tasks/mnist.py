@@ -17,13 +17,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from spike_ssm.harness.data.cache import Preparation
+from spike_ssm.harness.data.facts import Facts
 from spike_ssm.harness.data.pictures import Pictures, PublishedSettings, torch_permutation, write_published
 from spike_ssm.harness.data.random_splits import LARGEST_SEED
 from spike_ssm.harness.data.readers import idx, originals, places
 from spike_ssm.harness.data.readers.common import damaged, find_file, package_folder
 from spike_ssm.harness.data.settings import TaskSettings
 from spike_ssm.harness.data.splits import SPLITS, Scaling
-from spike_ssm.harness.data.task import Facts, PictureTask
+from spike_ssm.harness.data.task import PictureTask
 from spike_ssm.results.errors import UserError
 
 SIDE = 28

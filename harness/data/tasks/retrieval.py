@@ -15,12 +15,14 @@ from typing import ClassVar
 import numpy as np
 
 from spike_ssm.harness.data.cache import Preparation
+from spike_ssm.harness.data.facts import Facts
 from spike_ssm.harness.data.readers import originals, places
 from spike_ssm.harness.data.readers.common import Rereadable, copy_notes
 from spike_ssm.harness.data.readers.tsv import read_aan
+from spike_ssm.harness.data.rules import LENGTH, OVERLAP, WORD_PAIRS, Rule
 from spike_ssm.harness.data.settings import LONGEST, Kind, PartSettings
 from spike_ssm.harness.data.splits import SPLITS
-from spike_ssm.harness.data.task import Facts, PairTask
+from spike_ssm.harness.data.task import PairTask
 from spike_ssm.harness.data.tasks import bbc_corpus as bbc
 from spike_ssm.harness.data.vocabulary import Example
 from spike_ssm.results.errors import UserError
@@ -147,6 +149,7 @@ class BbcOrderPairs(PairTask):
     The other one is shuffled. A stand-in for Retrieval in which the words in common tell nothing.
     """
 
+    rules: ClassVar[Sequence[Rule]] = (WORD_PAIRS, OVERLAP, LENGTH)
     source: ClassVar[str] = bbc.SOURCE
 
     def examples(self, files: Path) -> tuple[dict[str, list[Example]], list[str]]:  # noqa: ARG002

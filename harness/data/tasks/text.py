@@ -6,19 +6,18 @@ Lengths, vocabulary and the two levels follow the reference codes: characters as
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from spike_ssm.harness.data.baselines import majority_accuracy, naive_bayes_accuracy, words_of
 from spike_ssm.harness.data.random_splits import LARGEST_SEED, DividedSettings, draw_parts, permutation
 from spike_ssm.harness.data.readers import imdb, originals, places
+from spike_ssm.harness.data.rules import LENGTH, WORD_PAIRS, WORDS, Rule
 from spike_ssm.harness.data.settings import LONGEST, PartSettings
-from spike_ssm.harness.data.splits import Split
-from spike_ssm.harness.data.task import Baselines, CharacterTask, Facts
+from spike_ssm.harness.data.task import CharacterTask
 from spike_ssm.harness.data.tasks import bbc_corpus as bbc
 from spike_ssm.harness.data.vocabulary import Example
 from spike_ssm.results.errors import UserError
@@ -30,13 +29,7 @@ REVIEWS = 25_000
 class TextTask(CharacterTask):
     """A task whose examples are single texts."""
 
-    shortcut: ClassVar[str] = "Naive Bayes on the words of the text, whatever their order."
-
-    def baselines(self, train: Split, test: Split, facts: Facts) -> Baselines:
-        """Scores of naive Bayes on a text's words, and of the commonest class."""
-        assert facts.symbols is not None
-        shortcut = naive_bayes_accuracy(train, test, facts.classes, words_of(facts.symbols))
-        return Baselines(shortcut, majority_accuracy(train, test))
+    rules: ClassVar[Sequence[Rule]] = (WORDS, WORD_PAIRS, LENGTH)
 
 
 @dataclass
@@ -160,6 +153,7 @@ class BbcOrder(TextTask):
     A stand-in for Text whose words alone tell nothing: a passage is shuffled by the toss of a coin.
     """
 
+    rules: ClassVar[Sequence[Rule]] = (WORD_PAIRS, WORDS, LENGTH)
     source: ClassVar[str] = bbc.SOURCE
 
     def examples(self, files: Path) -> tuple[dict[str, list[Example]], list[str]]:  # noqa: ARG002

@@ -19,14 +19,15 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from spike_ssm.harness.data.baselines import unigram
+from spike_ssm.harness.data import ngrams
 from spike_ssm.harness.data.cache import Preparation
+from spike_ssm.harness.data.facts import Baselines, Facts
 from spike_ssm.harness.data.random_splits import DividedSettings, divide
 from spike_ssm.harness.data.readers import hub, originals, places, wikitext
 from spike_ssm.harness.data.readers.common import Rereadable
 from spike_ssm.harness.data.settings import LONGEST, Kind, PartSettings, check_limits
 from spike_ssm.harness.data.splits import SPLITS, Flat, Integers, Shard, Split
-from spike_ssm.harness.data.task import Baselines, Facts, Task
+from spike_ssm.harness.data.task import Task
 from spike_ssm.harness.data.tasks import bbc_corpus as bbc
 from spike_ssm.harness.data.tasks.brown_corpus import FILES, read_brown
 from spike_ssm.harness.data.vocabulary import EOS, UNKNOWN, token_type, vocabulary
@@ -34,6 +35,9 @@ from spike_ssm.results.errors import UserError
 
 SHARD = 2**24
 """Words per file, about."""
+
+ORDERS = {"trigram": 3, "bigram": 2, "unigram": 1}
+"""Rules for the next word, the shortcut first -> words that they look at, the next one included."""
 
 NEWS_WORD = re.compile(r"\w+(?:['.-]\w+)*|\S")
 """A word of BBC news: letters and digits, joined by apostrophes, points and hyphens, or a single other sign."""
@@ -89,7 +93,10 @@ def windows(targets: int, context: int, stride: int) -> Windows:
 class LanguageTask(Task):
     """A task whose sequences are windows of words, the next of which is to be predicted."""
 
-    shortcut: ClassVar[str] = "How often each word occurs in training (unigram), whatever stands before it."
+    @classmethod
+    def shortcut(cls) -> str:
+        """What the strongest rule knows."""
+        return "What followed the last two words in training, and how often (trigram)."
 
     @abstractmethod
     def lines(self, files: Path) -> tuple[Mapping[str, Lines], list[str]]:
@@ -129,9 +136,10 @@ class LanguageTask(Task):
             )
 
     def baselines(self, train: Split, test: Split, facts: Facts) -> Baselines:
-        """The commonest word, which is also what the unigram answers, and the unigram's perplexity."""
-        accuracy, perplexity = unigram(train, test, facts.classes)
-        return Baselines(accuracy, accuracy, perplexity)
+        """Scores of the words that follow none, one and two words, of which the first is the commonest word's."""
+        found = {name: ngrams.scores(train, test, facts.classes, order) for name, order in ORDERS.items()}
+        accuracy = {name: right for name, (right, _) in found.items()}
+        return Baselines(accuracy["unigram"], accuracy, shortcut_perplexity=next(iter(found.values()))[1])
 
 
 def _first_words(lines: Lines, wanted: int | None) -> Iterator[str]:

@@ -20,9 +20,10 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from spike_ssm.harness.config.compose import settings_to_json
 from spike_ssm.harness.config.settings import Settings
+from spike_ssm.harness.data.facts import Baselines, Facts
 from spike_ssm.harness.data.settings import Kind
 from spike_ssm.harness.data.splits import Flat, Sequences, Split
-from spike_ssm.harness.data.task import Baselines, Dataset, Facts
+from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.run.execute import execute
 from spike_ssm.harness.run.job import Job
 from spike_ssm.harness.system.root import ROOT
@@ -67,7 +68,7 @@ def dataset(kind: Kind, examples: int = 20) -> Dataset:
     generator = np.random.default_rng(0)
     train, validation, test = (split(generator, size) for size in (examples, 10, 10))
     facts = Facts(6 if kind == "language" else 2, ["<pad>", *"abcde"])
-    return Dataset(train, validation, test, kind, facts, Baselines(0.5, 0.5))
+    return Dataset(train, validation, test, kind, facts, Baselines(0.5, {"rule": 0.5}))
 
 
 def variant_of(name: str, tiny: SettingsOf) -> tuple[Settings, Dataset]:

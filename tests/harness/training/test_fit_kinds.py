@@ -13,9 +13,10 @@ import numpy.typing as npt
 import pytest
 
 from spike_ssm.harness.config.settings import Settings
+from spike_ssm.harness.data.facts import Baselines, Facts
 from spike_ssm.harness.data.settings import Kind
 from spike_ssm.harness.data.splits import Flat, Scaling, Sequences, Split
-from spike_ssm.harness.data.task import Baselines, Dataset, Facts
+from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.training.fit import run_training
 from spike_ssm.harness.training.trainer import Trainer
 from spike_ssm.results.store import read_run, write_run
@@ -32,7 +33,7 @@ def sequences(rows: Integers) -> Sequences:
 def dataset(kind: Kind, facts: Facts, split: Callable[[np.random.Generator, int], Split]) -> Dataset:
     generator = np.random.default_rng(0)
     train, validation, test = (split(generator, size) for size in (256, 64, 64))
-    return Dataset(train, validation, test, kind, facts, Baselines(0.5, 0.5))
+    return Dataset(train, validation, test, kind, facts, Baselines(0.5, {"rule": 0.5}))
 
 
 def train(settings: Settings, data: Dataset) -> dict[str, Any]:

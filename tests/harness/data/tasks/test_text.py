@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spike_ssm.harness.data.baselines import words_of
+from spike_ssm.harness.data.rules import words_of
 from spike_ssm.harness.data.splits import SPECIAL, Split, batches
 from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.data.tasks.text import Text, TextSettings
