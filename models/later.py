@@ -12,10 +12,12 @@ LATER = {"later": True}
 def identity_of(settings: Any) -> dict[str, Any]:
     """The fields of a dataclass of settings as plain containers, without those marked `LATER` at their defaults.
 
-    Runs from before such a field existed keep their ids so.
+    Runs from before such a field existed keep their ids so. A `revision` of theirs other than 0 is added: the same
+    values gave something else before.
     """
     values = asdict(settings)
-    return {each.name: values[each.name] for each in fields(settings) if not _as_before(each, values[each.name])}
+    known = {each.name: values[each.name] for each in fields(settings) if not _as_before(each, values[each.name])}
+    return known | ({"revision": settings.revision} if getattr(settings, "revision", 0) else {})
 
 
 def _as_before(each: Field[Any], value: Any) -> bool:

@@ -223,9 +223,7 @@ class Settings:
         parts = {label: identity_of(getattr(self, label)) for label in ("task", "neuron", "model", "optim")}
         corruptions = {} if self.robustness is None else {"robustness": asdict(self.robustness)}
         untested = {} if self.test else {"test": False}
-        known = {f"{label}_revision": getattr(getattr(self, label), "revision", 0) for label in ("task", "neuron")}
-        revisions = {label: revision for label, revision in known.items() if revision}
-        return {"scale": self.scale.name, **parts, "seed": self.seed, **corruptions, **untested, **revisions}
+        return {"scale": self.scale.name, **parts, "seed": self.seed, **corruptions, **untested}
 
     def trained(self) -> Settings:
         """The settings of the training run that a robustness run evaluates."""

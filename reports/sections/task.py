@@ -23,6 +23,7 @@ from spike_ssm.reports.tables import accuracy as tables
 from spike_ssm.reports.tables.comparisons import comparison_table, matched_table
 from spike_ssm.reports.tables.controls import control_table
 from spike_ssm.reports.tables.energy import energy_tables
+from spike_ssm.reports.tables.groups import group_table, weaker_rules
 from spike_ssm.reports.tables.tuning import tagged, tuning_table
 
 
@@ -35,6 +36,7 @@ class Section:
     findings: list[Findings]
     caveat: str
     main: Table
+    groups: Table | None
     tuning: Table | None
     comparison: Table | None
     matched: Table | None
@@ -48,7 +50,10 @@ class Section:
         """Every table, in the order of the page."""
         return [
             each
-            for each in (self.main, self.tuning, *self.energy, self.comparison, self.matched, self.controls)
+            for each in (
+                *(self.main, self.groups, self.tuning, *self.energy),
+                *(self.comparison, self.matched, self.controls),
+            )
             if each
         ]
 
@@ -74,7 +79,8 @@ def task_section(
         note,
         [*task_findings(runs, comparisons, manifest.baseline), *([explained] if explained else [])],
         caveat(runs),
-        tables.main_table(measured, looks, comparisons, note, _data_notes(runs)),
+        tables.main_table(measured, looks, comparisons, note, _data_notes(runs), weaker_rules(runs)),
+        group_table(runs, looks),
         tuning_table(manifest, task, {variant: looks[variant] for variant in measured["variant"]}),
         comparison_table(comparisons, disagreements, looks),
         matched_table(compare_matched(runs, manifest.runs, manifest.baseline)),

@@ -16,6 +16,7 @@ from spike_ssm.reports.render.text import ABSENT, digits_for, number, plus_minus
 from spike_ssm.reports.statistics import pareto
 from spike_ssm.reports.statistics.baseline import Comparisons
 from spike_ssm.reports.statistics.seeds import VERDICT_SEEDS, against, by_seed, t_interval
+from spike_ssm.reports.tables.groups import where_shortcut_is_wrong
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,13 @@ class Measure:
 
 
 MEASURES = (
+    Measure(
+        "where_wrong",
+        "accuracy_where_shortcut_wrong_percent",
+        Heading("%", "Where the shortcut is wrong"),
+        100,
+        always=False,
+    ),
     Measure("test_perplexity", "test_perplexity", Heading("perplexity", "Language"), digits=1, always=False),
     Measure("firing_rate", "firing_rate_percent", Heading("rate, %", "Firing"), 100, 2),
     Measure("silent", "silent_channels_percent", Heading("silent, %", "Firing"), 100, 1),
@@ -79,7 +87,8 @@ def measurements(task: str, runs: pd.DataFrame, comparisons: Comparisons, notes:
     marks = {variant: mark for group in alike for variant, mark in standings(group).items()}
     places = {variant: place for group in alike for variant, place in pareto.places(group).items()}
     rows = []
-    for variant, group in runs.assign(energy_ratio=energy_ratio(runs)).groupby("variant", sort=False):
+    runs = runs.assign(energy_ratio=energy_ratio(runs), where_wrong=where_shortcut_is_wrong(runs))
+    for variant, group in runs.groupby("variant", sort=False):
         name = str(variant)
         accuracy = t_interval(group["test_accuracy"])
         comparison = comparisons.accuracy.get(name)
@@ -112,9 +121,14 @@ def _data(runs: pd.DataFrame) -> pd.Series[str]:
 
 
 def main_table(
-    numbers: pd.DataFrame, looks: Mapping[str, Look], comparisons: Comparisons, shortcut: str, data_notes: Sequence[str]
+    numbers: pd.DataFrame,
+    looks: Mapping[str, Look],
+    comparisons: Comparisons,
+    shortcut: str,
+    data_notes: Sequence[str],
+    weaker: Mapping[str, float],
 ) -> Table:
-    """The main table of one task as text, with the shortcut and the majority class as reference rows."""
+    """The main table of one task as text; reference rows: the shortcut, `weaker` rules and the majority."""
     shared = bool(numbers["machine_shared"].any())
     measures = [measure for measure in MEASURES if measure.always or (numbers[measure.name] > 0).any()]
     digits = {m.name: m.digits if m.digits is not None else digits_for(numbers[m.name]) for m in measures}
@@ -132,8 +146,10 @@ def main_table(
         cells += [number(row[m.name], digits[m.name]) for m in measures]
         rows.append(Row(row["variant"], tuple(cells), looks[row["variant"]], row["mark"]))
     blank = ("",) * (len(headings) - 1)
-    for label, column in (("Shortcut", "shortcut_percent"), ("Majority class", "majority_percent")):
-        rows.append(Row(label, (number(numbers[column].mean()), *blank), reference=True))
+    references = {"Shortcut": numbers["shortcut_percent"].mean()}
+    references |= {f"Rule: {name}": accuracy * 100 for name, accuracy in weaker.items()}
+    references["Majority class"] = numbers["majority_percent"].mean()
+    rows += [Row(label, (number(value), *blank), reference=True) for label, value in references.items()]
     return Table(
         "Test accuracy, spikes and cost",
         "Variant",
