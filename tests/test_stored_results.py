@@ -15,7 +15,16 @@ from spike_ssm.reports.sections.robustness.areas import areas, compared, is_eval
 from spike_ssm.reports.statistics.baseline import compare_with_baseline
 from spike_ssm.reports.statistics.controls import UNDECIDED, judge
 from spike_ssm.reports.statistics.matched import Matched, compare_matched
-from spike_ssm.reports.statistics.seeds import Comparison, Interval, Verdict, against, by_seed, t_interval
+from spike_ssm.reports.statistics.seeds import (
+    Comparison,
+    Interval,
+    Verdict,
+    against,
+    against_reference,
+    by_seed,
+    t_interval,
+)
+from spike_ssm.reports.tables.groups import where_shortcut_is_wrong
 from spike_ssm.results.packed import unpack
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -218,7 +227,52 @@ def test_the_other_numbers_of_the_ablations_are_those_of_the_runs(ablations: Cal
     rates = by_seed(ablations("ablation_direction").done, "firing_rate").mean()
     more = number(2 * rates["per_direction"] / rates["bidirectional"])
     assert f"there are {more} times as many spikes" in SECTIONS["ablation_direction"]
-    runs = pd.read_parquet(MEASURED / "ablations_laptop.parquet", columns=["shortcut_accuracy", "majority_accuracy"])
+    runs = pd.read_parquet(MEASURED / "ablations_laptop.parquet", columns=["id"])
     assert f"{len(SECTIONS)} sweeps, {len(runs)} runs" in ABLATIONS
-    shortcut, majority = (number(runs[name].unique().item() * 100) for name in runs)
-    assert f"The shortcut reaches {shortcut} %, the majority class {majority} %." in ABLATIONS
+
+
+def beside_the_shortcut(sweep: Sweep) -> dict[str, Verdict]:
+    """On which side of the shortcut each variant is shown to lie."""
+    accuracy, shortcut = (by_seed(sweep.done, f"{name}_accuracy") for name in ("test", "shortcut"))
+    return {variant: each.verdict for variant, each in against_reference(accuracy, shortcut).items()}
+
+
+def rules_of(runs: pd.DataFrame) -> str:
+    """The sentence on what simple rules reach on the runs' one test set."""
+    accuracies = {each["name"]: number(each["accuracy"] * 100) for each in runs["rules"].iloc[0]}
+    assert number(runs["shortcut_accuracy"].unique().item() * 100) == accuracies["one level"]
+    return (
+        f"The shortcut, one level of the expression read, reaches {accuracies['one level']} %, the outermost operator "
+        f"alone {accuracies['outermost operator']} %, the majority class "
+        f"{number(runs['majority_accuracy'].unique().item() * 100)} %."
+    )
+
+
+def where_wrong(runs: pd.DataFrame) -> str:
+    """Lowest and highest mean over seeds of the accuracy where the shortcut is wrong."""
+    means = where_shortcut_is_wrong(runs).groupby(runs["variant"]).mean() * 100
+    return f"{number(means.min())} to {number(means.max())} %"
+
+
+def test_what_the_study_reaches_beside_the_shortcut_is_what_its_page_says(study: Sweep) -> None:
+    open_ones = {"lif_soft": Verdict.OPEN, "binary": Verdict.OPEN, "gelu": Verdict.HIGHER}
+    found = beside_the_shortcut(study)
+    assert found == {variant: open_ones.get(variant, Verdict.LOWER) for variant in found}
+    assert rules_of(study.done) in PAGE
+    assert f"Where the shortcut is wrong, all eight reach {where_wrong(study.done)}" in PAGE
+    dense = study.done[study.done["variant"] == "gelu"]
+    more = number((dense["test_accuracy"] - dense["shortcut_accuracy"]).mean() * 100)
+    assert f"only the dense network is, by {more} points." in (ROOT / "README.md").read_text()
+    groups = unfold(study.done, "groups")
+    sums = groups.loc[groups["group"] == "SM", "accuracy"] * 100
+    assert f"sums (SM) are at chance, {number(sums.min())} to {number(sums.max())} % in single runs" in PAGE
+
+
+def test_what_the_ablations_reach_beside_the_shortcut_is_what_their_page_says(
+    ablations: Callable[[str], Sweep],
+) -> None:
+    sweeps = [ablations(name) for name in SECTIONS]
+    assert {verdict for sweep in sweeps for verdict in beside_the_shortcut(sweep).values()} == {Verdict.LOWER}
+    assert rules_of(sweeps[0].done) in ABLATIONS
+    by_sweep = pd.concat([where_shortcut_is_wrong(each.done).groupby(each.done["variant"]).mean() for each in sweeps])
+    assert f"{number(by_sweep.min() * 100)} to {number(by_sweep.max() * 100)} %: these ablations" in ABLATIONS

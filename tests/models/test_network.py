@@ -336,6 +336,18 @@ def test_parameter_groups_have_the_documented_rates_and_decays(model: ModelSetti
     assert sum(len(g["params"]) for g in groups.values()) == len(trainable)
 
 
+def test_dt_may_have_a_rate_of_its_own_and_thresholds_may_decay() -> None:
+    groups = parameter_groups(network(), 0.01, 0.001, 0.05, dt_lr=0.01, neuron_weight_decay=0.02)
+    chosen = {group["name"]: (group["lr"], group["weight_decay"]) for group in groups}
+    assert (chosen["dt"], chosen["ssm"], chosen["neuron"]) == ((0.01, 0.0), (0.001, 0.0), (0.01, 0.02))
+
+
+def test_a_b_that_is_not_trained_is_in_no_group() -> None:
+    net = network(replace(MODEL, b_trainable=False))
+    grouped = {id(p) for group in parameter_groups(net, 0.01, 0.001, 0.05) for p in group["params"]}
+    assert not {id(block.ssm.b) for block in net.blocks} & grouped
+
+
 def dense() -> Classifier:
     torch.manual_seed(0)
     return Classifier(Inputs(18), 10, MODEL, GELUSettings())

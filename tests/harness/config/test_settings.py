@@ -127,6 +127,29 @@ def test_corruptions_make_another_run_which_knows_the_run_that_it_evaluates(run:
     assert "robustness" not in run.identity(), "runs without keep the ids that they had"
 
 
+def test_a_setting_that_came_later_is_no_part_of_an_id_at_its_default(run: Settings) -> None:
+    """So that runs from before it have the ids that they had."""
+    parts = (run.model, run.optim)
+    later = {each.name for part in parts for each in fields(part) if "later" in each.metadata}
+    assert {"final_norm", "dropout_places", "dt_lr", "neuron_weight_decay"} <= later
+    assert not later & {*run.identity()["model"], *run.identity()["optim"]}
+    changed = replace(run, model=replace(run.model, final_norm=False), optim=replace(run.optim, dt_lr=0.01))
+    assert changed.identity()["model"]["final_norm"] is False
+    assert changed.identity()["optim"]["dt_lr"] == 0.01
+
+
+def test_what_the_same_settings_give_anew_is_another_run(run: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = run.run_id()
+    assert "revision" not in run.identity()["task"]
+    monkeypatch.setattr(type(run.task), "revision", 1)
+    assert run.identity()["task"]["revision"] == 1
+    assert run.run_id() != before
+    monkeypatch.undo()
+    monkeypatch.setattr(type(run.neuron), "revision", 2)
+    assert run.identity()["neuron"]["revision"] == 2
+    assert run.run_id() != before
+
+
 def test_every_setting_is_known_to_these_tests() -> None:
     """A new field of `Settings` has to be sorted into one kind or the other, above."""
     single = {
