@@ -32,6 +32,8 @@ from spike_ssm.harness.system.seeds import torch_generator
 from spike_ssm.models.ops.threads import share_threads_with_numba
 from spike_ssm.results.errors import UserError
 
+GENERATED = "The examples are generated after the published procedure; they are not those LRA released."
+
 WAVE = 2**17
 """Candidates per wave of the search. The data set does not depend on it."""
 
@@ -120,7 +122,7 @@ class ListOps(Task):
             size = getattr(self.settings, split)
             preparation.write(split, 0, partial(_cut, whole, start, size))
             start += size
-        return Facts(10, list(SYMBOLS))
+        return Facts(10, list(SYMBOLS), (GENERATED,))
 
     def groups(self, test: Split) -> dict[str, list[str]]:
         """The outermost operator, and the depth of what decides the answer."""

@@ -14,6 +14,7 @@ from enum import Enum
 
 from spike_ssm.reports.pages.paper.definition import Column, Definition, Entry, Figure, PaperTable
 from spike_ssm.reports.pages.paper.runs import Run
+from spike_ssm.reports.render.text import count, listing
 from spike_ssm.reports.statistics.seeds import NO_SPREAD, VERDICT_SEEDS, Interval, t_interval
 
 
@@ -38,6 +39,11 @@ class Status(Enum):
         "too few seeds",
         "Paper scale, published task and hyperparameters, but fewer than three seeds or no spread between them: the "
         "difference is shown, no verdict.",
+    )
+    SOME_FAILED = (
+        "some seeds failed",
+        "Paper scale, published task and hyperparameters, but other seeds of it failed, and might have lowered the "
+        "mean: the difference is shown, no verdict.",
     )
     OWN_SETUP = (
         "set-up not the published one",
@@ -70,7 +76,7 @@ class Status(Enum):
     @property
     def compared(self) -> bool:
         """Whether the difference to the published figure is shown."""
-        return self.judged or self in (Status.TOO_FEW, Status.OWN_SETUP)
+        return self.judged or self in (Status.TOO_FEW, Status.SOME_FAILED, Status.OWN_SETUP)
 
     @property
     def judged(self) -> bool:
@@ -138,7 +144,8 @@ def _cell(
             ours = _interval(group, column)
             if chosen is not published:
                 return Cell(Status.OTHER_SETTINGS, figure, ours, "paper", group, _differing(group[0], protocol))
-            return _judged(figure, ours, group, remark, bool(entry.apart or column.apart), widest)
+            lacking = _failed_seeds([run for run in matching if run.meets(protocol)], group)
+            return _judged(figure, ours, group, remark, bool(entry.apart or column.apart), widest, lacking)
     for scale in ("gpu", "laptop"):
         smaller = [run for run in measured if run.scale == scale]
         if smaller:
@@ -148,17 +155,29 @@ def _cell(
     return Cell(Status.FAILED if failed else Status.NOT_RUN, figure)
 
 
-def _judged(figure: Figure, ours: Interval, runs: tuple[Run, ...], remark: str, apart: bool, widest: float) -> Cell:
+def _judged(
+    figure: Figure,
+    ours: Interval,
+    runs: tuple[Run, ...],
+    remark: str,
+    apart: bool,
+    widest: float,
+    failed: Sequence[int] = (),
+) -> Cell:
     """The cell of runs at the paper scale with the protocol's settings.
 
     `apart`: no verdict, whatever they show. `widest`: the half width up to which an interval is called telling.
+    `failed`: seeds whose runs failed.
     """
     notes = list(dict.fromkeys(note for run in runs for note in run.notes))
-    remark = " ".join(filter(None, [*notes, remark]))
+    without = f"Failed: {count(len(failed), 'seed')} ({listing([str(seed) for seed in failed])})." if failed else ""
+    remark = " ".join(filter(None, [*notes, remark, without]))
     if math.isnan(figure.value):
         return Cell(Status.NO_FIGURE, figure, ours, "paper", runs, remark)
     if apart or notes:
         return Cell(Status.OWN_SETUP, figure, ours, "paper", runs, remark)
+    if failed:
+        return Cell(Status.SOME_FAILED, figure, ours, "paper", runs, remark)
     if ours.n < VERDICT_SEEDS or not ours.half > NO_SPREAD:
         return Cell(Status.TOO_FEW, figure, ours, "paper", runs, remark)
     inside = ours.low - figure.rounding <= figure.value <= ours.high + figure.rounding
@@ -167,15 +186,27 @@ def _judged(figure: Figure, ours: Interval, runs: tuple[Run, ...], remark: str, 
 
 
 def _one_group(runs: Sequence[Run]) -> tuple[tuple[Run, ...], str]:
-    """Runs that differ in their seed alone: the largest such group, of equals the latest, never by its results."""
-    groups: dict[str, dict[int, Run]] = {}
+    """Runs of one code version that differ in their seed alone, and a sentence on those that are left out.
+
+    It is the largest such group, of equals the latest: never chosen by its results.
+    """
+    groups: dict[tuple[str, str], dict[int, Run]] = {}
     for run in sorted(runs, key=lambda run: run.started_at):
         settings = {key: value for key, value in run.settings.items() if key != "seed"}
-        groups.setdefault(json.dumps(settings, sort_keys=True), {})[run.seed] = run
-    chosen = max(groups.values(), key=lambda group: (len(group), max(run.started_at for run in group.values())))
-    left = len(runs) - len(chosen)
-    remark = f"{left} further runs that differ in a setting that is free are left out." if left else ""
-    return tuple(chosen[seed] for seed in sorted(chosen)), remark
+        groups.setdefault((run.code_version, json.dumps(settings, sort_keys=True)), {})[run.seed] = run
+    chosen = max(groups, key=lambda key: (len(groups[key]), max(run.started_at for run in groups[key].values())))
+    group, left = groups[chosen], [run for key, others in groups.items() if key != chosen for run in others.values()]
+    versions = sorted({run.code_version for run in left} - {chosen[0]})
+    remark = f"{len(left)} further runs that differ in a setting that is free are left out." if left else ""
+    if versions:
+        remark = f"{len(left)} further runs are left out, of other code versions ({', '.join(versions)}) or settings."
+    return tuple(group[seed] for seed in sorted(group)), remark
+
+
+def _failed_seeds(runs: Sequence[Run], chosen: Sequence[Run]) -> list[int]:
+    """The seeds at the paper scale of which only failed runs are there, beside those `chosen`."""
+    failed = {run.seed for run in runs if run.scale == "paper" and not run.done}
+    return sorted(failed - {run.seed for run in chosen})
 
 
 def _interval(runs: Sequence[Run], column: Column) -> Interval:

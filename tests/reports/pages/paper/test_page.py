@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from spike_ssm.harness.data.tasks.listops import GENERATED
 from spike_ssm.reports.pages.paper.cells import Cell, Status, cells_of
 from spike_ssm.reports.pages.paper.definition import definition
 from spike_ssm.reports.pages.paper.page import build_paper
@@ -148,6 +149,33 @@ def test_a_stand_in_task_fills_no_cell(paper_runs, tmp_path):
 def test_failed_runs_are_said_to_have_failed(paper_runs):
     folder = paper_runs("lra_accuracy", "S4D-Lin", "text", [None], status="failed")
     assert cell_of(folder, "lra_accuracy", "S4D-Lin", "text").status is Status.FAILED
+
+
+def test_failed_seeds_beside_successful_ones_leave_no_verdict(paper_runs, paper_row, tmp_path):
+    folder = paper_runs("lra_accuracy", "S4D-Lin", "image", [0.878, 0.879, 0.881])
+    for seed in (1, 3, 4):  # seed 1 was run again and finished
+        failed = paper_row("lra_accuracy", "S4D-Lin", "image", seed, status="failed", test_accuracy=None)
+        write_run(folder, {**failed, "id": f"failed-{seed}"})
+    cell = cell_of(folder, "lra_accuracy", "S4D-Lin", "image")
+    assert (cell.status, cell.ours.n) == (Status.SOME_FAILED, 3)
+    assert cell.difference == pytest.approx(87.93333 - 87.93, abs=1e-3)
+    assert cell.remark == "Failed: 2 seeds (3 and 4)."
+    assert "some seeds failed" in build(tmp_path, folder)
+
+
+def test_runs_of_another_code_version_are_named_and_not_pooled(paper_runs):
+    folder = paper_runs("lra_accuracy", "S4D-Lin", "image", [0.8785, 0.8790, 0.8805], code_version="new")
+    paper_runs("lra_accuracy", "S4D-Lin", "image", [0.5, 0.5], code_version="old")
+    cell = cell_of(folder, "lra_accuracy", "S4D-Lin", "image")
+    assert cell.ours.n == 3
+    assert cell.ours.mean == pytest.approx(87.9333, abs=1e-3)
+    assert cell.remark == "2 further runs are left out, of other code versions (old) or settings."
+
+
+def test_generated_listops_gets_no_verdict(paper_runs):
+    folder = paper_runs("lra_accuracy", "S4D-Lin", "listops", [0.602, 0.606, 0.607], data_notes=[GENERATED])
+    cell = cell_of(folder, "lra_accuracy", "S4D-Lin", "listops")
+    assert (cell.status, cell.remark) == (Status.OWN_SETUP, GENERATED)
 
 
 def test_of_runs_that_differ_in_a_free_setting_one_group_is_taken_and_the_rest_counted(paper_runs):
