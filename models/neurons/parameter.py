@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from spike_ssm.models.ops.refractory_lif.parameters import SMALLEST_THRESHOLD
+
 
 class Storage(NamedTuple):
     """Storage of a trained parameter: the map to a number that may take any value, and the way back."""
@@ -18,8 +20,18 @@ class Storage(NamedTuple):
     from_raw: Callable[[Tensor], Tensor]
 
 
-LOGARITHM = Storage(math.log, torch.exp)  # > 0; scaling the parameter shifts it
-LOGIT = Storage(lambda value: math.log(value / (1 - value)), torch.sigmoid)  # (0, 1)
+def _positive(raw: Tensor) -> Tensor:
+    return raw.exp().clamp(min=SMALLEST_THRESHOLD)
+
+
+def _inside(raw: Tensor) -> Tensor:
+    """Sigmoid, kept off its ends, which it reaches in floating point."""
+    precision = torch.finfo(raw.dtype)
+    return raw.sigmoid().clamp(precision.tiny, 1 - precision.eps)
+
+
+LOGARITHM = Storage(math.log, _positive)  # > 0; scaling the parameter shifts it
+LOGIT = Storage(lambda value: math.log(value / (1 - value)), _inside)  # (0, 1)
 INVERSE_SOFTPLUS = Storage(lambda value: value + math.log(-math.expm1(-value)), softplus)  # > 0, linear when large
 
 

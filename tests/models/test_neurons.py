@@ -60,6 +60,26 @@ def test_training_cannot_leave_the_parameters_ranges() -> None:
     neuron(gaussian(2, 5, 50))  # the operator checks the ranges
 
 
+@pytest.mark.parametrize("raw", [-200.0, -20.0, 20.0, 200.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_training_cannot_reach_the_ends_of_a_range_even_where_floating_point_does(
+    raw: float, dtype: torch.dtype
+) -> None:
+    neuron = RefractoryLIF(2, settings(leak_trainable=True, decay_trainable=True)).to(dtype)
+    with torch.no_grad():
+        for parameter in neuron.parameters():
+            parameter.fill_(raw)
+    leak, threshold, _, decay = neuron.parameters_now()
+    assert bool(((leak > 0) & (leak < 1) & (decay > 0) & (decay < 1) & (threshold >= 1e-30)).all())
+    if raw < 80:  # e to the 200th is no float32
+        neuron(gaussian(1, 2, 8).to(dtype))
+
+
+def test_a_threshold_so_small_that_quotients_overflow_gets_a_sentence() -> None:
+    with pytest.raises(ValueError, match=r"^threshold must be at least 1e-30, but it is 1e-40\.$"):
+        settings(threshold=1e-40)
+
+
 def test_half_settings_are_exact_in_floating_point() -> None:
     leak, threshold, refractory, decay = RefractoryLIF(1, settings(refractory_trainable=False)).parameters_now()
     assert (leak, threshold, refractory, decay) == (0.5, 1.0, 0.5, 0.5)

@@ -50,7 +50,7 @@ def refractory_lif(
     Args:
         x: input [B, H, L], floating point, finite; half precision is computed in float32.
         leak: fraction of the membrane potential kept per step, in (0, 1); this and the next three are floats or [H].
-        threshold: firing threshold, > 0, in units of potential.
+        threshold: firing threshold, > 0 (at least 1e-30), in units of potential.
         refractory: refractory magnitude, >= 0, in units of potential; 0 is the plain LIF.
         decay: fraction of the refractory current kept per step, in [0, 1).
         reset: `soft` as above; `none` leaves the potential as it is; `hard` sets it to 0.

@@ -23,6 +23,9 @@ class Rules(NamedTuple):
     detach_reset: bool = True
 
 
+SMALLEST_THRESHOLD = 1e-30
+"""Least threshold allowed: what a potential is divided by must not be so small that quotients overflow float32."""
+
 RANGES = {
     "leak": ("in (0, 1)", 0.0, True, 1.0),
     "threshold": ("> 0", 0.0, True, math.inf),
@@ -37,6 +40,8 @@ def check_parameter(label: str, value: float) -> None:
     words, low, low_excluded, high = RANGES[label]
     if not (low < value < high or (value == low and not low_excluded)):
         raise ValueError(f"{label} must be {words}, but it is {value}.")
+    if label == "threshold" and value < SMALLEST_THRESHOLD:
+        raise ValueError(f"threshold must be at least {SMALLEST_THRESHOLD:g}, but it is {value:g}.")
 
 
 def _expand(label: str, value: float | Tensor, x: Tensor, dtype: torch.dtype) -> Tensor:
