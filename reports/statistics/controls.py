@@ -5,10 +5,10 @@ does. So each variant with the effect is compared at its own firing rate with a 
 thresholds for instance (`reports.statistics.matched`): its *advantage*. The advantage of each control is taken away
 from it, at the control's own rate. Both are paired by seed. What is then said:
 
-- the effect itself: an advantage is shown, and more of it than each control's;
-- explained by a control: an advantage is shown, and the control has the same, within `MARGIN`;
 - only fewer (more) spikes: no advantage within `MARGIN`, and another firing rate is shown;
 - no effect: no advantage within `MARGIN`, and no other rate is shown;
+- the effect itself: an advantage is shown, not known to be within `MARGIN`, and more of it than each control's;
+- explained by a control: such an advantage is shown, and the control has the same, within `MARGIN`;
 - worse at its rate: a disadvantage is shown, larger than `MARGIN` or not known to be smaller;
 - undecided: everything else.
 
@@ -18,23 +18,22 @@ effects of a task (Holm). The words are ours.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from spike_ssm.reports.statistics.matched import AtRate, Curve, at_matched_rate
 from spike_ssm.reports.statistics.seeds import (
     CONFIDENCE,
-    NO_SPREAD,
+    MARGIN,
     VERDICT_SEEDS,
     Comparison,
     Key,
     Verdict,
+    above,
     against,
     by_seed,
     compare,
@@ -44,9 +43,6 @@ from spike_ssm.reports.statistics.seeds import (
 
 if TYPE_CHECKING:
     from spike_ssm.results.schema import Controls, Effect
-
-MARGIN = 0.01
-"""Accuracies this close, a fraction, are the same for people: one point."""
 
 WORSE, NONE, UNDECIDED = "worse at its rate", "no effect", "undecided"
 FEWER, MORE = "only fewer spikes", "only more spikes"
@@ -149,12 +145,7 @@ def _tested(found: Mapping[Key, AtRate]) -> dict[Key, Advantage]:
 def equivalence(differences: Sequence[float] | pd.Series[float], margin: float) -> float:
     """p of two one-sided t-tests that the mean lies within (-margin, margin); NaN below three values or no spread."""
     values = np.asarray(differences, dtype=float)
-    values = values[np.isfinite(values)]
-    if len(values) < VERDICT_SEEDS or float(np.ptp(values)) < NO_SPREAD:
-        return math.nan
-    above = stats.ttest_1samp(values, -margin, alternative="greater").pvalue
-    below = stats.ttest_1samp(values, margin, alternative="less").pvalue
-    return float(max(above, below))
+    return float(np.maximum(above(values, -margin), above(-values, -margin)))  # NaN of either
 
 
 def _judged(
@@ -172,12 +163,12 @@ def _verdict(
         return UNDECIDED, advantage.at.problem
     if advantage.comparison.difference.n < VERDICT_SEEDS:
         return UNDECIDED, f"fewer than {VERDICT_SEEDS} seeds"
-    if advantage.is_shown:
-        return _explanation(of, effect, beyond)
-    if advantage.is_within_margin:
+    if advantage.is_within_margin:  # also where it is shown to lie above 0: so little is no effect for people
         if rate is not None and rate.verdict.decided:
             return (FEWER if rate.verdict is Verdict.LOWER else MORE), ""
         return NONE, ""
+    if advantage.is_shown:
+        return _explanation(of, effect, beyond)
     if advantage.comparison.verdict is Verdict.LOWER:
         return WORSE, ""
     return UNDECIDED, "at its rate, neither a difference nor equality within the margin is shown"

@@ -1,7 +1,8 @@
 """The Pareto front of accuracy against firing rate: what is both more accurate and sparser than what?
 
 A front of noisy means is itself noisy, so being on it is a description. That a variant is dominated is a claim: it is
-made only where paired tests over seeds, all pairs and both quantities corrected together (Holm), show it.
+made only where paired tests over seeds show another to be better in accuracy or rate (all pairs and both quantities
+corrected together, Holm) and not worse by `MARGIN` in the other of the two (a one-sided test each; both must hold).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from itertools import combinations
 
 import pandas as pd
 
-from spike_ssm.reports.statistics.seeds import Verdict, by_seed, compare
+from spike_ssm.reports.statistics.seeds import CONFIDENCE, MARGIN, Verdict, above, by_seed, compare
 
 FRONT = "front"
 DOMINATED = "dominated"
@@ -42,7 +43,7 @@ def mean_points(runs: pd.DataFrame) -> pd.DataFrame:
 def places(runs: pd.DataFrame) -> dict[str, str]:
     """FRONT, DOMINATED or UNDECIDED for every variant of `mean_points`.
 
-    Dominated: another's means are at least as good in both, and the corrected tests show it better in one.
+    Dominated: another's means are at least as good in both, and tests show it better in one and not worse in the other.
     """
     points = mean_points(runs)
     if points.empty:
@@ -59,7 +60,7 @@ def places(runs: pd.DataFrame) -> dict[str, str]:
 
 
 def _shown_better(runs: pd.DataFrame, variants: list[str]) -> set[tuple[str, str]]:
-    """(better, worse) in accuracy or in rate, by the tests of all pairs corrected together."""
+    """(better, worse): better in accuracy or in rate by the tests of all pairs, and in the other not worse."""
     shown = runs.dropna(subset=["test_accuracy", "firing_rate"])
     gains = {"accuracy": by_seed(shown, "test_accuracy"), "rate": -by_seed(shown, "firing_rate")}
     compared = compare(
@@ -69,6 +70,11 @@ def _shown_better(runs: pd.DataFrame, variants: list[str]) -> set[tuple[str, str
             for first, second in combinations(variants, 2)
         }
     )
-    higher = {(first, second) for (first, second, _), each in compared.items() if each.verdict is Verdict.HIGHER}
-    lower = {(second, first) for (first, second, _), each in compared.items() if each.verdict is Verdict.LOWER}
-    return higher | lower
+    better = set()
+    for (first, second, name), comparison in compared.items():
+        if comparison.verdict.decided:
+            one, other = (first, second) if comparison.verdict is Verdict.HIGHER else (second, first)
+            rest = gains["rate" if name == "accuracy" else "accuracy"]
+            if above(rest[one] - rest[other], -MARGIN) < 1 - CONFIDENCE:
+                better.add((one, other))
+    return better

@@ -24,6 +24,9 @@ Key = TypeVar("Key", bound=Hashable)
 
 CONFIDENCE = 0.95
 VERDICT_SEEDS = 3
+MARGIN = 0.01
+"""Accuracies, or firing rates, this close, a fraction, are the same for people: one point."""
+
 NO_SPREAD = 1e-9  # differences closer than this are equal: rounding of fractions, far below one test example
 
 
@@ -123,6 +126,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, p * (len(tested) - rank)))
         adjusted[position] = largest
     return adjusted
+
+
+def above(differences: Iterable[float], bound: float) -> float:
+    """p of the one-sided t-test that the mean of differences lies above `bound`; NaN below three or without spread."""
+    values = np.asarray(list(differences), dtype=float)
+    values = values[np.isfinite(values)]
+    if len(values) < VERDICT_SEEDS or float(np.ptp(values)) < NO_SPREAD:
+        return math.nan
+    return float(stats.ttest_1samp(values, bound, alternative="greater").pvalue)
 
 
 def by_seed(runs: pd.DataFrame, metric: str) -> pd.DataFrame:

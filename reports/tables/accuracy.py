@@ -187,7 +187,8 @@ def _notes(numbers: pd.DataFrame, shared: bool, shortcut: str) -> tuple[str, ...
     if numbers["pareto"].any():
         notes.append(
             f"Pareto: {pareto.FRONT}, no other means are at least as accurate and as sparse; {pareto.DOMINATED}, some "
-            "are, and a paired test (Holm over all pairs) shows one of them better in accuracy or rate; "
+            "are, and tests show one of them better in accuracy or rate (Holm over all pairs) and not a point worse in "
+            "the other; "
             f"{pareto.UNDECIDED}, some are, but no test shows it. {pareto.CAVEAT}"
         )
     if numbers["firing_rate_percent"].isna().any():

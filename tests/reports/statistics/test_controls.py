@@ -93,6 +93,13 @@ def test_an_effect_larger_than_the_controls_is_itself_although_the_control_has_s
     assert judged(study({"fixed": 0.08, "enlarged": 0.03})).verdict == ITSELF
 
 
+def test_an_advantage_that_is_shown_but_within_the_margin_is_no_effect_for_people():
+    found = judged(study({"fixed": 0.004}, noise=0.0004))
+    assert found.advantage.is_shown
+    assert found.advantage.is_within_margin
+    assert found.verdict == FEWER
+
+
 # --- what is not known is not said
 
 

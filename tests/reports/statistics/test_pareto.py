@@ -56,6 +56,12 @@ def test_better_in_one_by_the_tests_and_as_good_in_the_other_dominates():
     assert places(runs({"one": (0.50, 0.05), "other": (0.4999, 0.20)}))["other"] == DOMINATED
 
 
+def test_better_in_one_but_perhaps_worse_in_the_other_is_no_claim():
+    frame = runs({"one": (0.501, 0.05), "other": (0.500, 0.20)})
+    frame.loc[frame["variant"] == "one", "test_accuracy"] += 8 * NOISE  # as good on average, but one cannot tell
+    assert places(frame)["other"] == UNDECIDED
+
+
 def test_below_three_seeds_nobody_is_said_to_be_dominated():
     found = places(runs({"one": (0.6, 0.05), "other": (0.3, 0.3)}, seeds=2))
     assert found == {"one": FRONT, "other": UNDECIDED}
