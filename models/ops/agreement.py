@@ -19,6 +19,10 @@ from spike_ssm.models.ops.refractory_lif.parameters import Rules
 from spike_ssm.models.ops.refractory_lif.sequential import potential_given_spikes
 
 
+ROUNDINGS = 4
+"""Roundings that a step is allowed of each number, a unit in the last place each."""
+
+
 class Agreement(NamedTuple):
     """Counts of what `assert_agreement` found besides no error."""
 
@@ -26,21 +30,26 @@ class Agreement(NamedTuple):
     flips: int  # of these, decided the other way than in float64
 
 
-def rounding_tolerance(x: Tensor, spikes: Tensor, parameters: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+def rounding_tolerance(
+    x: Tensor, spikes: Tensor, potential: Tensor, parameters: Sequence[Tensor], dtype: torch.dtype
+) -> Tensor:
     """Bound [B, H, L] on how far rounding in `dtype` may move each potential; all tensors in float64.
 
-    x and spikes are [B, H, L]; parameters are leak, threshold, refractory and decay, each [H].
+    x, spikes and the potential that they lead to are [B, H, L]; parameters are leak, threshold, refractory and decay,
+    each [H].
 
-    Each step rounds sums no larger than the accumulated |x| and kappa * s; the membrane passes these errors on. No
-    rule makes the potential larger than the soft reset's sums.
+    Each step rounds numbers as large as its input, the refractory current and the potential before and after the reset.
+    The current passes its errors on with the decay and to the potential, the potential with the leak. Errors are
+    counted from the numbers that occur, not from the largest that could: the bound stays sharp for slow neurons, where
+    sums of |x| would exceed the threshold. No rule makes any of these numbers larger than here.
     """
     leak, threshold, refractory, decay = parameters
-    none, ones = torch.zeros_like(x), torch.ones_like(threshold)
-    accumulated = potential_given_spikes(x.abs(), none, leak, ones, none[0, :, 0], decay)
-    inhibition = -potential_given_spikes(none, spikes, leak, threshold, refractory, decay)
-    scale = accumulated + inhibition + threshold[:, None]
-    errors = potential_given_spikes(scale, none, leak, ones, none[0, :, 0], decay)
-    return 8 * torch.finfo(dtype).eps * errors / (1 - decay[:, None])
+    none, ones, zeros = torch.zeros_like(x), torch.ones_like(threshold), torch.zeros_like(threshold)
+    current = -potential_given_spikes(none, spikes, zeros, threshold, refractory, decay)
+    of_current = potential_given_spikes(current, none, decay, ones, zeros, decay)
+    size = x.abs() + potential.abs() + current + threshold[:, None]
+    errors = potential_given_spikes(size + of_current, none, leak, ones, zeros, decay)
+    return ROUNDINGS * torch.finfo(dtype).eps * errors
 
 
 def assert_agreement(
@@ -56,7 +65,7 @@ def assert_agreement(
     exact = (leak, threshold, refractory, decay)
     forced = spikes.detach().double()
     u = potential_given_spikes(x.detach().double(), forced, *exact, rules)
-    tolerance = rounding_tolerance(x.detach().double(), forced, exact, potential.dtype)
+    tolerance = rounding_tolerance(x.detach().double(), forced, u, exact, potential.dtype)
     threshold = threshold[:, None]
     close = (u - threshold).abs() <= tolerance
     flipped = (forced == 1) != (u >= threshold)

@@ -140,6 +140,21 @@ def test_the_agreement_check_catches_one_wrong_spike() -> None:
         assert_agreement(x, parameters, wrong, found.potential)
 
 
+@pytest.mark.parametrize("solver", ["sequential", *FAST])
+def test_of_slow_neurons_the_agreement_check_catches_what_is_a_fiftieth_of_the_threshold_off(solver: str) -> None:
+    """The bound is of the numbers that occur: sums of all |x| would make it as wide as the threshold here."""
+    x = gaussian(2, 3, 2000, torch.float32) + 0.1
+    parameters = columns(3, torch.float32, 0.99, 1.0, 0.5, 0.99)
+    found = solve(x, *parameters, Options(solver=solver), return_potential=True)
+    assert_agreement(x, parameters, found.spikes, found.potential)
+    with pytest.raises(AssertionError, match="potential"):
+        assert_agreement(x, parameters, found.spikes, found.potential + 0.02)
+    silent = found.spikes.detach().clone()
+    silent[0, 0, int(found.potential[0, 0].argmax())] = 0
+    with pytest.raises(AssertionError, match="spike"):
+        assert_agreement(x, parameters, silent, found.potential)
+
+
 def test_the_agreement_check_catches_a_potential_that_is_off() -> None:
     x = gaussian(2, 3, 200, torch.float32)
     parameters = columns(3, torch.float32, 0.5, 1.0, 0.5, 0.5)
