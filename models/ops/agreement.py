@@ -18,7 +18,6 @@ from torch import Tensor
 from spike_ssm.models.ops.refractory_lif.parameters import Rules
 from spike_ssm.models.ops.refractory_lif.sequential import potential_given_spikes
 
-
 ROUNDINGS = 4
 """Roundings that a step is allowed of each number, a unit in the last place each."""
 
