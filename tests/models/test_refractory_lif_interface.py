@@ -202,3 +202,10 @@ def test_nan_and_infinity_anywhere_in_x_are_reported(solver: str, place: int, ba
     x[1, 2, place] = bad
     with pytest.raises(ValueError, match="NaN or infinite"):
         refractory_lif(x, *VALUES, solver=solver)
+
+
+@pytest.mark.parametrize("after", [[], [0.0], [0.0] * 40])
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_potential_that_overflows_is_reported_by_every_solver(solver: str, after: list[float]) -> None:
+    with pytest.raises(ValueError, match="overflowed"):
+        refractory_lif(torch.tensor([[[3e38, 3e38, *after]]]), 0.9, 1.0, 0.5, 0.5, solver=solver)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -100,22 +99,23 @@ def solve(
         log_choice(x.device.type, name)
     dtype = x.dtype if x.dtype == torch.float64 else torch.float32
     parameters = stack_parameters(leak, threshold, refractory, decay, x, dtype)
-    found, last = _run(name, x.to(dtype), parameters, options, return_potential)
-    _check_finite(last)
+    found, told = _run(name, x.to(dtype), parameters, options, return_potential)
+    _check_finite(told)
     if found.spikes.dtype != x.dtype:
         found = found._replace(spikes=found.spikes.to(x.dtype))
     return found if return_potential or found.potential is None else found._replace(potential=None)
 
 
 def _run(name: str, x: Tensor, parameters: Tensor, options: Options, keep_potential: bool) -> tuple[Solution, Tensor]:
-    """Solution of the solver `name`, and a value of the last step that is finite only if the input was."""
+    """Solution of the solver `name`, and values that are finite only if the input was and no potential overflowed."""
     potential: Tensor
     exact = x.new_zeros((), dtype=torch.float64)
     if name == "pmbc":
         spikes, potential, undetermined, iterations = solve_pmbc(
             x, parameters, options.max_iterations, options.resolve, *options.rules
         )
-        return Solution(spikes, potential, undetermined, iterations), potential[..., -1:]
+        # all of them: its sums of the past let a step forget an overflow, which the recursion does not
+        return Solution(spikes, potential, undetermined, iterations), potential
     if name == "fused":
         spikes, potential, states = solve_fused(x, parameters, keep_potential, *options.rules)
         return Solution(spikes, potential if keep_potential else None, exact, exact), states[-1:]
@@ -125,15 +125,15 @@ def _run(name: str, x: Tensor, parameters: Tensor, options: Options, keep_potent
     return Solution(spikes, potential, exact, exact.long()), potential[..., -1:]
 
 
-def _check_finite(last: Tensor) -> None:
-    """Raise ValueError unless `last`, a value of the last step, is finite.
+def _check_finite(values: Tensor) -> None:
+    """Raise ValueError unless all values are finite.
 
     NaN and infinity never leave a membrane that leaks by a factor, so its last step tells of the input. A GPU is not
     asked, because the CPU would have to wait for it.
     """
-    if last.device.type != "cpu" or torch.compiler.is_compiling() or last.numel() == 0:
+    if values.device.type != "cpu" or torch.compiler.is_compiling():
         return
-    if not math.isfinite(last.sum()):
+    if not values.isfinite().all():
         raise ValueError(
             "The neuron's input x holds NaN or infinite values (or its potential overflowed). "
             "Look at the layer before: a learning rate that is too high is the usual reason."
