@@ -99,7 +99,7 @@ def scores(train: Split, test: Split, vocabulary: int, order: int) -> tuple[floa
 
 
 def _targets(test: Split, order: int) -> Iterator[tuple[list[Longs], Longs]]:
-    """Of each window the words asked for, and for each of these the words before it, `<pad>` before the first."""
+    """The words before each word that a window asks for, by distance, and these words; `<pad>` before the first."""
     for window, context_only in zip(test.sequences[0], test.labels.tolist(), strict=True):
         words = np.concatenate([np.zeros(order, np.int64), window.astype(np.int64)])
         first = order + 1 + context_only

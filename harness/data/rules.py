@@ -124,7 +124,7 @@ def pixels(image: Integers) -> Floats:
 
 
 def regions(image: Integers) -> Floats:
-    """Mean grey level of each of `REGIONS_A_SIDE` times as many regions of a square image."""
+    """Mean grey level of each of `REGIONS_A_SIDE` x `REGIONS_A_SIDE` regions of a square image."""
     side = round(len(image) ** 0.5)
     edges = np.linspace(0, side, REGIONS_A_SIDE + 1).astype(int)
     square = image.reshape(side, side).astype(np.float64)
