@@ -83,7 +83,8 @@ def _evaluate_trained(job: Job, report: Report) -> dict[str, Any]:
 def _of_data(data: Dataset) -> dict[str, Any]:
     found = data.baselines
     return {
-        **{f"{name}_accuracy": getattr(found, f"{name}_accuracy") for name in ("shortcut", "majority")},
+        "shortcut_accuracy": found.shortcut_accuracy,
+        "majority_accuracy": found.majority_accuracy,
         "shortcut_perplexity": found.shortcut_perplexity,
         "rules": [{"name": name, "accuracy": accuracy} for name, accuracy in found.rules.items()],
         "data_notes": list(data.facts.notes),

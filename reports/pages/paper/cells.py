@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from spike_ssm.reports.pages.paper.definition import Column, Definition, Entry, Figure, PaperTable
@@ -224,7 +224,12 @@ def _mean(before: Sequence[Cell], column: Column, figure: Figure, apart: bool, w
     means = [sum(runs[seed].values[column.measure] for runs in by_seed) / len(by_seed) for seed in seeds]
     ours = t_interval(mean * column.times for mean in means)
     runs = tuple(runs[seed] for runs in by_seed for seed in seeds)
-    return _judged(figure, ours, runs, "", apart, widest)
+    versions = sorted({run.code_version for run in runs})
+    remark = f"Its columns are of {len(versions)} code versions: {', '.join(versions)}." if len(versions) > 1 else ""
+    cell = _judged(figure, ours, runs, remark, apart, widest)
+    if cell.status.judged and any(each.status is Status.SOME_FAILED for each in before):
+        return replace(cell, status=Status.SOME_FAILED)
+    return cell
 
 
 def _differing(run: Run, protocol: Mapping[str, object]) -> str:

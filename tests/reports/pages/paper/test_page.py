@@ -7,6 +7,7 @@ import io
 import json
 import math
 import re
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from xml.etree import ElementTree
@@ -198,6 +199,20 @@ def test_the_average_needs_every_task_and_is_taken_seed_by_seed(paper_runs):
 
 
 # The numbers
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_an_average_over_a_column_with_failed_seeds_gets_no_verdict(paper_runs, paper_row, failed):
+    for task in LRA:
+        folder = paper_runs("lra_accuracy", "S4D-Lin", task, [0.853, 0.855, 0.858], code_version=task[:1])
+    if failed:
+        row = paper_row("lra_accuracy", "S4D-Lin", "image", 7, status="failed", test_accuracy=None)
+        write_run(folder, {**row, "id": "failed"})
+    (table,) = [each for each in definition().tables if each.name == "lra_accuracy"]
+    as_published = replace(table, columns=tuple(replace(column, apart="") for column in table.columns))
+    cell = cells_of(as_published, definition(), gather([folder]).found)["S4D-Lin", "avg"]
+    assert cell.status is (Status.SOME_FAILED if failed else Status.REPRODUCED)
+    assert cell.remark == "Its columns are of 5 code versions: i, l, p, r, t."
 
 
 def test_every_number_of_ours_is_the_one_recomputed_from_the_parquet_files(paper_runs, tmp_path):
