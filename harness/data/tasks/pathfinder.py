@@ -51,8 +51,17 @@ CLASSES = 2
 MARKER_PIXELS = 3
 """Radius around the brightest place in which the other marker is not looked for."""
 
-SMALL = replace(drawing.HARD[32], size=16, seed_distance=3, contour_length=4, distractor_length=2, distractors=2)
-"""Parameters that the smaller sets share: dashes as in the published images of 32 x 32 pixels, but fewer."""
+SMALL = replace(
+    drawing.HARD[32],
+    size=16,
+    seed_distance=3,
+    contour_length=4,
+    distractor_length=2,
+    distractors=2,
+    openings=drawing.EVERY_WAY,
+)
+"""Parameters that the smaller sets share: dashes as in the published images of 32 x 32 pixels, but fewer. Contours
+start in every direction, so that hardly any of the two distractors is missing."""
 
 
 @dataclass
@@ -63,6 +72,7 @@ class GeneratedSettings(TaskSettings, ABC):
     """
 
     limits: ClassVar = {"data_seed": (0, 2**63 - 1), **dict.fromkeys(SPLITS, (1, SPAN))}
+    revision: ClassVar[int] = 1
     size: int = 32
     contour_length: int = 14
     train: int = 160_000

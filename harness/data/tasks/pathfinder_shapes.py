@@ -5,9 +5,10 @@ in one of a few directions: to the pixels on the circle round the pivot on which
 direction is in the tables, so that contours grow and are drawn with integers alone. Lengths are in pixels, places are
 pixels (row, column), and a unit vector is a direction of length 1.
 
-Making the tables takes operations that every machine rounds alike, with one exception: the angle and the cosine of a
-turn, whose last bits depend on the C library. The cosine's square is rounded to 16 bits, so another machine would grow
-other contours only where it lies within about 1e-15 of a rounding boundary.
+Making the tables takes operations that every machine rounds alike, with two exceptions, whose last bits depend on the C
+library: the angle and the cosine of a turn, and the sine and the cosine of a whole degree. What is made of them is
+rounded, to 16 bits or 9 digits, so another machine would grow other contours only where a value lies within about
+1e-15 of a rounding boundary.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ STRAIGHT = 2**16
 """The weight of going straight on."""
 
 WHITE = 255
+
+EVERY_WAY = (-180, 179)
+"""All directions, in whole degrees from that of the columns towards that of the rows."""
 
 SAMPLES = 8
 """Points per side of a pixel at which a shape's share of the pixel is measured."""
@@ -60,10 +64,11 @@ class Snakes:
 
     size: height and width in pixels; padding: pixels along the border that stay empty. antialias: points per side of a
     pixel of the grid on which dashes are drawn there, both ends included: they are 1 / antialias longer than
-    paddle_length. margins: one is drawn for each image; within a contour, paddles are 2 margins apart, and pixels up to
-    a margin from any other paddle stay free of it. seed_distance: pixels from the first contour's start to the second's
+    paddle_length. margins: one is drawn for each image; within a contour, paddles are 2 margins apart, and no pixel
+    lies wholly up to a margin from two others. seed_distance: pixels from the first contour's start to the second's
     and half its least distance from the border. paddle_length, paddle_thickness, marker_radius: pixels. contour_length,
-    distractor_length: paddles; distractors: contours besides the two, fewer where there is no room.
+    distractor_length: paddles; distractors: contours besides the two, fewer where there is no room. openings: first and
+    last direction, in degrees as in `EVERY_WAY`, in which the first contour and a distractor may start.
     continuity: a turn of 90 degrees / continuity is the first that does not occur. contour_contrast x paddle_contrast:
     brightness of a pixel that a paddle covers, cut off at 1; distractors are as bright (ours: the published code leaves
     their paddle contrast out, by which they could be told). unevenness (ours): pixels that one start may be further
@@ -84,6 +89,7 @@ class Snakes:
     distractors: int
     contour_contrast: float
     paddle_contrast: float
+    openings: tuple[int, int] = EVERY_WAY
     unevenness: float = float("inf")
 
     def __post_init__(self) -> None:
@@ -93,6 +99,11 @@ class Snakes:
             raise UserError(
                 f"Pathfinder's margins={self.margins} are not allowed: give one or more, each from 1 to 16."
             )
+        if not EVERY_WAY[0] <= self.openings[0] <= self.openings[1] <= EVERY_WAY[1]:
+            raise UserError(
+                f"Pathfinder's openings={self.openings} are not allowed: give the first and the last of degrees from "
+                f"{EVERY_WAY[0]} to {EVERY_WAY[1]}."
+            )
         if 4 * self.seed_distance >= self.size:
             raise UserError(
                 f"Pathfinder's seed_distance={self.seed_distance} is not allowed: contours start twice as far from the "
@@ -101,13 +112,18 @@ class Snakes:
 
 
 HARD = {
-    32: Snakes(32, 1, 2, (1,), 7, 2, 0.5, 1.5, 14, 1.0, 4, 5, 2.0, 0.75),
-    64: Snakes(64, 1, 2, (1,), 12, 5, 1.0, 2.5, 14, 1.8, 4, 5, 0.8, 1.0),
+    32: Snakes(32, 1, 2, (1,), 7, 2, 0.5, 1.5, 14, 1.0, 4, 5, 2.0, 0.75, openings=(-150, -121)),
+    64: Snakes(64, 1, 2, (1,), 12, 5, 1.0, 2.5, 14, 1.8, 4, 5, 0.8, 1.0, openings=(-180, -85)),
     128: Snakes(128, 1, 2, (2, 3), 20, 5, 1.5, 3.0, 14, 1.8, 4, 8, 0.9, 1.0),
     256: Snakes(256, 22, 2, (3,), 27, 5, 2.0, 5.0, 14, 1.8, 4, 7, 1.0, 1.0),
 }
 """The published parameters of Long Range Arena's hard sets by size, from the docstrings of its `pathfinder.py`; what
-they leave out - the padding and seed distance of 256, paddle lengths from 64 on - are the generator's defaults."""
+they leave out - the padding and seed distance of 256, paddle lengths from 64 on - are the generator's defaults.
+
+Openings are those of the generator as we ran it (OpenCV 3.4 and 5.0, Pillow 9.3 and 13.0, alike). It looks for places
+by dilating what is occupied with those pixels that a paddle's mask fills wholly. Of thin paddles they are few, and
+where none of them lies towards one of the borders, the pixels there dilate to minus infinity, which it takes for no
+place at all. We leave out that it also refuses 1 degree of the 96 at 64 pixels, and 6 of 360 at 128 with margin 2."""
 
 LENGTHS = {6: "curv_baseline", 9: "curv_contour_length_9", 14: "curv_contour_length_14"}
 """Contour length in paddles -> the published sets' folder: easy, intermediate, hard."""
@@ -166,7 +182,8 @@ class Shapes(NamedTuple):
 
     Of each direction d: `heads` [D, 2] and `tails` [D, 2] are its two tips, `strides` [D, 2] the next paddle's pivot,
     `footprints` [D, F, 2] the pixels it keeps others away from, `paddles` [D, I, 3] those it lights and their grey
-    levels, `weights` [D, D] how readily every direction follows. `near` [N, 2] are the pixels up to a margin away,
+    levels, `weights` [D, D] how readily every direction follows. `openings` [O] are the directions of the whole degrees
+    in which a contour may start. `near` [N, 2] are the pixels up to a margin away,
     `seeds` [S, 2] those a seed distance away, `marker` [M, 3] those a marker lights.
     """
 
@@ -176,13 +193,19 @@ class Shapes(NamedTuple):
     footprints: Integers
     paddles: Integers
     weights: Integers
+    openings: Integers
     near: Integers
     seeds: Integers
     marker: Integers
 
 
 def shapes_for(snakes: Snakes, margin: int) -> Shapes:
-    """The tables for paddles of one of the margins."""
+    """The tables for paddles of one of the margins.
+
+    The published code rounds strides up, by which contours are closer to the upper left. It refuses a paddle where its
+    mask, a margin round the thick line, and that of others nearly fill a pixel: those half a pixel inside of its edge.
+    """
+    room = margin + (snakes.paddle_thickness - 1) / 2
     end, extra = margin + snakes.paddle_length, 0.5 / snakes.antialias
     heads, contrast = circle(end), snakes.contour_contrast * snakes.paddle_contrast
     bars = [bar(unit, margin - extra, end + extra, snakes.paddle_thickness) for unit in units(heads)]
@@ -190,10 +213,11 @@ def shapes_for(snakes: Snakes, margin: int) -> Shapes:
     return Shapes(
         heads=heads,
         tails=_round(margin * units(heads)),
-        strides=_round((end + margin) * units(heads)),
-        footprints=stack([footprint(unit, margin, end, room=margin) for unit in units(heads)]),
+        strides=np.ceil((end + margin) * units(heads)).astype(np.int64),
+        footprints=stack([footprint(unit, margin, end, room) for unit in units(heads)]),
         paddles=stack([ink(each, reach, contrast) for each in bars]),
         weights=turning(heads, snakes.continuity),
+        openings=nearest(heads, np.arange(snakes.openings[0], snakes.openings[1] + 1)),
         near=disc(margin),
         seeds=circle(snakes.seed_distance),
         marker=ink(dot(snakes.marker_radius), snakes.marker_radius),
@@ -228,6 +252,14 @@ def turning(directions: Integers, continuity: float) -> Integers:
     dot = np.multiply.outer(rows, rows) + np.multiply.outer(columns, columns)
     turn = np.minimum(np.arctan2(cross, dot) * continuity, np.pi / 2)
     return _round(STRAIGHT * np.cos(turn) ** 2)
+
+
+def nearest(directions: Integers, degrees: Integers) -> Integers:
+    """The number of the direction [D, 2] that is nearest to each of `degrees` [n]; of two alike, the smaller."""
+    angles = np.deg2rad(degrees)
+    closeness = units(directions) @ np.stack([np.sin(angles), np.cos(angles)])
+    found: Integers = np.round(closeness, 9).argmax(axis=0)
+    return found
 
 
 def footprint(unit: Reals, start: float, end: float, room: float) -> Integers:

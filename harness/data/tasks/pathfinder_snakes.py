@@ -3,19 +3,21 @@
 The task is from Linsley et al. 2018, its sequences from Tay et al. 2021 (Long Range Arena). Images are made by the
 procedure of the published generator (drewlinsley/pathfinder, `snakes2.py`):
 
-1. Two contours grow by turns, a paddle each. The first starts in a random direction at a random place at least two
-   seed distances from the border; the second starts a seed distance away, in a random direction.
+1. Two contours grow by turns, a paddle each. The first starts in a random direction of its openings at a random place
+   at least two seed distances from the border; the second starts a seed distance away, in any direction.
 2. A contour grows from its pivot, a margin beyond its head: the next head is drawn from the pixels on the circle round
    the pivot, weighted by cos^2(min(turn x continuity, 90 degrees)), none of them within a margin of an occupied pixel.
    A paddle that finds no room is drawn again, at most twice; a dead end restarts both contours.
-3. Distractors, shorter contours, grow by the same rule from random free places, as far as there is room.
+3. Distractors, shorter contours, grow by the same rule from random free places, as far as there is room. One that finds
+   none, or whose direction, a random degree, is no opening, is drawn again, at most four times.
 4. The label is 1 or 0 with equal chance. A marker lies on the start of one of the two contours, one on the end of the
    same contour (1) or of the other (0). All is antialiased; the brighter stays; grey levels have 8 bits.
 
-Ours are the random numbers and all this leaves open. Paddles, first ones too, point to pixels on a circle. A pixel is
-occupied or not, where the published code has shades, and no paddle may touch another contour's, where it leaves the
-newest ones unwatched. A pixel is as bright as the share of it that is covered. Markers never touch each other, and they
-are white, where the published code, patched to run with today's SciPy, leaves them all but black.
+Ours are the random numbers and all this leaves open. Paddles, first ones too, point to pixels on a circle, where heads
+are rounded to the nearest pixel, not down. A pixel is occupied or not, where the published code has shades, and no
+paddle may touch another contour's, where it leaves the newest ones unwatched. Distractors are as many as there, on
+average. A pixel is as bright as the share of it that is covered. Markers never touch each other, and they are white,
+where the published code, patched to run with today's SciPy, leaves them all but black.
 
 An image is the same bytes whatever the number of threads and however the images are divided over calls; over machines
 too, as far as `harness.data.tasks.pathfinder_shapes` says.
@@ -34,11 +36,14 @@ from spike_ssm.models.ops.threads import share_threads_with_numba
 from spike_ssm.results.errors import UserError
 
 RESTARTS = 20_000
-"""Dead ends after which a pair of contours is given up. The hardest published set (64 pixels, 14 paddles) takes about
-750: the chance that one of 200,000 images is given up is below 1 in 10^6."""
+"""Dead ends after which a pair of contours is given up. The hardest published set (128 pixels, 14 paddles) takes about
+370: the chance that one of 200,000 images is given up is below 1 in 10^6."""
 
 PADDLE_RETRIES, DISTRACTOR_RETRIES = 2, 4
 """Number of further draws of a paddle, and of a distractor, that finds no room. Published."""
+
+TURN = 360
+"""Number of whole degrees from which a first paddle's direction is drawn. Published."""
 
 PLACES = 1_000
 """Number of random places tried for a distractor's first paddle, before it is drawn again."""
@@ -175,7 +180,11 @@ def _pair(stream: Stream, canvas: Integers, plan: Plan, tables: Shapes, places: 
     row = plan.inset + _draw(stream, plan.size - 2 * plan.inset)
     column = plan.inset + _draw(stream, plan.size - 2 * plan.inset)
     for contour in range(2):
-        direction, name = _draw(stream, len(tables.heads)), 1 + contour * (places.shape[1] + 1)
+        if contour == 0:
+            direction = tables.openings[_draw(stream, len(tables.openings))]
+        else:
+            direction = _draw(stream, len(tables.heads))
+        name = 1 + contour * (places.shape[1] + 1)
         if not _put(canvas, tables, places[contour, 0], (row, column, direction), name):
             return False
         step = tables.seeds[_draw(stream, len(tables.seeds))]
@@ -207,10 +216,12 @@ def _tips(plan: Plan, tables: Shapes, places: Integers, tips: Integers) -> bool:
 def _distract(stream: Stream, canvas: Integers, plan: Plan, tables: Shapes, paddles: Integers, name: int) -> None:
     """Grow a distractor [longest, 3] whose first paddle has `name`, if it finds room."""
     for _ in range(1 + DISTRACTOR_RETRIES):
-        direction, grown = _draw(stream, len(tables.heads)), 0
+        opening, grown = _draw(stream, TURN), 0
+        if opening >= len(tables.openings):
+            continue
         for _ in range(PLACES):
             row, column = _draw(stream, plan.size), _draw(stream, plan.size)
-            if _put(canvas, tables, paddles[0], (row, column, direction), name):
+            if _put(canvas, tables, paddles[0], (row, column, tables.openings[opening]), name):
                 grown = 1
                 break
         while 0 < grown < plan.distractor_length:

@@ -17,6 +17,7 @@ from scipy.stats import binomtest, mannwhitneyu
 
 from spike_ssm.harness.data.tasks.pathfinder_shapes import LENGTHS, Snakes, parameters
 from spike_ssm.harness.data.tasks.pathfinder_snakes import Images, generate
+from spike_ssm.harness.system.root import ROOT
 from spike_ssm.results.errors import UserError
 
 SIZES = (32, 64, 128, 256)
@@ -194,7 +195,9 @@ def test_the_hard_set_at_32_pixels_is_as_full_and_bright_as_the_published_genera
     lit = (levels > 0.1).mean(axis=(1, 2))
     assert 0.107 < lit.mean() < 0.159  # published: 0.132, from 0.107 to 0.159 for 9 of 10 images
     assert ((lit > 0.107) & (lit < 0.159)).mean() > 0.4
-    assert levels.mean() == pytest.approx(0.073, rel=0.1)
+    published = 0.070  # with distractors as bright as the other contours, where it has 0.073
+    shrunk = 17 / 18  # its dashes are longer and thicker: it scales a grid of 17 points to 9 pixels instead of 8.5
+    assert levels.mean() == pytest.approx(published * shrunk**2, rel=0.1)
 
 
 def test_a_dash_is_as_long_and_as_thick_as_its_parameters_say(unmarked: Images) -> None:
@@ -211,20 +214,57 @@ def test_contours_have_their_lengths_and_distractors_may_be_fewer(snakes: Snakes
     assert (images.paddles[:, :2] == snakes.contour_length).all()
     assert np.isin(images.paddles[:, 2:], [0, snakes.distractor_length]).all()
     assert (distractors_of(images) <= snakes.distractors).all()
-    assert distractors_of(images).mean() > snakes.distractors / 2
     assert ((~np.isnan(images.orientations)).sum(axis=2) == images.paddles).all()
     assert (np.isnan(images.centres).all(axis=3) == np.isnan(images.orientations)).all()
 
 
+@pytest.mark.parametrize(
+    ("size", "length", "count", "published", "error"),
+    [
+        (32, 14, 4_000, 1.194, 0.033),
+        (32, 9, 4_000, 1.797, 0.028),
+        (32, 6, 4_000, 3.346, 0.039),
+        (64, 9, 1_000, 4.580, 0.085),
+        (64, 6, 1_000, 7.940, 0.085),
+        (128, 14, 500, 7.709, 0.034),
+        (128, 9, 500, 10.915, 0.022),
+        (256, 14, 500, 6.965, 0.013),
+    ],
+)
+def test_distractors_are_as_many_as_the_published_generators(
+    size: int, length: int, count: int, published: float, error: float
+) -> None:
+    """Its means, of 200 to 1,500 images that it made for us, and their standard errors; the page says them too."""
+    snakes = parameters(size, length)
+    found = distractors_of(generate(snakes, seed=0, first=0, count=count)).mean()
+    assert abs(found - published) < 3 * error
+    row = f"| {size} | {length} | {snakes.distractors} | {found:.2f} | {published:.2f} ± {error:.2f} |"
+    assert row in (ROOT / "docs" / "tasks.md").read_text().splitlines()
+
+
+@pytest.mark.parametrize(("size", "openings"), [(32, (-150, -121)), (64, (-180, -85)), (128, (-180, 179))])
+def test_first_contours_and_distractors_start_in_the_directions_in_which_the_published_generator_finds_places(
+    size: int, openings: tuple[int, int]
+) -> None:
+    images = generate(parameters(size, 6), seed=9, first=0, count=200)
+    degrees = np.rad2deg(np.delete(images.orientations[:, :, 0], 1, axis=1))
+    turn = np.abs((degrees - np.mean(openings) + 180) % 360 - 180)  # from the openings' middle
+    pixel = 15  # half the angle between a pixel on the circle and the next
+    assert np.nanmax(turn) == pytest.approx(np.ptp(openings) / 2, abs=pixel)
+    assert np.ptp(np.rad2deg(images.orientations[:, 1, 0])) > 300  # the second contour's is any
+
+
 @SETS
-def test_paddles_follow_each_other_two_margins_apart_and_turn_less_than_continuity_allows(snakes: Snakes) -> None:
+def test_paddles_follow_each_other_two_margins_apart_rounded_up_and_turn_less_than_continuity_allows(
+    snakes: Snakes,
+) -> None:
     images = generate(snakes, seed=7, first=0, count=40)
     ends = tips(snakes, images)
-    gaps = np.linalg.norm(ends[:, :, 1:, 0] - ends[:, :, :-1, 1], axis=-1)
-    margins = np.broadcast_to(images.margins[:, None, None], gaps.shape)
-    rounding = 0.75  # of the pivot
-    straight_or_bent = (margins * np.sqrt(2) - rounding <= gaps) & (gaps <= 2 * margins + rounding)
-    assert straight_or_bent[~np.isnan(gaps)].all()
+    angles = images.orientations.astype(np.float64)
+    margins = images.margins[:, None, None, None] * np.stack([np.sin(angles), np.cos(angles)], axis=-1)
+    rounding = (ends[:, :, 1:, 0] - margins[:, :, 1:]) - (ends[:, :, :-1, 1] + margins[:, :, :-1])  # of the pivot
+    assert np.nanmin(rounding) > -0.01
+    assert np.nanmax(rounding) < 1
     turns = np.abs((np.diff(images.orientations, axis=2) + np.pi) % (2 * np.pi) - np.pi)
     assert np.nanmax(turns) < np.pi / 2 / snakes.continuity
 
@@ -273,7 +313,7 @@ def test_the_bytes_are_those_of_every_other_machine_with_any_number_of_threads()
     assert found[0] == found[1]
     assert (
         hashlib.sha256(b"".join(found[0][:2])).hexdigest()
-        == "ce3980aa904e8bb5fe6ff4f6d3915938adcdb7e675ca47225f4f274cc8bbe619"
+        == "bcc4d76e45db7fa57fd6780c341d7e5f6d9dc1b791004aaeb2d0a5ba08acbadf"
     )
 
 
@@ -321,6 +361,7 @@ def test_contours_that_never_fit_are_refused_with_their_parameters() -> None:
         ({"continuity": float("nan")}, "continuity=nan is not allowed"),
         ({"margins": ()}, "margins=() are not allowed: give one or more, each from 1 to 16"),
         ({"margins": (1, 0)}, "margins=(1, 0) are not allowed"),
+        ({"openings": (-90, 180)}, "openings=(-90, 180) are not allowed: .* degrees from -180 to 179"),
         ({"seed_distance": 8}, "seed_distance=8 is not allowed: .* it must be at most 7"),
     ],
 )
