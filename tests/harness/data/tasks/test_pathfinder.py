@@ -156,7 +156,7 @@ def test_a_preparation_draws_nothing_beside_the_display_of_whoever_asked_for_it(
 
 def test_in_the_small_images_the_markers_distance_tells_much_and_the_other_rules_little(tmp_path: Path) -> None:
     found = prepare_small(tmp_path, train=4000, test=2000).baselines
-    assert found.shortcut_accuracy == found.rules["markers' distance"] > 0.65
+    assert found.shortcut_accuracy == found.rules["markers' distance"] > 0.57
     for accuracy in (found.rules["nearest mean"], found.rules["brightness"], found.majority_accuracy):
         assert accuracy == pytest.approx(0.5, abs=0.05)
 
@@ -164,7 +164,7 @@ def test_in_the_small_images_the_markers_distance_tells_much_and_the_other_rules
 def test_at_the_published_size_the_markers_distance_tells_little(tmp_path: Path) -> None:
     settings = PathfinderSettings(train=4000, validation=1, test=2000)
     found = Pathfinder(settings).prepare(tmp_path, tmp_path).baselines
-    assert found.shortcut_accuracy == pytest.approx(0.5, abs=0.06)
+    assert found.shortcut_accuracy == found.rules["markers' distance"] == pytest.approx(0.555, abs=0.025)
 
 
 @pytest.mark.parametrize(("setting", "value"), [("train", 0), ("test", -1), ("data_seed", -1), ("validation", 2**33)])
