@@ -20,7 +20,7 @@ from spike_ssm.reports.statistics.seeds import (
     by_seed,
 )
 
-_TAGS = {
+TAGS = {
     Verdict.HIGHER: "higher",
     Verdict.LOWER: "lower",
     Verdict.OPEN: "not shown",
@@ -56,7 +56,7 @@ def task_findings(runs: pd.DataFrame, comparisons: Comparisons, baseline: str | 
 
 def _against_baseline(quantity: str, comparisons: Mapping[str, Comparison], baseline: str) -> Findings:
     statements = tuple(
-        Statement(_TAGS[comparison.verdict], (variant,), _sentence(comparison, baseline))
+        Statement(TAGS[comparison.verdict], (variant,), difference_from(baseline, comparison))
         for variant, comparison in comparisons.items()
     )
     return Findings(f"{quantity} compared with {baseline}", _lead(comparisons, baseline), statements)
@@ -100,8 +100,8 @@ def _lead(comparisons: Mapping[str, Comparison], baseline: str) -> str:
     return f"{tested}A difference from {baseline} is shown for {listing(decided)}{others}."
 
 
-def _sentence(comparison: Comparison, baseline: str) -> str:
-    """The rest of a sentence that begins with the variant."""
+def difference_from(baseline: str, comparison: Comparison) -> str:
+    """The rest of a sentence that begins with what is compared."""
     difference, seeds = comparison.difference, count(comparison.difference.n, "seed")
     points = f"{number(difference.mean * 100, signed=True)} points"
     interval = f"{PERCENT_95} interval {bounds(difference, 100)}"

@@ -29,6 +29,16 @@ from spike_ssm.reports.tables.tuning import tagged
 from spike_ssm.results.schema import MEASUREMENTS
 from spike_ssm.results.store import read_manifest
 
+FAMILIES = (
+    "Tests that are read together are corrected together, by Holm's procedure: the chance that any of a family claims "
+    "a difference where there is none stays at 5 %. On each task these are one family each: the main effects; the "
+    "differences to the baseline in accuracy over seeds, in accuracy over seeds and examples, and in firing rate; "
+    "those to the best variant; those to the shortcut; all pairs of the Pareto front, in accuracy and rate; all "
+    "comparisons at matched firing rate; and of the controls' table, the advantages of all effects, what these are "
+    "beyond each control, and either kind's tests of equality. Families are not corrected for each other."
+)
+"""Which tests each p of a sweep's page is corrected with."""
+
 
 def build_report(sweep: str, results: Path, out: Path, formats: Sequence[str] = FORMATS) -> Path:
     """Write `<sweep>.html`, `.csv`, `.md`, `.tex` and a folder of its figures to `out`; returns the page's path.
@@ -98,6 +108,7 @@ def _page(
         variants={variant: looks[variant] for variant in trained["variant"]},
         overview=None if measurements.empty else tables.overview(measurements, looks),
         looks=looks,
+        families=FAMILIES,
         states=sweep.runs["state"].value_counts().to_dict(),
         problems=problems.to_dict("records"),
         provenance=provenance(sweep, looks),
@@ -109,5 +120,6 @@ def _markdown(sweep: Sweep, sections: list[Section], measured: list[MeasuredSect
     parts = [f"# {manifest.title}\n\n{manifest.question}\n\nScale: {manifest.scale}. {manifest.scale_note}\n"]
     for section in sections:
         parts.append(f"## {section.task}\n\n" + "\n".join(each.markdown() for each in section.tables))
+    parts += [f"{FAMILIES}\n"] if sections else []
     parts += [section.markdown() for section in measured]
     return "\n".join(parts if sections or measured else [*parts, "No run of this sweep has finished.\n"])

@@ -10,6 +10,7 @@ import pandas as pd
 from spike_ssm.reports.figures.scaling import lines, scaling_figures
 from spike_ssm.reports.findings.accuracy import caveat, task_findings
 from spike_ssm.reports.findings.controls import control_findings
+from spike_ssm.reports.findings.factors import effect_findings
 from spike_ssm.reports.loading.sweep import Sweep, correctness
 from spike_ssm.reports.render.drawn import Drawn
 from spike_ssm.reports.render.palette import Look
@@ -17,12 +18,14 @@ from spike_ssm.reports.render.statements import Findings
 from spike_ssm.reports.render.table import Table
 from spike_ssm.reports.statistics.baseline import compare_with_baseline
 from spike_ssm.reports.statistics.controls import judge
+from spike_ssm.reports.statistics.factors import main_effects
 from spike_ssm.reports.statistics.matched import compare_matched
 from spike_ssm.reports.statistics.seeds import disagreement
 from spike_ssm.reports.tables import accuracy as tables
 from spike_ssm.reports.tables.comparisons import comparison_table, matched_table
 from spike_ssm.reports.tables.controls import control_table
 from spike_ssm.reports.tables.energy import energy_tables
+from spike_ssm.reports.tables.factors import effect_table
 from spike_ssm.reports.tables.groups import group_table, weaker_rules
 from spike_ssm.reports.tables.tuning import tagged, tuning_table
 
@@ -38,6 +41,7 @@ class Section:
     main: Table
     groups: Table | None
     tuning: Table | None
+    effects: Table | None
     comparison: Table | None
     matched: Table | None
     controls: Table | None
@@ -52,7 +56,7 @@ class Section:
             each
             for each in (
                 *(self.main, self.groups, self.tuning, *self.energy),
-                *(self.comparison, self.matched, self.controls),
+                *(self.effects, self.comparison, self.matched, self.controls),
             )
             if each
         ]
@@ -71,17 +75,19 @@ def task_section(
         for variant in comparisons.accuracy
     }
     note = manifest.task_notes.get(task, "")
+    effects = main_effects(runs, manifest.runs, manifest.baseline)
     judged = judge(runs, manifest.controls) if manifest.controls else []
     explained = control_findings(judged, manifest.controls.of) if manifest.controls else None
     measured = tables.measurements(task, runs, comparisons, manifest.variant_notes)
     return measured, Section(
         task,
         note,
-        [*task_findings(runs, comparisons, manifest.baseline), *([explained] if explained else [])],
+        [*filter(None, (effect_findings(effects), *task_findings(runs, comparisons, manifest.baseline), explained))],
         caveat(runs),
         tables.main_table(measured, looks, comparisons, note, _data_notes(runs), weaker_rules(runs)),
         group_table(runs, looks),
         tuning_table(manifest, task, {variant: looks[variant] for variant in measured["variant"]}),
+        effect_table(effects),
         comparison_table(comparisons, disagreements, looks),
         matched_table(compare_matched(runs, manifest.runs, manifest.baseline)),
         control_table(judged, looks),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from spike_ssm.reports.statistics.examples import Right, over_examples
+from spike_ssm.reports.statistics.pooled import Spread, against_pooled, spread
 from spike_ssm.reports.statistics.seeds import Comparison, against, by_seed
 
 
@@ -19,16 +20,20 @@ class Comparisons:
     accuracy: Mapping[str, Comparison] = field(default_factory=dict)
     rate: Mapping[str, Comparison] = field(default_factory=dict)
     examples: Mapping[str, Comparison] = field(default_factory=dict)  # accuracy, over seeds and test examples
+    spread: Spread | None = None  # of accuracy
 
 
 def compare_with_baseline(runs: pd.DataFrame, baseline: str | None, right: Right | None = None) -> Comparisons:
     """Accuracy and firing rate paired with the baseline's; empty where it has no finished run.
 
+    Accuracies with the spread that all variants share. Firing rates spread the more the higher they are: each pair's
+    own.
     With the stored predictions, `right`, accuracy is compared over test examples too.
     """
     values = by_seed(runs, "test_accuracy")
     if baseline is None or baseline not in values or values[baseline].isna().all():
         return Comparisons(None)
-    accuracy = against(values, baseline)
+    accuracy = against_pooled(values, baseline)
     rate = against(by_seed(runs, "firing_rate"), baseline)
-    return Comparisons(baseline, accuracy, rate, over_examples(right or {}, baseline, accuracy))
+    examples = over_examples(right or {}, baseline, accuracy)
+    return Comparisons(baseline, accuracy, rate, examples, spread(values))

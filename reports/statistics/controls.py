@@ -10,7 +10,7 @@ from it, at the control's own rate. Both are paired by seed. What is then said:
 - the effect itself: an advantage is shown, not known to be within `MARGIN`, and more of it than each control's;
 - explained by a control: such an advantage is shown, and the control has the same, within `MARGIN`;
 - worse at its rate: a disadvantage is shown, larger than `MARGIN` or not known to be smaller;
-- undecided: everything else.
+- undecided: everything else, and whatever the curve's placebo speaks against (`AtRate.doubt`).
 
 "Shown" is a paired t-test over seeds, "within" two one-sided ones (TOST, Schuirmann 1987), each kind corrected over all
 effects of a task (Holm). The words are ours.
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from spike_ssm.reports.statistics.matched import AtRate, Curve, at_matched_rate
+from spike_ssm.reports.statistics.matched import AtRate, Curve, Measured, at_matched_rate
 from spike_ssm.reports.statistics.seeds import (
     CONFIDENCE,
     MARGIN,
@@ -35,7 +35,6 @@ from spike_ssm.reports.statistics.seeds import (
     Verdict,
     above,
     against,
-    by_seed,
     compare,
     holm,
     t_interval,
@@ -60,13 +59,18 @@ class Advantage:
 
     @property
     def is_shown(self) -> bool:
-        """Whether it lies above 0."""
-        return self.comparison.verdict is Verdict.HIGHER
+        """Whether it lies above 0 and no placebo speaks against it."""
+        return self.comparison.verdict is Verdict.HIGHER and not self.doubt
 
     @property
     def is_within_margin(self) -> bool:
-        """Whether it is shown to be less than `MARGIN` either way."""
-        return self.equal_p < 1 - CONFIDENCE
+        """Whether it is shown to be less than `MARGIN` either way and no placebo speaks against it."""
+        return self.equal_p < 1 - CONFIDENCE and not self.at.doubt(2 * MARGIN)
+
+    @property
+    def doubt(self) -> str:
+        """Why a difference as large as this one is no finding; empty where nothing speaks against it."""
+        return self.at.doubt(self.comparison.difference.mean)
 
 
 @dataclass(frozen=True)
@@ -84,10 +88,12 @@ class Judged:
 def judge(runs: pd.DataFrame, controls: Controls) -> list[Judged]:
     """Every effect of the sweep on the task of the finished `runs` (`variant`, `seed`, accuracy and rate)."""
     effects = [effect for effect in controls.effects if effect.variant in set(runs["variant"])]
-    alone: dict[tuple[str, str], AtRate] = {}
-    for effect in effects:
-        for variant in (effect.variant, *effect.controls):
-            alone[effect.variant, variant] = _advantage(runs, effect, variant)
+    measured = Measured.of(runs)
+    alone = {
+        (effect.variant, variant): _advantage(measured, effect, variant)
+        for effect in effects
+        for variant in (effect.variant, *effect.controls)
+    }
     own = {effect.variant: alone[effect.variant, effect.variant] for effect in effects}
     advantages = _tested(own)
     beyond = _tested(
@@ -97,12 +103,11 @@ def judge(runs: pd.DataFrame, controls: Controls) -> list[Judged]:
             for control in effect.controls
         }
     )
-    rates = by_seed(runs, "firing_rate")
     return [
         _judged(
             controls.of,
             effect,
-            _rate(rates, effects, effect),
+            _rate(measured.rates, effects, effect),
             advantages[effect.variant],
             {control: beyond[effect.variant, control] for control in effect.controls},
         )
@@ -110,21 +115,22 @@ def judge(runs: pd.DataFrame, controls: Controls) -> list[Judged]:
     ]
 
 
-def _advantage(runs: pd.DataFrame, effect: Effect, variant: str) -> AtRate:
+def _advantage(measured: Measured, effect: Effect, variant: str) -> AtRate:
     """Variants of the curve that have finished runs on this task; the reference must be among them."""
-    there = set(runs["variant"])
-    curve = Curve("its firing rate without the effect", tuple(rate for rate in effect.rates if rate in there))
+    there = set(measured.rates)
+    curve = Curve("the curve without the effect", tuple(rate for rate in effect.rates if rate in there))
     if effect.reference not in curve.variants or len(curve.variants) < 2:
         problem = "no curve of accuracy against firing rate was run here"
         return AtRate(variant, curve.name, t_interval([]), pd.Series(dtype=float), problem)
-    return at_matched_rate(runs, Curve(variant, (variant,)), curve)
+    return at_matched_rate(measured, Curve(variant, (variant,)), curve)
 
 
 def _minus(ours: AtRate, control: AtRate) -> AtRate:
     """The advantage of one beyond that of the other, seed by seed."""
     problem = ours.problem or (f"{control.curve}: {control.problem}" if control.problem else "")
     difference = pd.Series(dtype=float) if problem else (ours.difference - control.difference).dropna()
-    return AtRate(ours.curve, control.curve, ours.rate, difference, problem)
+    placebos = tuple(dict.fromkeys((*ours.placebos, *control.placebos)))
+    return AtRate(ours.curve, control.curve, ours.rate, difference, problem, placebos, ours.untested)
 
 
 def _rate(rates: pd.DataFrame, effects: Sequence[Effect], effect: Effect) -> Comparison | None:
@@ -169,8 +175,10 @@ def _verdict(
         return NONE, ""
     if advantage.is_shown:
         return _explanation(of, effect, beyond)
-    if advantage.comparison.verdict is Verdict.LOWER:
+    if advantage.comparison.verdict is Verdict.LOWER and not advantage.doubt:
         return WORSE, ""
+    if advantage.comparison.verdict.decided:
+        return UNDECIDED, f"a difference is found, but {advantage.doubt}"
     return UNDECIDED, "at its rate, neither a difference nor equality within the margin is shown"
 
 

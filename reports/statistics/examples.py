@@ -17,15 +17,16 @@ Mathematical Statistics 37):
 
 That covers at least 95 %, because the distribution function of chi-squared with one degree of freedom is concave; and
 it is never narrower than the interval over seeds alone, so a claim about new examples always includes the one about
-this test set. The maximum is ours: a few seeds that agree by chance look as if answers did not vary, but how much they
-do is known from the many examples. p is the level at which the interval begins to leave out zero.
+this test set. Where variants share their spread over seeds (`reports.statistics.pooled`), the first part is theirs.
+The maximum is ours: a few seeds that agree by chance look as if answers did not vary, but how much they do is known
+from the many examples. p is the level at which the interval begins to leave out zero.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import numpy as np
@@ -59,12 +60,13 @@ class Parts:
     rest: NDArray[np.float64]
     examples: NDArray[np.float64]
     shape: tuple[int, int]  # seeds, examples
+    freedom: int  # degrees of freedom of `seeds`
 
     def half_width(self, p: float) -> NDArray[np.float64]:
         """Half width of the interval of confidence 1 - `p`; see the module's docstring."""
         seeds, examples = self.shape
         over_seeds, over_rest, over_examples = (
-            stats.t.isf(p / 2, freedom) for freedom in (seeds - 1, (seeds - 1) * (examples - 1), examples - 1)
+            stats.t.isf(p / 2, freedom) for freedom in (self.freedom, (seeds - 1) * (examples - 1), examples - 1)
         )
         first = np.maximum(over_seeds**2 * self.seeds, over_rest**2 * self.rest)
         return np.sqrt(first + over_examples**2 * self.examples)
@@ -80,20 +82,25 @@ def parts(differences: NDArray[np.float64]) -> Parts:
     squares += seeds * examples * mean**2 - seeds * (by_example**2).sum(axis=-1)
     of_rest = np.maximum(squares, 0.0) / ((seeds - 1) * (examples - 1)) / (seeds * examples)
     of_examples = np.maximum(by_example.var(axis=-1, ddof=1) / examples - of_rest, 0.0)
-    return Parts(mean, by_seed.var(axis=-1, ddof=1) / seeds, of_rest, of_examples, (seeds, examples))
+    of_seeds = by_seed.var(axis=-1, ddof=1) / seeds
+    return Parts(mean, of_seeds, of_rest, of_examples, (seeds, examples), seeds - 1)
 
 
-def crossed(differences: NDArray[np.float64]) -> Comparison:
+def crossed(differences: NDArray[np.float64], over_seeds: Comparison | None = None) -> Comparison:
     """The mean of `differences` [seeds, examples] with its interval and p, not yet corrected for others.
 
+    The first part of its variance is that of the comparison `over_seeds`, whose spread other variants may share.
     Without verdict, as over seeds alone, below `VERDICT_SEEDS` seeds and where every seed has the same mean.
     """
     seeds, examples = differences.shape
-    flat = float(np.ptp(differences.mean(axis=1))) < NO_SPREAD
+    has_spread = over_seeds is not None and over_seeds.freedom > 0
+    flat = not has_spread and float(np.ptp(differences.mean(axis=1))) < NO_SPREAD
     if seeds < VERDICT_SEEDS or examples < 2 or flat:
         verdict = Verdict.TOO_FEW if seeds < VERDICT_SEEDS or examples < 2 else Verdict.NO_SPREAD
         return Comparison(Interval(float(differences.mean()), math.nan, seeds), math.nan, math.nan, 0, verdict)
     found = parts(differences)
+    if over_seeds is not None and has_spread:
+        found = replace(found, seeds=np.array(over_seeds.error**2), freedom=over_seeds.freedom)
     mean = float(found.mean)
 
     def beyond(p: float) -> float:
@@ -119,7 +126,7 @@ def over_examples(right: Right, baseline: str, accuracy: Mapping[str, Comparison
             differences = answers[: len(seeds)] - answers[len(seeds) :]
             off = abs(differences.mean() - comparison.difference.mean) if differences.size else math.inf
             if off * answers.shape[1] < 0.5:  # half an example
-                found[variant] = crossed(differences)
+                found[variant] = crossed(differences, comparison)
     return corrected(found)
 
 

@@ -12,7 +12,8 @@ from itertools import combinations
 
 import pandas as pd
 
-from spike_ssm.reports.statistics.seeds import CONFIDENCE, MARGIN, Verdict, above, by_seed, compare
+from spike_ssm.reports.statistics.pooled import pooled, spread
+from spike_ssm.reports.statistics.seeds import CONFIDENCE, MARGIN, Verdict, above, by_seed, compare, corrected
 
 FRONT = "front"
 DOMINATED = "dominated"
@@ -63,13 +64,11 @@ def _shown_better(runs: pd.DataFrame, variants: list[str]) -> set[tuple[str, str
     """(better, worse): better in accuracy or in rate by the tests of all pairs, and in the other not worse."""
     shown = runs.dropna(subset=["test_accuracy", "firing_rate"])
     gains = {"accuracy": by_seed(shown, "test_accuracy"), "rate": -by_seed(shown, "firing_rate")}
-    compared = compare(
-        {
-            (first, second, name): gain[first] - gain[second]
-            for name, gain in gains.items()
-            for first, second in combinations(variants, 2)
-        }
-    )
+    pairs = list(combinations(variants, 2))
+    found = {
+        name: compare({(*pair, name): gain[pair[0]] - gain[pair[1]] for pair in pairs}) for name, gain in gains.items()
+    }
+    compared = corrected(pooled(found["accuracy"], spread(gains["accuracy"])) | found["rate"])
     better = set()
     for (first, second, name), comparison in compared.items():
         if comparison.verdict.decided:

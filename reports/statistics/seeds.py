@@ -73,6 +73,12 @@ class Comparison:
     adjusted_p: float  # Holm over `family` comparisons
     family: int
     verdict: Verdict
+    freedom: int = 0  # degrees of freedom of the t-test; 0 without one
+
+    @property
+    def error(self) -> float:
+        """The standard error of the difference; NaN without a test."""
+        return self.difference.half / float(stats.t.ppf((1 + CONFIDENCE) / 2, self.freedom))
 
 
 @dataclass(frozen=True)
@@ -169,12 +175,27 @@ def _test(differences: pd.Series[float]) -> Comparison:
     if flat or interval.n < VERDICT_SEEDS:
         verdict = Verdict.TOO_FEW if interval.n < VERDICT_SEEDS else Verdict.NO_SPREAD
         return Comparison(interval, math.nan, math.nan, 0, verdict)
-    return Comparison(interval, float(stats.ttest_1samp(finite, 0.0).pvalue), math.nan, 0, Verdict.OPEN)
+    p = float(stats.ttest_1samp(finite, 0.0).pvalue)
+    return Comparison(interval, p, math.nan, 0, Verdict.OPEN, interval.n - 1)
+
+
+def with_spread(comparison: Comparison, sd: float, freedom: int) -> Comparison:
+    """The comparison before correction, if differences of one seed have the standard deviation `sd`, known so well.
+
+    Without verdict below `VERDICT_SEEDS` seeds, as ever.
+    """
+    mean, n = comparison.difference.mean, comparison.difference.n
+    if n < VERDICT_SEEDS:
+        return comparison
+    error = sd / math.sqrt(n)
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * error
+    p = 2 * float(stats.t.sf(abs(mean) / error, freedom))
+    return Comparison(Interval(mean, half, n), p, math.nan, 0, Verdict.OPEN, freedom)
 
 
 def _judge(comparison: Comparison) -> Comparison:
-    if not comparison.adjusted_p < 1 - CONFIDENCE:
-        return comparison
+    if not comparison.adjusted_p < 1 - CONFIDENCE:  # whatever a smaller family allowed to say
+        return replace(comparison, verdict=Verdict.OPEN) if comparison.verdict.decided else comparison
     verdict = Verdict.HIGHER if comparison.difference.mean > 0 else Verdict.LOWER
     return replace(comparison, verdict=verdict)
 

@@ -15,7 +15,8 @@ from spike_ssm.reports.render.table import BEST, NEAR_BEST, Heading, Row, Table
 from spike_ssm.reports.render.text import ABSENT, digits_for, number, plus_minus
 from spike_ssm.reports.statistics import pareto
 from spike_ssm.reports.statistics.baseline import Comparisons
-from spike_ssm.reports.statistics.seeds import VERDICT_SEEDS, against, by_seed, t_interval
+from spike_ssm.reports.statistics.pooled import against_pooled
+from spike_ssm.reports.statistics.seeds import VERDICT_SEEDS, by_seed, t_interval
 from spike_ssm.reports.tables.groups import where_shortcut_is_wrong
 
 
@@ -72,7 +73,7 @@ def standings(runs: pd.DataFrame) -> dict[str, str]:
     best = str(values.loc[:, complete].mean().idxmax())
     near = {
         variant: NEAR_BEST
-        for variant, comparison in against(values, best).items()
+        for variant, comparison in against_pooled(values, best).items()
         if comparison.difference.n >= VERDICT_SEEDS and not comparison.verdict.decided
     }
     return {best: BEST} | near

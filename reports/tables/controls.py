@@ -8,6 +8,7 @@ from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.table import Heading, Row, Table
 from spike_ssm.reports.render.text import ABSENT, bare_p_value, bounds, number, plus_minus
 from spike_ssm.reports.statistics.controls import POINT, Advantage, Judged
+from spike_ssm.reports.tables.comparisons import PLACEBO_NOTE, placebos
 
 
 def control_table(judged: Sequence[Judged], looks: Mapping[str, Look]) -> Table | None:
@@ -21,6 +22,7 @@ def control_table(judged: Sequence[Judged], looks: Mapping[str, Look]) -> Table 
         "95 % interval",
         "p, Holm",
         f"p within ± {POINT}, Holm",
+        "placebo, points",
     )
     rows = []
     for each in judged:
@@ -31,11 +33,11 @@ def control_table(judged: Sequence[Judged], looks: Mapping[str, Look]) -> Table 
             for control, advantage in each.beyond.items()
         ]
     notes = (
-        "Without the effect: accuracy minus that on the line between the variants without it, at the variant's own "
+        "Without the effect: accuracy minus that on the curve through the variants without it, at the variant's own "
         "rate. The same of a control: that difference minus the control's, each at its own rate. Paired by seed.",
         "p: t-test against 0, two-sided. p within: two one-sided t-tests (TOST) that the difference is smaller than "
-        f"{POINT} either way. Each kind is corrected over the effects of this task (Holm).",
-        "Lines between distant points of a bent curve lie too low, which favours the variant: add points between.",
+        f"{POINT} either way.",
+        PLACEBO_NOTE,
     )
     return Table("Controls", "Variant", tuple(map(Heading, texts)), tuple(rows), notes)
 
@@ -43,7 +45,7 @@ def control_table(judged: Sequence[Judged], looks: Mapping[str, Look]) -> Table 
 def _cells(advantage: Advantage) -> list[str]:
     at, comparison = advantage.at, advantage.comparison
     if at.problem:
-        return [at.problem, *[ABSENT] * 4]
+        return [at.problem, *[ABSENT] * 5]
     difference = comparison.difference
     return [
         plus_minus(at.rate.mean * 100, at.rate.half * 100),
@@ -51,4 +53,5 @@ def _cells(advantage: Advantage) -> list[str]:
         bounds(difference, 100),
         bare_p_value(comparison.adjusted_p),
         bare_p_value(advantage.equal_p),
+        placebos(at),
     ]

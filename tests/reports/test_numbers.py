@@ -169,6 +169,13 @@ def test_the_pareto_column_follows_from_means_and_tests(page, runs):
         assert dict(zip(headings, rows[variant], strict=True))["accuracy, rate"] == expected
 
 
+def test_the_variants_of_this_page_do_not_spread_alike_so_that_each_pair_has_its_own_spread(runs):
+    """`tests/reports/statistics/test_pooled.py` has the other case."""
+    values = wide(runs, "test_accuracy")
+    rest = values.sub(values.mean(axis=1), axis=0).sub(values.mean(axis=0), axis=1) + values.to_numpy().mean()
+    assert stats.bartlett(*rest.T.to_numpy()).pvalue < 0.2
+
+
 def test_every_number_of_the_comparison_table(page, runs):
     headings, rows = cells(page, f"Paired differences to {BASELINE}")
     variants = [variant for variant in wide(runs, "test_accuracy") if variant != BASELINE]

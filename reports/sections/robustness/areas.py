@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from spike_ssm.reports.sections.robustness.corruptions import CORRUPTIONS, FULL_PRECISION
-from spike_ssm.reports.statistics.seeds import Comparison, by_seed, compare
+from spike_ssm.reports.statistics.pooled import pooled, spread
+from spike_ssm.reports.statistics.seeds import Comparison, by_seed, compare, corrected
 
 AREA = (
     "Mean over the levels: the area under the curve of accuracy against the level, by trapezoids from the lowest level "
@@ -54,13 +55,14 @@ def areas(curves: pd.DataFrame) -> pd.DataFrame:
 
 def compared(found: pd.DataFrame, baseline: str) -> dict[str, dict[str, Comparison]]:
     """Corruption -> variant -> its area compared with the baseline's, paired by seed, all of them one family."""
-    differences: dict[tuple[str, str], pd.Series[float]] = {}
+    tested: dict[tuple[str, str], Comparison] = {}
     for corruption, group in found.groupby("corruption", sort=False):
         values = by_seed(group, "area")
         if baseline in values and values[baseline].notna().any():
             others = values.drop(columns=[baseline]).dropna(axis=1, how="all")
-            differences |= {(str(corruption), str(each)): others[each] - values[baseline] for each in others}
+            differences = compare({(str(corruption), str(each)): others[each] - values[baseline] for each in others})
+            tested |= pooled(differences, spread(values))
     by_corruption: dict[str, dict[str, Comparison]] = {}
-    for (corruption, variant), comparison in compare(differences).items():
+    for (corruption, variant), comparison in corrected(tested).items():
         by_corruption.setdefault(corruption, {})[variant] = comparison
     return by_corruption

@@ -118,14 +118,17 @@ def test_differences_to_the_baseline_are_paired_by_seed_and_corrected_over_the_s
 ) -> None:
     results, _, csv = build()
     curves = stored(results)
-    differences = {
-        (variant, corruption): areas[variant] - areas["none"]
-        for corruption in LEVELS
-        for areas in [own_areas(curves, corruption)]
-        for variant in areas
-        if variant != "none"
-    }
-    p = {place: stats.ttest_1samp(values, 0).pvalue for place, values in differences.items()}
+    differences, p = {}, {}
+    for corruption in LEVELS:
+        found = pd.DataFrame(own_areas(curves, corruption))
+        rest = found.sub(found.mean(axis=1), axis=0).sub(found.mean(axis=0), axis=1) + found.to_numpy().mean()
+        freedom = (found.shape[0] - 1) * (found.shape[1] - 1)
+        error = np.sqrt(2 * (rest**2).to_numpy().sum() / freedom / len(found))
+        alike = stats.bartlett(*rest.T.to_numpy()).pvalue > 0.2
+        for variant in found.columns.drop("none"):
+            values = differences[variant, corruption] = found[variant] - found["none"]
+            shared = 2 * stats.t.sf(abs(values.mean()) / error, freedom)
+            p[variant, corruption] = shared if alike else stats.ttest_1samp(values, 0).pvalue
     ranked, largest, holm = sorted(p, key=lambda place: p[place]), 0.0, {}
     for rank, place in enumerate(ranked):
         largest = max(largest, min(1.0, p[place] * (len(p) - rank)))

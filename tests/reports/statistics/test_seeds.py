@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from spike_ssm.reports.statistics.seeds import (
     binomial_half_width,
     by_seed,
     compare,
+    corrected,
     disagreement,
     holm,
     t_interval,
@@ -110,6 +112,13 @@ def test_a_difference_that_fails_the_correction_is_not_claimed():
     others = pd.DataFrame({"a": [0.010, 0.013, 0.008]} | {str(k): rng.normal(size=3) for k in range(9)})
     assert alone.verdict is Verdict.HIGHER
     assert compare(others)["a"].verdict is Verdict.OPEN
+
+
+def test_what_one_family_claims_a_larger_one_may_not():
+    own = compare({"a": pd.Series([0.010, 0.013, 0.008])})
+    assert own["a"].verdict is Verdict.HIGHER
+    both = corrected(own | {str(k): replace(own["a"], p=0.9) for k in range(9)})
+    assert both["a"].verdict is Verdict.OPEN
 
 
 def test_noise_alone_is_rarely_called_a_difference():

@@ -1,0 +1,36 @@
+"""Main effects as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from spike_ssm.reports.render.table import Heading, Row, Table
+from spike_ssm.reports.statistics.factors import MainEffect
+from spike_ssm.reports.tables.comparisons import compared_cells
+
+
+def effect_table(effects: Sequence[MainEffect]) -> Table | None:
+    """One row an effect; None where the sweep is no grid of several axes."""
+    if not effects:
+        return None
+    texts = ("level", "against", "averaged over", "difference, points", "95 % interval", "p", "p, Holm", "verdict")
+    rows = [
+        Row(
+            each.factor,
+            (
+                each.level,
+                each.reference,
+                f"{each.over} combinations",
+                *compared_cells(each.comparison),
+                each.comparison.verdict.value,
+            ),
+        )
+        for each in effects
+    ]
+    notes = (
+        "Accuracy at the level minus that at the reference, averaged over all combinations of the other settings that "
+        "every level has, and paired by seed.",
+        "An average: what helps in one combination and hurts in another may cancel. The differences of single variants "
+        "are below.",
+    )
+    return Table("Main effects on accuracy", "Setting", tuple(map(Heading, texts)), tuple(rows), notes)
