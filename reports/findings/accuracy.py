@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import pandas as pd
 
+from spike_ssm.reports.findings.differences import TAGS, difference_from
 from spike_ssm.reports.render.statements import Findings, Statement
-from spike_ssm.reports.render.text import PERCENT_95, bounds, count, listing, number, p_value
+from spike_ssm.reports.render.text import PERCENT_95, bounds, listing, number, p_value
 from spike_ssm.reports.statistics.baseline import Comparisons
 from spike_ssm.reports.statistics.seeds import (
     VERDICT_SEEDS,
@@ -20,13 +21,6 @@ from spike_ssm.reports.statistics.seeds import (
     by_seed,
 )
 
-TAGS = {
-    Verdict.HIGHER: "higher",
-    Verdict.LOWER: "lower",
-    Verdict.OPEN: "not shown",
-    Verdict.NO_SPREAD: "no verdict",
-    Verdict.TOO_FEW: "no verdict",
-}
 _SHORTCUT_TEST = "Only a mean shown to lie above it is evidence of more than the shortcut."
 _BESIDE_SHORTCUT = {
     Verdict.HIGHER: ("above", "mean accuracy lies above the shortcut."),
@@ -98,29 +92,6 @@ def _lead(comparisons: Mapping[str, Comparison], baseline: str) -> str:
         return f"{tested}No variant can be told from {baseline} by these seeds."
     others = "; for the others no difference is shown" if len(decided) < len(comparisons) else ""
     return f"{tested}A difference from {baseline} is shown for {listing(decided)}{others}."
-
-
-def difference_from(baseline: str, comparison: Comparison) -> str:
-    """The rest of a sentence that begins with what is compared."""
-    difference, seeds = comparison.difference, count(comparison.difference.n, "seed")
-    points = f"{number(difference.mean * 100, signed=True)} points"
-    interval = f"{PERCENT_95} interval {bounds(difference, 100)}"
-    match comparison.verdict:
-        case Verdict.TOO_FEW if difference.n == 0:
-            return f"shares no finished seed with {baseline}."
-        case Verdict.TOO_FEW:
-            shown = f" ({interval})" if math.isfinite(difference.half) else ""
-            return f"differs by {points} over {seeds}{shown}: too few for a verdict."
-        case Verdict.NO_SPREAD:
-            return f"differs by {points} in each of {seeds}: without spread, no interval and no verdict."
-        case Verdict.HIGHER | Verdict.LOWER:
-            by = f"{number(abs(difference.mean) * 100)} points"
-            which = comparison.verdict.value
-            return f"is {which} than {baseline} by {by} ({interval}, {p_value(comparison.adjusted_p)}, {seeds})."
-    evidence = f"{points} ({interval}, {p_value(comparison.adjusted_p)}, {seeds})"
-    if difference.low > 0 or difference.high < 0:
-        return f"differs by {evidence}: the interval leaves out zero, the corrected test does not. No verdict."
-    return f"shows no difference that {seeds} can show: {evidence}."
 
 
 def _above_shortcut(runs: pd.DataFrame) -> Findings:

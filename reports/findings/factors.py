@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spike_ssm.reports.findings.accuracy import TAGS, difference_from
+from spike_ssm.reports.findings.differences import TAGS, difference_from
 from spike_ssm.reports.render.statements import Findings, Statement
 from spike_ssm.reports.statistics.factors import MainEffect
 

@@ -22,11 +22,12 @@ from spike_ssm.reports.statistics.factors import main_effects
 from spike_ssm.reports.statistics.matched import compare_matched
 from spike_ssm.reports.statistics.seeds import disagreement
 from spike_ssm.reports.tables import accuracy as tables
-from spike_ssm.reports.tables.comparisons import comparison_table, matched_table
+from spike_ssm.reports.tables.comparisons import comparison_table
 from spike_ssm.reports.tables.controls import control_table
 from spike_ssm.reports.tables.energy import energy_tables
 from spike_ssm.reports.tables.factors import effect_table
 from spike_ssm.reports.tables.groups import group_table, weaker_rules
+from spike_ssm.reports.tables.matched import matched_table
 from spike_ssm.reports.tables.tuning import tagged, tuning_table
 
 

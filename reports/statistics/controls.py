@@ -177,6 +177,8 @@ def _verdict(
         return _explanation(of, effect, beyond)
     if advantage.comparison.verdict is Verdict.LOWER and not advantage.doubt:
         return WORSE, ""
+    if advantage.equal_p < 1 - CONFIDENCE:
+        return UNDECIDED, f"its accuracy is that of the curve, but {advantage.at.doubt(2 * MARGIN)}"
     if advantage.comparison.verdict.decided:
         return UNDECIDED, f"a difference is found, but {advantage.doubt}"
     return UNDECIDED, "at its rate, neither a difference nor equality within the margin is shown"

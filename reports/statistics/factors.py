@@ -51,7 +51,7 @@ class MainEffect:
 
 
 def main_effects(runs: pd.DataFrame, planned: Sequence[PlannedRun], baseline: str | None) -> list[MainEffect]:
-    """Those of a task's finished `runs`, corrected as one family; none below two factors of two levels.
+    """Main effects of a task's finished `runs`, corrected as one family; none below two factors of two levels.
 
     A factor's reference is the baseline's level, else its first. Seeds without every combination are left out.
     """

@@ -146,7 +146,7 @@ def at_matched_rate(measured: Measured, curve: Curve, reference: Curve, baseline
 
 
 def _difference(measured: Measured, curve: Curve, reference: Curve, baseline: str | None = None) -> AtRate:
-    """As `at_matched_rate`, without placebos."""
+    """Accuracy of `curve` minus that of `reference`, without placebos."""
     rates, accuracies = measured.rates, measured.accuracies
     needed = [*curve.variants, *reference.variants]
     if not set(needed) <= set(rates):
@@ -185,7 +185,7 @@ def _interpolated(rates: pd.DataFrame, accuracies: pd.DataFrame, at: np.ndarray)
 
 
 def _placebo(measured: Measured, curve: Curve, rate: float) -> Placebo | str:
-    """Of the variants between a curve's ends, which would need extrapolation, the one nearest in rate; or why none."""
+    """The variant nearest in rate of those between the curve's ends (these need extrapolation), tested; or why none."""
     if len(curve.variants) < FEWEST_RATES:
         return f"{curve.name} has fewer than {FEWEST_RATES} rates"
     means = measured.rates[list(curve.variants)].mean().sort_values()

@@ -8,7 +8,7 @@ from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.table import Heading, Row, Table
 from spike_ssm.reports.render.text import ABSENT, bare_p_value, bounds, number, plus_minus
 from spike_ssm.reports.statistics.controls import POINT, Advantage, Judged
-from spike_ssm.reports.tables.comparisons import PLACEBO_NOTE, placebos
+from spike_ssm.reports.tables.differences import PLACEBO_NOTE, placebos
 
 
 def control_table(judged: Sequence[Judged], looks: Mapping[str, Look]) -> Table | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from spike_ssm.reports.render.table import Heading, Row, Table
 from spike_ssm.reports.statistics.factors import MainEffect
-from spike_ssm.reports.tables.comparisons import compared_cells
+from spike_ssm.reports.tables.differences import compared_cells
 
 
 def effect_table(effects: Sequence[MainEffect]) -> Table | None:

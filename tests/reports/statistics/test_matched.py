@@ -20,7 +20,7 @@ from spike_ssm.reports.statistics.matched import (
     curves,
 )
 from spike_ssm.reports.statistics.seeds import Interval, Verdict
-from spike_ssm.reports.tables.comparisons import matched_table
+from spike_ssm.reports.tables.matched import matched_table
 from spike_ssm.results.schema import PlannedRun
 
 PLAIN, REFRACTORY = (Curve(name, tuple(f"{name} / {threshold}" for threshold in (0.5, 1, 1.5, 2))) for name in "pr")
