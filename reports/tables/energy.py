@@ -6,14 +6,21 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from spike_ssm.reports.loading.sweep import unfold
+from spike_ssm.reports.loading.sweep import json_object, unfold
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.table import Heading, Row, Table
 from spike_ssm.reports.render.text import ABSENT, digits_for, number
 from spike_ssm.results.energy import energy_nj
 
+STREAMED = (
+    "Causal networks: recurrent execution, in which each layer carries its state from step to step, as a chip that "
+    "streams would do."
+)
+STORED = (
+    "Bidirectional networks look ahead and cannot stream: counted is recurrent execution in both directions over a "
+    "stored sequence."
+)
 NOTES = (
-    "Recurrent execution: the state of each layer is carried from step to step, as a chip that streams would do. "
     "Training and testing here used convolutions, which compute something else.",
     "4.6 pJ a multiply-accumulate (MAC), 0.9 pJ an accumulate (AC), 32 bits, 45 nm (Horowitz 2014); a complex product "
     "is four MACs; accumulates that spikes cause are counted with the firing rates measured on the test set.",
@@ -65,7 +72,15 @@ def _by_part(operations: pd.DataFrame, runs: pd.DataFrame, looks: Mapping[str, L
         )
         for variant in nj.index
     ]
-    return Table("Energy of a token", "Variant", tuple(Heading(*key) for key in columns), tuple(rows), NOTES)
+    notes = (*_execution(runs), *NOTES)
+    return Table("Energy of a token", "Variant", tuple(Heading(*key) for key in columns), tuple(rows), notes)
+
+
+def _execution(runs: pd.DataFrame) -> list[str]:
+    """How the networks are taken to be executed, as far as their settings tell the direction: causal ones stream."""
+    models = (json_object(config).get("model", {}) for config in runs["config"])
+    known = {model["bidirectional"] for model in models if "bidirectional" in model} or {False, True}
+    return [note for bidirectional, note in ((False, STREAMED), (True, STORED)) if bidirectional in known]
 
 
 def _by_layer(operations: pd.DataFrame, looks: Mapping[str, Look]) -> Table:

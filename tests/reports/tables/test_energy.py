@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from spike_ssm.reports.loading.sweep import load
 from spike_ssm.reports.pages.sweep import build_report
 from spike_ssm.reports.render import palette
 from spike_ssm.reports.render.table import Table
-from spike_ssm.reports.tables.energy import energy_tables
+from spike_ssm.reports.tables.energy import STORED, STREAMED, energy_tables
 from spike_ssm.results.store import read_run, run_path
 from tests.reports.conftest import LAYERS, Synthetic
 
@@ -98,8 +99,25 @@ def test_operations_are_listed_by_layer_and_what_is_of_no_layer_last(folder: Pat
 def test_the_execution_form_and_what_is_not_counted_stand_beside_the_figures(folder: Path, tmp_path: Path) -> None:
     page = build_report("ablation_refractory", folder, tmp_path / "html", ["html"]).read_text()
     assert "Energy of a token" in page
-    assert "Recurrent execution" in page
+    assert "counted is recurrent execution" in page
     assert "Not counted: moving data" in page
+
+
+@pytest.mark.parametrize(
+    ("directions", "said"),
+    [((False,), {STREAMED}), ((True,), {STORED}), ((True, False), {STREAMED, STORED}), ((None,), {STREAMED, STORED})],
+)
+def test_only_causal_networks_are_said_to_stream_and_both_are_explained_where_the_direction_is_not_known(
+    sweep: Callable[..., Path], directions: tuple[bool | None, ...], said: set[str]
+) -> None:
+    def directed(row: dict[str, Any]) -> dict[str, Any]:
+        direction = directions[row["seed"] % len(directions)]
+        model = {} if direction is None else {"model": {"bidirectional": direction}}
+        return row | {"config": json.dumps(json.loads(row["config"]) | model)}
+
+    loaded = load(sweep(details=False, change=directed), "ablation_refractory")
+    table, _ = energy_tables(loaded.done, palette.looks(loaded.variants, "none"))
+    assert {STREAMED, STORED} & set(table.notes) == said
 
 
 def test_runs_that_tell_no_operations_have_no_energy_section(sweep: Callable[..., Path], tmp_path: Path) -> None:
