@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -149,8 +150,37 @@ def test_a_checkpoint_is_an_ordinary_safetensors_file_with_json_beside_the_tenso
     with safe_open(path, "pt") as file:
         owner, content = json.loads(file.metadata()["state"])
         assert set(file.keys()) == {"weights", "step"}
+    seconds = owner.pop("seconds")
     assert owner == {"format": checkpoint.FORMAT, "run": RUN, "code": code_fingerprint()}
+    assert seconds > 0
     assert content == {"number": 1}
+
+
+# --- the time that a run has taken
+
+
+def test_a_runs_time_goes_on_from_its_checkpoint_and_leaves_out_what_was_between_and_what_was_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(checkpoint, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+
+    def goes_on(*, at: float) -> Checkpoints:
+        clock.now = at
+        checkpoints = Checkpoints(tmp_path, RUN)
+        checkpoints.latest()
+        return checkpoints
+
+    first = goes_on(at=100)
+    clock.now = 107
+    first.save(state_of(1))
+    clock.now = 109
+    assert first.seconds() == 9
+    second = goes_on(at=1000)  # the two seconds after the checkpoint are lost with what was done in them
+    clock.now = 1004
+    assert second.seconds() == 7 + 4
+    second.save(state_of(2))
+    assert goes_on(at=0).seconds() == 11
 
 
 # --- damage
