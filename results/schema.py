@@ -169,8 +169,10 @@ RUN = pa.schema(
         ("environment", pa.string()),  # JSON: versions, device, threads, seed streams
         ("code_version", pa.string()),
         ("code_warning", pa.string()),  # where the code changed between submission and start
+        # Where a run was stopped and went on: of the process that ended it, as are `environment`, `machine_shared` and
+        # test_*_per_s; `epochs`, train_* and `peak_memory_mib` are of all processes.
         ("started_at", pa.string()),  # ISO 8601, UTC
-        ("duration_s", pa.float64()),
+        ("duration_s", pa.float64()),  # of all processes, each up to the checkpoint from which the next one went on
         ("parameters", pa.int64()),  # trainable
         ("all_parameters", pa.int64()),  # the frozen ones too
         ("tested_weights", pa.string()),  # best: of the best validation accuracy, or perplexity; last

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from spike_ssm.harness.system.root import ROOT
 from spike_ssm.models.network import Classifier, Inputs, ModelSettings
 from spike_ssm.models.neurons import NEURONS
 from spike_ssm.models.neurons.sdn import SDN
+from spike_ssm.reports.loading.sweep import load
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 TEXT = "\n".join(page.read_text() for page in PAGES)
@@ -230,3 +232,24 @@ def test_the_performance_pages_numbers_of_the_report_are_the_measured_ones() -> 
     frame = pd.read_parquet(ROOT / "results" / "measured" / "reports_cpu.parquet").set_index("section")
     assert f"| building the page of 2,000 runs | {frame.loc['building', 'value']:.1f} s |" in page
     assert f"| its size | {frame.loc['page', 'value']:.1f} MB |" in page
+
+
+SMALL = (
+    *("task.min_length=3", "task.max_length=12", "task.train=64", "task.validation=16", "task.test=16"),
+    *("model.layers=1", "model.channels=8", "model.state_size=4", "optim.epochs=1", "launcher=debug", "seed=0"),
+)
+
+
+def test_the_sweep_over_data_seeds_is_compared_within_each_data_seed(tmp_path: Path) -> None:
+    (yaml,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "running.md").read_text(), re.DOTALL)
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "other_data.yaml").write_text(yaml)
+    paths = [f"paths.{name}={tmp_path / name}" for name in ("results", "reports", "cache")]
+    assert main(["+sweep=other_data", "--config-dir", str(tmp_path), *SMALL, *paths]) == 0
+    sweep = load(tmp_path / "results", "other_data")
+    seeds = {task: {json.loads(c)["task"]["data_seed"] for c in sweep.done_on(task)["config"]} for task in sweep.tasks}
+    assert seeds == {"data_0": {0}, "data_1": {1}, "data_2": {2}}
+    assert set(sweep.manifest.task_notes) == set(seeds), "what the shortcut is"
+    page = (tmp_path / "reports" / "other_data.md").read_text()
+    assert re.findall(r"^## (.*)$", page, re.MULTILINE)[:3] == list(seeds)
+    assert page.count("vs lif_soft, points") == len(seeds)

@@ -28,6 +28,7 @@ from spike_ssm.reports.statistics.seeds import (
 )
 from spike_ssm.reports.tables.differences import placebos
 from spike_ssm.reports.tables.groups import where_shortcut_is_wrong
+from spike_ssm.results.energy import energy_nj
 from spike_ssm.results.packed import unpack
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -254,6 +255,24 @@ def test_the_other_numbers_of_the_ablations_are_those_of_the_runs(ablations: Cal
     assert f"there are {more} times as many spikes" in SECTIONS["ablation_direction"]
     runs = pd.read_parquet(MEASURED / "ablations_laptop.parquet", columns=["id"])
     assert f"{len(SECTIONS)} sweeps, {len(runs)} runs" in ABLATIONS
+
+
+def test_what_sparse_spikes_save_is_a_small_share_of_a_tokens_energy(ablations: Callable[[str], Sweep]) -> None:
+    by_part = energies_by_part(ablations("ablation_sparsity").done)
+    whole = by_part.sum(axis=1)
+    shares = by_part.loc["none"] / whole["none"] * 100
+    page = " ".join(SECTIONS["ablation_sparsity"].split())
+    assert f"That saves {number((1 - whole['weight_100'] / whole['none']) * 100, 1)} % of a token's" in page
+    assert f"{number(shares['ssm'], 1)} % of it is the SSM's" in page
+    assert f"{number(shares['projection'], 1)} % the projections'" in page
+
+
+def energies_by_part(runs: pd.DataFrame) -> pd.DataFrame:
+    """Energy of a token in each part, nJ: means over seeds, a row a variant."""
+    operations = unfold(runs, "operations")
+    energies = pd.Series(map(energy_nj, operations["multiply_accumulates"], operations["accumulates"]))
+    sums = energies.groupby([operations["variant"], operations["seed"], operations["part"]]).sum()
+    return sums.groupby(["variant", "part"]).mean().unstack()
 
 
 def beside_the_shortcut(sweep: Sweep) -> dict[str, Verdict]:

@@ -13,7 +13,7 @@ from spike_ssm.results.tuning import Tuning
 def manifest_of(sweep: Sweep, grid: Grid, command: CommandLine, tuning: Tuning | None) -> Manifest:
     """What the results folder keeps of a sweep."""
     scale = grid.runs[0].settings.scale
-    tasks = {run.settings.task.name for run in grid.runs}
+    tasks = {run.plan.axes.get("task", run.settings.task.name): run.settings.task.name for run in grid.runs}
     return Manifest(
         name=sweep.name,
         title=sweep.title,
@@ -24,7 +24,7 @@ def manifest_of(sweep: Sweep, grid: Grid, command: CommandLine, tuning: Tuning |
         words=command.lasting(),
         runs=[run.plan for run in grid.runs],
         variant_notes=grid.variant_notes,
-        task_notes={name: TASKS[name][0].shortcut() for name in sorted(tasks & set(TASKS))},
+        task_notes={label: TASKS[name][0].shortcut() for label, name in sorted(tasks.items()) if name in TASKS},
         tuning=tuning,
         controls=grid.controls,
     )

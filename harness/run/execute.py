@@ -57,7 +57,6 @@ def execute(job: Job, worker: str, watch: Watch | None = None, group: ProcessGro
 
 
 def _outcome(job: Job, worker: str, checkpoints: Checkpoints, group: ProcessGroup) -> dict[str, Any]:
-    started = time.perf_counter()
     moment = datetime.now(UTC).isoformat(timespec="seconds")
     try:
         measured = {"status": "done", **compute(job, _reporter(job, worker), checkpoints, group)}
@@ -72,7 +71,7 @@ def _outcome(job: Job, worker: str, checkpoints: Checkpoints, group: ProcessGrou
         }
     return {
         "started_at": moment,
-        "duration_s": time.perf_counter() - started,
+        "duration_s": checkpoints.seconds(),
         "environment": json.dumps(environment(torch.device("cpu")), sort_keys=True),
         "machine_shared": job.machine_shared,
         "code_warning": _code_warning(job),

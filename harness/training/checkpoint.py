@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from torch import Tensor
 from spike_ssm.harness.system.root import ROOT, source_files
 from spike_ssm.results.files import replace
 
-FORMAT = 1
+FORMAT = 2
 """Counts up when the content of a checkpoint changes its meaning."""
 
 KEPT = 2
@@ -67,6 +68,8 @@ class Checkpoints:
 
     A file is in the safetensors format and has in its metadata the values, as JSON, and a checksum of everything. It is
     for the same run and code only. Trouble never stops the training: it is logged, in one sentence a file.
+
+    It also keeps the run's time, which begins when this object is made and goes on from what `latest` finds.
     """
 
     def __init__(self, folder: Path, run_id: str) -> None:
@@ -74,6 +77,12 @@ class Checkpoints:
         self._owner = {"format": FORMAT, "run": run_id, "code": code_fingerprint()}
         self._good: list[Path] = []  # oldest first
         self._complained = False
+        self._seconds_before = 0.0
+        self._started = time.perf_counter()
+
+    def seconds(self) -> float:
+        """Time that the run has taken, s: in this process, and in others up to the checkpoint that it goes on from."""
+        return self._seconds_before + time.perf_counter() - self._started
 
     def save(self, state: State) -> None:
         """Write `state` under a temporary name, move it, and remove all but the newest good checkpoints.
@@ -83,7 +92,7 @@ class Checkpoints:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             path = self.folder / f"{self._next_number():08d}.safetensors"
-            write_state(path, self._owner, state)
+            write_state(path, {**self._owner, "seconds": self.seconds()}, state)
             self._good = [*self._good, path][-KEPT:]
             for other in set(self.folder.glob("*.safetensors*")) - set(self._good):
                 other.unlink(missing_ok=True)
@@ -109,6 +118,7 @@ class Checkpoints:
             differing = [name for name, value in self._owner.items() if owner.get(name) != value]
             if not differing:
                 self._good = [path]
+                self._seconds_before = owner["seconds"]
                 return state
             _log.warning("The checkpoint %s is not used: it is of another %s.", path, " and ".join(differing))
         if paths:

@@ -23,6 +23,22 @@ def counted(parts: Sequence[Part], firing_rates: Sequence[float]) -> list[dict[s
     return rows
 
 
+def energy_measures(network: Network, length: float, firing_rates: Sequence[float]) -> dict[str, Any]:
+    """Operations of a token and the energies that follow, as columns of `results.schema.RUN`.
+
+    The `network`, trained or not, reads sequences of `length` tokens; its layers fire at these rates, in [0, 1] each.
+    """
+    rows = counted(network.operations_per_step(length), firing_rates)
+    dense = counted(network.operations_per_step(length, dense=True), firing_rates)
+    return {
+        "operations": rows,
+        "energy_nj_per_token": energy_of(rows),
+        "dense_energy_nj_per_token": energy_of(dense),
+        "projection_energy_nj_per_token": energy_of(rows, "projection"),
+        "dense_projection_energy_nj_per_token": energy_of(dense, "projection"),
+    }
+
+
 def _mean_or_none(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
@@ -49,16 +65,9 @@ def network_measures(
                 **{f"{name}_after": value for name, value in final.items()},
             }
         )
-    rates = [layer["firing_rate"] or 0.0 for layer in layers]
-    rows = counted(network.operations_per_step(length), rates)
-    dense = counted(network.operations_per_step(length, dense=True), rates)
     return {
         **{name: _mean_or_none([layer[name] for layer in layers]) for name in FIRING},
         "layers": layers,
         "undetermined": sum(seen.undetermined for seen in activity) / len(activity),
-        "operations": rows,
-        "energy_nj_per_token": energy_of(rows),
-        "dense_energy_nj_per_token": energy_of(dense),
-        "projection_energy_nj_per_token": energy_of(rows, "projection"),
-        "dense_projection_energy_nj_per_token": energy_of(dense, "projection"),
+        **energy_measures(network, length, [layer["firing_rate"] or 0.0 for layer in layers]),
     }

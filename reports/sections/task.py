@@ -70,7 +70,9 @@ def task_section(
     manifest = sweep.manifest
     looks, line_of = tagged(looks, manifest, [task]), lines(manifest.runs)
     right = correctness(runs)
-    comparisons = compare_with_baseline(runs, manifest.baseline, right)
+    alike = _with_the_baselines_data(runs, manifest.baseline)
+    planned = [run for run in manifest.runs if run.variant in set(alike["variant"])]
+    comparisons = compare_with_baseline(alike, manifest.baseline, right)
     disagreements = {
         variant: disagreement(right.get(variant, {}), right.get(comparisons.baseline or "", {}))
         for variant in comparisons.accuracy
@@ -90,12 +92,19 @@ def task_section(
         tuning_table(manifest, task, {variant: looks[variant] for variant in measured["variant"]}),
         effect_table(effects),
         comparison_table(comparisons, disagreements, looks),
-        matched_table(compare_matched(runs, manifest.runs, manifest.baseline)),
+        matched_table(compare_matched(alike, planned, manifest.baseline)),
         control_table(judged, looks),
         energy_tables(runs, looks),
         [*figures(), *scaling_figures(runs, manifest.runs, looks, f"n{place}")],
         {line_of.get(variant, variant): looks[variant] for variant in measured["variant"]},
     )
+
+
+def _with_the_baselines_data(runs: pd.DataFrame, baseline: str | None) -> pd.DataFrame:
+    """The runs that may be compared with the baseline: other data are another task. All where it has no run here."""
+    data = tables.data_of(runs)
+    its = data[runs["variant"] == baseline]
+    return runs if its.empty else runs[data.isin(its)]
 
 
 def _data_notes(runs: pd.DataFrame) -> list[str]:

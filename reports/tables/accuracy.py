@@ -84,7 +84,7 @@ def measurements(task: str, runs: pd.DataFrame, comparisons: Comparisons, notes:
 
     Variants are ranked among those with the same data: longer sequences are another task.
     """
-    alike = [group for _, group in runs.groupby(_data(runs), sort=False)]
+    alike = [group for _, group in runs.groupby(data_of(runs), sort=False)]
     marks = {variant: mark for group in alike for variant, mark in standings(group).items()}
     places = {variant: place for group in alike for variant, place in pareto.places(group).items()}
     rows = []
@@ -116,8 +116,8 @@ def measurements(task: str, runs: pd.DataFrame, comparisons: Comparisons, notes:
     return pd.DataFrame(rows)
 
 
-def _data(runs: pd.DataFrame) -> pd.Series[str]:
-    """What each run was trained and tested on; what cannot be read counts as the same."""
+def data_of(runs: pd.DataFrame) -> pd.Series[str]:
+    """What each run was trained and tested on, as text; what cannot be read counts as the same."""
     return runs["config"].map(lambda config: json.dumps(json_object(config).get("task"), sort_keys=True))
 
 

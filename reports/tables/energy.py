@@ -1,28 +1,44 @@
-"""Tables of the energy per token: by part of the network, by layer, and in the spike-driven projections alone."""
+"""Tables of the energy per token: by part of the network, by layer, in the projections alone, and with memory."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import pandas as pd
 
-from spike_ssm.reports.loading.sweep import unfold
+from spike_ssm.reports.loading.sweep import json_object, unfold
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.table import Heading, Row, Table
 from spike_ssm.reports.render.text import ABSENT, digits_for, number
 from spike_ssm.results.energy import energy_nj
+from spike_ssm.results.traffic import E_BYTE_NJ, Token
 
+STREAMED = (
+    "Causal networks: recurrent execution, in which each layer carries its state from step to step, as a chip that "
+    "streams would do."
+)
+STORED = (
+    "Bidirectional networks look ahead and cannot stream: counted is recurrent execution in both directions over a "
+    "stored sequence."
+)
 NOTES = (
-    "Recurrent execution: the state of each layer is carried from step to step, as a chip that streams would do. "
     "Training and testing here used convolutions, which compute something else.",
     "4.6 pJ a multiply-accumulate (MAC), 0.9 pJ an accumulate (AC), 32 bits, 45 nm (Horowitz 2014); a complex product "
     "is four MACs; accumulates that spikes cause are counted with the firing rates measured on the test set.",
-    "Not counted: moving data and weights, leakage, exponentials, comparisons and the gate's sigmoid. On most machines "
-    "moving data costs more than all that is counted here.",
+    "Not counted: leakage, exponentials, comparisons and the gate's sigmoid; moving data is counted under With memory "
+    "alone.",
     "Dense: the same network with a dense activation in the neurons' place, so that the projections multiply. "
     "Projections alone are what the papers' savings are about.",
+    f"With memory: parameters and states of 32 bits too, at {E_BYTE_NJ * 1e3:g} pJ a byte read or written (an on-chip "
+    "memory of 1 MB, Horowitz 2014), for every token anew; weights of silent inputs are not read.",
+    "1-bit dense: the same network with an activation of one bit, as a spike has, and no state, so that every weight "
+    "is read and accumulated. Spikes win below: the firing rate of all neurons below which the spiking network takes "
+    "less than that one. Held: if weights stay where they are used and only states move; 0 is never.",
 )
 ENERGIES = [f"{which}energy_nj_per_token" for which in ("", "dense_", "projection_", "dense_projection_")]
+_MEMORY = ("kB", "nJ", "1-bit dense, nJ", "spikes win below, %", "held, %")
+_MEMORY_NEEDS = ("variant", "operations", "layers", "config")
 PARTS = ("encoder", "ssm", "norm", "neuron", "projection", "gate", "residual", "head")
 
 
@@ -56,6 +72,8 @@ def _by_part(operations: pd.DataFrame, runs: pd.DataFrame, looks: Mapping[str, L
         ("÷ dense", "Projections alone"): means["projection_energy_nj_per_token"]
         / means["dense_projection_energy_nj_per_token"],
     }
+    with_memory = _with_memory(runs).loc[nj.index]
+    columns |= {(name, "With memory"): with_memory[name] for name in _MEMORY}
     digits = {key: 3 if key[0] == "÷ dense" else digits_for(values) for key, values in columns.items()}
     rows = [
         Row(
@@ -65,7 +83,31 @@ def _by_part(operations: pd.DataFrame, runs: pd.DataFrame, looks: Mapping[str, L
         )
         for variant in nj.index
     ]
-    return Table("Energy of a token", "Variant", tuple(Heading(*key) for key in columns), tuple(rows), NOTES)
+    notes = (*_execution(runs), *NOTES)
+    return Table("Energy of a token", "Variant", tuple(Heading(*key) for key in columns), tuple(rows), notes)
+
+
+def _with_memory(runs: pd.DataFrame) -> pd.DataFrame:
+    """Means over seeds, a row a variant; NaN where a run does not tell enough or, of a comparison, does not spike."""
+    found = []
+    for variant, operations, layers, config in zip(*(runs[name] for name in _MEMORY_NEEDS), strict=True):
+        rates = [layer["firing_rate"] for layer in layers] if isinstance(layers, list) else []
+        token = Token(operations if isinstance(operations, list) else [], rates, json_object(config))
+        found.append({"variant": variant, **dict.fromkeys(_MEMORY, math.nan)})
+        if token.countable:
+            cost = token.cost()
+            found[-1] |= dict(zip(_MEMORY, (cost.bytes_moved / 1e3, cost.energy_nj()), strict=False))
+        if token.countable and token.spikes:
+            rates_below = (token.break_even(weights_held=held) * 100 for held in (False, True))
+            found[-1] |= dict(zip(_MEMORY[2:], (token.matched_cost().energy_nj(), *rates_below), strict=True))
+    return pd.DataFrame(found).groupby("variant", sort=False).mean()
+
+
+def _execution(runs: pd.DataFrame) -> list[str]:
+    """How the networks are taken to be executed, as far as their settings tell the direction: causal ones stream."""
+    models = (json_object(config).get("model", {}) for config in runs["config"])
+    known = {model["bidirectional"] for model in models if "bidirectional" in model} or {False, True}
+    return [note for bidirectional, note in ((False, STREAMED), (True, STORED)) if bidirectional in known]
 
 
 def _by_layer(operations: pd.DataFrame, looks: Mapping[str, Look]) -> Table:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -32,7 +33,7 @@ from spike_ssm.harness.training.checkpoint import Checkpoints
 from spike_ssm.harness.training.fit import Hooks, run_training
 from spike_ssm.harness.training.trainer import Progress
 from spike_ssm.models.network import Network
-from spike_ssm.results.store import read_status, run_path
+from spike_ssm.results.store import read_run, read_status, run_path
 
 SettingsOf = Callable[..., Settings]
 Run = dict[str, Any]
@@ -281,6 +282,27 @@ def test_an_interrupted_run_is_no_failed_run(tiny: SettingsOf, cache: Path, tmp_
     assert not run_path(tmp_path, job.run_id).exists()
     assert execute(job, "here"), "nobody holds it"
     assert read_status(tmp_path, job.run_id) == ("done", None)
+
+
+def test_a_stopped_runs_duration_is_that_of_all_its_slices(tiny: SettingsOf, cache: Path, tmp_path: Path) -> None:
+    settings = tiny(f"paths.cache={cache}")
+    job = Job(settings.run_id(), settings, tmp_path, machine_shared=False)
+    slices = []
+    for _ in range(2):
+        begun = time.perf_counter()
+        with pytest.raises(Interrupted), interruptible(), signalled_in_forward(2):
+            execute(job, "here")
+        slices.append(time_in_checkpoint(job))
+        assert slices[-1] - sum(slices[:-1]) <= time.perf_counter() - begun, "what was between is not counted"
+    assert execute(job, "here")
+    assert read_run(run_path(tmp_path, job.run_id))["duration_s"] > slices[1] > slices[0] > 0
+
+
+def time_in_checkpoint(job: Job) -> float:
+    checkpoints = Checkpoints(job.files.checkpoints, job.run_id)
+    before = checkpoints.seconds()
+    checkpoints.latest()
+    return checkpoints.seconds() - before
 
 
 @pytest.mark.fault(

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -149,8 +150,37 @@ def test_a_checkpoint_is_an_ordinary_safetensors_file_with_json_beside_the_tenso
     with safe_open(path, "pt") as file:
         owner, content = json.loads(file.metadata()["state"])
         assert set(file.keys()) == {"weights", "step"}
+    seconds = owner.pop("seconds")
     assert owner == {"format": checkpoint.FORMAT, "run": RUN, "code": code_fingerprint()}
+    assert seconds > 0
     assert content == {"number": 1}
+
+
+# --- the time that a run has taken
+
+
+def test_a_runs_time_goes_on_from_its_checkpoint_and_leaves_out_what_was_between_and_what_was_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(checkpoint, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+
+    def goes_on(*, at: float) -> Checkpoints:
+        clock.now = at
+        checkpoints = Checkpoints(tmp_path, RUN)
+        checkpoints.latest()
+        return checkpoints
+
+    first = goes_on(at=100)
+    clock.now = 107
+    first.save(state_of(1))
+    clock.now = 109
+    assert first.seconds() == 9
+    second = goes_on(at=1000)  # the two seconds after the checkpoint are lost with what was done in them
+    clock.now = 1004
+    assert second.seconds() == 7 + 4
+    second.save(state_of(2))
+    assert goes_on(at=0).seconds() == 11
 
 
 # --- damage
@@ -179,16 +209,19 @@ def test_a_truncated_file_is_named_and_the_one_before_it_taken(
     "A bit of a checkpoint flips.",
     "It is found by its checksum.",
 )
-@settings(deadline=None)
-@given(st.data())
-def test_any_flipped_bit_is_found(data: st.DataObject) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        _, newest = saved(Path(folder), 1, 2)
-        content = bytearray(newest.read_bytes())
-        place = data.draw(st.integers(0, len(content) - 1))
-        content[place] ^= 1 << data.draw(st.integers(0, 7))
+def test_any_flipped_bit_is_found(tmp_path: Path) -> None:
+    _, newest = saved(tmp_path, 1, 2)
+    whole = newest.read_bytes()
+
+    @settings(deadline=None)
+    @given(st.integers(0, len(whole) - 1), st.integers(0, 7))
+    def flip(place: int, bit: int) -> None:
+        content = bytearray(whole)
+        content[place] ^= 1 << bit
         newest.write_bytes(content)
-        assert number_in(Path(folder)) == 1
+        assert number_in(tmp_path) == 1
+
+    flip()
 
 
 @pytest.mark.fault(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from spike_ssm.reports.loading.sweep import load
 from spike_ssm.reports.pages.sweep import build_report
 from spike_ssm.reports.render import palette
 from spike_ssm.reports.render.table import Table
-from spike_ssm.reports.tables.energy import energy_tables
+from spike_ssm.reports.render.text import ABSENT
+from spike_ssm.reports.tables.energy import STORED, STREAMED, energy_tables
 from spike_ssm.results.store import read_run, run_path
+from spike_ssm.results.traffic import Token
 from tests.reports.conftest import LAYERS, Synthetic
 
 PARTS = ("ssm", "neuron", "projection", "head")
@@ -68,14 +71,49 @@ def test_every_number_by_part_is_the_mean_over_seeds_of_the_stored_operations(
 
 def test_projections_alone_are_shown_apart(folder: Path, tables: tuple[Table, Table]) -> None:
     table, _ = tables
-    assert {heading.group for heading in table.headings[-3:]} == {"Projections alone"}
+    alone = [heading.group == "Projections alone" for heading in table.headings]
     for shown in table.rows:
         frame = pd.DataFrame(rows_of(folder, shown.head))
         spikes = frame["projection_energy_nj_per_token"].mean()
         dense = frame["dense_projection_energy_nj_per_token"].mean()
-        found = [number(cell) for cell in shown.cells[-3:]]
+        found = [number(cell) for cell, chosen in zip(shown.cells, alone, strict=True) if chosen]
         assert found[:2] == pytest.approx([spikes, dense], rel=1e-2)
         assert found[2] == pytest.approx(spikes / dense, abs=5e-4)
+
+
+MEMORY = ["kB", "nJ", "1-bit dense, nJ", "spikes win below, %", "held, %"]
+
+
+def test_what_a_token_takes_with_memory_is_the_mean_over_seeds(sweep: Callable[..., Path]) -> None:
+    model = {"channels": 64, "spikes_per_direction": False, "initialisation": "lin"}
+
+    def complete(row: dict[str, Any]) -> dict[str, Any]:
+        layers = [{"layer": layer, "firing_rate": row["firing_rate"]} for layer in range(LAYERS)]
+        return row | {"config": json.dumps(json.loads(row["config"]) | {"model": model}), "layers": layers}
+
+    folder = sweep(details=False, change=complete)
+    loaded = load(folder, "ablation_refractory")
+    table, _ = energy_tables(loaded.done, palette.looks(loaded.variants, "none"))
+    assert [heading.text for heading in table.headings if heading.group == "With memory"] == MEMORY
+    for shown in table.rows:
+        tokens = [
+            Token(row["operations"], [layer["firing_rate"] for layer in row["layers"]], json.loads(row["config"]))
+            for row in rows_of(folder, shown.head)
+        ]
+        expected = {
+            "kB": [each.cost().bytes_moved / 1000 for each in tokens],
+            "nJ": [each.cost().energy_nj() for each in tokens],
+            "1-bit dense, nJ": [each.matched_cost().energy_nj() for each in tokens],
+            "spikes win below, %": [each.break_even() * 100 for each in tokens],
+            "held, %": [each.break_even(weights_held=True) * 100 for each in tokens],
+        }
+        cells = shown.cells[-len(MEMORY) :]
+        assert [number(cell) for cell in cells] == pytest.approx([np.mean(expected[key]) for key in MEMORY], rel=1e-2)
+
+
+def test_where_the_settings_do_not_tell_the_network_there_is_nothing_with_memory(tables: tuple[Table, Table]) -> None:
+    table, _ = tables
+    assert {cell for shown in table.rows for cell in shown.cells[-len(MEMORY) :]} == {ABSENT}
 
 
 def test_operations_are_listed_by_layer_and_what_is_of_no_layer_last(folder: Path, tables: tuple[Table, Table]) -> None:
@@ -98,8 +136,25 @@ def test_operations_are_listed_by_layer_and_what_is_of_no_layer_last(folder: Pat
 def test_the_execution_form_and_what_is_not_counted_stand_beside_the_figures(folder: Path, tmp_path: Path) -> None:
     page = build_report("ablation_refractory", folder, tmp_path / "html", ["html"]).read_text()
     assert "Energy of a token" in page
-    assert "Recurrent execution" in page
-    assert "Not counted: moving data" in page
+    assert "counted is recurrent execution" in page
+    assert "Not counted: leakage" in page
+
+
+@pytest.mark.parametrize(
+    ("directions", "said"),
+    [((False,), {STREAMED}), ((True,), {STORED}), ((True, False), {STREAMED, STORED}), ((None,), {STREAMED, STORED})],
+)
+def test_only_causal_networks_are_said_to_stream_and_both_are_explained_where_the_direction_is_not_known(
+    sweep: Callable[..., Path], directions: tuple[bool | None, ...], said: set[str]
+) -> None:
+    def directed(row: dict[str, Any]) -> dict[str, Any]:
+        direction = directions[row["seed"] % len(directions)]
+        model = {} if direction is None else {"model": {"bidirectional": direction}}
+        return row | {"config": json.dumps(json.loads(row["config"]) | model)}
+
+    loaded = load(sweep(details=False, change=directed), "ablation_refractory")
+    table, _ = energy_tables(loaded.done, palette.looks(loaded.variants, "none"))
+    assert {STREAMED, STORED} & set(table.notes) == said
 
 
 def test_runs_that_tell_no_operations_have_no_energy_section(sweep: Callable[..., Path], tmp_path: Path) -> None:
