@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 
 from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.settings import Settings
+from spike_ssm.harness.system.root import ROOT
 from spike_ssm.models.network import Inputs, build_network
 from spike_ssm.results.errors import UserError
 from tests.harness.config.write_protocols import FILE, composed, text_of
@@ -167,6 +169,14 @@ def test_a_protocol_without_settings_is_refused_with_those_that_there_are(
 def test_ours_changes_nothing(composer: Composer) -> None:
     for overrides in ({}, {"scale": "gpu", "task": "text"}, {"scale": "paper", "task": "pathx"}):
         assert composer.settings({**overrides, "protocol": "ours"}).run_id() == composer.settings(overrides).run_id()
+
+
+def test_the_documentation_names_every_protocol_with_its_tasks(composer: Composer) -> None:
+    page = (ROOT / "docs" / "reports.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| (`[^|]+`) \| `configs/", page, re.MULTILINE)
+    assert {name: re.findall(r"`(\w+)`", tasks) for name, tasks in rows} == {
+        protocol: composer.options(f"protocol/{protocol}") for protocol in TABLE
+    }
 
 
 def test_the_protocols_that_reports_know_are_those_of_the_sweeps(composer: Composer) -> None:
