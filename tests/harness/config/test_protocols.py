@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -169,6 +170,17 @@ def test_a_protocol_without_settings_is_refused_with_those_that_there_are(
 def test_ours_changes_nothing(composer: Composer) -> None:
     for overrides in ({}, {"scale": "gpu", "task": "text"}, {"scale": "paper", "task": "pathx"}):
         assert composer.settings({**overrides, "protocol": "ours"}).run_id() == composer.settings(overrides).run_id()
+
+
+def test_a_protocol_of_a_users_folder_has_what_its_tasks_share_and_what_each_has(tmp_path: Path) -> None:
+    (tmp_path / "protocol" / "mine").mkdir(parents=True)
+    (tmp_path / "protocol" / "mine.yaml").write_text("# @package _global_\nmodel: {dropout: 0.3, layers: 3}\n")
+    (tmp_path / "protocol" / "mine" / "text.yaml").write_text("# @package _global_\nmodel: {layers: 5}\n")
+    composer = Composer(tmp_path)
+    found = composer.settings({"protocol": "mine", "scale": "paper", "task": "text"})
+    assert (found.model.dropout, found.model.layers, found.model.channels) == (0.3, 5, 256)
+    with pytest.raises(UserError, match="it has settings at scale=paper for task=text"):
+        composer.settings({"protocol": "mine", "scale": "paper"})
 
 
 def test_the_documentation_names_every_protocol_with_its_tasks(composer: Composer) -> None:
