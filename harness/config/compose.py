@@ -31,7 +31,7 @@ from spike_ssm.results.errors import UserError
 SWEEPS = ROOT / "sweeps"
 """The packaged configuration root."""
 
-GROUPS = ("task", "neuron", "model", "optim", "scale", "launcher", "robustness")
+GROUPS = ("task", "neuron", "model", "optim", "scale", "protocol", "launcher", "robustness")
 """Configuration groups: `task=listops` picks sweeps/task/listops.yaml."""
 
 TASK_SETTINGS: dict[str, type] = {name: each for name, (_, each) in (*TASKS.items(), *MEASUREMENTS.items())}
@@ -78,9 +78,20 @@ class Composer(Documents):
                 except HydraException as error:
                     reason = " ".join(str(error).split()).rstrip(".")
                     raise UserError(f"The configuration cannot be composed: {reason}.") from error
+            self._check_protocol(choices, composed)
             OmegaConf.set_struct(composed, True)
             self._composed[key] = composed
         return self._composed[key]
+
+    def _check_protocol(self, choices: Mapping[str, Any], composed: DictConfig) -> None:
+        """Raise `UserError` where the protocol has settings for some tasks, but none for this one at this scale."""
+        name, task = choices.get("protocol"), choices.get("task", composed.task.name)
+        tasks = self.options(f"protocol/{name}")
+        if tasks and (task not in tasks or composed.scale.name != "paper"):
+            raise UserError(
+                f"protocol={name} has no settings for task={task} at scale={composed.scale.name}; it has settings at "
+                f"scale=paper for task={','.join(tasks)}. Choose among these, or protocol=ours, which is for all."
+            )
 
 
 def _resources(config: DictConfig) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -225,13 +225,16 @@ def failed_row() -> Callable[..., dict[str, Any]]:
 
 
 def published_run(table: str, model: str, column: str, seed: int, **changes: Any) -> dict[str, Any]:
-    """A finished run that may be set against this published figure; `changes` are columns, or settings with a dot."""
+    """A finished run that may be set against this published figure; `changes` are columns, or settings with a dot.
+
+    With `protocol` it is of that one instead of the row's.
+    """
     tables = definition()
     (found,) = [each for each in tables.tables if each.name == table]
     (entry,) = [each for each in found.entries if each.name == model]
     (place,) = [each for each in found.columns if each.name == column]
-    task = place.where["task.name"]
-    settings = {**(entry.runs or {}), **tables.protocols[task], **place.where, "seed": seed}
+    entry = replace(entry, protocol=changes.pop("protocol", entry.protocol))
+    settings = {**(tables.required(entry, place) or {}), "seed": seed}
     settings |= {key: value for key, value in changes.items() if "." in key}
     config: dict[str, Any] = {"scale": changes.get("scale", "paper")}
     for key, value in settings.items():

@@ -1,7 +1,7 @@
 """What each cell of a table may say: ours, the published figure, their difference and a status.
 
 A status is never stronger than the runs allow. Only runs at the paper scale, of the published task, with every
-setting of the task's protocol, are set against a figure; a verdict takes three seeds and a published set-up.
+setting of the row's protocol, are set against a figure; a verdict takes three seeds and a published set-up.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Status(Enum):
     NO_FIGURE = ("no published figure", "Paper scale, but nothing published is known to us to set it beside.")
     OTHER_SETTINGS = (
         "other settings, not comparable",
-        "Paper scale, but some setting of the task, network or training is not the one of the protocol.",
+        "Paper scale, but some setting of the task, network or training is not the one of the row's protocol.",
     )
     SMALLER = (
         "smaller scale, not comparable",
@@ -61,6 +61,7 @@ class Status(Enum):
     )
     FAILED = ("failed", "The runs at the paper scale failed.")
     NOT_RUN = ("not run", "No run. The command below the table fills it.")
+    NO_PROTOCOL = ("no protocol", "The row's protocol has no settings for this task, so that no run can stand for it.")
     NONE = ("", "")
 
     @property
@@ -77,6 +78,11 @@ class Status(Enum):
     def compared(self) -> bool:
         """Whether the difference to the published figure is shown."""
         return self.judged or self in (Status.TOO_FEW, Status.SOME_FAILED, Status.OWN_SETUP)
+
+    @property
+    def fillable(self) -> bool:
+        """Whether a run can stand in the cell."""
+        return self not in (Status.NONE, Status.NO_PROTOCOL)
 
     @property
     def judged(self) -> bool:
@@ -97,6 +103,7 @@ class Cell:
     scale: str = ""  # of our runs; empty without any
     runs: tuple[Run, ...] = ()
     remark: str = ""  # what its runs say of their data, what differs, what was left out
+    of_protocol: int = 0  # finished runs at the paper scale with the settings of the row's protocol
 
     @property
     def difference(self) -> float:
@@ -132,20 +139,23 @@ def _cell(
     entry: Entry, column: Column, figure: Figure, definition: Definition, runs: Sequence[Run], widest: float
 ) -> Cell:
     assert entry.runs is not None
-    wanted = {**entry.runs, **column.where}
-    matching = [run for run in runs if run.meets(wanted)]
+    required, free = definition.required(entry, column), definition.free
+    if required is None:
+        return Cell(Status.NO_PROTOCOL, figure)
+    matching = [run for run in runs if run.meets({**entry.runs, **column.where})]
     measured = [run for run in matching if run.done and column.measure in run.values]
     paper = [run for run in measured if run.scale == "paper"]
-    protocol = definition.protocols.get(str(column.where.get("task.name")), {})
-    published = [run for run in paper if run.meets(protocol)]
-    for chosen in (published, paper):
-        if chosen:
-            group, remark = _one_group(chosen)
-            ours = _interval(group, column)
-            if chosen is not published:
-                return Cell(Status.OTHER_SETTINGS, figure, ours, "paper", group, _differing(group[0], protocol))
-            lacking = _failed_seeds([run for run in matching if run.meets(protocol)], group)
-            return _judged(figure, ours, group, remark, bool(entry.apart or column.apart), widest, lacking)
+    published = [run for run in paper if not run.differing(required, free)]
+    if published:
+        group, remark = _one_group(published)
+        lacking = _failed_seeds([run for run in matching if not run.differing(required, free)], group)
+        apart = column.name in entry.apart or bool(column.apart)
+        cell = _judged(figure, _interval(group, column), group, remark, apart, widest, lacking)
+        return replace(cell, of_protocol=len(published))
+    if paper:
+        group, _ = _one_group(paper)
+        remark = _differences(group[0], required, free)
+        return Cell(Status.OTHER_SETTINGS, figure, _interval(group, column), "paper", group, remark)
     for scale in ("gpu", "laptop"):
         smaller = [run for run in measured if run.scale == scale]
         if smaller:
@@ -215,6 +225,8 @@ def _interval(runs: Sequence[Run], column: Column) -> Interval:
 
 def _mean(before: Sequence[Cell], column: Column, figure: Figure, apart: bool, widest: float) -> Cell:
     """The average over the columns before it, seed by seed; only where all are there at the paper scale."""
+    if any(cell.status is Status.NO_PROTOCOL for cell in before):
+        return Cell(Status.NO_PROTOCOL, figure)
     if not before or not all(cell.status.compared or cell.status is Status.NO_FIGURE for cell in before):
         return Cell(Status.NOT_RUN, figure, remark="The average needs every column before it at the paper scale.")
     by_seed: list[Mapping[int, Run]] = [{run.seed: run for run in cell.runs} for cell in before]
@@ -232,9 +244,13 @@ def _mean(before: Sequence[Cell], column: Column, figure: Figure, apart: bool, w
     return cell
 
 
-def _differing(run: Run, protocol: Mapping[str, object]) -> str:
-    shown = [
-        f"{key} {json.dumps(run.settings.get(key))} instead of {json.dumps(protocol[key])}"
-        for key in run.differing(protocol)
-    ]
+def _differences(run: Run, required: Mapping[str, object], free: Sequence[str]) -> str:
+    """The sentence on what a run has otherwise than is required."""
+
+    def value(settings: Mapping[str, object], key: str) -> str:
+        return json.dumps(settings[key]) if key in settings else "its default"
+
+    shown = (
+        f"{key} {value(run.settings, key)} instead of {value(required, key)}" for key in run.differing(required, free)
+    )
     return f"Differing: {'; '.join(shown)}."

@@ -1,9 +1,14 @@
-"""The tables of the page: figures from results/published.yaml, our runs for them from results/reproduction.yaml."""
+"""The tables of the page: figures from results/published.yaml, our runs for them from results/reproduction.yaml.
+
+The settings of a row's protocol are in results/protocols.json, which is made from sweeps/protocol and held to it by a
+test: reports read no sweeps.
+"""
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
@@ -58,8 +63,9 @@ class Entry:
     source: str
     note: str
     runs: Conditions | None  # None: it has no counterpart here
+    protocol: str  # whose settings of task, model and optim its runs have; empty without a counterpart
     fill: str
-    apart: str  # why a difference to it is no verdict; empty where the settings are the published ones
+    apart: Mapping[str, str]  # column -> why a difference in it is no verdict; none where the set-up is the published
 
     @property
     def secondary(self) -> bool:
@@ -83,23 +89,36 @@ class PaperTable:
 
 @dataclass(frozen=True)
 class Definition:
-    """All tables, and for each task the settings a run must have to be set against a published figure."""
+    """All tables, and what a run must have to be set against a published figure."""
 
     tables: tuple[PaperTable, ...]
-    protocols: Mapping[str, Conditions]
-    free: tuple[str, ...]  # settings that no table names
+    protocols: Mapping[str, Mapping[str, Conditions]]  # name -> task -> all settings of task, model and optim
+    free: tuple[str, ...]  # settings that may be anything
+
+    def required(self, entry: Entry, column: Column) -> Conditions | None:
+        """All settings of task, model and optim, and those named of the neuron, that a run of this cell has.
+
+        None where the row's protocol has no settings for the column's task, or the row no counterpart.
+        """
+        protocol = self.protocols.get(entry.protocol, {}).get(str(column.where.get("task.name")))
+        if protocol is None or entry.runs is None:
+            return None
+        wanted = {**protocol, **entry.runs, **column.where}
+        return {key: value for key, value in wanted.items() if key not in self.free}
 
 
 @cache
 def definition() -> Definition:
     """The packaged definition. Raises `UserError`, naming the place and what is expected there."""
-    return parsed(_packaged("reproduction.yaml"), _packaged("published.yaml"))
+    return parsed(_yaml("reproduction.yaml"), _yaml("published.yaml"), json.loads(_text("protocols.json")))
 
 
-def _packaged(name: str) -> Any:
-    return OmegaConf.to_container(
-        OmegaConf.create(files("spike_ssm.results").joinpath(name).read_text(encoding="utf-8"))
-    )
+def _yaml(name: str) -> Any:
+    return OmegaConf.to_container(OmegaConf.create(_text(name)))
+
+
+def _text(name: str) -> str:
+    return files("spike_ssm.results").joinpath(name).read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -107,7 +126,6 @@ class _File:
     """What the file holds."""
 
     tables: dict[str, _TableFile]
-    protocols: dict[str, Any]
     free: list[str] = field(default_factory=list)
     parts: Any = None  # what several tables refer to
 
@@ -141,15 +159,21 @@ class _ColumnFile:
 @dataclass(frozen=True)
 class _RowFile:
     runs: Any
+    protocol: str = "ours"
     fill: str = ""
-    apart: str = ""
+    apart: Any = ""  # a text for all columns, or one a column
+    of: str = ""  # the published row that this is another reading of
 
 
-def parsed(content: Any, published: Any) -> Definition:
+def parsed(content: Any, published: Any, protocols: Mapping[str, Mapping[str, Conditions]]) -> Definition:
     """The definition in `content`, with its figures from `published`; both as read from YAML. Raises `UserError`."""
     found = read_document(_File, content, FILE)
     tables = tuple(_table(name, each, published) for name, each in found.tables.items())
-    protocols = {task: conditions(each, f"protocols.{task}") for task, each in found.protocols.items()}
+    for table in tables:
+        for entry in table.entries:
+            if entry.runs is not None and entry.protocol not in protocols:
+                where = f"tables.{table.name}.rows.{entry.name}"
+                raise _wrong(where, f"protocol: {entry.protocol!r} does not exist; there are {', '.join(protocols)}")
     return Definition(tables, protocols, tuple(found.free))
 
 
@@ -173,12 +197,15 @@ def _table(name: str, content: _TableFile, published: Any) -> PaperTable:
     places = {key: f"{where}.columns.{key}" for key in content.columns}
     columns = tuple(_column(key, each, content.shows, places[key]) for key, each in content.columns.items())
     rows = {str(row.get("model", row.get("method"))): row for row in source["rows"]}
-    if unknown := set(content.rows) - set(rows):
+    ours = {key: read_document(_RowFile, each, FILE, f"{where}.rows.{key}") for key, each in content.rows.items()}
+    if unknown := {each.of or key for key, each in ours.items()} - set(rows):
         raise _wrong(f"{where}.rows", f"{sorted(unknown)} are not in published.yaml, which has {', '.join(rows)}")
     if content.spiking_only:
         rows = {key: row for key, row in rows.items() if row.get("spiking", True)}
     entries = [
-        _entry(key, row, content.rows.get(key), columns, source, f"{where}.rows.{key}") for key, row in rows.items()
+        _entry(name, row, ours.get(name), columns, source, f"{where}.rows.{name}")
+        for key, row in rows.items()
+        for name in (key, *(reading for reading, each in ours.items() if each.of == key))
     ]
     shown = tuple(entry for entry in entries if entry.runs is not None or _known(entry))
     return PaperTable(
@@ -199,16 +226,31 @@ def _column(name: str, content: Any, shows: Mapping[str, Any], where: str) -> Co
 
 
 def _entry(
-    name: str, row: Mapping[str, Any], ours: Any, columns: tuple[Column, ...], source: Mapping[str, Any], where: str
+    name: str,
+    row: Mapping[str, Any],
+    ours: _RowFile | None,
+    columns: tuple[Column, ...],
+    source: Mapping[str, Any],
+    where: str,
 ) -> Entry:
     if not row.get("source"):
         raise UserError(f"results/published.yaml: the row {name!r} names no source; every figure needs one.")
     figures = {column.name: _figure(name, row, column, source, where) for column in columns}
     origin, note = str(row["source"]), str(row.get("note", ""))
     if ours is None:
-        return Entry(name, figures, origin, note, None, "", "")
-    found = read_document(_RowFile, ours, FILE, where)
-    return Entry(name, figures, origin, note, conditions(found.runs, f"{where}.runs"), found.fill, found.apart)
+        return Entry(name, figures, origin, note, None, "", "", {})
+    wanted, apart = conditions(ours.runs, f"{where}.runs"), _apart(ours.apart, columns, where)
+    return Entry(name, figures, origin, note, wanted, ours.protocol, ours.fill, apart)
+
+
+def _apart(content: Any, columns: tuple[Column, ...], where: str) -> dict[str, str]:
+    """Reasons by column, of a text for all or a mapping from some. Raises `UserError` for anything else."""
+    names = [column.name for column in columns]
+    if isinstance(content, str):
+        return dict.fromkeys(names, content) if content else {}
+    if not isinstance(content, dict) or not set(content) <= set(names):
+        raise _wrong(where, f"apart must be a text, or map columns ({', '.join(names)}) to texts: {content!r}")
+    return {str(key): str(value) for key, value in content.items()}
 
 
 def _figure(name: str, row: Mapping[str, Any], column: Column, source: Mapping[str, Any], where: str) -> Figure:
@@ -233,18 +275,3 @@ def _known(entry: Entry) -> bool:
 
 def _wrong(where: str, problem: str) -> UserError:
     return UserError(f"{FILE}: {where}: {problem}.")
-
-
-def commands(table: PaperTable, missing: Mapping[str, list[Entry]]) -> Iterator[str]:
-    """The command that fills a column, for each that has entries without runs."""
-    ours = [entry for entry in table.entries if entry.runs is not None]
-    for column in table.columns:
-        wanted = missing.get(column.name, [])
-        if not wanted:
-            continue
-        words = ["python -m harness.sweep", f"+sweep={table.sweep}", "scale=paper", column.fill]
-        fills = [entry.fill for entry in wanted if entry.fill]
-        if fills and len(wanted) < len(ours):
-            axis = fills[0].split("=")[0]
-            words.append(f"{axis}={','.join(fill.split('=')[1] for fill in fills)}")
-        yield " ".join(word for word in words if word)

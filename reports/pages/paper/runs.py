@@ -21,6 +21,7 @@ COLUMNS = (
     "train_ms_per_step", "projection_energy_nj_per_token", "dense_projection_energy_nj_per_token",
 )  # fmt: skip
 _NEEDED = ("id", "status", "task", "scale", "seed", "config")
+_DECISIVE = ("task.", "model.", "optim.")
 _FRACTIONS = ("test_accuracy", "firing_rate", "undetermined")
 
 
@@ -43,12 +44,18 @@ class Run:
 
     def meets(self, conditions: Mapping[str, Any]) -> bool:
         """Whether every setting has the value asked for."""
-        return not self.differing(conditions)
-
-    def differing(self, conditions: Mapping[str, Any]) -> list[str]:
-        """The settings whose value is not the one asked for."""
         absent = object()
-        return [key for key, value in conditions.items() if self.settings.get(key, absent) != value]
+        return all(self.settings.get(key, absent) == value for key, value in conditions.items())
+
+    def differing(self, required: Mapping[str, Any], free: Sequence[str] = ()) -> list[str]:
+        """The settings whose value is not the required one, and those of task, model and optim that none is for.
+
+        Settings that came later are stored only where they are not as they always were: one that is not required is a
+        difference, unless it is free.
+        """
+        unlike = [key for key, value in required.items() if not self.meets({key: value})]
+        further = [key for key in self.settings if key.startswith(_DECISIVE) and key not in {*required, *free}]
+        return [*unlike, *further]
 
 
 @dataclass

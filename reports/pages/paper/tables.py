@@ -1,4 +1,4 @@
-"""The page's tables as text, from their cells: up to four lines a published row, one where it has no counterpart."""
+"""The page's tables as text, from their cells: up to five lines a published row, one where it has no counterpart."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from spike_ssm.reports.pages.paper.cells import Cell, Status
-from spike_ssm.reports.pages.paper.definition import Column, Entry, PaperTable, commands
+from spike_ssm.reports.pages.paper.commands import commands
+from spike_ssm.reports.pages.paper.definition import Column, Entry, PaperTable
 from spike_ssm.reports.render.table import Heading, Row, Table
-from spike_ssm.reports.render.text import ABSENT, listing, number, plus_minus
+from spike_ssm.reports.render.text import ABSENT, count, listing, number, plus_minus
 
 SECONDARY = "\N{DOUBLE DAGGER}"
 _NBSP = "\N{NO-BREAK SPACE}"
 SHARED = "\N{DAGGER}"
-PUBLISHED, OURS, DIFFERENCE, STATUS = "published", "ours", "difference", "status"
+PUBLISHED, OURS, DIFFERENCE, STATUS, PROTOCOL = "published", "ours", "difference", "status", "protocol"
 
 Cells = Mapping[tuple[str, str], Cell]
 
@@ -70,14 +71,21 @@ def _rows(table: PaperTable, entry: Entry, cells: Cells, source: int) -> list[Ro
     )
     if entry.runs is None:
         return [head]
-    remarks = " ".join(dict.fromkeys(filter(None, [entry.apart, *(cell.remark for cell in line)])))
+    remarks = " ".join(dict.fromkeys(filter(None, [*entry.apart.values(), *(cell.remark for cell in line)])))
     rows = [head]
     if any(cell.ours.n for cell in line):
         rows.append(Row(OURS, (*(_ours(cell, table) for cell in line), ""), title=remarks, kind=OURS))
     if any(math.isfinite(cell.difference) for cell in line):
         differences = (number(cell.difference, table.digits, signed=True) for cell in line)
         rows.append(Row(DIFFERENCE, (*differences, ""), kind=DIFFERENCE))
-    return [*rows, Row(STATUS, (*(cell.status.word for cell in line), ""), kind=STATUS)]
+    rows.append(Row(STATUS, (*(cell.status.word for cell in line), ""), kind=STATUS))
+    there = (_there(column, cells[entry.name, column.name]) for column in table.columns)
+    return [*rows, Row(f"{PROTOCOL} {entry.protocol}", (*there, ""), kind=PROTOCOL)]
+
+
+def _there(column: Column, cell: Cell) -> str:
+    """How many runs of the row's protocol there are."""
+    return "" if column.mean or not cell.status.fillable else count(cell.of_protocol, "run")
 
 
 def _published(cell: Cell, digits: int) -> str:
@@ -119,8 +127,11 @@ def _notes(table: PaperTable, cells: Cells) -> list[str]:
         notes.append("Where no speed-up is printed, the published one is from its milliseconds.")
     apart: dict[str, list[str]] = {}
     for entry in table.entries:
-        apart.setdefault(entry.apart, []).append(entry.name)
-    notes += [f"Ours, {listing(names)}: {reason}" for reason, names in apart.items() if reason]
+        for reason in dict.fromkeys(entry.apart.values()):
+            columns = [name for name, each in entry.apart.items() if each == reason]
+            where = "" if len(columns) == len(table.columns) else f" ({listing(columns)})"
+            apart.setdefault(reason, []).append(entry.name + where)
+    notes += [f"Ours, {listing(names)}: {reason}" for reason, names in apart.items()]
     notes += [f"Ours, {column.name}: {column.apart}" for column in table.columns if column.apart]
     if any(cell.status is Status.CONSISTENT for cell in cells.values()):
         limit = number(table.widest, 1)
@@ -157,6 +168,9 @@ def _numbers(table: PaperTable, cells: Cells) -> pd.DataFrame:
                 "difference": cell.difference,
                 "status": cell.status.word,
                 "remark": cell.remark,
+                "protocol": entries[model].protocol,
+                "runs_of_protocol": cell.of_protocol,
+                "fill": "".join(commands(table, {column: [entries[model]]} if cell.status.fillable else {})),
                 "runs": " ".join(run.id for run in cell.runs),
             }
             for (model, column), cell in cells.items()

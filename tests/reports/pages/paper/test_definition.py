@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 import re
 from collections.abc import Iterator
@@ -17,7 +18,9 @@ from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.plan.grid import expand
 from spike_ssm.harness.plan.sweep_file import load_sweep
 from spike_ssm.harness.system.root import ROOT
-from spike_ssm.reports.pages.paper.definition import Column, Entry, PaperTable, commands, definition, parsed
+from spike_ssm.reports.pages.paper.commands import commands
+from spike_ssm.reports.pages.paper.definition import Column, Entry, PaperTable, definition, parsed
+from spike_ssm.reports.pages.paper.runs import Run
 from spike_ssm.results.errors import UserError
 
 SCALES = ("laptop", "gpu", "paper")
@@ -26,6 +29,10 @@ SWEEPS = sorted(path.name.removesuffix(".yaml") for path in files("sweeps").join
 
 def packaged(name: str) -> Any:
     return OmegaConf.to_container(OmegaConf.create(files("results").joinpath(name).read_text()))
+
+
+def read_with(content: Any, published: Any) -> Any:
+    return parsed(content, published, definition().protocols)
 
 
 @pytest.fixture(scope="module")
@@ -50,12 +57,13 @@ def runs_of(composer: Composer, words: list[str]) -> list[dict[str, Any]]:
 
 
 def own_cells(timings: bool = True) -> list[tuple[PaperTable, Entry, Column]]:
+    """The cells that runs can fill."""
     return [
         (table, entry, column)
         for table in definition().tables
         for entry in table.entries
         for column in table.columns
-        if entry.runs is not None and not column.mean and (timings or not table.timing)
+        if definition().required(entry, column) is not None and (timings or not table.timing)
     ]
 
 
@@ -86,20 +94,54 @@ def test_the_numbers_of_runs_in_the_documentation_are_right(composer):
 @pytest.mark.parametrize(("table", "entry", "column"), own_cells(), ids=lambda each: each.name)
 def test_the_command_of_a_cell_starts_runs_that_fill_it(composer, table, entry, column):
     (command,) = commands(table, {column.name: [entry]})
-    assert command.startswith("python -m harness.sweep +sweep=")
-    protocol = definition().protocols[column.where["task.name"]]
-    wanted = {**protocol, **entry.runs, **column.where, "scale": "paper"}
-    found = runs_of(composer, command.split()[3:])
-    filling = [run for run in found if all(run.get(key, "absent") == value for key, value in wanted.items())]
-    assert len({run["seed"] for run in filling}) == 3
+    assert command.startswith(f"python -m harness.sweep +sweep={table.sweep} scale=paper protocol={entry.protocol} ")
+    filling = [run for run in started(composer, command) if accepted(run, entry, column)]
+    assert len({run.seed for run in filling}) == 3
     assert len(filling) == 3
+
+
+def started(composer: Composer, command: str) -> list[Run]:
+    """The runs of a command as the page reads them."""
+    found = [json.loads(json.dumps(run)) for run in runs_of(composer, command.split()[3:])]
+    return [Run("", run["task.name"], run["scale"], run["seed"], True, run, {}, (), False, "", "", "") for run in found]
+
+
+def accepted(run: Run, entry: Entry, column: Column) -> bool:
+    """Whether the page would set the run against the figure."""
+    required = definition().required(entry, column)
+    assert required is not None
+    return run.scale == "paper" and not run.differing(required, definition().free)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lra_accuracy", "mnist", "wikitext103"])
+def test_the_commands_below_a_table_fill_every_cell_of_it(composer, name):
+    cells = [(entry, column) for table, entry, column in own_cells() if table.name == name]
+    (table,) = [each for each in definition().tables if each.name == name]
+    missing = {column.name: [entry for entry, other in cells if other is column] for column in table.columns}
+    runs = [run for command in commands(table, missing) for run in started(composer, command)]
+    for entry, column in cells:
+        assert sum(accepted(run, entry, column) for run in runs) == 3, (entry.name, column.name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("protocol", definition().protocols)
+def test_a_run_is_accepted_by_the_rows_of_its_own_protocol_alone(composer, protocol):
+    cells = [(entry, column) for table, entry, column in own_cells() if table.name == "lra_accuracy"]
+    for neuron in ("gelu", "binary", "sdn", "pspike"):
+        command = f"python -m harness.sweep +sweep=lra scale=paper protocol={protocol} task=listops neuron={neuron}"
+        (run, *_) = started(composer, command)
+        matching = [entry for entry, column in cells if column.name == "listops" and run.meets(entry.runs)]
+        assert len(matching) == 1
+        (column,) = {id(column): column for _, column in cells if column.name == "listops"}.values()
+        assert accepted(run, matching[0], column) == (matching[0].protocol == protocol)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("table", "entry", "column"), own_cells(timings=False), ids=lambda each: each.name)
 def test_a_trained_network_has_no_setting_that_is_neither_named_nor_free(composer, table, entry, column):
     (command,) = commands(table, {column.name: [entry]})
-    named = {*definition().protocols[column.where["task.name"]], *entry.runs, *column.where, *definition().free}
+    named = {*definition().required(entry, column), *definition().free}
     assert set(runs_of(composer, command.split()[3:])[0]) - named == {"scale", "seed"}
 
 
@@ -152,12 +194,22 @@ def broken(path: str, value: Any) -> Any:
         ),
         ("tables/mnist/columns/smnist/mean", True, ["either `where`, the settings of its runs, or `mean: true`"]),
         ("tables/mnist/columns/third", {"where": {"task.name": "x"}}, ["the column 'third' is not in published.yaml"]),
-        ("protocols/listops", "S4D", ["protocols.listops", "must map dotted settings"]),
+        (
+            "tables/mnist/rows/SpikingSSM/protocol",
+            "mamba",
+            ["tables.mnist.rows.SpikingSSM: protocol: 'mamba' does not exist; there are ours, pspikessm, s4d_lra,"],
+        ),
+        ("tables/mnist/rows/SpikingSSM/of", "Nobody", ["tables.mnist.rows", "Nobody", "published.yaml"]),
+        (
+            "tables/mnist/rows/SpikingSSM/apart",
+            {"imnist": "why"},
+            ["apart must be a text, or map columns (smnist, psmnist)"],
+        ),
     ],
 )
 def test_a_mistake_in_the_definition_is_one_sentence_that_says_where(path, value, words):
     with pytest.raises(UserError) as caught:
-        parsed(broken(path, value), packaged("published.yaml"))
+        read_with(broken(path, value), packaged("published.yaml"))
     assert str(caught.value).startswith("results/reproduction.yaml: ")
     assert all(word in str(caught.value) for word in words)
 
@@ -166,4 +218,4 @@ def test_a_published_row_without_a_source_is_an_error():
     published = packaged("published.yaml")
     del published["lra"]["rows"][3]["source"]
     with pytest.raises(UserError, match="the row 'S4D-Lin' names no source"):
-        parsed(packaged("reproduction.yaml"), published)
+        read_with(packaged("reproduction.yaml"), published)
