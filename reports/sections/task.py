@@ -78,8 +78,8 @@ def task_section(
         for variant in comparisons.accuracy
     }
     note = manifest.task_notes.get(task, "")
-    effects = main_effects(runs, manifest.runs, manifest.baseline)
-    judged = judge(runs, manifest.controls) if manifest.controls else []
+    effects = main_effects(alike, planned, manifest.baseline)
+    judged = judge(alike, manifest.controls) if manifest.controls else []
     explained = control_findings(judged, manifest.controls.of) if manifest.controls else None
     measured = tables.measurements(task, runs, comparisons, manifest.variant_notes)
     return measured, Section(
