@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import count
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -17,10 +18,11 @@ from spike_ssm.reports.render.drawn import Drawn, draw_lines, finished, new_axes
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.text import listing, number
 from spike_ssm.reports.statistics import pareto
-from spike_ssm.reports.statistics.matched import Curve
+from spike_ssm.reports.statistics.matched import Curve, through
 from spike_ssm.reports.statistics.seeds import VERDICT_SEEDS, by_seed, t_interval
 
 _NO_PARAMETER_MOVED = 1e-9
+_SMOOTH = 60  # points of a drawn curve
 _FEW_EPOCHS = 10  # that each gets a marker: a single epoch would draw no line at all
 
 
@@ -124,14 +126,15 @@ def _front(axes: Axes, runs: pd.DataFrame) -> list[str]:
 
 
 def _joined(axes: Axes, means: pd.DataFrame, curves: Sequence[Curve], looks: Mapping[str, Look]) -> list[str]:
-    """Join the `means` (one row a variant) of each curve, in the look of its first; returns the curves' names."""
+    """Draw each curve through its `means` (%, one row a variant), in the look of its first; returns the names."""
     joined = []
     for curve in curves:
         points = means.reindex(curve.variants).dropna()
         if len(points) > 1:
-            points = points.sort_values("rate")
+            rate, accuracy = points["rate"].to_numpy(), points["accuracy"].to_numpy()
+            drawn = np.geomspace(rate.min(), rate.max(), _SMOOTH)
             colour = looks[curve.variants[0]].placeholder
-            axes.plot(points["rate"], points["accuracy"], color=colour, lw=0.9, ls=(0, (4, 2)), zorder=2)
+            axes.plot(drawn, through(rate, accuracy)(drawn), color=colour, lw=0.9, ls=(0, (4, 2)), zorder=2)
             joined.append(curve.name)
     return joined
 

@@ -17,7 +17,7 @@ the others. That difference, the placebo, should be 0; `Placebo` and `doubt` say
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -174,14 +174,22 @@ def _none(curve: Curve, reference: Curve, problem: str) -> AtRate:
 
 
 def _interpolated(rates: pd.DataFrame, accuracies: pd.DataFrame, at: np.ndarray) -> np.ndarray:
-    """Accuracy [seeds] on each seed's curve at `at` [seeds]; points with equal rates count as their mean."""
-    found = []
-    for x, y, where in zip(np.log(rates.to_numpy()), accuracies.to_numpy(), np.log(at), strict=True):
-        distinct, place = np.unique(x, return_inverse=True)
-        means = np.bincount(place, weights=y) / np.bincount(place)
-        within = min(max(where, distinct[0]), distinct[-1])  # a logarithm's last bit may differ
-        found.append(means[0] if len(distinct) == 1 else float(PchipInterpolator(distinct, means)(within)))
-    return np.array(found)
+    """Accuracy [seeds] on each seed's curve at `at` [seeds]."""
+    each = zip(rates.to_numpy(), accuracies.to_numpy(), at, strict=True)
+    return np.array([float(through(rate, accuracy)(where)) for rate, accuracy, where in each])
+
+
+def through(rates: np.ndarray, accuracies: np.ndarray) -> Callable[[float | np.ndarray], np.ndarray]:
+    """The curve through points [n]: accuracy at rates between the first and the last.
+
+    Points with equal rates count as their mean. A curve of one point is level.
+    """
+    places, place = np.unique(np.log(rates), return_inverse=True)
+    means = np.bincount(place, weights=accuracies) / np.bincount(place)
+    if len(places) == 1:
+        return lambda at: np.full_like(at, means[0], dtype=float)
+    curve = PchipInterpolator(places, means)
+    return lambda at: curve(np.clip(np.log(at), places[0], places[-1]))  # a logarithm's last bit may differ
 
 
 def _placebo(measured: Measured, curve: Curve, rate: float) -> Placebo | str:

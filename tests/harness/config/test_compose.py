@@ -188,7 +188,7 @@ def test_a_word_that_makes_no_sense_is_one_sentence_with_what_is_allowed(
 def test_a_label_that_is_not_on_a_labelled_axis_is_one_sentence_with_the_labels(refused: Callable[..., str]) -> None:
     sentence = refused("refractory=often", name="ablation_refractory")
     assert "refractory=often is not on this sweep's axis" in sentence
-    assert "none, fixed, trainable, trainable_decay, control_decay0, control_reset, raised_1.5" in sentence
+    assert "none, fixed, trainable, trainable_decay, control_decay0, control_reset, control_reset_trainable" in sentence
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ GridOf = Callable[..., Grid]
 
 TWO_AXES = {"neuron.leak": [0.5, 0.9], "size": {"small": {"model.channels": 8}, "large": {"model.channels": 16}}}
 RAISED = ["raised_1.5", "raised_2", "raised_3"]
-VARIANTS = ["none", "fixed", "trainable", "trainable_decay", "control_decay0", "control_reset", *RAISED]
+RESETS = ["control_decay0", "control_reset", "control_reset_trainable"]
+VARIANTS = ["none", "fixed", "trainable", "trainable_decay", *RESETS, *RAISED]
 
 
 def grid_of(composer: Composer, name: str, *words: str) -> Grid:
@@ -204,7 +205,7 @@ def test_the_refractory_ablation_is_nine_variants_times_three_seeds(ablation: Gr
     assert variants(found) == [variant for variant in VARIANTS for _ in range(3)]
     assert found.baseline == "none"
     assert set(found.variant_notes) == set(VARIANTS), "each says what it is"
-    assert len({run.plan.id for run in found.runs}) == 27
+    assert len({run.plan.id for run in found.runs}) == 30
 
 
 @pytest.mark.parametrize("tasks", [[], ["task=all"]])
@@ -217,7 +218,7 @@ def test_outside_listops_the_laptops_ablation_has_the_four_levels_and_two_seeds(
     for name in names:
         points = [(run.plan.variant, run.plan.seed) for run in runs if run.settings.task.name == name]
         if name == "listops":
-            assert len(points) == 27
+            assert len(points) == 30
         else:
             assert points == [(level, seed) for level in VARIANTS[:4] for seed in (0, 1)]
 
@@ -225,7 +226,7 @@ def test_outside_listops_the_laptops_ablation_has_the_four_levels_and_two_seeds(
 @pytest.mark.parametrize("scale", ["gpu", "paper"])
 def test_beyond_the_laptop_the_refractory_ablation_has_a_threshold_axis(ablation: GridOf, scale: str) -> None:
     found = ablation(f"scale={scale}")
-    assert len({run.plan.id for run in found.runs}) == 54
+    assert len({run.plan.id for run in found.runs}) == 60
     assert found.baseline == "none / trainable"
     for run in found.runs:
         assert run.settings.neuron.threshold_trainable == (run.plan.axes["threshold"] == "trainable")
@@ -237,7 +238,7 @@ def test_the_variants_of_the_refractory_ablation_are_what_they_are_called(ablati
     trained = {name: (n.refractory_trainable, n.decay_trainable) for name, n in neuron.items()}
     assert trained == {
         **dict.fromkeys(VARIANTS, (False, False)),
-        "trainable": (True, False),
+        **dict.fromkeys(("trainable", "control_reset_trainable"), (True, False)),
         "trainable_decay": (True, True),
     }
     assert neuron["none"].refractory == 0
@@ -245,10 +246,11 @@ def test_the_variants_of_the_refractory_ablation_are_what_they_are_called(ablati
     assert {name: (neuron[name].refractory, neuron[name].threshold) for name in RAISED} == {
         name: (0, float(name.removeprefix("raised_"))) for name in RAISED
     }
-    assert neuron["control_decay0"].decay == neuron["control_reset"].decay == 0, "no memory: a larger reset"
+    assert {neuron[name].decay for name in RESETS} == {0}, "no memory: a larger reset"
     assert {neuron[name].decay for name in ("fixed", "trainable", "trainable_decay")} == {0.5}
     fixed = neuron["fixed"]
-    assert neuron["control_reset"].refractory == fixed.refractory / (1 - fixed.decay), "all that fixed takes over time"
+    for name in RESETS[1:]:
+        assert neuron[name].refractory == fixed.refractory / (1 - fixed.decay), "all that fixed takes over time"
 
 
 def test_the_variants_of_the_refractory_ablation_differ_in_nothing_else(ablation: GridOf) -> None:
@@ -262,10 +264,13 @@ def test_the_variants_of_the_refractory_ablation_differ_in_nothing_else(ablation
 
 
 def test_the_names_of_the_sparse_refractory_ablation_say_its_neurons_and_penalties(composer: Composer) -> None:
-    magnitude_and_decay = {"plain": (0.0, False, 0.5), "refractory": (0.5, True, 0.5), "reset": (1.0, False, 0.0)}
+    magnitude_and_decay = {
+        **{"plain": (0.0, False, 0.5), "refractory": (0.5, True, 0.5)},
+        **{"reset": (1.0, False, 0.0), "trained_reset": (1.0, True, 0.0)},
+    }
     for run in grid_of(composer, "ablation_refractory_sparse", "seed=0").runs:
         neuron, optim = run.settings.neuron, run.settings.optim
-        kind, weight = run.plan.variant.split("_")
+        kind, weight = run.plan.variant.rsplit("_", 1)
         assert (neuron.refractory, neuron.refractory_trainable, neuron.decay) == magnitude_and_decay[kind]
         assert optim.firing_rate_weight == float(weight)
         assert optim.firing_rate_target == (None if weight == "0" else 0.05)
