@@ -27,14 +27,16 @@ lint: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.neuron
 
-$(VENV)/.installed: pyproject.toml
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with PYTHON=python3.11")'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable ".[standins]"
 	touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed requirements-peers.txt
-	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+$(VENV)/.installed-dev: pyproject.toml requirements-peers.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable ".[standins,dev]"
 	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-peers.txt
 	touch $@
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from spike_ssm.harness.config.command_line import CommandLine
@@ -90,12 +90,13 @@ def expand(composer: Composer, command: CommandLine, sweep: Sweep, tuned: Tuned 
         values = {key: value for settings in chosen for key, value in settings.items() if key != NOTE}
         variant = " / ".join(label for axis, label in point.items() if axis != "task") or "default"
         notes[variant] = " ".join(str(settings[NOTE]) for settings in chosen if NOTE in settings)
+        own = {**values, "seed": its_seeds[0], **overrides}
+        of_point = composer.settings({**automatic, **sweep.base, **own})
+        found = {key: value for key, value in tuned(of_point, variant).items() if key not in own}
+        if found:
+            of_point = composer.settings({**automatic, **sweep.base, **found, **own})
         for seed in its_seeds:
-            own = {**values, "seed": seed, **overrides}
-            settings = composer.settings({**automatic, **sweep.base, **own})
-            found = {key: value for key, value in tuned(settings, variant).items() if key not in own}
-            if found:
-                settings = composer.settings({**automatic, **sweep.base, **found, **own})
+            settings = replace(of_point, seed=seed)
             plan = PlannedRun(settings.run_id(), point, variant, seed)
             runs.setdefault(plan.id, GridRun(plan, settings, found))
     if not runs:

@@ -41,6 +41,13 @@ def wait_for(what: Callable[[], Any], why: str) -> Any:
     return found
 
 
+def worker_of(sweep: subprocess.Popen[str]) -> psutil.Process:
+    """The one worker of a sweep that runs."""
+    processes = psutil.Process(sweep.pid).children(recursive=True)
+    (worker,) = [process for process in processes if "submitit.core._submit" in process.cmdline()]
+    return worker
+
+
 def progress(share: float = 0.25, **changes: Any) -> dict[str, Any]:
     """What a running run says of itself."""
     return {"epoch": 1, "epochs": 4, "done": share, "loss": 2.1, "validation_accuracy": None, **changes}
@@ -179,11 +186,9 @@ def test_a_run_left_behind_by_a_process_that_died_with_its_sweep_is_taken_up_aga
 
 @pytest.mark.slow
 def test_a_killed_worker_costs_its_run_and_no_other(place: Any) -> None:
-    sweep = place.start("launcher=local", "launcher.workers=1", "optim.epochs=60")
+    sweep = place.start("launcher=local", "launcher.workers=1", "optim.epochs=10")
     (state,) = wait_for(lambda: list(place.results.glob("state/*.json")), "the first run to begin")
-    processes = psutil.Process(sweep.pid).children(recursive=True)
-    (worker,) = [process for process in processes if "submitit.core._submit" in process.cmdline()]
-    worker.kill()
+    worker_of(sweep).kill()
     out, err = sweep.communicate(timeout=PATIENCE_S)
     assert sweep.returncode == 1
     rows = place.rows()
@@ -195,7 +200,7 @@ def test_a_killed_worker_costs_its_run_and_no_other(place: Any) -> None:
     assert err.splitlines() == [f"Failed: listops · 0.5 · seed 0. {victim['error']}"]
     assert Path(out.splitlines()[-1]).is_file()
 
-    outcome = place.sweep("optim.epochs=60", "retry=true")
+    outcome = place.sweep("optim.epochs=10", "retry=true")
     assert outcome.status == 0
     assert outcome.out[0] == "2 runs: 1 finished earlier, 1 to run (debug, 1 at a time)."
     assert {row["status"] for row in place.rows().values()} == {"done"}
@@ -244,15 +249,18 @@ def test_a_run_that_raises_fails_alone(place: Any) -> None:
     "Its worker is ended, the run has timed out, its checkpoint is kept, and retry with a higher limit completes it.",
 )
 def test_a_run_that_takes_too_long_is_ended_and_goes_on_when_retried(place: Any) -> None:
-    long = ("launcher=local", "launcher.workers=1", "optim.epochs=500", "launcher.checkpoint_minutes=0")
-    outcome = place.sweep(*long, "neuron.leak=0.5", "launcher.timeout_minutes=0.1")
+    words = ("launcher=local", "launcher.workers=1", "optim.epochs=40", "launcher.checkpoint_minutes=0")
+    sweep = place.start(*words, "neuron.leak=0.5", "launcher.timeout_minutes=0.2")
+    wait_for(lambda: list(place.results.glob("checkpoints/*/*.safetensors")), "the first checkpoint")
+    worker_of(sweep).suspend()
+    assert sweep.wait(PATIENCE_S) == 1
     (row,) = place.rows().values()
-    assert (outcome.status, row["status"]) == (1, "timed out")
-    assert "launcher.timeout_minutes=0.1" in row["error"]
+    assert row["status"] == "timed out"
+    assert "launcher.timeout_minutes=0.2" in row["error"]
     assert list((place.results / "checkpoints" / row["id"]).glob("*.safetensors"))
-    assert place.sweep(*long, "neuron.leak=0.5", "retry=true").status == 0
+    assert place.sweep(*words, "neuron.leak=0.5", "retry=true").status == 0
     (row,) = place.rows().values()
-    assert (row["status"], len(row["epochs"])) == ("done", 500)
+    assert (row["status"], len(row["epochs"])) == ("done", 40)
 
 
 @pytest.mark.slow
@@ -285,7 +293,7 @@ def test_a_sweep_that_was_only_submitted_goes_on_by_itself(place: Any, capsys: p
     "Its workers save a checkpoint and end; retry goes on from there.",
 )
 def test_a_local_sweep_can_be_cancelled_and_goes_on_when_retried(place: Any) -> None:
-    long = ("launcher=local", "launcher.workers=1", "optim.epochs=150", "neuron.leak=0.5")
+    long = ("launcher=local", "launcher.workers=1", "optim.epochs=60", "neuron.leak=0.5")
     sweep = place.start(*long)
     wait_for(lambda: list(place.results.glob("state/*.json")), "the run to begin")
     (run_id,) = [path.stem for path in place.results.glob("state/*.json")]

@@ -41,6 +41,8 @@ def test_every_packaged_sweep_is_valid_as_large_as_documented_and_has_the_ids_th
     rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([0-9, ]+) \|$", page, re.MULTILINE)
     stated = {name: int(counts.split(", ")[SCALES.index(scale)]) for name, counts in rows}
     found = {name: grid_of(composer, name, scale) for name in composer.options("sweep")}
+    if scale == "laptop":
+        assert all(len(grid.runs) <= 60 for grid in found.values()), "the laptop scale is for minutes"
     assert all(grid.baseline in {None, *(run.plan.variant for run in grid.runs)} for grid in found.values())
     assert stated == {name: len({run.plan.id for run in grid.runs}) for name, grid in found.items()}
     known = {key.removesuffix(f" {scale}"): value for key, value in KNOWN.items() if key.endswith(f" {scale}")}

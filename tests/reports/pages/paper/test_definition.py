@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import re
 from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any
@@ -22,9 +21,6 @@ from spike_ssm.reports.pages.paper.commands import commands
 from spike_ssm.reports.pages.paper.definition import Column, Entry, PaperTable, definition, parsed
 from spike_ssm.reports.pages.paper.runs import Run
 from spike_ssm.results.errors import UserError
-
-SCALES = ("laptop", "gpu", "paper")
-SWEEPS = sorted(path.name.removesuffix(".yaml") for path in files("sweeps").joinpath("sweep").iterdir())
 
 
 def packaged(name: str) -> Any:
@@ -67,27 +63,10 @@ def own_cells(timings: bool = True) -> list[tuple[PaperTable, Entry, Column]]:
     ]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("name", SWEEPS)
-def test_every_sweep_expands_at_every_scale_with_its_baseline_in_it(composer, name, scale):
-    sweep = load_sweep(composer, name, scale)
-    grid = expand(composer, parse_command_line([f"+sweep={name}", f"scale={scale}"]), sweep)
-    variants = {run.plan.variant for run in grid.runs}
-    assert grid.baseline is None or grid.baseline in variants
-    assert len({run.plan.id for run in grid.runs}) == len(grid.runs)
-    if scale == "laptop":
-        assert len(grid.runs) <= 60, "the laptop scale is for minutes"
-
-
-@pytest.mark.slow
-def test_the_numbers_of_runs_in_the_documentation_are_right(composer):
-    page = (ROOT / "docs" / "reports.md").read_text()
-    stated = re.findall(r"^\| `(\w+)` \| [^|]* \| (\d+), (\d+), (\d+) \|$", page, re.MULTILINE)
-    assert {table.sweep for table in definition().tables} <= {name for name, *_ in stated}
-    for name, *counts in stated:
-        found = [len(runs_of(composer, [f"+sweep={name}", f"scale={scale}"])) for scale in SCALES]
-        assert found == [int(count) for count in counts], name
+def test_every_table_has_its_sweep():
+    assert {table.sweep for table in definition().tables} <= {
+        path.stem for path in (ROOT / "sweeps" / "sweep").iterdir()
+    }
 
 
 @pytest.mark.slow
