@@ -155,6 +155,24 @@ def ablations(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Sweep
     return lambda name: load(folder, name)
 
 
+def test_the_shared_spread_shows_as_many_differences_as_the_protocol_says(
+    ablations: Callable[[str], Sweep], study: Sweep, tmp_path: Path
+) -> None:
+    unpack(MEASURED / "ablation_refractory_laptop.parquet", tmp_path)
+    sweeps = [*map(ablations, SECTIONS), study, load(tmp_path, "ablation_refractory")]
+    shown = {against: 0, against_pooled: 0}
+    for sweep in sweeps:
+        values, baseline = by_seed(sweep.done, "test_accuracy"), sweep.manifest.baseline
+        assert baseline is not None
+        for test in shown:
+            shown[test] += sum(each.verdict.decided for each in test(values, baseline).values())
+    compared = sum(by_seed(sweep.done, "test_accuracy").shape[1] - 1 for sweep in sweeps)
+    assert (
+        f"Of the {compared} differences to a baseline that are stored, {shown[against_pooled]} are shown by it, "
+        f"{shown[against]} by each pair's own spread." in " ".join((ROOT / "docs" / "protocol.md").read_text().split())
+    )
+
+
 @pytest.mark.parametrize("name", SECTIONS)
 def test_every_number_of_an_ablations_table_is_that_of_the_runs(ablations: Callable[[str], Sweep], name: str) -> None:
     ablation = ablations(name)
