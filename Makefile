@@ -2,6 +2,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+IN_WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+# Modules are compiled when they are first imported. pip would compile all there are, which takes it most of a minute.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: sweep paper test fast lint bench clean
 
@@ -12,11 +16,11 @@ paper: $(VENV)/.installed
 	$(BIN)/python -m reports paper
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "not slurm" --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -m "not slurm" $(IN_WORKERS)
 	$(BIN)/python -m pytest -m slurm
 
 fast: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "not slow and not slurm" --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow and not slurm" $(IN_WORKERS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -32,12 +36,12 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable ".[standins]"
+	$(BIN)/python -m pip install --quiet --no-compile --editable ".[standins]"
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml requirements-peers.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable ".[standins,dev]"
-	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-peers.txt
+	$(BIN)/python -m pip install --quiet --no-compile --editable ".[standins,dev]"
+	$(BIN)/python -m pip install --quiet --no-compile --no-deps --requirement requirements-peers.txt
 	touch $@
 
 clean:

@@ -193,7 +193,7 @@ def seconds_until(condition: Callable[[], object]) -> float:
 @pytest.mark.slow
 def test_a_run_that_lost_one_of_its_processes_is_retried_from_its_checkpoint(place: Place) -> None:
     place.sweep_file("one", grid={"neuron.leak": [0.5]}, base={"launcher": "local"})
-    words = ("launcher.processes=2", "launcher.workers=1", "launcher.checkpoint_minutes=0", "optim.epochs=40")
+    words = ("launcher.processes=2", "launcher.workers=1", "launcher.checkpoint_minutes=0", "optim.epochs=20")
     sweep = place.start(*words, name="one")
     seconds_until(lambda: list(place.results.glob("checkpoints/*/*.safetensors")))
     follower = follower_of(sweep)
@@ -207,4 +207,4 @@ def test_a_run_that_lost_one_of_its_processes_is_retried_from_its_checkpoint(pla
     outcome = place.sweep(*words, "retry=true", name="one")
     (row,) = place.rows().values()
     assert (row["status"], json.loads(row["environment"])["processes"]) == ("done", 2), outcome.err
-    assert len(row["epochs"]) == 40
+    assert len(row["epochs"]) == 20
