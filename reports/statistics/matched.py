@@ -147,35 +147,36 @@ def at_matched_rate(measured: Measured, curve: Curve, reference: Curve, baseline
 
 def _difference(measured: Measured, curve: Curve, reference: Curve, baseline: str | None = None) -> AtRate:
     """Accuracy of `curve` minus that of `reference`, without placebos."""
-    rates, accuracies = measured.rates, measured.accuracies
     needed = [*curve.variants, *reference.variants]
-    if not set(needed) <= set(rates):
+    if not set(needed) <= set(measured.rates):
         return _none(curve, reference, "a variant has no finished run")
-    complete = rates[needed].notna().all(axis=1) & accuracies[needed].notna().all(axis=1)
-    rates, accuracies = rates[complete], accuracies[complete]
-    if rates.empty:
+    rates, accuracies = (each[needed].to_numpy(dtype=float) for each in (measured.rates, measured.accuracies))
+    complete = np.isfinite(rates).all(axis=1) & np.isfinite(accuracies).all(axis=1)
+    if not complete.any():
         return _none(curve, reference, "no seed has a rate for every variant")
-    if silent := [name for name in needed if not (rates[name] > 0).all()]:
-        return _none(curve, reference, f"{silent[0]} does not fire at all in a seed")
-    sides = [rates[list(side.variants)] for side in (curve, reference)]
-    low = np.maximum(*(side.to_numpy().min(axis=1) for side in sides))
-    high = np.minimum(*(side.to_numpy().max(axis=1) for side in sides))
+    rates, accuracies = rates[complete], accuracies[complete]
+    if not (fires := (rates > 0).all(axis=0)).all():
+        return _none(curve, reference, f"{needed[int(fires.argmin())]} does not fire at all in a seed")
+    parts = slice(0, len(curve.variants)), slice(len(curve.variants), None)
+    low = np.max([rates[:, part].min(axis=1) for part in parts], axis=0)
+    high = np.min([rates[:, part].max(axis=1) for part in parts], axis=0)
     if apart := int((low > high).sum()):
         return _none(curve, reference, f"no common rate in {apart} of {len(low)} seeds")
-    chosen = np.clip(np.sqrt(low * high), low, high)
-    if baseline in rates and rates[baseline].between(low, high).all():
-        chosen = rates[baseline].to_numpy(dtype=float)
-    ours, theirs = (_interpolated(side, accuracies[list(side)], chosen) for side in sides)
-    return AtRate(curve.name, reference.name, t_interval(chosen), pd.Series(ours - theirs, rates.index))
+    at = np.clip(np.sqrt(low * high), low, high)
+    if baseline in measured.rates:
+        own = measured.rates[baseline].to_numpy(dtype=float)[complete]
+        at = own if ((low <= own) & (own <= high)).all() else at
+    ours, theirs = (_interpolated(rates[:, part], accuracies[:, part], at) for part in parts)
+    return AtRate(curve.name, reference.name, t_interval(at), pd.Series(ours - theirs, measured.rates.index[complete]))
 
 
 def _none(curve: Curve, reference: Curve, problem: str) -> AtRate:
     return AtRate(curve.name, reference.name, t_interval([]), pd.Series(dtype=float), problem)
 
 
-def _interpolated(rates: pd.DataFrame, accuracies: pd.DataFrame, at: np.ndarray) -> np.ndarray:
-    """Accuracy [seeds] on each seed's curve at `at` [seeds]."""
-    each = zip(rates.to_numpy(), accuracies.to_numpy(), at, strict=True)
+def _interpolated(rates: np.ndarray, accuracies: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Accuracy [seeds] on each seed's curve through points [seeds, n], at `at` [seeds]."""
+    each = zip(rates, accuracies, at, strict=True)
     return np.array([float(through(rate, accuracy)(where)) for rate, accuracy, where in each])
 
 
