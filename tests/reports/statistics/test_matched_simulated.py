@@ -57,6 +57,18 @@ def test_the_mean_placebo_is_within_three_tenths_of_a_point_and_of_one_shape_wit
     assert max(map(abs, means.values())) <= 0.5, means
 
 
+def test_straight_lines_in_the_rate_are_further_off() -> None:
+    """What is gained: the inner points of the same curves, left out, against the lines between the others."""
+    found = []
+    for study, curve in studies(300, 0):
+        for left_out in range(1, len(curve.variants) - 1):
+            others = [place for place in range(len(curve.variants)) if place != left_out]
+            for rates, accuracies in zip(study.rates.to_numpy(), study.accuracies.to_numpy(), strict=True):
+                rising = sorted(others, key=lambda place: rates[place])
+                found.append(accuracies[left_out] - np.interp(rates[left_out], rates[rising], accuracies[rising]))
+    assert np.mean(found) * 100 > 0.3
+
+
 def test_the_mean_difference_of_what_lies_on_the_curve_is_within_three_tenths_of_a_point() -> None:
     found = [at_matched_rate(study, Curve(VARIANT, (VARIANT,)), curve) for study, curve in studies(200, 1)]
     assert abs(np.mean([each.difference.mean() for each in found if not each.problem])) * 100 <= 0.3
