@@ -7,7 +7,7 @@ IN_WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscop
 # Modules are compiled when they are first imported. pip would compile all there are, which takes it most of a minute.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: sweep paper test fast lint bench clean
+.PHONY: sweep paper test tests-here tests-on-slurm fast lint bench clean
 
 sweep: $(VENV)/.installed
 	$(BIN)/python -m harness.sweep +sweep=ablation_refractory
@@ -15,8 +15,14 @@ sweep: $(VENV)/.installed
 paper: $(VENV)/.installed
 	$(BIN)/python -m reports paper
 
+# The tests on SLURM mostly wait for it, so the others run meanwhile.
 test: $(VENV)/.installed-dev
+	$(MAKE) --jobs 2 tests-here tests-on-slurm
+
+tests-here: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m "not slurm" $(IN_WORKERS)
+
+tests-on-slurm: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slurm
 
 fast: $(VENV)/.installed-dev

@@ -19,7 +19,8 @@ from spike_ssm.harness.state.survey import RunState, Survey
 from spike_ssm.harness.sweep import main
 from spike_ssm.results.store import read_manifest, read_run, run_path
 
-PATIENCE_S = 90.0
+PATIENCE_S = 240.0
+"""How long a test waits at most, s: the other tests may run beside it."""
 
 SMALL = (
     *("task.min_length=3", "task.max_length=40", "task.train=640", "task.validation=32", "task.test=32"),
