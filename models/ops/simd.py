@@ -1,7 +1,4 @@
-"""Two things a CPU does well and numba does not offer: prefetching, and transposing blocks in vector registers.
-
-numba's on-disk cache watches the file of the kernel that uses these, not this one: change that file too.
-"""
+"""Two things a CPU does well and numba does not offer: prefetching, and transposing blocks in vector registers."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ _PIECE, _REGISTER = 16, 32  # bytes: AVX shuffles cheaply within the first, and 
 _At = Callable[[int, int, int], Any]  # (i, j, count) -> pointer to `count` numbers from row i, column j of a block
 
 
-def _pointer(context: Any, builder: Any, kind: Any, array: Any, indices: list[Any], count: int = 1) -> Any:
+def pointer(context: Any, builder: Any, kind: Any, array: Any, indices: list[Any], count: int = 1) -> Any:
     """Pointer to `count` numbers from array[indices] on, as a vector."""
     view = make_array(kind)(context, builder, array)
     vector = ir.VectorType(context.get_data_type(kind.dtype), count).as_pointer()
@@ -38,7 +35,7 @@ def _in_array(context: Any, builder: Any, kind: Any, array: Any, row: Any, colum
 
     def at(i: int, j: int, count: int) -> Any:
         indices = [_plus(builder, row, i), _plus(builder, column, j)]
-        return _pointer(context, builder, kind, array, indices, count)
+        return pointer(context, builder, kind, array, indices, count)
 
     return at
 
@@ -48,12 +45,12 @@ def _in_flat(context: Any, builder: Any, kind: Any, flat: Any, start: Any, strid
 
     def at(i: int, j: int, count: int) -> Any:
         row = builder.add(start, builder.mul(stride, ir.Constant(stride.type, i)))
-        return _pointer(context, builder, kind, flat, [_plus(builder, row, j)], count)
+        return pointer(context, builder, kind, flat, [_plus(builder, row, j)], count)
 
     return at
 
 
-def _shuffle(builder: Any, a: Any, b: Any, places: Sequence[int]) -> Any:
+def shuffle(builder: Any, a: Any, b: Any, places: Sequence[int]) -> Any:
     mask = ir.Constant(ir.VectorType(ir.IntType(32), len(places)), list(places))
     return builder.shuffle_vector(a, b, mask)
 
@@ -65,12 +62,12 @@ def _columns(builder: Any, rows: list[Any]) -> list[Any]:
     without crossing from one half to the other.
     """
     count, width = rows[0].type.count, len(rows)
-    registers = [_shuffle(builder, a, b, range(width)) for a, b in zip(rows[:count], rows[count:], strict=True)]
+    registers = [shuffle(builder, a, b, range(width)) for a, b in zip(rows[:count], rows[count:], strict=True)]
     lower = [place for half in (0, count) for k in range(count // 2) for place in (half + k, width + half + k)]
     upper = [place + count // 2 for place in lower]
     for _ in range(count.bit_length() - 1):
         halves = zip(registers[: count // 2], registers[count // 2 :], strict=True)
-        registers = [_shuffle(builder, a, b, places) for a, b in halves for places in (lower, upper)]
+        registers = [shuffle(builder, a, b, places) for a, b in halves for places in (lower, upper)]
     return registers
 
 
@@ -95,7 +92,7 @@ def prefetch(_typing: Any, array: Any, row: Any, column: Any) -> Any:
 
     def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
-        place = builder.bitcast(_pointer(context, builder, array, arguments[0], arguments[1:]), byte)
+        place = builder.bitcast(pointer(context, builder, array, arguments[0], arguments[1:]), byte)
         kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
         call = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
         builder.call(call, [place, word(0), word(3), word(1)])  # read, keep, data

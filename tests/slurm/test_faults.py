@@ -59,12 +59,12 @@ def undisturbed(new_site: Callable[..., Site]) -> dict[int, tuple[Site, str]]:
 
 @pytest.fixture(scope="module", autouse=True)
 def limited(new_site: Callable[..., Site], undisturbed: object) -> Iterator[tuple[Site, str]]:
-    """A run that meets its time limit while the other tests run, because SLURM's least is a minute.
+    """A run that meets its time limit while the other tests run, long enough to have begun beside others.
 
     It is suspended until SLURM asks it to stop: so it costs no time, and no machine is too fast for the limit.
     """
     site = new_site()
-    run = site.submit("launcher.timeout_minutes=1", "launcher.requeues=0")
+    run = site.submit("launcher.timeout_minutes=3", "launcher.requeues=0")
     with site.suspended(run):
         yield site, run
 
