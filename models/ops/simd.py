@@ -51,6 +51,7 @@ def _in_flat(context: Any, builder: Any, kind: Any, flat: Any, start: Any, strid
 
 
 def shuffle(builder: Any, a: Any, b: Any, places: Sequence[int]) -> Any:
+    """The vector of the numbers at `places` of two vectors, which are counted through."""
     mask = ir.Constant(ir.VectorType(ir.IntType(32), len(places)), list(places))
     return builder.shuffle_vector(a, b, mask)
 

@@ -3,28 +3,23 @@
 Rows (one per example and channel) are independent, their recurrences are serial. So LANES rows advance side by side,
 a SIMD lane each: a tile of TILE steps is transposed into the L1 cache, walked, and transposed back. The arithmetic of
 the forward pass is the reference's, operation for operation, so that both round alike.
-
-All kernels live in this one file because numba's on-disk cache watches no other.
 """
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
-
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import prange
 from torch import Tensor
 
+from spike_ssm.models.ops.compiled import kernel, parallel_kernel
 from spike_ssm.models.ops.refractory_lif.parameters import RESETS, Rules
 from spike_ssm.models.ops.refractory_lif.states import STEPS_PER_STATE, states_like
 from spike_ssm.models.ops.simd import BLOCK, load_transposed, prefetch, store_transposed
 from spike_ssm.models.ops.surrogate import SURROGATES
 from spike_ssm.models.ops.threads import share_threads_with_numba
 
-LANES, TILE = 16, 64
-assert (BLOCK, STEPS_PER_STATE["cpu"]) == (LANES, TILE)  # written out: numba's cache would not notice a change there
+LANES, TILE = BLOCK, STEPS_PER_STATE["cpu"]
 
 _PIECEWISE_QUADRATIC, _ARCTAN, _SIGMOID, _RECTANGULAR, _FAST_SIGMOID = range(len(SURROGATES))
 _SOFT, _NONE, _HARD = range(len(RESETS))
@@ -45,10 +40,8 @@ _LEAK, _THRESHOLD, _REFRACTORY, _DECAY = (_U(k) * _WIDTH for k in range(4))
 _SOFT_RESET, _HARD_RESET, _LOWERS, _RAISES, _THROUGH_RESET, _PER_THRESHOLD = (_U(k) * _WIDTH for k in range(4, 10))
 _BY_LEAK, _BY_Z, _BY_RESET, _BY_REFRACTORY, _BY_DECAY = (_U(k) * _WIDTH for k in range(10, 15))
 
-_kernel: Any = partial(njit, error_model="numpy")  # Python's would check every division
 
-
-@_kernel(inline="always")
+@kernel(inline="always")
 def _prefetch_next(array, first, start, t):
     """Prefetch, at step t of a tile, one cache line of the tile from step `start` on; all steps together fetch it all.
 
@@ -61,13 +54,13 @@ def _prefetch_next(array, first, start, t):
     prefetch(array, row, column)  # type: ignore[call-arg]  # numba itself passes the first
 
 
-@_kernel(inline="always")
+@kernel(inline="always")
 def _in_blocks(array, first, steps):
     """Number of the steps that can be moved in blocks: none where rows are missing."""
     return steps - steps % LANES if first + LANES <= array.shape[0] else 0
 
 
-@_kernel
+@kernel
 def _load(source, tape, plane, first, start, steps):
     """Load `steps` steps from `start` on, of LANES rows from `first` on; lanes past the last row repeat it."""
     whole = _in_blocks(source, first, steps)
@@ -79,7 +72,7 @@ def _load(source, tape, plane, first, start, steps):
             tape[plane + _U(t * LANES + lane)] = source[row, start + t]
 
 
-@_kernel
+@kernel
 def _store(tape, plane, target, first, start, steps):
     whole = _in_blocks(target, first, steps)
     for t in range(0, whole, LANES):
@@ -89,7 +82,7 @@ def _store(tape, plane, target, first, start, steps):
             target[first + lane, start + t] = tape[plane + _U(t * LANES + lane)]
 
 
-@_kernel
+@kernel
 def _prepare(parameters, first, rows, reset, raises, detach):
     """Parameters and rules of each lane, and zeros for its sums, flat [15 * LANES]."""
     lanes = np.zeros(15 * LANES, parameters.dtype)
@@ -107,7 +100,7 @@ def _prepare(parameters, first, rows, reset, raises, detach):
     return lanes
 
 
-@_kernel
+@kernel
 def _tape(planes, dtype):
     """Tape with zeros in its first step only: clearing all of it takes as long as walking a short sequence."""
     tape = np.empty(planes * int(_PLANE), dtype)
@@ -117,7 +110,7 @@ def _tape(planes, dtype):
     return tape
 
 
-@_kernel
+@kernel
 def _step(tape, lanes, now):
     """One step of all lanes; `now` is t * _WIDTH."""
     after = now + _WIDTH
@@ -132,7 +125,7 @@ def _step(tape, lanes, now):
         tape[_CURRENT + after + lane] = lanes[_DECAY + lane] * eta + lanes[_REFRACTORY + lane] * s
 
 
-@_kernel(inline="always")
+@kernel(inline="always")
 def _walk(tape, lanes, steps, one, other, first, following):
     """Walk all steps of a tile, while the tiles of two arrays from step `following` on are fetched."""
     for t in range(steps):
@@ -141,7 +134,7 @@ def _walk(tape, lanes, steps, one, other, first, following):
         _step(tape, lanes, _U(t) * _WIDTH)
 
 
-@_kernel(inline="always")
+@kernel(inline="always")
 def _walk_both(tapes, lanes, steps, one, other, firsts, following):
     """Walk two groups at once: each step waits for the one before, so a processor walks two in the time of one."""
     for t in range(steps):
@@ -153,7 +146,7 @@ def _walk_both(tapes, lanes, steps, one, other, firsts, following):
         _step(tapes[1], lanes[1], _U(t) * _WIDTH)
 
 
-@_kernel
+@kernel
 def _keep_state(tape, states, number, first, steps):
     """Keep the state after `steps` steps, and put it where the next tile starts."""
     end = _U(steps) * _WIDTH
@@ -165,7 +158,7 @@ def _keep_state(tape, states, number, first, steps):
         states[number, 1, first + lane] = tape[_CURRENT + _U(lane)]
 
 
-@_kernel
+@kernel
 def _forward_groups(x, parameters, reset, raises, spikes, potential, states, first, count):
     """Compute `count` (1 or 2) groups of LANES rows from row `first` on."""
     rows, length = x.shape
@@ -190,7 +183,7 @@ def _forward_groups(x, parameters, reset, raises, spikes, potential, states, fir
             _keep_state(tapes[group], states, start // TILE, firsts[group], steps)
 
 
-@_kernel(parallel=True, cache=True)
+@parallel_kernel
 def _forward_kernel(x, parameters, reset, raises, spikes, potential, states, threads):
     groups = (x.shape[0] + LANES - 1) // LANES
     at_once = 2 if groups >= 2 * threads else 1
@@ -200,7 +193,7 @@ def _forward_kernel(x, parameters, reset, raises, spikes, potential, states, thr
         _forward_groups(x, parameters, reset, raises, spikes, potential, states, LANES * group, count)
 
 
-@_kernel
+@kernel
 def _densities(potential, reciprocal, density, code, per_width):
     """Surrogate densities (models.ops.surrogate.SURROGATES) of potentials, each with the reciprocal of its threshold.
 
@@ -231,7 +224,7 @@ def _densities(potential, reciprocal, density, code, per_width):
             density[i] = half * per_width / ((one + abs(z)) * (one + abs(z)))
 
 
-@_kernel
+@kernel
 def _step_back(tape, lanes, now):
     """The adjoint of `_step`: the spike's gradient becomes that of x, and the parameters' are added up."""
     after = now + _WIDTH
@@ -256,7 +249,7 @@ def _step_back(tape, lanes, now):
         lanes[_BY_DECAY + lane] += by_current * eta
 
 
-@_kernel(inline="always")
+@kernel(inline="always")
 def _walk_back(tape, lanes, steps, code, per_width, array, first, following):
     """The adjoint of `_walk`, while the tile of `array` from step `following` on is fetched."""
     size = _U(steps) * _WIDTH
@@ -272,7 +265,7 @@ def _walk_back(tape, lanes, steps, code, per_width, array, first, following):
         _step_back(tape, lanes, _U(t) * _WIDTH)
 
 
-@_kernel
+@kernel
 def _backward_group(grad, x, states, parameters, reset, raises, code, width, detach, grad_x, grad_parameters, first):
     rows, length = x.shape
     lanes = _prepare(parameters, first, rows, reset, raises, detach)
@@ -306,7 +299,7 @@ def _backward_group(grad, x, states, parameters, reset, raises, code, width, det
         grad_parameters[3, first + lane] = by_decay[lane]
 
 
-@_kernel(parallel=True, cache=True)
+@parallel_kernel
 def _backward_kernel(grad, x, states, parameters, reset, raises, code, width, detach, grad_x, grad_parameters):
     for group in prange((x.shape[0] + LANES - 1) // LANES):
         _backward_group(

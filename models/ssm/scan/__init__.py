@@ -1,0 +1,6 @@
+"""The diagonal state space model as a recurrence."""
+
+from spike_ssm.models.ssm.scan.operator import scan
+from spike_ssm.models.ssm.scan.sequential import scan_sequential
+
+__all__ = ["scan", "scan_sequential"]
