@@ -132,6 +132,7 @@ def _block(model: ModelSettings, neuron: NeuronSettings) -> Block:
         dt_max=model.dt_max,
         directions_apart=model.spikes_per_direction,
         b_trainable=model.b_trainable,
+        convolution=model.convolution,
     )
     channels = dict.fromkeys(PLACEMENTS[model.neuron_placement], model.channels)
     if model.spikes_per_direction:

@@ -69,6 +69,20 @@ class Network(nn.Module):
         return list(self.backbone.blocks)  # type: ignore[arg-type]
 
     @property
+    def convolution(self) -> str:
+        """How the SSMs are computed where the parameters are, one of `models.ssm.choice.WAYS` but `auto`.
+
+        It may be set, so that they are computed alike on another machine.
+        """
+        ssm = self.blocks[0].ssm
+        return ssm.way(ssm.d.device)
+
+    @convolution.setter
+    def convolution(self, way: str) -> None:
+        for block in self.blocks:
+            block.ssm.convolution = way
+
+    @property
     def neurons(self) -> list[Neuron]:
         """Neurons of all blocks in order of computing; the n-th, from 0 on, makes up layer n of what is recorded."""
         return [neuron for block in self.blocks for neuron in block.neurons.values()]

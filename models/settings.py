@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from spike_ssm.models.block import DROPOUT_PLACES, PLACEMENTS
-from spike_ssm.models.later import LATER
+from spike_ssm.models.identity import LATER, SAME_NUMBERS
 from spike_ssm.models.norm import NORMS
+from spike_ssm.models.ssm.choice import check_way
 from spike_ssm.models.ssm.s4d import INITIALISATIONS, check_sizes
 
 
@@ -22,6 +23,7 @@ class ModelSettings:
     b_trainable: false: the SSM's B stays 1.
     dropout acts at `dropout_places`, see `models.block.DROPOUT_PLACES`; tied: on all steps of a channel alike.
     embedding_dropout, softmax_dropout: on the encoder's output, and on what the softmax over words sees.
+    convolution: how the SSM is computed, see `models.ssm.choice.WAYS`.
     """
 
     layers: int = 6
@@ -45,6 +47,7 @@ class ModelSettings:
     dropout_tied: bool = field(default=False, metadata=LATER)
     embedding_dropout: float = field(default=0.0, metadata=LATER)
     softmax_dropout: float = field(default=0.0, metadata=LATER)
+    convolution: str = field(default="auto", metadata=SAME_NUMBERS)
 
     def __post_init__(self) -> None:
         """Raise ValueError with a sentence when a value is out of range."""
@@ -58,6 +61,7 @@ class ModelSettings:
             if not getattr(self, label) >= 1:
                 raise ValueError(f"{label} must be at least 1, but it is {getattr(self, label)}.")
         check_sizes(self.state_size, self.dt_min, self.dt_max)
+        check_way(self.convolution)
         for label in ("dropout", "embedding_dropout", "softmax_dropout"):
             if not 0 <= getattr(self, label) < 1:
                 raise ValueError(f"{label} must be in [0, 1), but it is {getattr(self, label)}.")

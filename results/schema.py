@@ -203,6 +203,7 @@ RUN = pa.schema(
         ("machine_shared", pa.bool_()),  # others used the machine while this run was timed
         # CPU: resident set sampled each epoch, null for a measurement; GPU: allocator peak
         ("peak_memory_mib", pa.float64()),
+        ("convolution", pa.string()),  # how the SSM was computed, models/ssm/choice.py; null for what trained nothing
         # recurrent execution, 45 nm, see models/operations.py and results/energy.py; as dense without spikes
         ("energy_nj_per_token", pa.float64()),
         ("dense_energy_nj_per_token", pa.float64()),  # the same network with a dense (MAC) mixing layer, no neuron

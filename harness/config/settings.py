@@ -18,7 +18,7 @@ from omegaconf import MISSING
 
 from spike_ssm.harness.config.robustness import RobustnessSettings
 from spike_ssm.harness.data.settings import TaskSettings
-from spike_ssm.models.later import LATER, identity_of
+from spike_ssm.models.identity import LATER, identity_of
 from spike_ssm.models.network import ModelSettings
 
 SCALES = ("laptop", "gpu", "paper")

@@ -21,7 +21,7 @@ from torch import Tensor
 from spike_ssm.harness.system.root import ROOT, source_files
 from spike_ssm.results.files import replace
 
-FORMAT = 2
+FORMAT = 3
 """Counts up when the content of a checkpoint changes its meaning."""
 
 KEPT = 2

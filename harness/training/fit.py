@@ -122,6 +122,7 @@ def _training_columns(trainer: Trainer, fitted: Fitted) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in trainer.network.parameters() if p.requires_grad),
         "all_parameters": sum(p.numel() for p in trainer.network.parameters()),
         "peak_memory_mib": trainer.past.peak_memory_mib,
+        "convolution": trainer.past.convolution,
         "epochs": trainer.history,
         **{f"train_{name}": value for name, value in trainer.watch.rates().items()},
     }

@@ -34,6 +34,7 @@ class TrainerState:
     parameters_before: list[dict[str, float]] = field(default_factory=list)  # per layer
     peak_memory_mib: float = 0.0
     stretch: Stretch = field(default_factory=Stretch)
+    convolution: str = "auto"  # how SSMs are computed, which stays the same on another machine
 
 
 def to_checkpoint(trained: TrainerState, network: nn.Module, optimiser: torch.optim.Optimizer) -> State:
@@ -51,6 +52,7 @@ def to_checkpoint(trained: TrainerState, network: nn.Module, optimiser: torch.op
         "parameters_before": trained.parameters_before,
         "peak_memory_mib": trained.peak_memory_mib,
         "stretch": asdict(trained.stretch),
+        "convolution": trained.convolution,
     }
     return State(tensors, values)
 
@@ -66,9 +68,12 @@ def from_checkpoint(state: State, network: nn.Module, optimiser: torch.optim.Opt
         if (found := {kind: named[name] for kind, named in tensors.items() if name in named})
     }
     optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
-    position, stretch = Position(**values["position"]), Stretch(**values["stretch"])
+    as_they_are = ("history", "parameters_before", "peak_memory_mib", "convolution")
     return TrainerState(
-        position, values["history"], best_weights, values["parameters_before"], values["peak_memory_mib"], stretch
+        position=Position(**values["position"]),
+        best_weights=best_weights,
+        stretch=Stretch(**values["stretch"]),
+        **{name: values[name] for name in as_they_are},
     )
 
 

@@ -9,21 +9,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-SHORT = 128
-"""Most steps, and at most twice the examples, at which a product with the matrix of all lags is faster on a CPU.
-
-(`python -m benchmarks.convolution`, which also measures chunks of such products with carried states.)
-"""
-
-
 AT_ONCE, ROWS = 2**20, 64
 """Numbers that a CPU transforms at once, which stay in its caches, and the fewest rows that it transforms at once, for
 which it prepares one transform."""
-
-
-def faster_by_product(batch: int, length: int) -> bool:
-    """Whether sequences of `length` steps, `batch` of them, are convolved as a product."""
-    return length <= min(SHORT, 2 * batch)
 
 
 def convolution(
@@ -32,7 +20,7 @@ def convolution(
     kernel: Tensor,
     reverse_kernel: Tensor | None = None,
     *,
-    by_product: bool | None = None,
+    by_product: bool,
 ) -> Tensor:
     """Convolution [B, H, L] of x, which is 0 beyond its ends, with a kernel and, looking ahead, a reverse kernel.
 
@@ -40,10 +28,8 @@ def convolution(
 
     x [B, H, L], kernels [H, L] and skip [H] or a number, of one precision: half precision is computed in single. The
     reverse kernel starts at lag -1 (as in the S4 code base): lag 0 belongs to the causal kernel alone, so that no step
-    is counted twice. To be differentiated once. by_product: as a matrix product, or by FFT; None: the faster one.
+    is counted twice. To be differentiated once. by_product: as a matrix product, or by FFT.
     """
-    if by_product is None:
-        by_product = faster_by_product(len(x), x.shape[-1])
     ahead = torch.zeros_like(kernel) if reverse_kernel is None else reverse_kernel.flip(-1)  # lag -1 comes last
     with torch.autocast(x.device.type, enabled=False):
         skip = torch.as_tensor(skip, dtype=kernel.dtype, device=kernel.device).expand(len(kernel))

@@ -1,4 +1,4 @@
-"""S4D: a diagonal state space model as a long convolution.
+"""S4D: a diagonal state space model, as a recurrence or as a long convolution.
 
 Source: Gu et al. 2022 (arXiv 2206.11893), zero-order hold. State n of channel h obeys x' = A x + B u,
 y = 2 Re(C x) + D u; only one of each conjugate pair is stored, hence the 2 Re. S4D-Real has N real states instead of
@@ -9,12 +9,15 @@ our outputs begin half as large as those of its `is_real`; the threshold or the 
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from spike_ssm.models.ssm.choice import check_way, for_length, resolved
 from spike_ssm.models.ssm.convolution import convolution
 from spike_ssm.models.ssm.kernel import s4d_kernel
+from spike_ssm.models.ssm.scan import scan
 
 INITIALISATIONS = ("lin", "inv", "real")
 
@@ -54,6 +57,7 @@ class S4D(nn.Module):
         directions_apart: give the two directions of a bidirectional layer apart, [B, 2H, L], instead of their sum.
         b_trainable: false: B stays 1, as in S4D's minimal code.
         dt_min, dt_max: the step size of each channel is drawn log-uniformly from this range.
+        convolution: how it is computed, see `models.ssm.choice.WAYS`.
 
     `ssm_parameters` (A, B) and `log_dt` want a learning rate of their own and no weight decay (S4 practice).
     """
@@ -69,13 +73,16 @@ class S4D(nn.Module):
         dt_max: float = 1e-1,
         directions_apart: bool = False,
         b_trainable: bool = True,
+        convolution: str = "auto",
     ) -> None:
         super().__init__()
         check_sizes(state_size, dt_min, dt_max)
+        check_way(convolution)
         a, directions = initial_states(initialisation, state_size), 2 if bidirectional else 1
         self.state_size = state_size
         self.bidirectional = bidirectional
         self.directions_apart = directions_apart
+        self.convolution = convolution
         self.is_real = not a.is_complex()
         self.log_dt = nn.Parameter(torch.empty(channels).uniform_(math.log(dt_min), math.log(dt_max)))
         self.log_decay = nn.Parameter((-a.real).log().repeat(channels, 1))  # Re A = -exp(log_decay)
@@ -111,11 +118,28 @@ class S4D(nn.Module):
 
         Steps beyond an example's length must be zero in x; they come out as garbage.
         """
+        way = for_length(self.way(x.device), self._numbers(), len(x), x.shape[-1])
+        if way == "scan":
+            dt_a, discrete_b = self._discretised()
+            weights, scanned = self._as_stored(self.c) * discrete_b, partial(scan, x, dt_a)
+            if not self.directions_apart:
+                return scanned(weights, self.d)
+            ahead = torch.stack((torch.zeros_like(weights[1]), weights[1]))
+            return torch.cat((scanned(weights[:1], self.d), scanned(ahead, torch.zeros_like(self.d))), 1)
+        convolved = partial(convolution, x, by_product=way == "product")
         kernels = self.kernels(x.shape[-1])
         if not self.directions_apart:
-            return convolution(x, self.d, *kernels)
+            return convolved(self.d, *kernels)
         causal, ahead = kernels
-        return torch.cat((convolution(x, self.d, causal), convolution(x, 0.0, torch.zeros_like(ahead), ahead)), 1)
+        return torch.cat((convolved(self.d, causal), convolved(0.0, torch.zeros_like(ahead), ahead)), 1)
+
+    def way(self, device: torch.device) -> str:
+        """How `forward` is computed for inputs on `device`, one of `models.ssm.choice.WAYS` but `auto`."""
+        return resolved(self.convolution, self._numbers(), device)
+
+    def _numbers(self) -> int:
+        """Real numbers in a channel's states, of all directions."""
+        return self.c.shape[0] * self.state_size
 
     def step(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
         """One time step of `forward` by recurrence: x [B, H] -> [B, H]; state like A, None at the start.

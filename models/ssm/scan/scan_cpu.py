@@ -18,6 +18,8 @@ Rows are counted channel by channel, so that those of a group share matrices.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numba import prange
@@ -37,11 +39,9 @@ STRETCH = 32
 
 @kernel
 def _powers(dt_a, powers):
-    """Powers 0 to CHUNK of one channel's e^(dt_a), [CHUNK + 1, 2, N] of real and imaginary parts; dt_a [N, planes]."""
-    states, planes = dt_a.shape
-    for n in range(states):
-        decay = np.exp(np.float64(dt_a[n, 0]))
-        angle = np.float64(dt_a[n, 1]) if planes == 2 else 0.0
+    """Powers 0 to CHUNK of one channel's e^(dt_a), [CHUNK + 1, 2, N]: real and imaginary parts; dt_a [2, N]."""
+    for n in range(dt_a.shape[1]):
+        decay, angle = np.exp(dt_a[0, n]), dt_a[1, n]
         base, power = complex(decay * np.cos(angle), decay * np.sin(angle)), complex(1.0, 0.0)
         for p in range(CHUNK + 1):
             powers[p, 0, n] = power.real
@@ -62,14 +62,20 @@ def _leaves(t, direction):
 
 
 @kernel
-def _matrices(powers, weights, skip, inward, outward, within, kept):
-    """Fill one channel's matrices from its powers and weights [directions, N, planes]."""
-    directions, states, planes = weights.shape
+def _fill(array, value):
+    for i in range(array.size):
+        array[i] = value
+
+
+@kernel
+def _matrices(powers, weights, skip, planes, inward, outward, within, kept):
+    """Fill one channel's matrices from its powers and weights [directions, 2, N]."""
+    directions, _, states = weights.shape
     columns = inward.size // CHUNK
     lags = np.zeros((2, CHUNK))
     lags[0, 0] = skip
-    inward[:] = 0
-    outward[:] = 0
+    _fill(inward, 0)
+    _fill(outward, 0)
     for n in range(states):
         kept[n] = powers[CHUNK, 0, n]
         kept[states + n] = powers[CHUNK, 1, n]
@@ -77,8 +83,7 @@ def _matrices(powers, weights, skip, inward, outward, within, kept):
         for n in range(states):
             column = direction * planes * states + n
             # one of each conjugate pair stands for both
-            real = planes * np.float64(weights[direction, n, 0])
-            imaginary = planes * np.float64(weights[direction, n, 1]) if planes == 2 else 0.0
+            real, imaginary = planes * weights[direction, 0, n], planes * weights[direction, 1, n]
             for t in range(CHUNK):
                 entered, left = powers[_enters(t, direction)], powers[_leaves(t, direction)]
                 inward[t * columns + column] = entered[0, n]
@@ -93,10 +98,10 @@ def _matrices(powers, weights, skip, inward, outward, within, kept):
 
 
 @parallel_kernel
-def _prepare_kernel(dt_a, weights, skip, powers, inward, outward, within, kept):
+def _prepare_kernel(dt_a, weights, skip, planes, powers, inward, outward, within, kept):
     for h in prange(len(dt_a)):
         _powers(dt_a[h], powers[h])
-        _matrices(powers[h], weights[:, h], skip[h], inward[h], outward[h], within[h], kept[h])
+        _matrices(powers[h], weights[:, h], skip[h], planes, inward[h], outward[h], within[h], kept[h])
 
 
 @kernel
@@ -161,20 +166,24 @@ def _padded(length):
     return (length + CHUNK * ROWS - 1) // (CHUNK * ROWS) * CHUNK * ROWS
 
 
+@kernel
+def _forward_group(x, inward, outward, within, kept, directions, planes, y, group):
+    batch, channels, length = x.shape
+    steps, numbers = _padded(length), directions * planes * (kept.shape[1] // 2)
+    source, target = np.zeros(steps, x.dtype), np.empty(steps, x.dtype)
+    z = np.empty(steps // CHUNK * (inward.shape[1] // CHUNK), x.dtype)
+    for row in range(GROUP * group, min(GROUP * (group + 1), batch * channels)):
+        h, b = row // batch, row % batch
+        _copy(x[b, h], source, length)
+        _states(source, inward[h], kept[h], directions, planes, False, z, None, None)
+        _outputs(source, z, outward[h], within[h], numbers, target)
+        _copy(target, y[b, h], length)
+
+
 @parallel_kernel
 def _forward_kernel(x, inward, outward, within, kept, directions, planes, y):
-    batch, channels, length = x.shape
-    numbers = directions * planes * (kept.shape[1] // 2)
-    rows, steps = batch * channels, _padded(length)
-    for group in prange((rows + GROUP - 1) // GROUP):
-        source, target = np.zeros(steps, x.dtype), np.empty(steps, x.dtype)
-        z = np.empty(steps // CHUNK * (inward.shape[1] // CHUNK), x.dtype)
-        for row in range(GROUP * group, min(GROUP * (group + 1), rows)):
-            h, b = row // batch, row % batch
-            _copy(x[b, h], source, length)
-            _states(source, inward[h], kept[h], directions, planes, False, z, None, None)
-            _outputs(source, z, outward[h], within[h], numbers, target)
-            _copy(target, y[b, h], length)
+    for group in prange((x.shape[0] * x.shape[1] + GROUP - 1) // GROUP):
+        _forward_group(x, inward, outward, within, kept, directions, planes, y, group)
 
 
 @kernel
@@ -193,19 +202,20 @@ def _transposed(inward, outward, within, kept):
     _transpose(inward, inward.size // CHUNK, back[1])
     _transpose(within, CHUNK, back[2])
     states = kept.size // 2
-    back[3][:states] = kept[:states]
-    back[3][states:] = -kept[states:]
+    for n in range(states):
+        back[3][n] = kept[n]
+        back[3][states + n] = -kept[states + n]
     return back
 
 
 @kernel
-def _chain(powers, weights, by_inward, by_outward, by_within, by_kept, by_dt_a, by_weights):
-    """Chain a channel's gradients of its matrices on to those of dt_a [N, planes] and weights [directions, N, planes].
+def _chain(powers, weights, planes, by_inward, by_outward, by_within, by_kept, by_dt_a, by_weights):
+    """Add a channel's gradients of its matrices, chained on, to those of dt_a [2, N] and weights [directions, 2, N].
 
     by_inward and by_outward are both [CHUNK, columns]. Returns the gradient of the skip. A complex number's gradient
-    has that of its real part as real part.
+    has that of its real part as real part; imaginary parts are garbage where numbers are real.
     """
-    directions, states, planes = weights.shape
+    directions, _, states = weights.shape
     columns = by_inward.size // CHUNK
     lags = np.zeros((2, CHUNK))
     for j in range(CHUNK):
@@ -214,124 +224,147 @@ def _chain(powers, weights, by_inward, by_outward, by_within, by_kept, by_dt_a, 
                 lags[0, t - j] += by_within[j * CHUNK + t]
             else:
                 lags[1, j - t - 1] += by_within[j * CHUNK + t]
-    by_a, zeros = np.zeros((2, states)), np.zeros(states)
-    last = powers[CHUNK]
+    last, by_turn = powers[CHUNK], by_kept[states:]
     for n in range(states):  # p a^p conjugated: the derivative of a^p by its exponent
-        by_a[0, n] = CHUNK * (by_kept[n] * last[0, n] + by_kept[states + n] * last[1, n])
-        by_a[1, n] = CHUNK * (by_kept[states + n] * last[0, n] - by_kept[n] * last[1, n])
+        by_dt_a[0, n] += CHUNK * (by_kept[n] * last[0, n] + by_turn[n] * last[1, n])
+        by_dt_a[1, n] += CHUNK * (by_turn[n] * last[0, n] - by_kept[n] * last[1, n])
+    lag, zeros = np.empty(states), np.zeros(states)
     for direction in range(directions):
-        weight, by_w = np.zeros((2, states)), np.zeros((2, states))
-        weight[:planes] = weights[direction].T
+        weight, by_weight = weights[direction], by_weights[direction]
         for t in range(CHUNK):
             real = t * columns + direction * planes * states
             imaginary, end = real + states, real + 2 * states
-            into, out = by_inward[real:imaginary], by_outward[real:imaginary]
-            into_im = by_inward[imaginary:end] if planes == 2 else zeros
-            out_im = by_outward[imaginary:end] if planes == 2 else zeros
-            before, after, lag = _enters(t, direction), _leaves(t, direction), lags[direction, t]
-            entered, left, lagged = powers[before], powers[after], powers[t]
-            for n in range(states):
-                by_a[0, n] += before * (into[n] * entered[0, n] + into_im[n] * entered[1, n])
-                by_a[1, n] += before * (into_im[n] * entered[0, n] - into[n] * entered[1, n])
-                out_w = planes * (out[n] * left[0, n] - out_im[n] * left[1, n])
-                out_w_im = -planes * (out_im[n] * left[0, n] + out[n] * left[1, n])
-                lag_w, lag_w_im = planes * lag * lagged[0, n], -planes * lag * lagged[1, n]
-                by_w[0, n] += out_w + lag_w
-                by_w[1, n] += out_w_im + lag_w_im
-                out_w, out_w_im = after * out_w + t * lag_w, after * out_w_im + t * lag_w_im
-                by_a[0, n] += out_w * weight[0, n] + out_w_im * weight[1, n]
-                by_a[1, n] += out_w_im * weight[0, n] - out_w * weight[1, n]
-        by_weights[direction] = by_w[:planes].T
-    by_dt_a[:] = by_a[:planes].T
+            _chain_power(
+                powers[_enters(t, direction)], _enters(t, direction),
+                by_inward[real:imaginary], by_inward[imaginary:end] if planes == 2 else zeros, by_dt_a,
+            )  # fmt: skip
+            _chain_weighted(
+                powers[_leaves(t, direction)], _leaves(t, direction), planes, weight,
+                by_outward[real:imaginary], by_outward[imaginary:end] if planes == 2 else zeros, by_dt_a, by_weight,
+            )  # fmt: skip
+            _fill(lag, lags[direction, t])
+            _chain_weighted(powers[t], t, planes, weight, lag, zeros, by_dt_a, by_weight)
     return lags[0, 0]
 
 
-@parallel_kernel
-def _backward_kernel(grad, x, weights, powers, inward, outward, within, kept, grad_x, by_dt_a, by_weights, by_skip):
+@kernel
+def _chain_power(power, p, real, imaginary, by_dt_a):
+    """Chain gradients [N] of the parts of the powers a^p on to the exponents' gradients [2, N]."""
+    for n in range(real.size):
+        by_dt_a[0, n] += p * (real[n] * power[0, n] + imaginary[n] * power[1, n])
+        by_dt_a[1, n] += p * (imaginary[n] * power[0, n] - real[n] * power[1, n])
+
+
+@kernel
+def _chain_weighted(power, p, planes, weight, real, imaginary, by_dt_a, by_weight):
+    """Chain gradients [N] of planes * Re(weight a^p) and of -planes * Im(weight a^p) on, [2, N] each."""
+    for n in range(real.size):
+        by_real = planes * (real[n] * power[0, n] - imaginary[n] * power[1, n])
+        by_imaginary = -planes * (imaginary[n] * power[0, n] + real[n] * power[1, n])
+        by_weight[0, n] += by_real
+        by_weight[1, n] += by_imaginary
+        by_dt_a[0, n] += p * (by_real * weight[0, n] + by_imaginary * weight[1, n])
+        by_dt_a[1, n] += p * (by_imaginary * weight[0, n] - by_real * weight[1, n])
+
+
+@kernel
+def _add(source, target):
+    """Add an array to one in double precision, because thousands of float32 terms would lose digits."""
+    for i in range(source.size):
+        target[i] += source[i]
+
+
+@kernel
+def _backward_group(
+    grad, x, weights, planes, powers, inward, outward, within, kept, grad_x, by_dt_a, by_weights, by_skip, group
+):
     batch, channels, length = x.shape
-    directions, _, states, planes = weights.shape
-    numbers, columns = directions * planes * states, inward.shape[1] // CHUNK
-    rows, steps = batch * channels, _padded(length)
-    for group in prange((rows + GROUP - 1) // GROUP):
-        source, gradient, target = np.zeros(steps, x.dtype), np.zeros(steps, x.dtype), np.empty(steps, x.dtype)
-        z, e = np.empty(steps // CHUNK * columns, x.dtype), np.empty(steps // CHUNK * columns, x.dtype)
-        one = np.empty(CHUNK * columns, x.dtype), np.empty(CHUNK * columns, x.dtype), np.empty(CHUNK**2, x.dtype)
-        one_kept = np.empty(2 * states, x.dtype)
-        first, end = GROUP * group, min(GROUP * (group + 1), rows)
-        while first < end:  # all rows of one channel
-            h = first // batch
-            following = min((h + 1) * batch, end)
-            back_in, back_out, back_within, back_kept = _transposed(inward[h], outward[h], within[h], kept[h])
-            # of one row in the precision of x, of all in double
-            totals = np.zeros(CHUNK * columns), np.zeros(CHUNK * columns), np.zeros(CHUNK**2)
-            total_kept = np.zeros(2 * states)
-            for row in range(first, following):
-                b = row % batch
-                _copy(x[b, h], source, length)
-                _copy(grad[b, h], gradient, length)
-                one_kept[:] = 0
-                _states(source, inward[h], kept[h], directions, planes, False, z, None, None)
-                _states(gradient, back_in, back_kept, directions, planes, True, e, z, one_kept)
-                _outputs(gradient, e, back_out, back_within, numbers, target)
-                _copy(target, grad_x[b, h], length)
-                _multiply_transposed(source, e, CHUNK, columns, steps // CHUNK, one[0])
-                _multiply_transposed(gradient, z, CHUNK, columns, steps // CHUNK, one[1])
-                _multiply_transposed(source, gradient, CHUNK, CHUNK, steps // CHUNK, one[2])
-                for k in range(3):
-                    totals[k][:] += one[k]
-                total_kept += one_kept
-            part = group - h * batch // GROUP
-            by_skip[part, h] = _chain(
-                powers[h], weights[:, h], *totals, total_kept, by_dt_a[part, h], by_weights[part, :, h]
-            )
-            first = following
+    directions, _, _, states = weights.shape
+    columns, steps = inward.shape[1] // CHUNK, _padded(length)
+    chunks, numbers = steps // CHUNK, directions * planes * states
+    source, gradient, target = np.zeros(steps, x.dtype), np.zeros(steps, x.dtype), np.empty(steps, x.dtype)
+    z, e = np.empty(chunks * columns, x.dtype), np.empty(chunks * columns, x.dtype)
+    by_inward, by_outward = np.empty(CHUNK * columns, x.dtype), np.empty(CHUNK * columns, x.dtype)
+    by_within, by_kept = np.empty(CHUNK * CHUNK, x.dtype), np.empty(2 * states, x.dtype)
+    row, end = GROUP * group, min(GROUP * (group + 1), batch * channels)
+    while row < end:  # all rows of one channel
+        h = row // batch
+        back_in, back_out, back_within, back_kept = _transposed(inward[h], outward[h], within[h], kept[h])
+        sums = np.zeros(CHUNK * columns), np.zeros(CHUNK * columns), np.zeros(CHUNK * CHUNK), np.zeros(2 * states)
+        while row < min((h + 1) * batch, end):
+            b = row % batch
+            _copy(x[b, h], source, length)
+            _copy(grad[b, h], gradient, length)
+            _fill(by_kept, 0)
+            _states(source, inward[h], kept[h], directions, planes, False, z, None, None)
+            _states(gradient, back_in, back_kept, directions, planes, True, e, z, by_kept)
+            _outputs(gradient, e, back_out, back_within, numbers, target)
+            _copy(target, grad_x[b, h], length)
+            _multiply_transposed(source, e, CHUNK, columns, chunks, by_inward)
+            _multiply_transposed(gradient, z, CHUNK, columns, chunks, by_outward)
+            _multiply_transposed(source, gradient, CHUNK, CHUNK, chunks, by_within)
+            _add(by_inward, sums[0])
+            _add(by_outward, sums[1])
+            _add(by_within, sums[2])
+            _add(by_kept, sums[3])
+            row += 1
+        part = group - h * batch // GROUP
+        by_skip[part, h] = _chain(
+            powers[h], weights[:, h], planes, sums[0], sums[1], sums[2], sums[3],
+            by_dt_a[part, h], by_weights[part, :, h],
+        )  # fmt: skip
 
 
-def _planes(values: Tensor) -> np.ndarray:
-    """Numbers [..., N, planes]: real parts and, of complex numbers, imaginary ones."""
-    values = values.detach().resolve_conj()
-    return (torch.view_as_real(values) if values.is_complex() else values[..., None]).contiguous().numpy()
+@parallel_kernel
+def _backward_kernel(
+    grad, x, weights, planes, powers, inward, outward, within, kept, grad_x, by_dt_a, by_weights, by_skip
+):
+    for group in prange((x.shape[0] * x.shape[1] + GROUP - 1) // GROUP):
+        _backward_group(
+            grad, x, weights, planes, powers, inward, outward, within, kept, grad_x, by_dt_a, by_weights, by_skip, group
+        )
 
 
-def _prepared(dt_a: Tensor, weights: Tensor, skip: Tensor) -> tuple[np.ndarray, ...]:
-    """Powers and matrices of all channels: powers, inward, outward, within, kept, [H, ...] each."""
-    a, w = _planes(dt_a), _planes(weights)
-    channels, states, planes = a.shape
-    columns = -(-len(w) * states * planes // BLOCK) * BLOCK
-    powers = np.empty((channels, CHUNK + 1, 2, states))
+def _parts(values: Tensor) -> np.ndarray:
+    """Real and imaginary parts [..., 2, N] of numbers [..., N] in double precision."""
+    values = values.detach().to(torch.complex128)
+    return torch.stack((values.real, values.imag), -2).numpy()
+
+
+def _prepared(dt_a: Tensor, weights: Tensor, skip: Tensor) -> tuple[Any, ...]:
+    """Weights [directions, H, 2, N], planes, and powers, inward, outward, within and kept of all channels, [H, ...]."""
+    channels, states = dt_a.shape
+    planes, of_weights = 1 + dt_a.is_complex(), _parts(weights)
+    columns = -(-len(weights) * states * planes // BLOCK) * BLOCK
+    powers, of_skip = np.empty((channels, CHUNK + 1, 2, states)), skip.numpy(force=True)
     sizes = (CHUNK * columns, CHUNK * columns, CHUNK * CHUNK, 2 * states)
-    found = [np.empty((channels, size), a.dtype) for size in sizes]
-    _prepare_kernel(a, w, skip.numpy(force=True), powers, *found)
-    return powers, *found
+    matrices = [np.empty((channels, size), of_skip.dtype) for size in sizes]
+    share_threads_with_numba()
+    _prepare_kernel(_parts(dt_a), of_weights, of_skip, planes, powers, *matrices)
+    return of_weights, planes, powers, *matrices
 
 
 def forward(x: Tensor, dt_a: Tensor, weights: Tensor, skip: Tensor) -> Tensor:
     """Output [B, H, L]; see operator.py."""
     y = torch.empty_like(x)
-    share_threads_with_numba()
-    _, *matrices = _prepared(dt_a, weights, skip)
-    _forward_kernel(x.numpy(force=True), *matrices, len(weights), 1 + dt_a.is_complex(), y.numpy())
+    _, planes, _, *matrices = _prepared(dt_a, weights, skip)
+    _forward_kernel(x.numpy(force=True), *matrices, len(weights), planes, y.numpy())
     return y
 
 
 def backward(grad: Tensor, x: Tensor, dt_a: Tensor, weights: Tensor, skip: Tensor) -> tuple[Tensor, ...]:
     """Gradients of x, dt_a, weights and skip; see operator.py."""
-    grad_x = torch.empty_like(x)
-    share_threads_with_numba()
-    of_weights = _planes(weights)
-    directions, channels, *numbers = of_weights.shape
-    parts = (len(x) + GROUP - 2) // GROUP + 1  # groups that may share the rows of a channel
-    by_dt_a = np.zeros((parts, channels, *numbers))
-    by_weights, by_skip = np.zeros((parts, directions, channels, *numbers)), np.zeros((parts, channels))
+    grad_x, prepared = torch.empty_like(x), _prepared(dt_a, weights, skip)
+    parts = (len(x) + GROUP - 2) // GROUP + 1  # groups that the rows of a channel may be in
+    directions, channels, _, states = prepared[0].shape
+    by_dt_a, by_skip = np.zeros((parts, channels, 2, states)), np.zeros((parts, channels))
+    by_weights = np.zeros((parts, directions, channels, 2, states))
     _backward_kernel(
-        grad.numpy(force=True), x.numpy(force=True), of_weights, *_prepared(dt_a, weights, skip),
-        grad_x.numpy(), by_dt_a, by_weights, by_skip,
-    )  # fmt: skip
+        grad.numpy(force=True), x.numpy(force=True), *prepared, grad_x.numpy(), by_dt_a, by_weights, by_skip
+    )
 
-    def total(values: np.ndarray, like: Tensor) -> Tensor:
-        found = torch.from_numpy(values.sum(0)).to(skip.dtype)
-        if like.is_complex():
-            return torch.view_as_complex(found)
-        return found.view(like.shape)
+    def total(gradient: np.ndarray, like: Tensor) -> Tensor:
+        real, imaginary = torch.from_numpy(gradient.sum(0)).unbind(-2)
+        return (torch.complex(real, imaginary) if like.is_complex() else real).to(like.dtype)
 
-    return grad_x, total(by_dt_a, dt_a), total(by_weights, weights), total(by_skip, skip)
+    return grad_x, total(by_dt_a, dt_a), total(by_weights, weights), torch.from_numpy(by_skip.sum(0)).to(skip.dtype)

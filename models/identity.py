@@ -1,4 +1,4 @@
-"""Settings that came later: at their defaults they are as if they did not exist."""
+"""What of some settings a run is known by: not those that came later, at their defaults, nor how it is computed."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from typing import Any
 LATER = {"later": True}
 """Metadata of a dataclass field that came after results had been stored, and whose default changes nothing."""
 
+SAME_NUMBERS = {"same_numbers": True}
+"""Metadata of a dataclass field that decides how numbers are computed; they are the same up to rounding."""
+
 
 def identity_of(settings: Any) -> dict[str, Any]:
-    """The fields of a dataclass of settings as plain containers, without those marked `LATER` at their defaults.
+    """The fields of a dataclass of settings as plain containers, without those that change no numbers.
 
-    Runs from before such a field existed keep their ids so. A `revision` of theirs other than 0 is added: the same
-    values gave something else before.
+    Those are marked `SAME_NUMBERS`, or `LATER` and at their defaults: runs from before a field existed keep their ids.
+    A `revision` of theirs other than 0 is added: the same values gave something else before.
     """
     values = asdict(settings)
     known = {each.name: values[each.name] for each in fields(settings) if not _as_before(each, values[each.name])}
@@ -21,5 +24,7 @@ def identity_of(settings: Any) -> dict[str, Any]:
 
 
 def _as_before(each: Field[Any], value: Any) -> bool:
+    if "same_numbers" in each.metadata:
+        return True
     default = each.default if each.default_factory is MISSING else each.default_factory()
     return "later" in each.metadata and value == default

@@ -1,0 +1,44 @@
+"""Which of the ways to compute a layer is taken; all give the same numbers up to rounding."""
+
+from __future__ import annotations
+
+import torch
+
+WAYS = ("auto", "scan", "fft", "product", "scan_or_product", "fft_or_product")
+"""What `model.convolution` may be: the recurrence; the convolution with the kernel of all lags, by FFT or as a matrix
+product; or what is faster for a sequence's length, the product or one of the others. `auto` is one of these last two,
+which a run keeps."""
+
+MOST_NUMBERS = {"AVX2": 128, "AVX512": 128}
+"""Vector instructions of the CPU -> the most real numbers in a channel's states, of all directions, with which the scan
+is no slower than the FFT (`python -m benchmarks.convolution`). Other processors have not been measured."""
+
+
+def check_way(way: str) -> None:
+    """Raise ValueError unless `way` exists."""
+    if way not in WAYS:
+        raise ValueError(f"convolution {way!r} does not exist; choose one of {', '.join(WAYS)}.")
+
+
+def resolved(way: str, numbers: int, device: torch.device) -> str:
+    """`way`, or for `auto` what it is on `device`. numbers: real numbers in a channel's states, of all directions.
+
+    On a GPU nothing has been measured yet, so `auto` is the FFT there.
+    """
+    if way != "auto":
+        return way
+    most = MOST_NUMBERS.get(torch.backends.cpu.get_cpu_capability(), 0) if device.type == "cpu" else 0
+    return "scan_or_product" if numbers <= most else "fft_or_product"
+
+
+def for_length(way: str, numbers: int, batch: int, length: int) -> str:
+    """`scan`, `fft` or `product`: a resolved way for `batch` sequences of `length` steps.
+
+    A product with the matrix of all pairs of steps is faster for few steps and, because each channel has a matrix of
+    its own, many examples (`python -m benchmarks.convolution`).
+    """
+    other, _, either = way.partition("_or_")
+    if not either:
+        return way
+    longest = 64 if other == "scan" and numbers < 64 else 128
+    return "product" if length <= min(longest, 2 * batch) else other
