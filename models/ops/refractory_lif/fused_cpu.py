@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numba import prange
 from torch import Tensor
 
-from spike_ssm.models.ops.compiled import kernel, parallel_kernel
+from spike_ssm.models.ops.compiled import Threaded, kernel
 from spike_ssm.models.ops.refractory_lif.parameters import RESETS, Rules
 from spike_ssm.models.ops.refractory_lif.states import STEPS_PER_STATE, states_like
 from spike_ssm.models.ops.simd import BLOCK, load_transposed, prefetch, store_transposed
 from spike_ssm.models.ops.surrogate import SURROGATES
-from spike_ssm.models.ops.threads import share_threads_with_numba
 
 LANES, TILE = BLOCK, STEPS_PER_STATE["cpu"]
+WORTH = 16_384
+"""Numbers of an input for which it is worth to start a thread."""
 
 _PIECEWISE_QUADRATIC, _ARCTAN, _SIGMOID, _RECTANGULAR, _FAST_SIGMOID = range(len(SURROGATES))
 _SOFT, _NONE, _HARD = range(len(RESETS))
@@ -183,13 +183,10 @@ def _forward_groups(x, parameters, reset, raises, spikes, potential, states, fir
             _keep_state(tapes[group], states, start // TILE, firsts[group], steps)
 
 
-@parallel_kernel
-def _forward_kernel(x, parameters, reset, raises, spikes, potential, states, threads):
-    groups = (x.shape[0] + LANES - 1) // LANES
-    at_once = 2 if groups >= 2 * threads else 1
-    for k in prange((groups + at_once - 1) // at_once):
-        group = at_once * k
-        count = min(at_once, groups - group)
+@Threaded
+def _forward_kernel(x, parameters, reset, raises, spikes, potential, states, first, end):
+    for group in range(first, end, 2):
+        count = min(2, end - group)
         _forward_groups(x, parameters, reset, raises, spikes, potential, states, LANES * group, count)
 
 
@@ -299,9 +296,11 @@ def _backward_group(grad, x, states, parameters, reset, raises, code, width, det
         grad_parameters[3, first + lane] = by_decay[lane]
 
 
-@parallel_kernel
-def _backward_kernel(grad, x, states, parameters, reset, raises, code, width, detach, grad_x, grad_parameters):
-    for group in prange((x.shape[0] + LANES - 1) // LANES):
+@Threaded
+def _backward_kernel(
+    grad, x, states, parameters, reset, raises, code, width, detach, grad_x, grad_parameters, first, end
+):
+    for group in range(first, end):
         _backward_group(
             grad, x, states, parameters, reset, raises, code, width, detach, grad_x, grad_parameters, LANES * group
         )
@@ -311,12 +310,17 @@ def _rows(tensor: Tensor) -> np.ndarray:
     return tensor.numpy(force=True).reshape(-1, tensor.shape[-1])  # force: of a tensor that wants a gradient too
 
 
+def _groups(x: Tensor) -> tuple[int, int]:
+    """Groups of rows of x [B, H, L], and how many one thread has to have to be worth starting."""
+    return -(-x.shape[0] * x.shape[1] // LANES), -(-WORTH // (LANES * x.shape[2]))
+
+
 def forward(x: Tensor, parameters: Tensor, rules: Rules, keep_potential: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Spikes [B, H, L], potentials (likewise, or none if not kept) and states [S, 2, B * H]; see fused.py."""
     spikes, states = torch.empty_like(x), states_like(x)
     potential = x.new_empty(x.shape if keep_potential else (0, *x.shape[1:]))
-    threads = share_threads_with_numba()
     _forward_kernel(
+        *_groups(x),
         _rows(x),
         parameters.numpy(force=True),
         RESETS.index(rules.reset),
@@ -324,7 +328,6 @@ def forward(x: Tensor, parameters: Tensor, rules: Rules, keep_potential: bool) -
         _rows(spikes),
         _rows(potential),
         states.numpy(),
-        threads,
     )
     return spikes, potential, states
 
@@ -332,9 +335,9 @@ def forward(x: Tensor, parameters: Tensor, rules: Rules, keep_potential: bool) -
 def backward(grad: Tensor, x: Tensor, states: Tensor, parameters: Tensor, rules: Rules) -> tuple[Tensor, Tensor]:
     """Gradients of x [B, H, L] and, per row, of the parameters [4, B * H]; see fused.py."""
     grad_x, per_row = torch.empty_like(x), x.new_empty(4, x.shape[0] * x.shape[1])
-    share_threads_with_numba()
     plain = parameters.numpy(force=True)
     _backward_kernel(
+        *_groups(x),
         _rows(grad),
         _rows(x),
         states.numpy(),
