@@ -28,8 +28,8 @@ from spike_ssm.harness.data.task import Task
 from spike_ssm.harness.data.tasks import listops_rules
 from spike_ssm.harness.data.tasks.listops_released import FILES, write_released
 from spike_ssm.harness.data.tasks.listops_rules import CLOSE, DIGIT, EOS, MAX, MIN, SM, SYMBOLS
+from spike_ssm.harness.data.threads import share_threads_with_numba
 from spike_ssm.harness.system.seeds import torch_generator
-from spike_ssm.models.ops.threads import share_threads_with_numba
 from spike_ssm.results.errors import UserError
 
 GENERATED = "The examples are generated after the published procedure; they are not those LRA released."

@@ -32,7 +32,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spike_ssm.harness.data.tasks.pathfinder_shapes import Integers, Plan, Shapes, Snakes, plan_for, shapes_for, units
-from spike_ssm.models.ops.threads import share_threads_with_numba
+from spike_ssm.harness.data.threads import share_threads_with_numba
 from spike_ssm.results.errors import UserError
 
 RESTARTS = 20_000
