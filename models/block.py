@@ -98,8 +98,7 @@ class Block(nn.Module):
         drive = self._fired("before_ssm", self.norm(x, mask) if self.prenorm else x, mask)
         if mask is not None:
             drive = drive * mask  # the convolution reaches across padding
-        membrane_input = self._dropped("before_neuron", self.ssm(drive))
-        spikes = self._dropped("after_neuron", self._fired("after_ssm", membrane_input, mask))
+        spikes = self._dropped("after_neuron", self._driven(drive, mask))
         output = self._fired("after_mixing", glu(self.mixing(spikes), dim=1), mask)
         x = x + self._dropped("after_block", output)
         return x if self.prenorm else self.norm(x, mask)
@@ -115,6 +114,15 @@ class Block(nn.Module):
             yield
         finally:
             self.observers = before
+
+    def _driven(self, drive: Tensor, mask: Tensor | None) -> Tensor:
+        """Output of the neuron after the SSM that is given `drive`; in one pass where nothing needs what is between."""
+        watched = (
+            self.observers or _has_hooks(self.ssm) or _has_hooks(self.neuron) or "before_neuron" in self.dropout_at
+        )
+        if not watched and (model := self.ssm.for_scan(drive)):
+            return self.neuron.after_scan(drive, *model)
+        return self._fired("after_ssm", self._dropped("before_neuron", self.ssm(drive)), mask)
 
     def _fired(self, place: str, x: Tensor, mask: Tensor | None) -> Tensor:
         """Output of the neuron at `place` for `x`; `x` itself where there is none."""
@@ -169,3 +177,8 @@ class Block(nn.Module):
         if self.neuron.spiking:
             parts[main, "projection"] = Operations(0, 2 * h, 2 * h * self.neuron.channels)
         return parts
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    """Whether somebody wants to see what the module is given or gives."""
+    return bool(module._forward_hooks or module._forward_pre_hooks)

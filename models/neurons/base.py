@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from spike_ssm.models.neurons.parameter import LOGARITHM, ChannelParameter
 from spike_ssm.models.ops.refractory_lif import check_parameter
 from spike_ssm.models.ops.surrogate import SURROGATES
+from spike_ssm.models.ssm.scan.operator import scan
 
 
 @dataclass
@@ -66,6 +67,10 @@ class Neuron(nn.Module):
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """Spikes [B, H, L] of x [B, H, L], in x's dtype."""
+
+    def after_scan(self, x: Tensor, dt_a: Tensor, weights: Tensor, skip: Tensor) -> Tensor:
+        """Spikes [B, H, L] of `models.ssm.scan.scan(x, dt_a, weights, skip)`, which need not be in memory for it."""
+        return self(scan(x, dt_a, weights, skip))  # type: ignore[no-any-return]
 
     @abstractmethod
     def step(self, x: Tensor, state: Any | None) -> tuple[Tensor, Any]:

@@ -11,7 +11,9 @@ from torch import Tensor
 from spike_ssm.models.neurons.base import Neuron, ThresholdSettings, threshold_of
 from spike_ssm.models.neurons.parameter import INVERSE_SOFTPLUS, LOGIT, ChannelParameter
 from spike_ssm.models.ops.refractory_lif import Options, Rules, check_options, check_parameter, solve
+from spike_ssm.models.ops.refractory_lif.options import choose_solver
 from spike_ssm.models.ops.refractory_lif.sequential import after_spike
+from spike_ssm.models.ssm.scan import spiking_scan
 
 
 @dataclass
@@ -80,6 +82,13 @@ class IntegrateAndFire(Neuron):
         found = solve(x, *self.parameters_now(), self._options)
         self.undetermined = found.undetermined
         return found.spikes
+
+    def after_scan(self, x: Tensor, dt_a: Tensor, weights: Tensor, skip: Tensor) -> Tensor:
+        """Spikes [B, H, L] of `scan(x, dt_a, weights, skip)`, in one pass where the solver and x's device allow."""
+        if x.device.type != "cpu" or choose_solver(self._options, x) != "fused":
+            return super().after_scan(x, dt_a, weights, skip)
+        self.undetermined = x.new_zeros((), dtype=torch.float64)
+        return spiking_scan(x, dt_a, weights, skip, self.parameters_now(), self._options.rules)
 
     @torch.no_grad()
     def potential(self, x: Tensor) -> Tensor:

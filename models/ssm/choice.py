@@ -13,6 +13,8 @@ MOST_NUMBERS = {"AVX2": 128, "AVX512": 128}
 """Vector instructions of the CPU -> the most real numbers in a channel's states, of all directions, with which the scan
 is no slower than the FFT (`python -m benchmarks.convolution`). Other processors have not been measured."""
 
+_HERE = torch.backends.cpu.get_cpu_capability()
+
 
 def check_way(way: str) -> None:
     """Raise ValueError unless `way` exists."""
@@ -27,7 +29,7 @@ def resolved(way: str, numbers: int, device: torch.device) -> str:
     """
     if way != "auto":
         return way
-    most = MOST_NUMBERS.get(torch.backends.cpu.get_cpu_capability(), 0) if device.type == "cpu" else 0
+    most = MOST_NUMBERS.get(_HERE, 0) if device.type == "cpu" else 0
     return "scan_or_product" if numbers <= most else "fft_or_product"
 
 

@@ -78,6 +78,10 @@ class S4D(nn.Module):
         super().__init__()
         check_sizes(state_size, dt_min, dt_max)
         check_way(convolution)
+        if directions_apart and convolution.startswith("scan"):
+            raise ValueError(
+                "The scan gives the sum of both directions; with spikes_per_direction=true set convolution=fft."
+            )
         a, directions = initial_states(initialisation, state_size), 2 if bidirectional else 1
         self.state_size = state_size
         self.bidirectional = bidirectional
@@ -118,24 +122,32 @@ class S4D(nn.Module):
 
         Steps beyond an example's length must be zero in x; they come out as garbage.
         """
-        way = for_length(self.way(x.device), self._numbers(), len(x), x.shape[-1])
-        if way == "scan":
-            dt_a, discrete_b = self._discretised()
-            weights, scanned = self._as_stored(self.c) * discrete_b, partial(scan, x, dt_a)
-            if not self.directions_apart:
-                return scanned(weights, self.d)
-            ahead = torch.stack((torch.zeros_like(weights[1]), weights[1]))
-            return torch.cat((scanned(weights[:1], self.d), scanned(ahead, torch.zeros_like(self.d))), 1)
-        convolved = partial(convolution, x, by_product=way == "product")
+        if (model := self.for_scan(x)) is not None:
+            return scan(x, *model)
         kernels = self.kernels(x.shape[-1])
+        convolved = partial(convolution, x, by_product=self._way_for(x) == "product")
         if not self.directions_apart:
             return convolved(self.d, *kernels)
         causal, ahead = kernels
         return torch.cat((convolved(self.d, causal), convolved(0.0, torch.zeros_like(ahead), ahead)), 1)
 
+    def for_scan(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Step size times A, weights and skip of the scan that `forward` is for x [B, H, L]; None where it is none."""
+        if self._way_for(x) != "scan":
+            return None
+        dt_a, discrete_b = self._discretised()
+        return dt_a, self._as_stored(self.c) * discrete_b, self.d
+
     def way(self, device: torch.device) -> str:
         """How `forward` is computed for inputs on `device`, one of `models.ssm.choice.WAYS` but `auto`."""
-        return resolved(self.convolution, self._numbers(), device)
+        wanted = self.convolution
+        if self.directions_apart and wanted == "auto":
+            wanted = "fft_or_product"  # there is no scan of two outputs
+        return resolved(wanted, self._numbers(), device)
+
+    def _way_for(self, x: Tensor) -> str:
+        """`scan`, `fft` or `product`."""
+        return for_length(self.way(x.device), self._numbers(), len(x), x.shape[-1])
 
     def _numbers(self) -> int:
         """Real numbers in a channel's states, of all directions."""

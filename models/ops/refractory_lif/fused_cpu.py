@@ -159,7 +159,7 @@ def _keep_state(tape, states, number, first, steps):
 
 
 @kernel
-def _forward_groups(x, parameters, reset, raises, spikes, potential, states, first, count):
+def forward_groups(x, parameters, reset, raises, spikes, potential, states, first, count):
     """Compute `count` (1 or 2) groups of LANES rows from row `first` on."""
     rows, length = x.shape
     firsts = (first, first + LANES)
@@ -187,7 +187,7 @@ def _forward_groups(x, parameters, reset, raises, spikes, potential, states, fir
 def _forward_kernel(x, parameters, reset, raises, spikes, potential, states, first, end):
     for group in range(first, end, 2):
         count = min(2, end - group)
-        _forward_groups(x, parameters, reset, raises, spikes, potential, states, LANES * group, count)
+        forward_groups(x, parameters, reset, raises, spikes, potential, states, LANES * group, count)
 
 
 @kernel
@@ -263,7 +263,8 @@ def _walk_back(tape, lanes, steps, code, per_width, array, first, following):
 
 
 @kernel
-def _backward_group(grad, x, states, parameters, reset, raises, code, width, detach, grad_x, grad_parameters, first):
+def backward_group(grad, x, states, parameters, reset, raises, code, width, detach, grad_x, grad_parameters, first):
+    """Compute the gradients of a group of LANES rows from row `first` on."""
     rows, length = x.shape
     lanes = _prepare(parameters, first, rows, reset, raises, detach)
     tape = _tape(9, x.dtype)
@@ -301,13 +302,19 @@ def _backward_kernel(
     grad, x, states, parameters, reset, raises, code, width, detach, grad_x, grad_parameters, first, end
 ):
     for group in range(first, end):
-        _backward_group(
+        backward_group(
             grad, x, states, parameters, reset, raises, code, width, detach, grad_x, grad_parameters, LANES * group
         )
 
 
 def _rows(tensor: Tensor) -> np.ndarray:
     return tensor.numpy(force=True).reshape(-1, tensor.shape[-1])  # force: of a tensor that wants a gradient too
+
+
+def numbers_of(rules: Rules) -> tuple[int, bool, int, float, bool]:
+    """The rules as kernels take them; reset and surrogate are numbered in the order of their names."""
+    code = tuple(SURROGATES).index(rules.surrogate)
+    return RESETS.index(rules.reset), rules.raises_threshold, code, rules.surrogate_width, rules.detach_reset
 
 
 def _groups(x: Tensor) -> tuple[int, int]:
@@ -323,8 +330,7 @@ def forward(x: Tensor, parameters: Tensor, rules: Rules, keep_potential: bool) -
         *_groups(x),
         _rows(x),
         parameters.numpy(force=True),
-        RESETS.index(rules.reset),
-        rules.raises_threshold,
+        *numbers_of(rules)[:2],
         _rows(spikes),
         _rows(potential),
         states.numpy(),
@@ -336,17 +342,18 @@ def backward(grad: Tensor, x: Tensor, states: Tensor, parameters: Tensor, rules:
     """Gradients of x [B, H, L] and, per row, of the parameters [4, B * H]; see fused.py."""
     grad_x, per_row = torch.empty_like(x), x.new_empty(4, x.shape[0] * x.shape[1])
     plain = parameters.numpy(force=True)
+    reset, raises, code, width, detach = numbers_of(rules)
     _backward_kernel(
         *_groups(x),
         _rows(grad),
         _rows(x),
         states.numpy(),
         plain,
-        RESETS.index(rules.reset),
-        rules.raises_threshold,
-        tuple(SURROGATES).index(rules.surrogate),
-        plain.dtype.type(rules.surrogate_width),
-        rules.detach_reset,
+        reset,
+        raises,
+        code,
+        plain.dtype.type(width),
+        detach,
         _rows(grad_x),
         per_row.numpy(),
     )

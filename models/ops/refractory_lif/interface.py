@@ -100,7 +100,7 @@ def solve(
     dtype = x.dtype if x.dtype == torch.float64 else torch.float32
     parameters = stack_parameters(leak, threshold, refractory, decay, x, dtype)
     found, told = _run(name, x.to(dtype), parameters, options, return_potential)
-    _check_finite(told)
+    check_finite(told)
     if found.spikes.dtype != x.dtype:
         found = found._replace(spikes=found.spikes.to(x.dtype))
     return found if return_potential or found.potential is None else found._replace(potential=None)
@@ -125,7 +125,7 @@ def _run(name: str, x: Tensor, parameters: Tensor, options: Options, keep_potent
     return Solution(spikes, potential, exact, exact.long()), potential[..., -1:]
 
 
-def _check_finite(values: Tensor) -> None:
+def check_finite(values: Tensor) -> None:
     """Raise ValueError unless all values are finite.
 
     NaN and infinity never leave a membrane that leaks by a factor, so its last step tells of the input. A GPU is not
