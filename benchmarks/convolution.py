@@ -1,9 +1,9 @@
-"""`python -m benchmarks.convolution`: S4D's convolution by FFT, as one matrix product, and in chunks with states.
+"""`python -m benchmarks.convolution`: an S4D layer as a scan, by FFT and as a matrix product, and what is chosen.
 
-The FFT is also measured with all channels at once and some at a time. Float32, on the CPU with one thread, as a worker
-of the laptop's sweeps has it, and with two; the first section on a GPU too where there is one. Nothing is timed at a
-size before both ways agree there in the output and every gradient. With --save, rows and their environment go to
-results/measured/convolution_cpu.parquet and convolution_gpu.parquet.
+Float32, on the CPU with one thread, as a worker of the laptop's sweeps has it, and with two; the sections of
+long sequences on a GPU too where there is one. Nothing is timed at a size before all ways agree there in the output and
+every gradient. With --save, rows and their environment go to results/measured/convolution_cpu.parquet and
+convolution_gpu.parquet.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import product
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
@@ -21,46 +22,47 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks import report
-from benchmarks.chunks import in_chunks
-from benchmarks.network import CPU, CUDA, OURS, training_step
-from benchmarks.network import Size as NetworkSize
 from benchmarks.report import MEASURED, THREADS, start_anew_with, verdict
-from benchmarks.sections import BOTH, FORWARD
+from benchmarks.sections import BOTH
+from benchmarks.steps import CPU, CUDA, OURS, training_step
+from benchmarks.steps import Size as NetworkSize
 from spike_ssm.harness.measurements.timing import interleaved_medians
 from spike_ssm.harness.system.environment import KEEP_MEMORY, compute_with
 from spike_ssm.models.ssm import S4D
-from spike_ssm.models.ssm.convolution import convolution, faster_by_product
+from spike_ssm.models.ssm.convolution import convolution
 
-FFT, PRODUCT, CHOSEN = "FFT", "product", "as chosen"
+FFT, PRODUCT, SCAN, CHOSEN = "FFT", "product", "scan", "as chosen"
+WAYS = {FFT: "fft", PRODUCT: "product", SCAN: "scan", CHOSEN: "auto"}
+"""Candidate -> `model.convolution`."""
+LONGEST_PRODUCT = 256
+"""Steps beyond which a matrix of all pairs of them is not even tried."""
 ALL, SOME = "all channels at once", "some at a time"
 LAPTOP = NetworkSize(layers=2, channels=64, state_size=16, length=60, batch=64)
 """The network and the longest batch of the laptop scale's ListOps."""
 
 Row = dict[str, Any]
-"""A row: section, candidate, pass, threads, batch, channels, length, state_size, ms (median) and `ratio`."""
-Convolve = Callable[[], Tensor]
+"""A row: section, candidate, pass, threads, the fields of `Size`, ms (median) and `ratio`."""
 Pass = Callable[[], tuple[Tensor, ...]]
 
 
 class Size(NamedTuple):
-    """Size [B, H, L] of an input, and the state's size where the input is a layer's."""
+    """Size [B, H, L] of an input, the directions of what is computed of it, and the state's size of a layer."""
 
     batch: int
     channels: int
     length: int
     state_size: int = 0
+    directions: int = 2
 
 
-SIZES = tuple(
-    Size(*size)
-    for size in (
-        (1, 64, 16), (4, 64, 8), (16, 64, 16), (16, 64, 32), (16, 64, 64), (64, 64, 16), (64, 64, 60), (64, 64, 128),
-        (32, 256, 64), (8, 64, 64), (32, 64, 128), (64, 64, 256),
-    )
+STATE_SIZES = (4, 16, 64)
+SHORT = (
+    (1, 64, 16), (4, 64, 8), (16, 64, 16), (16, 64, 32), (16, 64, 64), (64, 64, 16), (64, 64, 60), (64, 64, 128),
+    (32, 256, 64), (8, 64, 64), (32, 64, 128), (64, 64, 256), (8, 64, 512), (32, 64, 1024),
 )  # fmt: skip
+CHOICES = tuple(Size(*size, states) for size in SHORT for states in STATE_SIZES)
+LONG = tuple(Size(16, 64, *rest) for rest in product((1024, 4096), STATE_SIZES, (1, 2)))
 LARGE = (Size(8, 64, 4096), Size(8, 64, 16_384), Size(32, 128, 512), Size(64, 128, 1024), Size(32, 256, 2048))
-LAYERS = (Size(8, 64, 1024, 16), Size(8, 64, 4096, 4), Size(8, 64, 4096, 16), Size(8, 64, 4096, 64))
-CHUNKS = (64, 128)
 
 
 def check(candidates: Mapping[str, Pass], size: Size) -> None:
@@ -73,50 +75,78 @@ def check(candidates: Mapping[str, Pass], size: Size) -> None:
             torch.testing.assert_close(other, one, rtol=1e-3, atol=tolerance, msg=f"{name} differs at {size}.")
 
 
-def both(convolve: Convolve, leaves: Sequence[Tensor]) -> Pass:
+def both(compute: Callable[[], Tensor], leaves: Sequence[Tensor]) -> Pass:
     """Pass forward and backward, which gives the output and the gradients of `leaves`."""
     torch.manual_seed(1)
-    grad = torch.randn_like(convolve())
+    grad = torch.randn_like(compute())
 
     def run() -> tuple[Tensor, ...]:
-        y = convolve()
+        y = compute()
         return y, *torch.autograd.grad(y, leaves, grad)
 
     return run
 
 
-def _rows(section: str, phase: str, size: Size, medians: dict[str, float], base: float) -> Iterator[Row]:
+def _rows(section: str, size: Size, medians: Mapping[str, float], base: float) -> Iterator[Row]:
     threads = torch.get_num_threads()
     for name, ms in medians.items():
-        row = {"section": section, "candidate": name, "pass": phase, "threads": threads, **size._asdict()}
+        row = {"section": section, "candidate": name, "pass": BOTH, "threads": threads, **size._asdict()}
         yield row | {"ms": ms, "ratio": base / ms}
 
 
-def _leaves(size: Size, device: torch.device) -> list[Tensor]:
-    """Leaves x [B, H, L], skip [H] and two kernels [H, L], each of which requires a gradient."""
+def computed(layer: S4D, x: Tensor, name: str) -> Tensor:
+    """Output of a layer in the way of a candidate."""
+    layer.convolution = WAYS[name]
+    return layer(x)  # type: ignore[no-any-return]
+
+
+def layer_medians(size: Size, rounds: int, device: torch.device) -> dict[str, float]:
+    """Median milliseconds of a layer forward and backward, with all gradients, by candidate."""
     torch.manual_seed(0)
-    x, skip = torch.randn(size[:3], device=device), torch.randn(size.channels, device=device)
-    kernels = torch.randn(2, size.channels, size.length, device=device) / size.length
-    return [leaf.requires_grad_() for leaf in (x, skip, *kernels)]
+    layer = S4D(size.channels, size.state_size, bidirectional=size.directions == 2).to(device)
+    x = torch.randn(size[:3], device=device, requires_grad=True)
+    names = [name for name in WAYS if name != PRODUCT or size.length <= LONGEST_PRODUCT]
+    leaves = [x, *layer.parameters()]
+    passes = {name: both(partial(computed, layer, x, name), leaves) for name in names}
+    check(passes, size)
+    return interleaved_medians(passes, rounds, device)
 
 
-def choice(sizes: Sequence[Size], rounds: int, device: torch.device = CPU) -> Iterator[Row]:
-    """Rows of both ways and of what `convolution` chooses; ratio: time of the faster way over this one's."""
+def against_fft(sizes: Sequence[Size], rounds: int, device: torch.device = CPU) -> Iterator[Row]:
+    """Rows of a causal or bidirectional layer; ratio: times as fast as by FFT."""
     for size in sizes:
-        leaves = _leaves(size, device)
-        ways = {
-            name: both(partial(convolution, *leaves, by_product=name == PRODUCT), leaves) for name in (FFT, PRODUCT)
-        }
-        check(ways, size)
-        medians = interleaved_medians(ways, rounds, device)
-        chosen = medians[PRODUCT if faster_by_product(size.batch, size.length) else FFT]
-        yield from _rows("choice", BOTH, size, medians | {CHOSEN: chosen}, min(medians.values()))
+        medians = layer_medians(size, rounds, device)
+        section = "bidirectional" if size.directions == 2 else "causal"
+        yield from _rows(section, size, medians, medians[FFT])
+
+
+def choice(sizes: Sequence[Size], rounds: int) -> Iterator[Row]:
+    """Rows of all ways and of what is chosen of them; ratio: time of the fastest way over this one's."""
+    for size in sizes:
+        medians = layer_medians(size, rounds, CPU)
+        fastest = min(ms for name, ms in medians.items() if name != CHOSEN)
+        yield from _rows("choice", size, medians, fastest)
+
+
+def training(size: NetworkSize, rounds: int) -> Iterator[Row]:
+    """Rows of a network's training step, SSMs by FFT and as chosen; ratio: times as fast as by FFT."""
+    steps = {}
+    for name in (FFT, CHOSEN):
+        network = size.candidate(OURS)
+        network.convolution = WAYS[name]
+        steps[name] = training_step(network, size, CPU)
+    medians = interleaved_medians(steps, 3 * rounds)
+    yield from _rows(
+        "training step", Size(size.batch, size.channels, size.length, size.state_size), medians, medians[FFT]
+    )
 
 
 def parts(sizes: Sequence[Size], rounds: int) -> Iterator[Row]:
     """Rows of the FFT of all channels at once and of some at a time; ratio: times as fast as all at once."""
     for size in sizes:
-        leaves = _leaves(size, CPU)
+        torch.manual_seed(0)
+        kernels = torch.randn(2, size.channels, size.length) / size.length
+        leaves = [leaf.requires_grad_() for leaf in (torch.randn(size[:3]), torch.randn(size.channels), *kernels)]
         some = both(partial(convolution, *leaves, by_product=False), leaves)
 
         def at_once(some: Pass = some) -> tuple[Tensor, ...]:
@@ -126,71 +156,54 @@ def parts(sizes: Sequence[Size], rounds: int) -> Iterator[Row]:
         ways = {ALL: at_once, SOME: some}
         check(ways, size)
         medians = interleaved_medians(ways, rounds)
-        yield from _rows("parts", BOTH, size, medians, medians[ALL])
+        yield from _rows("parts", size, medians, medians[ALL])
 
 
-def chunks(sizes: Sequence[Size], rounds: int) -> Iterator[Row]:
-    """Rows of a layer's own convolution and of chunks; ratio: times as fast as the layer's own."""
-    for size in sizes:
-        torch.manual_seed(0)
-        layer, x = S4D(size.channels, size.state_size), torch.randn(size[:3])
-        leaves = [x.requires_grad_(), *layer.parameters()]
-        ways: dict[str, Convolve] = {FFT: partial(layer, x)}
-        ways |= {f"chunks of {steps}": partial(in_chunks, layer, x, steps) for steps in CHUNKS}
-        passes = {name: both(way, leaves) for name, way in ways.items()}
-        check(passes, size)
-        with torch.no_grad():
-            medians = interleaved_medians(ways, rounds)
-        yield from _rows("chunks", FORWARD, size, medians, medians[FFT])
-        medians = interleaved_medians(passes, rounds)
-        yield from _rows("chunks", BOTH, size, medians, medians[FFT])
-
-
-def training(network: NetworkSize, rounds: int) -> Iterator[Row]:
-    """Rows of a network's training step, all convolutions by FFT and as chosen; ratio: times as fast as by FFT."""
-    step = training_step(network.candidate(OURS), network, CPU)
-
-    def by_fft() -> None:
-        with patch("spike_ssm.models.ssm.s4d.convolution", partial(convolution, by_product=False)):
-            step()
-
-    medians = interleaved_medians({FFT: by_fft, CHOSEN: step}, 3 * rounds)
-    size = Size(network.batch, network.channels, network.length, network.state_size)
-    yield from _rows("training step", BOTH, size, medians, medians[FFT])
-
-
-def measure_cpu(rounds: int) -> Iterator[Row]:
-    """Rows of all sections on the CPU, about three minutes."""
+def measure(device: torch.device, rounds: int) -> Iterator[Row]:
+    """Rows of all sections on `device`; on the CPU about ten minutes."""
+    if device != CPU:
+        yield from against_fft(LONG, rounds, device)
+        return
     for threads in (1, THREADS):
         compute_with(threads)
-        yield from choice(SIZES, rounds)
+        yield from against_fft(LONG, rounds)
+        yield from choice(CHOICES, rounds)
         yield from training(LAPTOP, rounds)
         yield from parts(LARGE, rounds)
-        yield from chunks(LAYERS, rounds)
 
 
-def verdicts(rows: list[Row]) -> list[str]:
-    """Sentences on whether the choice is right, and whether it pays."""
-    targets = (("choice", CHOSEN, 0.9), ("training step", CHOSEN, 1.0))
+TARGETS = {
+    ("causal", SCAN): {4: 8.0, 16: 5.0, 64: 1.3},
+    ("bidirectional", CHOSEN): {4: 4.0, 16: 2.5, 64: 1.0},
+    ("choice", CHOSEN): dict.fromkeys(STATE_SIZES, 0.9),
+    ("training step", CHOSEN): {LAPTOP.state_size: 1.0},
+}
+"""On a CPU: section and candidate -> state size -> the least ratio."""
+
+
+def verdicts(rows: Sequence[Row]) -> list[str]:
+    """One sentence per target: the worst ratio, and whether it meets the target."""
     found = []
-    for section, candidate, bound in targets:
-        ratios = [row["ratio"] for row in rows if (row["section"], row["candidate"]) == (section, candidate)]
-        if ratios:
-            found.append(verdict(section, ratios, bound))
+    for place, bounds in TARGETS.items():
+        for states, bound in bounds.items():
+            here = (*place, states)
+            ratios = [row["ratio"] for row in rows if (row["section"], row["candidate"], row["state_size"]) == here]
+            if ratios:
+                found.append(verdict(f"{place[0]}, N = {states}", ratios, bound))
     return found
 
 
 def run(device: torch.device, rounds: int, save: bool) -> None:
     """Measure, print, and save where asked to."""
-    measured = measure_cpu(rounds) if device == CPU else choice(SIZES, rounds, device)
-    rows = list(track(measured, f"measuring on {device.type}", transient=True))
-    table = Table("section", "threads", "B", "H", "L", "N", "pass", "candidate", "ms (median)", "ratio")
+    rows = list(track(measure(device, rounds), f"measuring on {device.type}", transient=True))
+    columns = ("threads", *Size._fields)
+    table = Table("section", "threads", "B", "H", "L", "N", "directions", "candidate", "ms (median)", "ratio")
     for row in rows:
-        sizes = (str(row[name] or "") for name in ("threads", *Size._fields))
-        table.add_row(row["section"], *sizes, row["pass"], row["candidate"], f"{row['ms']:.3f}", f"{row['ratio']:.2f}")
+        sizes = (str(row[name] or "") for name in columns)
+        table.add_row(row["section"], *sizes, row["candidate"], f"{row['ms']:.3f}", f"{row['ratio']:.2f}")
     console = Console(width=None if Console().is_terminal else 120)
     console.print(table)
-    for sentence in verdicts(rows):
+    for sentence in verdicts(rows) if device == CPU else ():
         console.print(sentence, highlight=False)
     if save:
         report.save(f"convolution_{'cpu' if device == CPU else 'gpu'}", rows, device, rounds=rounds)

@@ -1,124 +1,53 @@
-"""`python -m benchmarks.network`: a training step of the whole network, against GELU and the plain composition.
+"""`python -m benchmarks.network`: a training step of the whole network, against other ways to compute it, and GELU.
 
-Float32, on the CPU with two threads, and on a GPU where there is one. Nothing is timed before our network and the plain
-one (benchmarks/plain.py) agree: with GELU in their outputs and all gradients, their neurons spike for spike. With
---save, rows and their environment go to results/measured/network_cpu.parquet and network_gpu.parquet.
+Float32, on the CPU with two threads, and on a GPU where there is one. Nothing is timed before our network, the plain
+one (benchmarks/plain.py) and ours as before agree: with GELU in their outputs and all gradients, the plain neurons
+spike for spike. With --save, rows and their environment go to results/measured/network_cpu.parquet and
+network_gpu.parquet.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 
 from benchmarks import report
-from benchmarks.cases import LEAK
-from benchmarks.plain import PlainLIF, made_plain
 from benchmarks.report import MEASURED, THREADS, start_anew_with, verdict
+from benchmarks.steps import BEFORE, CPU, CUDA, DENSE, OURS, PLAIN, Size, check, products, training_step
 from spike_ssm.harness.measurements.timing import interleaved_medians, wait_for
 from spike_ssm.harness.system.environment import KEEP_MEMORY, compute_with
-from spike_ssm.models.network import Inputs, ModelSettings, Network, build_network, parameter_groups
-from spike_ssm.models.neurons import NEURONS, build_neuron
-from spike_ssm.models.neurons.lif_soft import LIFSoftSettings
 
-OURS, DENSE, PLAIN = "refractory LIF", "GELU", "plain composition"
-VOCABULARY, CLASSES = 20, 10
-CPU, CUDA = torch.device("cpu"), torch.device("cuda")
-
-Row = dict[str, Any]
-Step = Callable[[], object]
-
-
-@dataclass(frozen=True)
-class Size:
-    """A network and its batch."""
-
-    layers: int = 6
-    channels: int = 64
-    state_size: int = 64
-    length: int = 4096
-    batch: int = 8
-
-    def network(self, neuron: str, *, bidirectional: bool = True) -> Network:
-        """A network with the weights of seed 0, which do not depend on the neuron."""
-        torch.manual_seed(0)
-        settings = ModelSettings(
-            layers=self.layers, channels=self.channels, state_size=self.state_size, bidirectional=bidirectional
-        )
-        return build_network("classification", Inputs(VOCABULARY), CLASSES, settings, NEURONS[neuron][1]())
-
-    def candidate(self, name: str) -> Network:
-        """The network called `name`."""
-        if name == PLAIN:
-            return made_plain(self.network("refractory_lif"), spiking=True)
-        return self.network({OURS: "refractory_lif", DENSE: "gelu"}[name])
-
-    def batch_of(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-        """Tokens [B, L], their lengths [B] and labels [B]."""
-        generator = torch.Generator().manual_seed(1)
-        tokens = torch.randint(1, VOCABULARY, (self.batch, self.length), generator=generator)
-        labels = torch.randint(0, CLASSES, (self.batch,), generator=generator)
-        return tokens.to(device), torch.full((self.batch,), self.length), labels.to(device)
-
-
+SMALL_STATES = (Size(state_size=16), Size(state_size=4))
 PAPER_LISTOPS = Size(channels=256, state_size=4, length=2048, batch=32)
 PATHX = Size(channels=256, state_size=64, length=16_384, batch=16)
+PRODUCTS = "products of the mixing"
 
-
-def training_step(network: Network, size: Size, device: torch.device, *, fast: bool = False) -> Step:
-    """Step that makes one update. fast: bfloat16 where torch's autocast sees fit, and compiled."""
-    network = network.to(device).train()
-    optimiser = torch.optim.AdamW(parameter_groups(network, 1e-3, 1e-3, 0.05), fused=True)
-    batch, score = size.batch_of(device), torch.compile(network.score) if fast else network.score
-
-    def step() -> None:
-        with torch.autocast(device.type, torch.bfloat16, enabled=fast):
-            loss = score(*batch, predict=False).loss
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-
-    return step
-
-
-def check(size: Size, device: torch.device) -> None:
-    """Raise AssertionError unless the plain composition computes what our network does."""
-    ours = size.network("gelu").to(device).train()
-    plain = made_plain(copy.deepcopy(ours), spiking=False)
-    tokens, lengths, labels = size.batch_of(device)
-    for one in (ours, plain):
-        one.score(tokens, lengths, labels, predict=False).loss.backward()
-    torch.testing.assert_close(ours(tokens, lengths), plain(tokens, lengths), rtol=1e-3, atol=1e-3)
-    for (label, mine), other in zip(ours.named_parameters(), plain.parameters(), strict=True):
-        assert mine.grad is not None
-        assert other.grad is not None
-        tolerance = 1e-3 * float(other.grad.abs().max()) + 1e-6
-        torch.testing.assert_close(mine.grad, other.grad, rtol=1e-2, atol=tolerance, msg=f"gradient of {label}")
-    lif = build_neuron(size.channels, LIFSoftSettings(leak=LEAK)).to(device)
-    x = torch.randn(size.batch, size.channels, size.length, device=device)
-    if not torch.equal(lif(x), PlainLIF()(x)):
-        raise AssertionError(f"The plain LIF's spikes differ from SpikingJelly's at {size}.")
+Row = dict[str, Any]
 
 
 def _row(section: str, candidate: str, size: Size, value: float, unit: str, ratio: float) -> Row:
     return {"section": section, "candidate": candidate, **vars(size), "value": value, "unit": unit, "ratio": ratio}
 
 
+def _small(size: Size) -> Size:
+    """A size of the same states, on which to check."""
+    return replace(size, batch=2, length=min(size.length, 1024))
+
+
 def against_plain(size: Size, device: torch.device, rounds: int) -> Iterator[Row]:
     """Rows of our training step and of the plain composition's; ratio: times as fast as the plain composition."""
-    check(replace(size, batch=2, length=min(size.length, 1024)), device)
+    check(_small(size), device)
     steps = {name: training_step(size.candidate(name), size, device) for name in (OURS, PLAIN)}
     if device.type == "cuda":
         steps[f"{OURS}, bfloat16 and compiled"] = training_step(size.candidate(OURS), size, device, fast=True)
@@ -136,6 +65,27 @@ def against_dense(size: Size, device: torch.device, rounds: int) -> Iterator[Row
     medians = interleaved_medians(steps, 5 * rounds, device)
     for name, ms in medians.items():
         yield _row("against GELU", name, size, ms, "ms/step", medians[DENSE] / ms)
+
+
+def against_before(size: Size, rounds: int) -> Iterator[Row]:
+    """Rows of a training step and of one as before; ratio: times as fast as before."""
+    check(_small(size), CPU)
+    steps = {name: training_step(size.candidate(name), size, CPU) for name in (OURS, BEFORE)}
+    medians = interleaved_medians(steps, rounds)
+    for name, ms in medians.items():
+        yield _row("against before", name, size, ms, "ms/step", medians[BEFORE] / ms)
+
+
+def products_alone(size: Size, rounds: int) -> Iterator[Row]:
+    """Rows of a training step and of its matrix products of the mixing; ratio: time over that of the products.
+
+    These are what a step cannot do without, whatever becomes of the rest.
+    """
+    network = size.candidate(OURS)
+    steps = {OURS: training_step(network, size, CPU), PRODUCTS: products(network, size)}
+    medians = interleaved_medians(steps, rounds)
+    for name, ms in medians.items():
+        yield _row("products alone", name, size, ms, "ms/step", ms / medians[PRODUCTS])
 
 
 def memory(size: Size) -> Iterator[Row]:
@@ -199,22 +149,52 @@ def measure(device: torch.device, rounds: int) -> Iterator[Row]:
         yield from against_dense(PAPER_LISTOPS, device, rounds)
         yield from fits(PATHX, device)
         return
-    yield from against_plain(Size(), device, rounds)
+    for size in (Size(), Size(state_size=16)):
+        yield from against_plain(size, device, rounds)
+    for size in SMALL_STATES:
+        yield from against_before(size, rounds)
+    for size in SMALL_STATES:
+        yield from products_alone(size, rounds)
     yield from against_dense(Size(), device, rounds)
     yield from memory(Size())
     yield from length_scaling(rounds)
     yield from streaming(rounds)
 
 
+class Target(NamedTuple):
+    """A bound on our ratio in a section, for one state size."""
+
+    section: str
+    state_size: int
+    bound: float
+    at_most: bool = False
+
+
+TARGETS = {
+    "cpu": (
+        Target("against the plain composition", 64, 20),
+        Target("against the plain composition", 16, 35),
+        Target("against before", 16, 2.5),
+        Target("against before", 4, 3),
+        Target("products alone", 16, 3, at_most=True),
+        Target("products alone", 4, 3, at_most=True),
+        Target("against GELU", 64, 0.95),
+        Target("memory", 64, 0.2, at_most=True),
+        Target("length", 64, 1 / 1.5),
+    ),
+    "cuda": (Target("against the plain composition", 4, 2), Target("against GELU", 4, 0.95)),
+}
+
+
 def verdicts(rows: list[Row], device: torch.device) -> list[str]:
     """One sentence per target: the worst ratio, and whether it meets the target."""
-    plain = 5.0 if device.type == "cpu" else 2.0
-    targets = (("against the plain composition", OURS, plain), ("against GELU", OURS, 0.95), ("length", OURS, 1 / 1.5))
     found = []
-    for section, candidate, bound in (*targets, ("memory", OURS, 1 / 3)):
-        ratios = [row["ratio"] for row in rows if (row["section"], row["candidate"]) == (section, candidate)]
+    for target in TARGETS[device.type]:
+        place = (target.section, OURS, target.state_size)
+        ratios = [row["ratio"] for row in rows if (row["section"], row["candidate"], row["state_size"]) == place]
         if ratios:
-            found.append(verdict(section, ratios, bound, at_most=section == "memory"))
+            what = f"{target.section}, N = {target.state_size}"
+            found.append(verdict(what, ratios, target.bound, at_most=target.at_most))
     return found
 
 

@@ -16,8 +16,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from benchmarks.network import CPU, OURS, Size, training_step
 from benchmarks.report import THREADS, start_anew_with
+from benchmarks.steps import CPU, OURS, Size, training_step
 from spike_ssm.harness.system.environment import KEEP_MEMORY, compute_with
 from spike_ssm.harness.system.root import ROOT
 from spike_ssm.models.network import Network
@@ -25,11 +25,10 @@ from spike_ssm.models.network import Network
 PICTURE = ROOT / "docs" / "step_profile.svg"
 STEPS = 10
 PARTS = {
-    "convolution": r"_ByFFTBackward",
-    "neuron": r"spike_ssm|Generated",
-    "mixing and gate": r"Baddbmm|Glu",
+    "state space model": r"spike_ssm_scan|^(Exp|Expm1|Complex|ViewAsComplex|Mul|Div)Backward",
+    "neuron": r"spike_ssm_refractory",
+    "mixing and gate": r"^(Baddbmm|Glu|Expand|Select)Backward",
     "norm": r"BatchNorm",
-    "kernel": r"Bmm|Exp|Complex|Real|Imag|Cat|Permute|Reshape|Mul|Div|Expm1|Unsafe|View",
 }
 """Part -> the names of its nodes in the backward; all else is `rest`."""
 Shares = dict[str, float]
@@ -41,8 +40,7 @@ def name_parts(network: Network) -> None:
     """Show the profiler the parts of the forward."""
     network.score = _named(_FORWARD, network.score)  # type: ignore[method-assign]
     for block in network.blocks:
-        block.ssm.kernels = _named("kernel", block.ssm.kernels)  # type: ignore[method-assign]
-        block.ssm.forward = _named("kernel and convolution", block.ssm.forward)  # type: ignore[method-assign]
+        block.ssm.forward = _named("state space model", block.ssm.forward)  # type: ignore[method-assign]
         block.neuron.forward = _named("neuron", block.neuron.forward)  # type: ignore[method-assign]
         block.norm.forward = _named("norm", block.norm.forward)  # type: ignore[method-assign]
         block.mixing.forward = _named("mixing and gate", block.mixing.forward)  # type: ignore[method-assign]
@@ -59,8 +57,7 @@ def _recorded(name: str, function: Callable[..., Any], *arguments: Any, **option
 
 def shares(totals: Mapping[str, float]) -> dict[str, Shares]:
     """Percentage of a step that each part takes of forward, backward and optimiser; totals: time by name."""
-    forward = {part: totals[part] for part in ("kernel", "neuron", "norm", "mixing and gate")}
-    forward["convolution"] = totals["kernel and convolution"] - totals["kernel"]
+    forward = {part: totals[part] for part in PARTS}
     forward["rest"] = totals[_FORWARD] - sum(forward.values())
     backward = dict.fromkeys([*PARTS, "rest"], 0.0)
     for name, time in totals.items():

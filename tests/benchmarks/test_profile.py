@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.network import Size
 from benchmarks.profile import PARTS, measured
+from benchmarks.steps import Size
 
 
 def test_the_parts_of_a_step_are_all_found_and_add_up_to_it() -> None:

@@ -1,8 +1,9 @@
-"""S4D's convolution equals its recurrence, in both directions, and starts at the lags it says."""
+"""S4D is its recurrence in every way to compute it, in both directions, and its kernels start at the lags they say."""
 
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spike_ssm.models.ssm import S4D
-from spike_ssm.models.ssm.convolution import SHORT, convolution
+from spike_ssm.models.ssm.convolution import convolution
 from spike_ssm.models.ssm.kernel import s4d_kernel
 from spike_ssm.models.ssm.s4d import INITIALISATIONS, initial_states
 
@@ -32,18 +33,22 @@ def recurrence(layer: S4D, x: torch.Tensor, direction: int) -> torch.Tensor:
     return torch.stack(outputs, -1)
 
 
+each_way = pytest.mark.parametrize("way", ["scan", "fft", "product"])
+
+
+@each_way
 @pytest.mark.parametrize("initialisation", INITIALISATIONS)
 @pytest.mark.parametrize("length", [1, 2, 63, 200])
-def test_the_causal_convolution_is_the_recurrence(length: int, initialisation: str) -> None:
+def test_a_causal_layer_is_the_recurrence(length: int, initialisation: str, way: str) -> None:
     torch.manual_seed(0)
-    layer = S4D(4, 8, bidirectional=False, initialisation=initialisation)
+    layer = S4D(4, 8, bidirectional=False, initialisation=initialisation, convolution=way)
     x = torch.randn(2, 4, length)
     expected = recurrence(layer, x, 0) + layer.d[:, None] * x
     torch.testing.assert_close(layer(x).double(), expected.double(), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("initialisation", INITIALISATIONS)
-def test_streaming_is_the_convolution(initialisation: str) -> None:
+def test_streaming_gives_what_the_whole_sequence_does(initialisation: str) -> None:
     torch.manual_seed(0)
     layer = S4D(4, 8, bidirectional=False, initialisation=initialisation)
     x, state, outputs = torch.randn(2, 4, 100), None, []
@@ -53,10 +58,11 @@ def test_streaming_is_the_convolution(initialisation: str) -> None:
     torch.testing.assert_close(torch.stack(outputs, -1), layer(x), rtol=1e-4, atol=1e-4)
 
 
+@each_way
 @pytest.mark.parametrize("initialisation", INITIALISATIONS)
-def test_the_second_direction_is_the_recurrence_run_backwards_from_lag_minus_one(initialisation: str) -> None:
+def test_the_second_direction_is_the_recurrence_run_backwards_from_lag_minus_one(initialisation: str, way: str) -> None:
     torch.manual_seed(0)
-    layer = S4D(4, 8, bidirectional=True, initialisation=initialisation)
+    layer = S4D(4, 8, bidirectional=True, initialisation=initialisation, convolution=way)
     x = torch.randn(2, 4, 50)
     ahead = recurrence(layer, x.flip(-1), 1).flip(-1)
     shifted = torch.cat((ahead[..., 1:], torch.zeros(2, 4, 1)), -1)
@@ -69,9 +75,8 @@ def test_products_and_the_fft_are_the_same_convolution(length: int) -> None:
     torch.manual_seed(0)
     x, skip = torch.randn(100, 3, length), torch.randn(3)
     kernels = torch.randn(3, length) / length, torch.randn(3, length) / length
-    by_product, by_fft, chosen = (convolution(x, skip, *kernels, by_product=way) for way in (True, False, None))
+    by_product, by_fft = (convolution(x, skip, *kernels, by_product=way) for way in (True, False))
     torch.testing.assert_close(by_product, by_fft, rtol=1e-4, atol=1e-5)
-    assert torch.equal(chosen, by_product if length <= SHORT else by_fft)
 
 
 @pytest.mark.parametrize("rows", [1, 4, 8, 1000])
@@ -88,41 +93,45 @@ def test_the_fft_is_the_same_for_some_channels_at_a_time(rows: int, monkeypatch:
     torch.testing.assert_close(found[0], found[1])
 
 
+each_convolution = pytest.mark.parametrize("by_product", [False, True], ids=["by FFT", "by product"])
+
+
+@each_convolution
 @pytest.mark.parametrize("length", [7, 71])
-@pytest.mark.parametrize("examples", [1, 60])
-def test_an_impulse_shows_which_lag_belongs_to_which_kernel(length: int, examples: int) -> None:
-    x = torch.zeros(examples, 1, length)
+def test_an_impulse_shows_which_lag_belongs_to_which_kernel(length: int, by_product: bool) -> None:
+    x = torch.zeros(1, 1, length)
     x[..., 3] = 1
     lags = torch.arange(1.0, length + 1)[None]
-    y = convolution(x, 0.0, lags, 10 * lags)
+    y = convolution(x, 0.0, lags, 10 * lags, by_product=by_product)
     expected = torch.cat((torch.tensor([30.0, 20, 10]), lags[0, : length - 3]))
     torch.testing.assert_close(y[0, 0], expected, rtol=0, atol=1e-3)
 
 
+@each_convolution
 @pytest.mark.parametrize("length", [5, 69])
-@pytest.mark.parametrize("examples", [1, 60])
-def test_nothing_wraps_around(length: int, examples: int) -> None:
-    x = torch.zeros(examples, 1, length)
+def test_nothing_wraps_around(length: int, by_product: bool) -> None:
+    x = torch.zeros(1, 1, length)
     x[..., 0] = x[..., -1] = 1
     ones = torch.ones(1, length)
-    torch.testing.assert_close(convolution(x, 0.0, ones, ones), torch.full_like(x, 2), rtol=0, atol=1e-4)
+    y = convolution(x, 0.0, ones, ones, by_product=by_product)
+    torch.testing.assert_close(y, torch.full_like(x, 2), rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("examples", [2, 20], ids=["by FFT", "by product"])
+@each_convolution
 @pytest.mark.parametrize("reverse", [False, True])
-def test_the_convolutions_gradients_are_those_of_its_sums(reverse: bool, examples: int) -> None:
+def test_the_convolutions_gradients_are_those_of_its_sums(reverse: bool, by_product: bool) -> None:
     torch.manual_seed(0)
-    length = 7
-    x, skip = torch.randn(examples, 2, length, dtype=torch.float64), torch.randn(2, dtype=torch.float64)
+    length, convolved = 7, partial(convolution, by_product=by_product)
+    x, skip = torch.randn(2, 2, length, dtype=torch.float64), torch.randn(2, dtype=torch.float64)
     kernels = [torch.randn(2, length, dtype=torch.float64) for _ in range(1 + reverse)]
     inputs = [tensor.requires_grad_() for tensor in (x, skip, *kernels)]
-    assert torch.autograd.gradcheck(convolution, inputs)
+    assert torch.autograd.gradcheck(convolved, inputs)
     steps = torch.arange(length)
     lags = steps[:, None] - steps
     matrix = torch.where(lags >= 0, kernels[0][:, lags.clamp(min=0)], 0.0)
     if reverse:
         matrix = matrix + torch.where(lags < 0, kernels[1][:, (-lags - 1).clamp(min=0)], 0.0)
-    torch.testing.assert_close(convolution(*inputs), torch.einsum("hts,bhs->bht", matrix, x) + skip[:, None] * x)
+    torch.testing.assert_close(convolved(*inputs), torch.einsum("hts,bhs->bht", matrix, x) + skip[:, None] * x)
 
 
 def formula(dt_a: torch.Tensor, weights: torch.Tensor, length: int) -> torch.Tensor:

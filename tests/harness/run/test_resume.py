@@ -33,6 +33,7 @@ from spike_ssm.harness.training.checkpoint import Checkpoints
 from spike_ssm.harness.training.fit import Hooks, run_training
 from spike_ssm.harness.training.trainer import Progress
 from spike_ssm.models.network import Network
+from spike_ssm.models.ssm import choice
 from spike_ssm.results.store import read_run, read_status, run_path
 
 SettingsOf = Callable[..., Settings]
@@ -191,6 +192,31 @@ def test_wherever_a_run_is_stopped_it_ends_as_one_that_never_was(
         assert_same(variant[0], (train(variant, parts), parts), (expected, whole))
     calibrations = variant[0].model.initial_firing_rate is not None
     assert place == calibrations + 1 + 2 * (3 + 2) + 2 * times_tested(variant[0], expected) + 1 + 1
+
+
+def preferring(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """All processors are taken to prefer the scan up to so many numbers in a channel's states."""
+    monkeypatch.setattr(choice, "MOST_NUMBERS", dict.fromkeys(("DEFAULT", "AVX2", "AVX512"), most))
+
+
+@pytest.mark.parametrize(("before", "after", "way"), [(1000, 0, "scan_or_product"), (0, 1000, "fft_or_product")])
+def test_a_run_goes_on_in_the_way_of_its_checkpoint_on_a_processor_that_prefers_another(
+    before: int, after: int, way: str, tiny: SettingsOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = tiny("optim.epochs=2", "optim.batch_size=4")  # of more sequences than that, texts so short are products
+    variant = few, dataset("classification")
+    preferring(monkeypatch, before)
+    expected = train(variant, tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        train(variant, tmp_path / "parts", stop_now)
+    preferring(monkeypatch, after)
+    found = train(variant, tmp_path / "parts")
+    assert found["convolution"] == way
+    assert_same(few, (found, tmp_path / "parts"), (expected, tmp_path / "whole"))
+    anew = train(variant, tmp_path / "anew")
+    assert anew["convolution"] != way
+    these, those = (weights_in(tmp_path / folder, few) for folder in ("whole", "anew"))
+    assert any(not torch.equal(these[name], those[name]) for name in these), "in another way they round differently"
 
 
 def test_a_run_is_the_same_with_checkpoints_and_without(pairs: tuple[Settings, Dataset], tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from spike_ssm.harness.training.trainer import Progress, Trainer, firing_rate_pe
 from spike_ssm.models.activity import record_activity
 from spike_ssm.models.calibration import TOLERANCE
 from spike_ssm.models.operations import Operations, Part
+from spike_ssm.models.ssm import choice
 from spike_ssm.results.energy import energy_of
 from spike_ssm.results.errors import UserError
 from spike_ssm.results.schema import RUN
@@ -384,6 +385,15 @@ def test_a_run_says_what_its_row_promises(tiny: SettingsOf, data: Dataset, tmp_p
     for name in ("train_samples_per_s", "train_tokens_per_s", "train_ms_per_step", "test_tokens_per_s"):
         assert row[name] > 0
     assert row["peak_memory_mib"] > 10
+
+
+def test_a_runs_row_says_how_its_ssm_was_computed(
+    tiny: SettingsOf, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "MOST_NUMBERS", {})
+    for way, stated in (("auto", "fft_or_product"), ("scan", "scan"), ("scan_or_product", "scan_or_product")):
+        run = train(tiny(f"model.convolution={way}", "test=false"), data)
+        assert read_run(write_run(tmp_path / way, {"id": "x", **run}))["convolution"] == stated
 
 
 def test_a_run_reports_its_progress_up_to_1(tiny: SettingsOf, data: Dataset) -> None:
