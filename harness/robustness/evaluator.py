@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -60,6 +60,7 @@ def evaluate_robustness(
     prepare: prepares data of other lengths, where the task can make them. report: is told the finished share. Raises
     `UserError` when the network does not have the accuracy on the test set that it had when trained.
     """
+    settings = replace(settings, model=replace(settings.model, convolution=trained.convolution))  # to the last bit
     assert settings.robustness is not None
     bench = Bench(settings, settings.robustness, data, trained.weights, prepare)
     clean = bench.clean

@@ -11,7 +11,10 @@ from torch import Tensor
 from spike_ssm.harness.state.run_files import RunFiles
 from spike_ssm.harness.training.weights import read_weights
 from spike_ssm.results.errors import UserError
-from spike_ssm.results.store import read_outcome
+from spike_ssm.results.store import read_outcome, read_run
+
+BEFORE_SCANS = "fft_or_product"
+"""How the SSM was computed in runs that do not say it."""
 
 NAMED = 3
 """Runs that are named in a sentence, at most; of the others it tells the number."""
@@ -19,11 +22,12 @@ NAMED = 3
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run: its tested weights and the accuracy that they had on the test set."""
+    """A finished run: its tested weights, the accuracy that they had on the test set, and how its SSM was computed."""
 
     run_id: str
     weights: Mapping[str, Tensor]
     test_accuracy: float
+    convolution: str  # see `models.ssm.choice.WAYS`
 
 
 def trained_run(results: Path, run_id: str) -> Trained:
@@ -34,7 +38,8 @@ def trained_run(results: Path, run_id: str) -> Trained:
         raise UserError(
             f"The trained run {run_id} is not in {results}: train it first, with these settings less robustness."
         )
-    return Trained(run_id, read_weights(results, run_id), outcome.test_accuracy)
+    way = read_run(path, ["convolution"]).get("convolution") or BEFORE_SCANS
+    return Trained(run_id, read_weights(results, run_id), outcome.test_accuracy, way)
 
 
 def require_trained(results: Path, labels: Mapping[str, str], command: str) -> None:

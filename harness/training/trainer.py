@@ -83,7 +83,7 @@ class Trainer:
         self.past = TrainerState() if state is None else from_checkpoint(state, self.network, self.optimiser)
         self.watch = Stopwatch(self.device, min(10, self.steps_per_epoch // 2), self.past.stretch)
         if state is None:
-            self.past.convolution = self.network.convolution
+            self.past.convolution = processes.from_first(self.network.convolution)
         self.network.convolution = self.past.convolution
         if state is None:
             self.past.parameters_before = self._begin()

@@ -271,7 +271,7 @@ def trained(composer: Any, cache: Path) -> Iterator[tuple[Settings, Dataset, Tra
     settings = composer.settings({**words, "robustness": "standard", "robustness.token_corruption": [0.5, 1.0]})
     data, kept = ListOps(settings.task).prepare(cache, cache), {}
     row = run_training(settings.trained(), data, Hooks(keep=kept.update))
-    yield settings, data, Trained("0123456789ab", kept, row["test_accuracy"])
+    yield settings, data, Trained("0123456789ab", kept, row["test_accuracy"], row["convolution"])
     torch.set_num_threads(before)
 
 
@@ -302,7 +302,7 @@ def test_weights_that_do_not_reach_the_stored_accuracy_are_refused(
     trained: tuple[Settings, Dataset, Trained], cache: Path
 ) -> None:
     settings, data, run = trained
-    other = Trained(run.run_id, run.weights, run.test_accuracy - 1 / len(data.test))
+    other = Trained(run.run_id, run.weights, run.test_accuracy - 1 / len(data.test), run.convolution)
     with pytest.raises(UserError, match=r"answer .* of the test set rightly here, but .* when they were trained"):
         evaluate_robustness(settings, data, other, preparer(cache), lambda _: None)
 
