@@ -68,13 +68,13 @@ def _in_columns(values: Tensor) -> Tensor:
 
 @triton.jit
 def _places(rows: tl.constexpr, columns: tl.constexpr):
-    """Where the numbers of a matrix [rows, columns] are in memory."""
+    """Places [rows, columns] of the numbers of a matrix in memory."""
     return columns * tl.arange(0, rows)[:, None] + tl.arange(0, columns)[None, :]
 
 
 @triton.jit
 def _steps(start, length, ahead: tl.constexpr):
-    """Where the steps of the tile from `start` are in a row, [TILE, CHUNK], and whether they are in it at all."""
+    """Places in a row of the steps of the tile from step `start`, [TILE, CHUNK], and whether they are inside it."""
     step = start + _places(TILE, CHUNK)
     return length - 1 - step if ahead else step, (step >= 0) & (step < length)
 
@@ -178,7 +178,7 @@ def _of_last(z, last_first: tl.constexpr):
 
 @triton.jit
 def _row():
-    """Channel and row of a block, as many as examples by channels."""
+    """Channel of a block and its row, where the grid is examples by channels."""
     h = tl.program_id(1)
     return h, tl.program_id(0).to(tl.int64) * tl.num_programs(1) + h
 
