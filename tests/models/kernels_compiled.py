@@ -13,11 +13,14 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from spike_ssm.models.ops.refractory_lif import fused_triton, pmbc_triton
+from spike_ssm.models.ssm.scan import scan_triton
 
 SOFT = {"reset": "soft", "raises": False, "whole": True}
 HARD = {"reset": "hard", "raises": True, "whole": True}
 BACK = {"surrogate": "piecewise_quadratic", "spread": 1.0, "detach": True}
 THROUGH = {"surrogate": "sigmoid", "spread": 0.8, "detach": False}
+COMPLEX = {"columns": 64, "planes": 2, "ahead": 0}
+REAL = {"columns": 64, "planes": 1, "ahead": 1}
 CASES = [
     (fused_triton._forward_kernel, {**SOFT, "keep_potential": False}, "fp32"),
     (fused_triton._forward_kernel, {**HARD, "keep_potential": True}, "fp64"),
@@ -29,13 +32,26 @@ CASES = [
     (pmbc_triton._certify_kernel, {"resets": False, "raises": True}, "fp64"),
     (pmbc_triton._backward_kernel, {"resets": True, "raises": False, "surrogate": "arctan", "spread": 1.0}, "fp32"),
     (pmbc_triton._backward_kernel, {"resets": False, "raises": True, "surrogate": "sigmoid", "spread": 0.5}, "fp64"),
+    (scan_triton._forward_kernel, COMPLEX, "fp32"),
+    (scan_triton._forward_kernel, REAL, "fp64"),
+    (scan_triton._edges_kernel, COMPLEX, "fp32"),
+    (scan_triton._edges_kernel, REAL, "fp64"),
+    (scan_triton._backward_kernel, COMPLEX, "fp32"),
+    (scan_triton._backward_kernel, REAL, "fp64"),
 ]
-NUMBERS = ("rows", "channels", "length")
+LAUNCHES = {
+    scan_triton._forward_kernel: scan_triton.LAUNCH,
+    scan_triton._edges_kernel: scan_triton.LAUNCH,
+    scan_triton._backward_kernel: scan_triton.LAUNCH_BACKWARD,
+}
+NUMBERS = ("rows", "batch", "channels", "length")
+IN_DOUBLE = ("by_inward", "by_outward", "by_within", "by_kept")
 
 
 def compiled(kernel: Any, constants: dict[str, Any], dtype: str, capability: int) -> dict[str, Any]:
     """The stages of compilation by name, for pointers and lengths that are multiples of 16 where `whole`."""
-    kinds = {"iterations": "*i64"} | dict.fromkeys(NUMBERS, "i32") | dict.fromkeys(constants, "constexpr")
+    kinds = {"iterations": "*i64"} | dict.fromkeys(IN_DOUBLE, "*fp64")
+    kinds |= dict.fromkeys(NUMBERS, "i32") | dict.fromkeys(constants, "constexpr")
     signature = {name: kinds.get(name, f"*{dtype}") for name in kernel.arg_names}
     aligned = [name for name, kind in signature.items() if kind.startswith("*")]
     aligned += ["length"] if signature["length"] == "i32" and constants.get("whole", True) else []
@@ -46,7 +62,7 @@ def compiled(kernel: Any, constants: dict[str, Any], dtype: str, capability: int
         {(kernel.arg_names.index(name),): [["tt.divisibility", 16]] for name in aligned},
     )
     target = GPUTarget("cuda", capability, 32)
-    asm: dict[str, Any] = triton.compile(source, target=target, options=fused_triton.LAUNCH).asm
+    asm: dict[str, Any] = triton.compile(source, target=target, options=LAUNCHES.get(kernel, fused_triton.LAUNCH)).asm
     return asm
 
 

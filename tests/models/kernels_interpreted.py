@@ -15,6 +15,8 @@ from spike_ssm.models.ops.refractory_lif import fused_triton, pmbc, pmbc_triton
 from spike_ssm.models.ops.refractory_lif.parameters import RESETS, Rules
 from spike_ssm.models.ops.refractory_lif.sequential import solve_sequential
 from spike_ssm.models.ops.surrogate import SURROGATES
+from spike_ssm.models.ssm.scan import operator, scan, scan_sequential, scan_triton
+from tests.models.test_scan import assert_close, in_single, model, outcome, random_states
 
 NAMES = ("x", "leak", "threshold", "refractory", "decay")
 FUSED_RULES = [
@@ -169,3 +171,36 @@ def test_the_operators_run_these_kernels_on_a_gpu_and_their_outputs_share_no_mem
     assert len({tensor.untyped_storage().data_ptr() for tensor in (*solved, grad_x, grad_parameters)}) == 6
     paper = (x, parameters, 2, "midpoint", *rules)
     assert torch.equal(pmbc.solve_pmbc._backend_fns["cuda"](*paper)[0], pmbc.solve_pmbc(*paper)[0])
+
+
+@pytest.fixture
+def triton_scans(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(operator._FAMILIES, "cpu", "scan_triton")
+
+
+@pytest.mark.usefixtures("triton_scans")
+@pytest.mark.parametrize(
+    ("length", "directions", "real"),
+    [(1, 2, False), (15, 2, True), (16, 1, False), (17, 2, False), (63, 1, True), (65, 2, False)],
+)
+def test_the_scan_gives_the_reference_at_all_lengths(length: int, directions: int, real: bool) -> None:
+    values = model(random_states(1, 5, real=real), length, directions=directions, batch=1)
+    assert_close(outcome(scan, values), outcome(scan_sequential, values), 1e-10)
+
+
+@pytest.mark.usefixtures("triton_scans")
+def test_the_scan_sums_over_examples_beside_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan_triton, "GROUP", tl.constexpr(2))
+    values = model(random_states(2, 3, real=True), 17, batch=3)
+    assert_close(outcome(scan, values), outcome(scan_sequential, values), 1e-10)
+
+
+@pytest.mark.usefixtures("triton_scans")
+def test_the_scan_of_several_stretches_is_as_close_as_float32_allows_and_twice_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(scan_triton, "STRETCH", tl.constexpr(2))
+    values = model(random_states(1, 3), 600, batch=1)
+    first, second = (outcome(scan, [in_single(value) for value in values]) for _ in range(2))
+    assert_close(first, outcome(scan_sequential, values), 2e-5)
+    assert all(map(torch.equal, first, second))

@@ -1,4 +1,4 @@
-"""Both solvers on a CUDA device, against the float64 reference on the CPU."""
+"""Both solvers and the scan on a CUDA device, against float64 on the CPU."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from spike_ssm.models.ops.agreement import assert_agreement
 from spike_ssm.models.ops.refractory_lif import Options, Rules, refractory_lif, solve
 from spike_ssm.models.ops.refractory_lif.parameters import RESETS
 from spike_ssm.models.ops.surrogate import SURROGATES
+from spike_ssm.models.ssm.scan import scan
+from tests.models.test_scan import assert_close, in_single, model, outcome, random_states
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 
@@ -129,3 +131,18 @@ def test_paper_mode_and_empty_inputs_work_too() -> None:
     for solver in SOLVERS:
         empty = solve(torch.empty(2, 3, 0, device="cuda"), 0.5, 1.0, 0.5, 0.5, Options(solver=solver))
         assert empty.spikes.shape == (2, 3, 0)
+
+
+@pytest.mark.parametrize("length", [1, 17, 300, 20000])
+@pytest.mark.parametrize("real", [False, True], ids=["complex", "real"])
+@pytest.mark.parametrize("directions", [1, 2])
+def test_the_scan_is_the_cpus_and_repeats_bit_for_bit(length: int, real: bool, directions: int) -> None:
+    values = model(random_states(3, 32, real=real), length, directions=directions, batch=9)
+    expected = outcome(scan, values)
+    double, single, again = (
+        outcome(scan, [value.cuda() for value in kind])
+        for kind in (values, *2 * [[in_single(value) for value in values]])
+    )
+    assert all(map(torch.equal, single, again))
+    assert_close(tuple(each.cpu() for each in double), expected, 1e-10)
+    assert_close(tuple(each.cpu() for each in single), expected, 2e-5)
