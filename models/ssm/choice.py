@@ -12,6 +12,9 @@ which a run keeps."""
 MOST_NUMBERS = {"AVX2": 128, "AVX512": 128}
 """Vector instructions of the CPU -> the most real numbers in a channel's states, of all directions, with which the scan
 is no slower than the FFT (`python -m benchmarks.convolution`). Other processors have not been measured."""
+MOST_IN_ONE_PASS = 64
+"""The most numbers in a channel's states with which it pays to scan once more in the backward, so that what the neurons
+are given need not be kept."""
 
 _HERE = torch.backends.cpu.get_cpu_capability()
 

@@ -143,13 +143,14 @@ class S4D(nn.Module):
         wanted = self.convolution
         if self.directions_apart and wanted == "auto":
             wanted = "fft_or_product"  # there is no scan of two outputs
-        return resolved(wanted, self._numbers(), device)
+        return resolved(wanted, self.numbers, device)
 
     def _way_for(self, x: Tensor) -> str:
         """`scan`, `fft` or `product`."""
-        return for_length(self.way(x.device), self._numbers(), len(x), x.shape[-1])
+        return for_length(self.way(x.device), self.numbers, len(x), x.shape[-1])
 
-    def _numbers(self) -> int:
+    @property
+    def numbers(self) -> int:
         """Real numbers in a channel's states, of all directions."""
         return self.c.shape[0] * self.state_size
 
