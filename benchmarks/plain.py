@@ -20,6 +20,9 @@ class PlainS4D(S4D):
         vandermonde = torch.exp(dt_a[..., None] * torch.arange(length, device=dt_a.device))
         return 2 * torch.einsum("dhn,hnl->dhl", torch.view_as_complex(self.c) * discrete_b, vandermonde).real
 
+    def for_scan(self, x: Tensor) -> None:
+        """None: `forward` is no scan."""
+
     def forward(self, x: Tensor) -> Tensor:
         """Output [B, H, L] of x [B, H, L]."""
         length = x.shape[-1]

@@ -1,7 +1,8 @@
 """`python -m benchmarks.profile`: where the time of a training step goes, as docs/step_profile.svg.
 
-The network, batch and threads of benchmarks.network on the CPU, through torch's profiler; the parts are told apart by
-the modules of the forward and by the nodes of the backward. Shares, not speeds: a profiled step is a little slower.
+The network of benchmarks.network at state size 16, its batch and threads, on the CPU, through torch's profiler; the
+parts are told apart by the modules of the forward and by the nodes of the backward. Shares, not speeds: a profiled step
+is a little slower.
 """
 
 from __future__ import annotations
@@ -25,8 +26,7 @@ from spike_ssm.models.network import Network
 PICTURE = ROOT / "docs" / "step_profile.svg"
 STEPS = 10
 PARTS = {
-    "state space model": r"spike_ssm_scan|^(Exp|Expm1|Complex|ViewAsComplex|Mul|Div)Backward",
-    "neuron": r"spike_ssm_refractory",
+    "states and neurons": r"spike_ssm|^(Exp|Expm1|Complex|ViewAsComplex|Mul|Div|Stack)Backward",
     "mixing and gate": r"^(Baddbmm|Glu|Expand|Select)Backward",
     "norm": r"BatchNorm",
 }
@@ -40,8 +40,7 @@ def name_parts(network: Network) -> None:
     """Show the profiler the parts of the forward."""
     network.score = _named(_FORWARD, network.score)  # type: ignore[method-assign]
     for block in network.blocks:
-        block.ssm.forward = _named("state space model", block.ssm.forward)  # type: ignore[method-assign]
-        block.neuron.forward = _named("neuron", block.neuron.forward)  # type: ignore[method-assign]
+        block._driven = _named("states and neurons", block._driven)  # type: ignore[method-assign]
         block.norm.forward = _named("norm", block.norm.forward)  # type: ignore[method-assign]
         block.mixing.forward = _named("mixing and gate", block.mixing.forward)  # type: ignore[method-assign]
 
@@ -109,7 +108,7 @@ def main() -> None:
     argparse.ArgumentParser("benchmarks.profile", description=__doc__).parse_args()  # --help, and no other word
     start_anew_with(KEEP_MEMORY | {"OMP_NUM_THREADS": str(THREADS), "NUMBA_NUM_THREADS": str(THREADS)})
     compute_with(THREADS)
-    found = measured(Size())
+    found = measured(Size(state_size=16))
     for phase, parts in found.items():
         print(phase, ", ".join(f"{part} {share:.1f} %" for part, share in parts.items()))
     draw(found)

@@ -19,7 +19,6 @@ from spike_ssm.models.norm import Norm, norm_operations
 from spike_ssm.models.operations import Operations, linear
 from spike_ssm.models.recomputation import recomputed
 from spike_ssm.models.ssm import S4D
-from spike_ssm.models.ssm.choice import MOST_IN_ONE_PASS
 
 PLACEMENTS: Mapping[str, tuple[str, ...]] = {
     "after_ssm": ("after_ssm",),
@@ -119,8 +118,7 @@ class Block(nn.Module):
     def _driven(self, drive: Tensor, mask: Tensor | None) -> Tensor:
         """Output of the neuron after the SSM that is given `drive`; in one pass where nothing needs what is between."""
         watched = self.observers or _has_hooks(self.ssm) or _has_hooks(self.neuron)
-        in_one_pass = self.ssm.numbers <= MOST_IN_ONE_PASS and "before_neuron" not in self.dropout_at and not watched
-        if in_one_pass and (model := self.ssm.for_scan(drive)):
+        if not watched and "before_neuron" not in self.dropout_at and (model := self.ssm.for_scan(drive)):
             return self.neuron.after_scan(drive, *model)
         return self._fired("after_ssm", self._dropped("before_neuron", self.ssm(drive)), mask)
 

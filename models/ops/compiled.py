@@ -3,25 +3,24 @@
 numba's cache watches the file of the function that it keeps and no other; here it watches all files that kernels take
 functions and constants from.
 
-The threads are Python's, and kernels let go of Python's lock: numba's own parallel loops are compiled several times
-over, which takes longer than all the rest, and count threads apart from torch.
+Kernels let go of Python's lock and run on torch's threads. numba's own parallel loops are compiled several times over,
+which takes longer than all the rest; and threads of another library would have to share the cores with torch's, which
+spin for a while after each operator.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 from numba import njit
 from numba.core.caching import FunctionCache
+
+from spike_ssm.models.ops.threads import compute_together
 
 _MODELS = Path(__file__).resolve().parents[1]
 
@@ -54,17 +53,11 @@ class Threaded:
     def __call__(self, groups: int, least: int, *arguments: Any) -> None:
         """Compute all groups, at least `least` of them on each thread that takes part."""
         threads = max(1, min(torch.get_num_threads(), groups // max(1, least)))
-        ends = [groups * part // threads for part in range(threads + 1)]
-        others = [
-            _pool(threads - 1, os.getpid()).submit(partial(self._compiled, *arguments, first, end))
-            for first, end in pairwise(ends[1:])
-        ]
-        self._compiled(*arguments, 0, ends[1])
-        for other in others:
-            other.result()
 
+        def compute(part: int, parts: int) -> None:
+            self._compiled(*arguments, groups * part // parts, groups * (part + 1) // parts)
 
-@functools.lru_cache(maxsize=1)
-def _pool(threads: int, _process: int) -> ThreadPoolExecutor:
-    """Threads that wait for work; a process that was forked has its own."""
-    return ThreadPoolExecutor(threads, "kernels")
+        if threads == 1:
+            compute(0, 1)
+        else:
+            compute_together(threads, compute)

@@ -9,12 +9,12 @@ WAYS = ("auto", "scan", "fft", "product", "scan_or_product", "fft_or_product")
 product; or what is faster for a sequence's length, the product or one of the others. `auto` is one of these last two,
 which a run keeps."""
 
-MOST_NUMBERS = {"AVX2": 128, "AVX512": 128}
+MOST_NUMBERS = {"AVX2": 64, "AVX512": 64}
 """Vector instructions of the CPU -> the most real numbers in a channel's states, of all directions, with which the scan
-is no slower than the FFT (`python -m benchmarks.convolution`). Other processors have not been measured."""
-MOST_IN_ONE_PASS = 64
-"""The most numbers in a channel's states with which it pays to scan once more in the backward, so that what the neurons
-are given need not be kept."""
+is no slower than the FFT (`python -m benchmarks.convolution`, on AVX2; AVX512 is taken to be alike)."""
+
+SHORT = 64
+"""Most steps, and at most twice the examples, at which a product with the matrix of all pairs of steps is faster."""
 
 _HERE = torch.backends.cpu.get_cpu_capability()
 
@@ -36,7 +36,7 @@ def resolved(way: str, numbers: int, device: torch.device) -> str:
     return "scan_or_product" if numbers <= most else "fft_or_product"
 
 
-def for_length(way: str, numbers: int, batch: int, length: int) -> str:
+def for_length(way: str, batch: int, length: int) -> str:
     """`scan`, `fft` or `product`: a resolved way for `batch` sequences of `length` steps.
 
     A product with the matrix of all pairs of steps is faster for few steps and, because each channel has a matrix of
@@ -45,5 +45,4 @@ def for_length(way: str, numbers: int, batch: int, length: int) -> str:
     other, _, either = way.partition("_or_")
     if not either:
         return way
-    longest = 64 if other == "scan" and numbers < 64 else 128
-    return "product" if length <= min(longest, 2 * batch) else other
+    return "product" if length <= min(SHORT, 2 * batch) else other

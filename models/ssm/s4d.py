@@ -78,10 +78,6 @@ class S4D(nn.Module):
         super().__init__()
         check_sizes(state_size, dt_min, dt_max)
         check_way(convolution)
-        if directions_apart and convolution.startswith("scan"):
-            raise ValueError(
-                "The scan gives the sum of both directions; with spikes_per_direction=true set convolution=fft."
-            )
         a, directions = initial_states(initialisation, state_size), 2 if bidirectional else 1
         self.state_size = state_size
         self.bidirectional = bidirectional
@@ -112,10 +108,14 @@ class S4D(nn.Module):
         """Numbers that `parameter` holds, the inverse of `_stored`: complex, or real for real states."""
         return parameter if self.is_real else torch.view_as_complex(parameter)
 
+    def _recurrence(self) -> tuple[Tensor, Tensor]:
+        """A times the step size, [H, N/2] or real [H, N], and C times the discretised B, with directions in front."""
+        dt_a, discrete_b = self._discretised()
+        return dt_a, self._as_stored(self.c) * discrete_b
+
     def kernels(self, length: int) -> Tensor:
         """The convolution kernels, [directions, H, L], without the skip."""
-        dt_a, discrete_b = self._discretised()
-        return s4d_kernel(dt_a, self._as_stored(self.c) * discrete_b, length)
+        return s4d_kernel(*self._recurrence(), length)
 
     def forward(self, x: Tensor) -> Tensor:
         """Output [B, H, L] of x [B, H, L]; with `directions_apart` the causal part and the skip, then what looks ahead.
@@ -124,6 +124,10 @@ class S4D(nn.Module):
         """
         if (model := self.for_scan(x)) is not None:
             return scan(x, *model)
+        if self._way_for(x) == "scan":
+            dt_a, (causal, ahead) = self._recurrence()
+            looking_ahead = scan(x, dt_a, torch.stack((torch.zeros_like(ahead), ahead)), torch.zeros_like(self.d))
+            return torch.cat((scan(x, dt_a, causal[None], self.d), looking_ahead), 1)
         kernels = self.kernels(x.shape[-1])
         convolved = partial(convolution, x, by_product=self._way_for(x) == "product")
         if not self.directions_apart:
@@ -133,21 +137,17 @@ class S4D(nn.Module):
 
     def for_scan(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
         """Step size times A, weights and skip of the scan that `forward` is for x [B, H, L]; None where it is none."""
-        if self._way_for(x) != "scan":
+        if self.directions_apart or self._way_for(x) != "scan":
             return None
-        dt_a, discrete_b = self._discretised()
-        return dt_a, self._as_stored(self.c) * discrete_b, self.d
+        return *self._recurrence(), self.d
 
     def way(self, device: torch.device) -> str:
         """How `forward` is computed for inputs on `device`, one of `models.ssm.choice.WAYS` but `auto`."""
-        wanted = self.convolution
-        if self.directions_apart and wanted == "auto":
-            wanted = "fft_or_product"  # there is no scan of two outputs
-        return resolved(wanted, self.numbers, device)
+        return resolved(self.convolution, self.numbers, device)
 
     def _way_for(self, x: Tensor) -> str:
         """`scan`, `fft` or `product`."""
-        return for_length(self.way(x.device), self.numbers, len(x), x.shape[-1])
+        return for_length(self.way(x.device), len(x), x.shape[-1])
 
     @property
     def numbers(self) -> int:
