@@ -19,8 +19,12 @@ from typing import Any
 import torch
 from numba import njit
 from numba.core.caching import FunctionCache
+from torch import Tensor
 
 from spike_ssm.models.ops.threads import compute_together
+
+WORTH = 16_384
+"""Numbers of an input for which it is worth to start a thread."""
 
 _MODELS = Path(__file__).resolve().parents[1]
 
@@ -61,3 +65,8 @@ class Threaded:
             compute(0, 1)
         else:
             compute_together(threads, compute)
+
+
+def groups_of(x: Tensor, rows: int) -> tuple[int, int]:
+    """Groups of so many rows of x [B, H, L], and how many one thread has to have to be worth starting."""
+    return -(-x.shape[0] * x.shape[1] // rows), -(-WORTH // (rows * x.shape[2]))

@@ -11,15 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spike_ssm.models.ops.compiled import Threaded, kernel
+from spike_ssm.models.ops.compiled import Threaded, groups_of, kernel
 from spike_ssm.models.ops.refractory_lif.parameters import RESETS, Rules
 from spike_ssm.models.ops.refractory_lif.states import STEPS_PER_STATE, states_like
 from spike_ssm.models.ops.simd import BLOCK, load_transposed, prefetch, store_transposed
 from spike_ssm.models.ops.surrogate import SURROGATES
 
 LANES, TILE = BLOCK, STEPS_PER_STATE["cpu"]
-WORTH = 16_384
-"""Numbers of an input for which it is worth to start a thread."""
 
 _PIECEWISE_QUADRATIC, _ARCTAN, _SIGMOID, _RECTANGULAR, _FAST_SIGMOID = range(len(SURROGATES))
 _SOFT, _NONE, _HARD = range(len(RESETS))
@@ -317,17 +315,12 @@ def numbers_of(rules: Rules) -> tuple[int, bool, int, float, bool]:
     return RESETS.index(rules.reset), rules.raises_threshold, code, rules.surrogate_width, rules.detach_reset
 
 
-def _groups(x: Tensor) -> tuple[int, int]:
-    """Groups of rows of x [B, H, L], and how many one thread has to have to be worth starting."""
-    return -(-x.shape[0] * x.shape[1] // LANES), -(-WORTH // (LANES * x.shape[2]))
-
-
 def forward(x: Tensor, parameters: Tensor, rules: Rules, keep_potential: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Spikes [B, H, L], potentials (likewise, or none if not kept) and states [S, 2, B * H]; see fused.py."""
     spikes, states = torch.empty_like(x), states_like(x)
     potential = x.new_empty(x.shape if keep_potential else (0, *x.shape[1:]))
     _forward_kernel(
-        *_groups(x),
+        *groups_of(x, LANES),
         _rows(x),
         parameters.numpy(force=True),
         *numbers_of(rules)[:2],
@@ -344,7 +337,7 @@ def backward(grad: Tensor, x: Tensor, states: Tensor, parameters: Tensor, rules:
     plain = parameters.numpy(force=True)
     reset, raises, code, width, detach = numbers_of(rules)
     _backward_kernel(
-        *_groups(x),
+        *groups_of(x, LANES),
         _rows(grad),
         _rows(x),
         states.numpy(),

@@ -16,15 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spike_ssm.models.ops.compiled import Threaded, kernel
+from spike_ssm.models.ops.compiled import Threaded, groups_of, kernel
 from spike_ssm.models.ops.simd import BLOCK
 from spike_ssm.models.ops.simd_recurrence import ROWS, carry_complex, carry_real, multiply
 from spike_ssm.models.ssm.scan.matrices_cpu import CHUNK, chain, fill, prepared, transposed
 
 GROUP = 16
 """Rows that one thread computes before it takes others."""
-WORTH = 16_384
-"""Numbers of an input for which it is worth to start a thread."""
 STRETCH = 32
 """Chunks whose states are gone through at a time, because they fit into the first cache."""
 
@@ -182,18 +180,20 @@ def back_group(grads, x, weights, layout, powers, matrices, grad_x, by_dt_a, by_
 
 
 @kernel
-def _backward_group(grad, x, weights, layout, powers, matrices, grad_x, by_dt_a, by_weights, by_skip, group):
-    batch, channels, length = x.shape
-    grads = np.zeros((GROUP, padded(length)), x.dtype)
+def load_group(array, group):
+    """A group's rows of an array [B, H, L], [GROUP, steps], 0 beyond their length."""
+    batch, channels, length = array.shape
+    rows = np.zeros((GROUP, padded(length)), array.dtype)
     for row in range(GROUP * group, min(GROUP * (group + 1), batch * channels)):
-        copy(grad[row % batch, row // batch], grads[row % GROUP], length)
-    back_group(grads, x, weights, layout, powers, matrices, grad_x, by_dt_a, by_weights, by_skip, group)
+        copy(array[row % batch, row // batch], rows[row % GROUP], length)
+    return rows
 
 
 @Threaded
 def _backward_kernel(grad, x, weights, layout, powers, matrices, grad_x, by_dt_a, by_weights, by_skip, first, end):
     for group in range(first, end):
-        _backward_group(grad, x, weights, layout, powers, matrices, grad_x, by_dt_a, by_weights, by_skip, group)
+        grads = load_group(grad, group)
+        back_group(grads, x, weights, layout, powers, matrices, grad_x, by_dt_a, by_weights, by_skip, group)
 
 
 class Gradients:
@@ -218,16 +218,11 @@ def _joined(parts: Tensor, like: Tensor) -> Tensor:
     return (torch.complex(real, imaginary) if like.is_complex() else real).to(like.dtype)
 
 
-def groups_of(x: Tensor) -> tuple[int, int]:
-    """Groups of rows of x [B, H, L], and how many one thread has to have to be worth starting."""
-    return -(-x.shape[0] * x.shape[1] // GROUP), -(-WORTH // (GROUP * x.shape[2]))
-
-
 def forward(x: Tensor, dt_a: Tensor, weights: Tensor, skip: Tensor) -> Tensor:
     """Output [B, H, L]; see operator.py."""
     y = torch.empty_like(x)
     _, layout, _, matrices = prepared(dt_a, weights, skip)
-    _forward_kernel(*groups_of(x), x.numpy(force=True), matrices, layout, y.numpy())
+    _forward_kernel(*groups_of(x, GROUP), x.numpy(force=True), matrices, layout, y.numpy())
     return y
 
 
@@ -235,7 +230,7 @@ def backward(grad: Tensor, x: Tensor, dt_a: Tensor, weights: Tensor, skip: Tenso
     """Gradients of x, dt_a, weights and skip; see operator.py."""
     grad_x, gradients = torch.empty_like(x), Gradients(len(x), dt_a, weights, skip)
     _backward_kernel(
-        *groups_of(x),
+        *groups_of(x, GROUP),
         grad.numpy(force=True),
         x.numpy(force=True),
         *prepared(dt_a, weights, skip),

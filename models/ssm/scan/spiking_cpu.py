@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spike_ssm.models.ops.compiled import Threaded, kernel
+from spike_ssm.models.ops.compiled import Threaded, groups_of, kernel
 from spike_ssm.models.ops.refractory_lif.fused_cpu import LANES, TILE, backward_group, forward_groups, numbers_of
 from spike_ssm.models.ops.refractory_lif.parameters import Rules
 from spike_ssm.models.ssm.scan.matrices_cpu import prepared
-from spike_ssm.models.ssm.scan.scan_cpu import GROUP, Gradients, back_group, copy, groups_of, padded, scan_row, scratch
+from spike_ssm.models.ssm.scan.scan_cpu import GROUP, Gradients, back_group, copy, load_group, padded, scan_row, scratch
 
 assert (LANES, padded.py_func(1) % TILE) == (GROUP, 0)
 
@@ -62,14 +62,10 @@ def _backward_kernel(
     grad, x, states, weights, layout, powers, matrices, parameters, reset, raises, code, width, detach,
     grad_x, by_dt_a, by_weights, by_skip, by_parameters, first, end,
 ):  # fmt: skip
-    batch, channels, length = x.shape
     for group in range(first, end):
-        drive = _drive(x, matrices, layout, group)
-        grads = np.zeros_like(drive)
-        for row in range(GROUP * group, min(GROUP * (group + 1), batch * channels)):
-            copy(grad[row % batch, row // batch], grads[row % GROUP], length)
+        drive, grads = _drive(x, matrices, layout, group), load_group(grad, group)
         backward_group(
-            grads, drive, states[group], _of_rows(parameters, batch, group), reset, raises, code, width, detach,
+            grads, drive, states[group], _of_rows(parameters, len(x), group), reset, raises, code, width, detach,
             grads, by_parameters[group], 0,
         )  # fmt: skip
         back_group(grads, x, weights, layout, powers, matrices, grad_x, by_dt_a, by_weights, by_skip, group)
@@ -82,7 +78,7 @@ def forward(
     spikes, states = torch.empty_like(x), states_like(x)
     _, layout, _, matrices = prepared(dt_a, weights, skip)
     _forward_kernel(
-        *groups_of(x), x.numpy(force=True), matrices, layout, parameters.numpy(force=True),
+        *groups_of(x, GROUP), x.numpy(force=True), matrices, layout, parameters.numpy(force=True),
         *numbers_of(rules)[:2], spikes.numpy(), states.numpy(),
     )  # fmt: skip
     return spikes, states
@@ -110,8 +106,9 @@ def backward(
     by_parameters = x.new_empty(len(states), 4, GROUP)
     reset, raises, code, width, detach = numbers_of(rules)
     _backward_kernel(
-        *groups_of(x), grad.numpy(force=True), x.numpy(force=True), states.numpy(), *prepared(dt_a, weights, skip),
-        parameters.numpy(force=True), reset, raises, code, skip.numpy(force=True).dtype.type(width), detach,
+        *groups_of(x, GROUP), grad.numpy(force=True), x.numpy(force=True), states.numpy(),
+        *prepared(dt_a, weights, skip), parameters.numpy(force=True),
+        reset, raises, code, skip.numpy(force=True).dtype.type(width), detach,
         grad_x.numpy(), *gradients.arrays, by_parameters.numpy(),
     )  # fmt: skip
     per_row = by_parameters.transpose(0, 1).reshape(4, -1)[:, : batch * channels]
