@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import glu
 
 from spike_ssm.models.neurons import Neuron
-from spike_ssm.models.norm import Norm, norm_operations
+from spike_ssm.models.norm import MaskedBatchNorm, Norm, norm_operations
 from spike_ssm.models.operations import Operations, linear
 from spike_ssm.models.recomputation import recomputed
 from spike_ssm.models.ssm import S4D
@@ -95,10 +95,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Output [B, H, L] of x [B, H, L]; mask [B, 1, L], True at real tokens, or None when there is no padding."""
-        drive = self._fired("before_ssm", self.norm(x, mask) if self.prenorm else x, mask)
-        if mask is not None:
-            drive = drive * mask  # the convolution reaches across padding
-        spikes = self._dropped("after_neuron", self._driven(drive, mask))
+        spikes = self._dropped("after_neuron", self._driven(x, mask))
         output = self._fired("after_mixing", glu(self.mixing(spikes), dim=1), mask)
         x = x + self._dropped("after_block", output)
         return x if self.prenorm else self.norm(x, mask)
@@ -115,12 +112,22 @@ class Block(nn.Module):
         finally:
             self.observers = before
 
-    def _driven(self, drive: Tensor, mask: Tensor | None) -> Tensor:
-        """Output of the neuron after the SSM that is given `drive`; in one pass where nothing needs what is between."""
-        watched = self.observers or _has_hooks(self.ssm) or _has_hooks(self.neuron)
-        if not watched and "before_neuron" not in self.dropout_at and (model := self.ssm.for_scan(drive)):
-            return self.neuron.after_scan(drive, *model)
+    def _driven(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """Output of the neuron after the SSM for the block's input; in one pass where nothing needs what is between."""
+        watched = self.observers or any(map(_has_hooks, (self.norm, self.ssm, self.neuron)))
+        if not watched and "before_neuron" not in self.dropout_at and (model := self.ssm.for_scan(x)):
+            lengths = None if mask is None else mask.sum((1, 2))
+            if self.prenorm and isinstance(self.norm, MaskedBatchNorm) and "before_ssm" not in self.neurons:
+                return self.neuron.after_scan(x, *model, affine=self.norm.scale_and_shift(x, mask), lengths=lengths)
+            return self.neuron.after_scan(self._entering(x, mask), *model, lengths=lengths)
+        drive = self._entering(x, mask)
+        if mask is not None:
+            drive = drive * mask  # the convolution reaches across padding
         return self._fired("after_ssm", self._dropped("before_neuron", self.ssm(drive)), mask)
+
+    def _entering(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """What the SSM is given for the block's input, where nothing is padding."""
+        return self._fired("before_ssm", self.norm(x, mask) if self.prenorm else x, mask)
 
     def _fired(self, place: str, x: Tensor, mask: Tensor | None) -> Tensor:
         """Output of the neuron at `place` for `x`; `x` itself where there is none."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import batch_norm
 
 from spike_ssm.models.distributed import batch_is_shared, sum_over_parts
 from spike_ssm.models.operations import Operations
+from spike_ssm.models.ops.statistics import channel_statistics
 from spike_ssm.models.recomputation import is_again
+from spike_ssm.models.ssm.scan.operator import entering
 
 
 class MaskedBatchNorm(nn.BatchNorm1d):
@@ -16,26 +17,28 @@ class MaskedBatchNorm(nn.BatchNorm1d):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Normalised x, [B, H, L] -> [B, H, L]; mask [B, 1, L] or None."""
-        if not self.training or (mask is None and not batch_is_shared()):
-            return self._without_mask(x)
-        if mask is None:
-            mask = x.new_ones(x.shape[0], 1, x.shape[2])
-        count = sum_over_parts(mask.sum().to(x.dtype))
-        mean = sum_over_parts((x * mask).sum((0, 2))) / count
-        centred = x - mean[:, None]
-        variance = sum_over_parts((centred.square() * mask).sum((0, 2))) / count
+        return entering(x, self.scale_and_shift(x, mask), None)
+
+    def scale_and_shift(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The scale and the shift of each channel, [2, H], that normalise x [B, H, L]; mask [B, 1, L] or None."""
+        mean, variance = self._statistics(x, mask) if self.training else (self.running_mean, self.running_var)
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return torch.stack((scale, self.bias - mean * scale))
+
+    def _statistics(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Mean and variance of each channel, [H] each, which the running ones follow."""
+        if x.device.type == "cpu" and not batch_is_shared():
+            lengths = None if mask is None else mask.sum((1, 2))
+            count = torch.tensor(x.shape[0] * x.shape[2]) if lengths is None else lengths.sum()
+            mean, variance = channel_statistics(x, lengths)
+        else:
+            mask = x.new_ones(x.shape[0], 1, x.shape[2]) if mask is None else mask
+            count = sum_over_parts(mask.sum().to(x.dtype))
+            mean = sum_over_parts((x * mask).sum((0, 2))) / count
+            variance = sum_over_parts(((x - mean[:, None]).square() * mask).sum((0, 2))) / count
         if not is_again():
             self._update_running(mean.detach(), variance.detach() * count / (count - 1).clamp(min=1))
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        return centred * scale[:, None] + self.bias[:, None]
-
-    def _without_mask(self, x: Tensor) -> Tensor:
-        if not is_again():
-            return super().forward(x)
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        statistics = self.running_mean.clone(), self.running_var.clone()  # which torch would update once more
-        return batch_norm(x, *statistics, self.weight, self.bias, self.training, eps=self.eps)
+        return mean, variance
 
     def _update_running(self, mean: Tensor, unbiased_variance: Tensor) -> None:
         assert self.running_mean is not None

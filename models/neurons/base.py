@@ -68,9 +68,11 @@ class Neuron(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Spikes [B, H, L] of x [B, H, L], in x's dtype."""
 
-    def after_scan(self, x: Tensor, dt_a: Tensor, weights: Tensor, skip: Tensor) -> Tensor:
-        """Spikes [B, H, L] of `models.ssm.scan.scan(x, dt_a, weights, skip)`, which need not be in memory for it."""
-        return self(scan(x, dt_a, weights, skip))  # type: ignore[no-any-return]
+    def after_scan(
+        self, x: Tensor, *model: Tensor, affine: Tensor | None = None, lengths: Tensor | None = None
+    ) -> Tensor:
+        """Spikes [B, H, L] of `models.ssm.scan.scan` of the same arguments, which need not be in memory for it."""
+        return self(scan(x, *model, affine=affine, lengths=lengths))  # type: ignore[no-any-return]
 
     @abstractmethod
     def step(self, x: Tensor, state: Any | None) -> tuple[Tensor, Any]:

@@ -83,12 +83,15 @@ class IntegrateAndFire(Neuron):
         self.undetermined = found.undetermined
         return found.spikes
 
-    def after_scan(self, x: Tensor, dt_a: Tensor, weights: Tensor, skip: Tensor) -> Tensor:
-        """Spikes [B, H, L] of `scan(x, dt_a, weights, skip)`, in one pass where the solver and x's device allow."""
+    def after_scan(
+        self, x: Tensor, *model: Tensor, affine: Tensor | None = None, lengths: Tensor | None = None
+    ) -> Tensor:
+        """Spikes [B, H, L] of `scan` of the same arguments, in one pass where the solver and x's device allow."""
         if x.device.type != "cpu" or choose_solver(self._options, x) != "fused":
-            return super().after_scan(x, dt_a, weights, skip)
+            return super().after_scan(x, *model, affine=affine, lengths=lengths)
         self.undetermined = x.new_zeros((), dtype=torch.float64)
-        return spiking_scan(x, dt_a, weights, skip, self.parameters_now(), self._options.rules)
+        neuron, rules = self.parameters_now(), self._options.rules
+        return spiking_scan(x, *model, neuron, rules, affine=affine, lengths=lengths)  # type: ignore[call-arg, arg-type]
 
     @torch.no_grad()
     def potential(self, x: Tensor) -> Tensor:

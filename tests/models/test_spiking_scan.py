@@ -71,7 +71,7 @@ def test_spikes_agree_with_the_reference_of_what_the_neurons_are_given(length: i
 def test_the_operator_passes_torchs_own_check_and_compiles_without_a_graph_break() -> None:
     *model, leak, threshold, refractory, decay = problem(2, 40)
     parameters = torch.stack((leak, threshold, refractory, decay)).detach().requires_grad_()
-    torch.library.opcheck(torch.ops.spike_ssm.spiking_scan.default, (*model, parameters, *Rules()))
+    torch.library.opcheck(torch.ops.spike_ssm.spiking_scan.default, (model[0], None, None, *model[1:], parameters, *Rules()))
 
 
 def test_no_examples_and_no_steps_give_none() -> None:

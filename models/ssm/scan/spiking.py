@@ -3,8 +3,9 @@
 The kernels, on a CPU so far (spiking_cpu.py), have for contiguous x and grad [B, H, L], the parameters [4, H] of the
 neuron (leak, threshold, refractory, decay) and the other arguments as in `scan`
 
-    forward(x, dt_a, weights, skip, parameters, rules) -> spikes, states
-    backward(grad, x, states, dt_a, weights, skip, parameters, rules) -> gradients of x and of the four that follow it
+    forward(x, affine, lengths, dt_a, weights, skip, parameters, rules) -> spikes, states
+    backward(grad, x, affine, lengths, states, dt_a, weights, skip, parameters, rules)
+        -> gradients of x, affine, dt_a, weights, skip and parameters
 
 `states` are what the kernels keep of the neurons for the backward, every 64 steps; what the neurons are given is
 computed again.
@@ -20,30 +21,41 @@ from torch import Tensor
 
 from spike_ssm.models.ops.refractory_lif.interface import check_finite
 from spike_ssm.models.ops.refractory_lif.parameters import Rules, stack_parameters
+from spike_ssm.models.ssm.scan.operator import no_gradients
 
-_MODEL = "Tensor x, Tensor dt_a, Tensor weights, Tensor skip, Tensor parameters"
-_KEPT = "Tensor grad, Tensor x, Tensor states, Tensor dt_a, Tensor weights, Tensor skip, Tensor parameters"
+_INPUTS = "Tensor x, Tensor? affine, Tensor? lengths"
+_MODEL = "Tensor dt_a, Tensor weights, Tensor skip, Tensor parameters"
 _RULES = "str reset, bool raises_threshold, str surrogate, float surrogate_width, bool detach_reset"
+_GRADIENTS = "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)"
 
-torch.library.define("spike_ssm::spiking_scan", f"({_MODEL}, {_RULES}) -> (Tensor, Tensor)")
+torch.library.define("spike_ssm::spiking_scan", f"({_INPUTS}, {_MODEL}, {_RULES}) -> (Tensor, Tensor)")
 torch.library.define(
-    "spike_ssm::spiking_scan_backward", f"({_KEPT}, {_RULES}) -> (Tensor, Tensor, Tensor, Tensor, Tensor)"
+    "spike_ssm::spiking_scan_backward", f"(Tensor grad, {_INPUTS}, Tensor states, {_MODEL}, {_RULES}) -> {_GRADIENTS}"
 )
 _spiking_scan = torch.ops.spike_ssm.spiking_scan.default
 _backward = torch.ops.spike_ssm.spiking_scan_backward.default
 
 
 def spiking_scan(
-    x: Tensor, dt_a: Tensor, weights: Tensor, skip: Tensor, neuron: tuple[Tensor, Tensor, Tensor, Tensor], rules: Rules
+    x: Tensor,
+    dt_a: Tensor,
+    weights: Tensor,
+    skip: Tensor,
+    neuron: tuple[Tensor, Tensor, Tensor, Tensor],
+    rules: Rules,
+    *,
+    affine: Tensor | None = None,
+    lengths: Tensor | None = None,
 ) -> Tensor:
-    """Spikes [B, H, L] of the neurons that `scan(x, dt_a, weights, skip)` is given to.
+    """Spikes [B, H, L] of the neurons that `scan(x, dt_a, weights, skip, affine=affine, lengths=lengths)` is given to.
 
     neuron: leak, threshold, refractory and decay, [H] each, as `models.ops.refractory_lif.refractory_lif` explains
     them, which also says what raises ValueError.
     """
     with torch.autocast(x.device.type, enabled=False):
         x = x.to(skip.dtype)
-        spikes, states = _spiking_scan(x, dt_a, weights, skip, stack_parameters(*neuron, x, skip.dtype), *rules)
+        parameters = stack_parameters(*neuron, x, skip.dtype)
+        spikes, states = _spiking_scan(x, affine, lengths, dt_a, weights, skip, parameters, *rules)
     check_finite(states[:, -1:])
     return spikes  # type: ignore[no-any-return]
 
@@ -54,18 +66,18 @@ def _kernels() -> Any:
 
 
 @torch.library.impl("spike_ssm::spiking_scan", "CPU")
-def _(x, dt_a, weights, skip, parameters, *rules):
+def _(x, affine, lengths, *others):
     if x.numel() == 0:
         return torch.empty_like(x), x.new_empty(0, 1, 2, 0)
-    return _kernels().forward(x.contiguous(), dt_a, weights, skip, parameters, Rules(*rules))
+    return _kernels().forward(x.contiguous(), affine, lengths, *others[:4], Rules(*others[4:]))
 
 
 @torch.library.impl("spike_ssm::spiking_scan_backward", "CPU")
-def _(grad, x, states, *others):
-    parameters, rules = others[:4], Rules(*others[4:])
+def _(grad, x, affine, lengths, states, *others):
+    model, rules = others[:4], Rules(*others[4:])
     if x.numel() == 0:
-        return x.new_empty(x.shape), *map(torch.zeros_like, parameters)
-    return _kernels().backward(grad.contiguous(), x.contiguous(), states, *parameters, rules)
+        return no_gradients(x, *model)
+    return _kernels().backward(grad.contiguous(), x.contiguous(), affine, lengths, states, *model, rules)
 
 
 @torch.library.register_fake("spike_ssm::spiking_scan")
@@ -74,18 +86,19 @@ def _(x, *_others):
 
 
 @torch.library.register_fake("spike_ssm::spiking_scan_backward")
-def _(grad, x, states, *others):
-    return x.new_empty(x.shape), *(each.new_empty(each.shape) for each in others[:4])
+def _(grad, x, affine, lengths, states, *others):  # noqa: ARG001 (the operator's arguments)
+    return no_gradients(x, *others[:4])
 
 
 def _setup_context(ctx, inputs, output):
-    ctx.save_for_backward(inputs[0], output[1], *inputs[1:5])
-    ctx.rules = inputs[5:]
+    ctx.save_for_backward(*inputs[:3], output[1], *inputs[3:7])
+    ctx.rules = inputs[7:]
     ctx.mark_non_differentiable(output[1])
 
 
 def _run_backward(ctx, grad, _):
-    return (*_backward(grad, *ctx.saved_tensors, *ctx.rules), *(None,) * 5)
+    by_x, by_affine, *others = _backward(grad, *ctx.saved_tensors, *ctx.rules)
+    return (by_x, by_affine if ctx.needs_input_grad[1] else None, None, *others, *(None,) * 5)
 
 
 torch.library.register_autograd("spike_ssm::spiking_scan", _run_backward, setup_context=_setup_context)
