@@ -1,7 +1,7 @@
 """The CPU's kernels (numba) of the statistics of channels.
 
-A row (an example's channel) is summed in LANES sums of x's precision, which a processor adds at once; rows are joined
-in double precision, in the order of the batch, by their means and squares about them (Chan, Golub and LeVeque 1983).
+Rows (an example's channel each) are joined in double precision, in the order of the batch, by their means and squares
+about them (Chan, Golub and LeVeque 1983).
 """
 
 from __future__ import annotations
@@ -10,44 +10,40 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spike_ssm.models.ops.compiled import WORTH, Threaded, kernel
-from spike_ssm.models.ops.simd import BLOCK
+from spike_ssm.models.ops.compiled import WORTH, Threaded, reduction
 
-LANES = 2 * BLOCK
 _U = np.uintp
 
 
-@kernel
-def _sum_of_powers(row, steps, centre, square, sums):
-    """Sum of the first steps of a row less `centre`, or of their squares; sums: scratch [LANES]."""
-    for lane in range(LANES):
-        sums[_U(lane)] = 0
-    whole = steps - steps % LANES
-    for t in range(0, whole, LANES):
-        for lane in range(LANES):
-            value = row[_U(t + lane)] - centre
-            sums[_U(lane)] += value * value if square else value
-    for t in range(whole, steps):
-        value = row[_U(t)] - centre
-        sums[_U(t - whole)] += value * value if square else value
-    total = 0.0
-    for lane in range(LANES):
-        total += sums[lane]
+@reduction
+def _total(row):
+    total = row.dtype.type(0)
+    for t in range(_U(row.size)):
+        total += row[t]
+    return total
+
+
+@reduction
+def _squares(row, centre):
+    """The sum of the squares about `centre`."""
+    total = row.dtype.type(0)
+    for t in range(_U(row.size)):
+        total += (row[t] - centre) * (row[t] - centre)
     return total
 
 
 @Threaded
 def _statistics_kernel(x, lengths, means, variances, first, end):
     batch = x.shape[0]
-    sums, zero = np.empty(LANES, x.dtype), x.dtype.type(0)
     for h in range(first, end):
         count, mean, squares = 0, 0.0, 0.0
         for b in range(batch):
             steps = lengths[b]
             if steps > 0:
-                of_row = _sum_of_powers(x[b, h], steps, zero, False, sums) / steps
+                row = x[b, h, :steps]
+                of_row = _total(row) / steps
                 centre = x.dtype.type(of_row)
-                about = _sum_of_powers(x[b, h], steps, centre, True, sums) - steps * (of_row - centre) ** 2
+                about = _squares(row, centre) - steps * (of_row - centre) ** 2
                 apart = of_row - mean
                 squares += about + apart * apart * count * steps / (count + steps)
                 count += steps

@@ -14,8 +14,9 @@ from torch import Tensor
 from spike_ssm.models.ops import compiled
 from spike_ssm.models.ssm.s4d import INITIALISATIONS, initial_states
 from spike_ssm.models.ssm.scan import scan, scan_sequential
+from spike_ssm.models.ssm.scan.operator import entering
 
-NAMES = ("y", "x", "dt_a", "weights", "skip")
+NAMES = ("y", "x", "dt_a", "weights", "skip", "affine")
 ODD = (1, 63, 64, 65, 1000)
 
 
@@ -55,7 +56,7 @@ def outcome(way: Any, values: list[Tensor]) -> tuple[Tensor, ...]:
 
 def assert_close(got: tuple[Tensor, ...], expected: tuple[Tensor, ...], tolerance: float) -> None:
     """Errors are counted in the largest number of a channel's output or gradient."""
-    for name, g, e in zip(NAMES, got, expected, strict=True):
+    for name, g, e in zip(NAMES[: len(got)], got, expected, strict=True):
         error = float((g - e).abs().max() / e.abs().max().clamp(min=1e-30))
         assert error <= tolerance, f"{name} is off by {error:.2g} of its largest number"
 
@@ -92,6 +93,25 @@ def test_states_that_keep_nearly_all_or_nothing_are_no_special_case(decay: float
     dt_a = torch.full_like(angle, -decay)
     values = model(dt_a if real else torch.complex(dt_a, angle), 1000)
     assert_close(outcome(scan, [in_single(value) for value in values]), outcome(scan_sequential, values), 1e-4)
+
+
+@pytest.mark.parametrize("length", [*ODD, 40])
+@pytest.mark.parametrize("batch", [1, 3, 70])
+def test_inputs_are_scaled_shifted_and_end_where_their_example_does(length: int, batch: int) -> None:
+    values = model(random_states(3, 2), length, batch=batch)
+    lengths = torch.arange(batch) * 7 % (length + 1)
+    affine = torch.tensor([[0.5, -2.0, 1.0], [3.0, 0.0, -1.0]], dtype=torch.float64)
+
+    def here(x: Tensor, dt_a: Tensor, weights: Tensor, skip: Tensor, affine: Tensor) -> Tensor:
+        return scan(x, dt_a, weights, skip, affine=affine, lengths=lengths)
+
+    def before(x: Tensor, dt_a: Tensor, weights: Tensor, skip: Tensor, affine: Tensor) -> Tensor:
+        return scan_sequential(entering(x, affine, lengths), dt_a, weights, skip)
+
+    assert_close(outcome(here, [*values, affine]), outcome(before, [*values, affine]), 1e-11)
+    singles = [in_single(value) for value in (*values, affine)]
+    x, *others, affine = singles
+    assert torch.equal(here(*singles), scan(entering(x, affine, lengths), *others)), "the same bits"
 
 
 def test_the_output_and_gradients_are_the_same_bits_again_and_with_another_number_of_threads() -> None:
@@ -141,7 +161,9 @@ def test_a_number_that_is_none_is_not_lost(directions: int) -> None:
 def test_the_operator_passes_torchs_own_check() -> None:
     for real in (False, True):
         values = [value.requires_grad_() for value in model(random_states(3, 2, real=real), 40)]
-        torch.library.opcheck(torch.ops.spike_ssm.scan.default, (values[0], None, None, *values[1:]))
+        affine = torch.ones(2, 3, dtype=torch.float64, requires_grad=True)
+        for entering_by in ((None, None), (affine, torch.tensor([40, 7]))):
+            torch.library.opcheck(torch.ops.spike_ssm.scan.default, (values[0], *entering_by, *values[1:]))
 
 
 def test_it_compiles_without_a_graph_break() -> None:

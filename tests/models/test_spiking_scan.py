@@ -57,6 +57,20 @@ def test_spikes_and_gradients_are_those_of_the_two_under_all_rules(rules: Rules,
         torch.testing.assert_close(g, e, rtol=1e-5, atol=1e-6 * float(e.abs().max()))
 
 
+@pytest.mark.parametrize(("batch", "length"), [(2, 300), (70, 40), (33, 16)])
+def test_inputs_are_scaled_shifted_and_end_where_their_example_does(batch: int, length: int) -> None:
+    values, lengths = problem(batch, length), 1 + torch.arange(batch) * 7 % length
+    x, *model, leak, threshold, refractory, decay = values
+    affine = torch.tensor([[0.5, -2.0, 1.0], [0.3, 0.0, -1.0]], requires_grad=True)
+    neuron = leak, threshold, refractory, decay
+    one = spiking_scan(x, *model, neuron, Rules(), affine=affine, lengths=lengths)  # type: ignore[call-arg, arg-type]
+    two = solve(scan(x, *model, affine=affine, lengths=lengths), *neuron, Options(solver="fused")).spikes
+    assert torch.equal(one, two)
+    grad, leaves = torch.linspace(-1, 1, one.numel()).view(one.shape), [*values, affine]
+    for g, e in zip(torch.autograd.grad(one, leaves, grad), torch.autograd.grad(two, leaves, grad), strict=True):
+        torch.testing.assert_close(g, e, rtol=1e-5, atol=1e-6 * float(e.abs().max()))
+
+
 @pytest.mark.parametrize("length", [1, 63, 64, 65, 1000])
 def test_spikes_agree_with_the_reference_of_what_the_neurons_are_given(length: int) -> None:
     values = [value.detach() for value in problem(6, length, dtype=torch.float64)]
@@ -71,7 +85,9 @@ def test_spikes_agree_with_the_reference_of_what_the_neurons_are_given(length: i
 def test_the_operator_passes_torchs_own_check_and_compiles_without_a_graph_break() -> None:
     *model, leak, threshold, refractory, decay = problem(2, 40)
     parameters = torch.stack((leak, threshold, refractory, decay)).detach().requires_grad_()
-    torch.library.opcheck(torch.ops.spike_ssm.spiking_scan.default, (model[0], None, None, *model[1:], parameters, *Rules()))
+    x, *model = model
+    arguments = (x, None, None, *model, parameters, *Rules())
+    torch.library.opcheck(torch.ops.spike_ssm.spiking_scan.default, arguments)
 
 
 def test_no_examples_and_no_steps_give_none() -> None:

@@ -266,7 +266,7 @@ def backward_group(grad, x, states, parameters, reset, raises, code, width, deta
     rows, length = x.shape
     lanes = _prepare(parameters, first, rows, reset, raises, detach)
     tape = _tape(9, x.dtype)
-    for i in range(TILE * LANES):
+    for i in range(min(TILE, length) * LANES):
         tape[_RECIPROCAL + _U(i)] = lanes[_PER_THRESHOLD + _U(i % LANES)]
     totals = np.zeros(5 * LANES, np.float64)  # thousands of float32 terms would lose digits
     for start in range((length - 1) // TILE * TILE, -1, -TILE):

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spike_ssm.models.ops.compiled import Threaded, groups_of, kernel
+from spike_ssm.models.ops.compiled import Threaded, groups_of, kernel, reduction
 from spike_ssm.models.ops.simd import BLOCK
 from spike_ssm.models.ops.simd_recurrence import ROWS, carry_complex, carry_real, multiply
 from spike_ssm.models.ssm.scan.matrices_cpu import CHUNK, chain, fill, prepared, transposed
@@ -208,22 +208,15 @@ def _back_rows(source, grads, count, chunks, matrices, back, h, layout, work, on
         _add(one[k], sums[k])
 
 
-@kernel
-def _store_gradient(gradient, first, x, scale, steps, grad_x, sums):
-    """Store a row's gradient, chained on through the scale; sums [2, LANES] are of the scale's and the shift's."""
-    for t in range(0, steps - steps % LANES, LANES):
-        for lane in range(LANES):
-            value = gradient[_U(first + t + lane)]
-            grad_x[_U(t + lane)] = value * scale
-            sums[0, _U(lane)] += value * x[_U(t + lane)]
-            sums[1, _U(lane)] += value
-    for t in range(steps - steps % LANES, steps):
-        value = gradient[_U(first + t)]
-        grad_x[_U(t)] = value * scale
-        sums[0, _U(t % LANES)] += value * x[_U(t)]
-        sums[1, _U(t % LANES)] += value
-    for t in range(steps, grad_x.size):
-        grad_x[_U(t)] = 0
+@reduction
+def _store_gradient(gradient, x, scale, grad_x):
+    """Store a row's gradient, chained on through the scale. Returns the gradients of the scale and of the shift."""
+    by_scale, by_shift = x.dtype.type(0), x.dtype.type(0)
+    for t in range(_U(x.size)):
+        grad_x[t] = gradient[t] * scale
+        by_scale += gradient[t] * x[t]
+        by_shift += gradient[t]
+    return by_scale, by_shift
 
 
 @kernel
@@ -231,16 +224,15 @@ def _store_gradients(inputs, row, count, target, grad_x, by_affine):
     """Store the gradients of rows of one channel, and add to those [2] of its scale and shift."""
     x, affine, lengths = inputs
     batch, _, length = x.shape
-    h, sums = row // batch, np.empty((2, LANES), x.dtype)
+    h, steps = row // batch, chunks_of(length) * CHUNK
     for k in range(count):
         b = (row + k) % batch
-        sums[:] = 0
-        _store_gradient(
-            target, k * chunks_of(length) * CHUNK, x[b, h], affine[0, h], lengths[b], grad_x[b, h], sums
-        )
-        for lane in range(LANES):
-            by_affine[0] += sums[0, lane]
-            by_affine[1] += sums[1, lane]
+        real, given = lengths[b], target[k * steps : (k + 1) * steps]
+        by_scale, by_shift = _store_gradient(given, x[b, h, :real], affine[0, h], grad_x[b, h, :real])
+        by_affine[0] += by_scale
+        by_affine[1] += by_shift
+        for t in range(real, length):
+            grad_x[b, h, t] = 0
 
 
 @kernel
