@@ -12,7 +12,8 @@ from spike_ssm.models.neurons.base import Neuron, ThresholdSettings, threshold_o
 from spike_ssm.models.neurons.parameter import INVERSE_SOFTPLUS, LOGIT, ChannelParameter
 from spike_ssm.models.ops.refractory_lif import Options, Rules, check_options, check_parameter, solve
 from spike_ssm.models.ops.refractory_lif.options import choose_solver
-from spike_ssm.models.ops.refractory_lif.sequential import after_spike
+from spike_ssm.models.ops.refractory_lif.parameters import stack_parameters
+from spike_ssm.models.ops.refractory_lif.step import step
 from spike_ssm.models.ssm.scan import spiking_scan
 
 
@@ -41,10 +42,13 @@ class IntegrateAndFireSettings(ThresholdSettings):
 
 
 class State(NamedTuple):
-    """State between steps: the potential after reset and the refractory current, each [B, H]."""
+    """State between steps: the potential after reset and the refractory current, [2, B, H], and the parameters [4, H].
 
-    after_reset: Tensor
-    refractory_current: Tensor
+    The parameters are those of the first step.
+    """
+
+    potential_and_current: Tensor
+    parameters: Tensor
 
 
 class IntegrateAndFire(Neuron):
@@ -100,19 +104,14 @@ class IntegrateAndFire(Neuron):
         assert found is not None
         return found
 
+    @torch.no_grad()
     def step(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Spikes [B, H] of one time step x [B, H]; the same as `forward` gives for the sequence."""
-        leak, threshold, refractory, decay = self.parameters_now()
         if state is None:
-            state = State(torch.zeros_like(x), torch.zeros_like(x))
-        raises = self._options.rules.raises_threshold
-        u = leak * state.after_reset + x
-        u = u if raises else u - state.refractory_current
-        spikes = ((u - state.refractory_current if raises else u) >= threshold).to(x.dtype)
-        return spikes, State(
-            after_spike(u, spikes, threshold, self._options.rules.reset),
-            decay * state.refractory_current + refractory * spikes,
-        )
+            parameters = stack_parameters(*self.parameters_now(), x[..., None], x.dtype)
+            state = State(x.new_zeros(2, *x.shape), parameters)
+        spikes, after = step(x, state.parameters, self._options.rules, state.potential_and_current)
+        return spikes, State(after, state.parameters)
 
     @torch.no_grad()
     def parameter_summary(self) -> dict[str, float]:

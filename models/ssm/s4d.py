@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from spike_ssm.models.ssm.choice import check_way, for_length, resolved
 from spike_ssm.models.ssm.convolution import convolution
 from spike_ssm.models.ssm.kernel import s4d_kernel
-from spike_ssm.models.ssm.scan import scan
+from spike_ssm.models.ssm.scan import scan, start, step
 
 INITIALISATIONS = ("lin", "inv", "real")
 
@@ -154,20 +155,25 @@ class S4D(nn.Module):
         """Real numbers in a channel's states, of all directions."""
         return self.c.shape[0] * self.state_size
 
-    def step(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-        """One time step of `forward` by recurrence: x [B, H] -> [B, H]; state like A, None at the start.
+    def start(self, x: Tensor, affine: Tensor | None = None) -> Any:
+        """The state before the first `step` of x [B, H], each of which goes through `affine` [2, H] first; see `scan`.
 
-        Raises ValueError for a bidirectional layer, which needs the steps to come.
+        The parameters are those of now. Raises ValueError for a bidirectional layer, which needs the steps to come.
         """
         if self.bidirectional:
             raise ValueError(
                 "A bidirectional network looks ahead and cannot be streamed; set model.bidirectional=false and train "
                 "that, or give the whole sequence."
             )
-        dt_a, discrete_b = self._discretised()
-        state = discrete_b * x[..., None] + (0 if state is None else torch.exp(dt_a) * state)
-        y = (self._as_stored(self.c)[0] * state).sum(-1)
-        return (y if self.is_real else 2 * y.real) + self.d * x, state
+        return start(x, affine, *self._recurrence(), self.d)
+
+    @torch.no_grad()
+    def step(self, x: Tensor, state: Any | None) -> tuple[Tensor, Any]:
+        """One time step of `forward`: x [B, H] -> [B, H], and the next state; None at the start.
+
+        On a CPU these are the numbers of the scan, bit for bit. Raises ValueError as `start` does.
+        """
+        return step(x, self.start(x) if state is None else state)
 
     def multiplications_per_step(self) -> int:
         """Real multiply-accumulates per time step, of all channels, in recurrent form.

@@ -30,7 +30,7 @@ _WIDTH = _U(LANES)
 _PLANE = _U((TILE + 1) * LANES)
 
 # `tape[plane + t * _WIDTH + lane]` holds step t of a tile. The state's planes have one step more, the one after.
-_X, _POTENTIAL, _MEMBRANE, _CURRENT = (_U(k) * _PLANE for k in range(4))  # x becomes the spike
+X, _POTENTIAL, MEMBRANE, CURRENT = (_U(k) * _PLANE for k in range(4))  # x becomes the spike
 _GRAD, _DENSITY, _BY_MEMBRANE, _BY_CURRENT, _RECIPROCAL = (_U(k) * _PLANE for k in range(4, 9))  # backward only
 
 # `lanes[what + lane]` holds the four parameters, then the rules, then what the backward adds up.
@@ -81,7 +81,7 @@ def _store(tape, plane, target, first, start, steps):
 
 
 @kernel
-def _prepare(parameters, first, rows, reset, raises, detach):
+def lanes_of(parameters, first, rows, reset, raises, detach):
     """Parameters and rules of each lane, and zeros for its sums, flat [15 * LANES]."""
     lanes = np.zeros(15 * LANES, parameters.dtype)
     one = parameters.dtype.type(1)
@@ -99,7 +99,7 @@ def _prepare(parameters, first, rows, reset, raises, detach):
 
 
 @kernel
-def _tape(planes, dtype):
+def tape_of(planes, dtype):
     """Tape with zeros in its first step only: clearing all of it takes as long as walking a short sequence."""
     tape = np.empty(planes * int(_PLANE), dtype)
     for plane in range(planes):
@@ -109,18 +109,18 @@ def _tape(planes, dtype):
 
 
 @kernel
-def _step(tape, lanes, now):
+def one_step(tape, lanes, now):
     """One step of all lanes; `now` is t * _WIDTH."""
     after = now + _WIDTH
     for lane in range(_WIDTH):
-        before, eta = tape[_MEMBRANE + now + lane], tape[_CURRENT + now + lane]
-        u = lanes[_LEAK + lane] * before + tape[_X + now + lane] - lanes[_LOWERS + lane] * eta
+        before, eta = tape[MEMBRANE + now + lane], tape[CURRENT + now + lane]
+        u = lanes[_LEAK + lane] * before + tape[X + now + lane] - lanes[_LOWERS + lane] * eta
         w = u - lanes[_RAISES + lane] * eta
         s = tape.dtype.type(w >= lanes[_THRESHOLD + lane])
         tape[_POTENTIAL + now + lane] = w
-        tape[_X + now + lane] = s
-        tape[_MEMBRANE + after + lane] = u - (lanes[_SOFT_RESET + lane] + lanes[_HARD_RESET + lane] * u) * s
-        tape[_CURRENT + after + lane] = lanes[_DECAY + lane] * eta + lanes[_REFRACTORY + lane] * s
+        tape[X + now + lane] = s
+        tape[MEMBRANE + after + lane] = u - (lanes[_SOFT_RESET + lane] + lanes[_HARD_RESET + lane] * u) * s
+        tape[CURRENT + after + lane] = lanes[_DECAY + lane] * eta + lanes[_REFRACTORY + lane] * s
 
 
 @kernel(inline="always")
@@ -129,7 +129,7 @@ def _walk(tape, lanes, steps, one, other, first, following):
     for t in range(steps):
         _prefetch_next(one, first, following, t)
         _prefetch_next(other, first, following, t)
-        _step(tape, lanes, _U(t) * _WIDTH)
+        one_step(tape, lanes, _U(t) * _WIDTH)
 
 
 @kernel(inline="always")
@@ -140,8 +140,8 @@ def _walk_both(tapes, lanes, steps, one, other, firsts, following):
         _prefetch_next(one, firsts[1], following, t)
         _prefetch_next(other, firsts[0], following, t)
         _prefetch_next(other, firsts[1], following, t)
-        _step(tapes[0], lanes[0], _U(t) * _WIDTH)
-        _step(tapes[1], lanes[1], _U(t) * _WIDTH)
+        one_step(tapes[0], lanes[0], _U(t) * _WIDTH)
+        one_step(tapes[1], lanes[1], _U(t) * _WIDTH)
 
 
 @kernel
@@ -149,11 +149,11 @@ def _keep_state(tape, states, number, first, steps):
     """Keep the state after `steps` steps, and put it where the next tile starts."""
     end = _U(steps) * _WIDTH
     for lane in range(_WIDTH):
-        tape[_MEMBRANE + lane] = tape[_MEMBRANE + end + lane]
-        tape[_CURRENT + lane] = tape[_CURRENT + end + lane]
+        tape[MEMBRANE + lane] = tape[MEMBRANE + end + lane]
+        tape[CURRENT + lane] = tape[CURRENT + end + lane]
     for lane in range(min(LANES, states.shape[2] - first)):
-        states[number, 0, first + lane] = tape[_MEMBRANE + _U(lane)]
-        states[number, 1, first + lane] = tape[_CURRENT + _U(lane)]
+        states[number, 0, first + lane] = tape[MEMBRANE + _U(lane)]
+        states[number, 1, first + lane] = tape[CURRENT + _U(lane)]
 
 
 @kernel
@@ -162,20 +162,20 @@ def forward_groups(x, parameters, reset, raises, spikes, potential, states, firs
     rows, length = x.shape
     firsts = (first, first + LANES)
     lanes = (
-        _prepare(parameters, firsts[0], rows, reset, raises, True),
-        _prepare(parameters, firsts[1], rows, reset, raises, True),
+        lanes_of(parameters, firsts[0], rows, reset, raises, True),
+        lanes_of(parameters, firsts[1], rows, reset, raises, True),
     )
-    tapes = _tape(4, x.dtype), _tape(4, x.dtype)
+    tapes = tape_of(4, x.dtype), tape_of(4, x.dtype)
     for start in range(0, length, TILE):
         steps = min(TILE, length - start)
         for group in range(count):
-            _load(x, tapes[group], _X, firsts[group], start, steps)
+            _load(x, tapes[group], X, firsts[group], start, steps)
         if count == 2:
             _walk_both(tapes, lanes, steps, x, spikes, firsts, start + TILE)
         else:
             _walk(tapes[0], lanes[0], steps, x, spikes, firsts[0], start + TILE)
         for group in range(count):
-            _store(tapes[group], _X, spikes, firsts[group], start, steps)
+            _store(tapes[group], X, spikes, firsts[group], start, steps)
             if potential.size > 0:
                 _store(tapes[group], _POTENTIAL, potential, firsts[group], start, steps)
             _keep_state(tapes[group], states, start // TILE, firsts[group], steps)
@@ -221,10 +221,10 @@ def _densities(potential, reciprocal, density, code, per_width):
 
 @kernel
 def _step_back(tape, lanes, now):
-    """The adjoint of `_step`: the spike's gradient becomes that of x, and the parameters' are added up."""
+    """The adjoint of `one_step`: the spike's gradient becomes that of x, and the parameters' are added up."""
     after = now + _WIDTH
     for lane in range(_WIDTH):
-        w, s, eta = tape[_POTENTIAL + now + lane], tape[_X + now + lane], tape[_CURRENT + now + lane]
+        w, s, eta = tape[_POTENTIAL + now + lane], tape[X + now + lane], tape[CURRENT + now + lane]
         by_membrane, by_current = tape[_BY_MEMBRANE + after + lane], tape[_BY_CURRENT + after + lane]
         hard, raises = lanes[_HARD_RESET + lane], lanes[_RAISES + lane]
         taken_off = lanes[_SOFT_RESET + lane] + hard * (w + raises * eta)
@@ -237,7 +237,7 @@ def _step_back(tape, lanes, now):
         tape[_BY_MEMBRANE + now + lane] = lanes[_LEAK + lane] * by_u
         lowered = raises * by_w + lanes[_LOWERS + lane] * by_u
         tape[_BY_CURRENT + now + lane] = lanes[_DECAY + lane] * by_current - lowered
-        lanes[_BY_LEAK + lane] += by_u * tape[_MEMBRANE + now + lane]
+        lanes[_BY_LEAK + lane] += by_u * tape[MEMBRANE + now + lane]
         lanes[_BY_Z + lane] += by_z * w
         lanes[_BY_RESET + lane] += by_membrane * s
         lanes[_BY_REFRACTORY + lane] += by_current * s
@@ -264,8 +264,8 @@ def _walk_back(tape, lanes, steps, code, per_width, array, first, following):
 def backward_group(grad, x, states, parameters, reset, raises, code, width, detach, grad_x, grad_parameters, first):
     """Compute the gradients of a group of LANES rows from row `first` on."""
     rows, length = x.shape
-    lanes = _prepare(parameters, first, rows, reset, raises, detach)
-    tape = _tape(9, x.dtype)
+    lanes = lanes_of(parameters, first, rows, reset, raises, detach)
+    tape = tape_of(9, x.dtype)
     for i in range(min(TILE, length) * LANES):
         tape[_RECIPROCAL + _U(i)] = lanes[_PER_THRESHOLD + _U(i % LANES)]
     totals = np.zeros(5 * LANES, np.float64)  # thousands of float32 terms would lose digits
@@ -274,11 +274,11 @@ def backward_group(grad, x, states, parameters, reset, raises, code, width, deta
         end = _U(steps) * _WIDTH
         for lane in range(_WIDTH):
             row = min(first + np.int64(lane), rows - 1)
-            tape[_MEMBRANE + lane] = states[start // TILE - 1, 0, row] if start > 0 else 0
-            tape[_CURRENT + lane] = states[start // TILE - 1, 1, row] if start > 0 else 0
+            tape[MEMBRANE + lane] = states[start // TILE - 1, 0, row] if start > 0 else 0
+            tape[CURRENT + lane] = states[start // TILE - 1, 1, row] if start > 0 else 0
             tape[_BY_MEMBRANE + end + lane] = tape[_BY_MEMBRANE + lane]
             tape[_BY_CURRENT + end + lane] = tape[_BY_CURRENT + lane]
-        _load(x, tape, _X, first, start, steps)
+        _load(x, tape, X, first, start, steps)
         _load(grad, tape, _GRAD, first, start, steps)
         _walk(tape, lanes, steps, x, grad, first, start - TILE)
         _walk_back(tape, lanes, steps, code, width / width / width, grad_x, first, start - TILE)

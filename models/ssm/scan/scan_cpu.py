@@ -47,7 +47,7 @@ def rows_of_group(length):
 
 
 @kernel
-def _multiply(a, b, rows, columns, terms, product):
+def multiply_rows(a, b, rows, columns, terms, product):
     """Product [rows, columns] of a [rows, terms] and b [terms, columns], and garbage up to whole blocks of rows."""
     for first in range(0, rows, STRETCH):
         for column in range(0, columns, BLOCK):
@@ -76,7 +76,7 @@ def _states(x, rows, chunks, inward, kept, layout, adjoint, z, seen, sums):
     """
     directions, planes = layout
     columns, states = inward.size // CHUNK, kept.size // 2
-    _multiply(x, inward, rows * chunks, columns, CHUNK, z)
+    multiply_rows(x, inward, rows * chunks, columns, CHUNK, z)
     state = np.empty(2 * states, x.dtype)
     for row in range(rows):
         for direction in range(directions):
@@ -91,7 +91,7 @@ def _states(x, rows, chunks, inward, kept, layout, adjoint, z, seen, sums):
 
 
 @kernel
-def _outputs(x, z, chunks, outward, within, numbers, y):
+def outputs(x, z, chunks, outward, within, numbers, y):
     """Outputs y [chunks, CHUNK] of inputs x [chunks, CHUNK] and the first `numbers` columns of states z."""
     columns = outward.size // CHUNK
     for chunk in range(0, chunks, ROWS):
@@ -148,7 +148,7 @@ def scan_rows(inputs, matrices, layout, row, count, source, z, y):
     h, chunks = row // batch, chunks_of(length)
     load_inputs(inputs, row, count, source)
     _states(source, count, chunks, inward[h], kept[h], layout, False, z, None, None)
-    _outputs(source, z, count * chunks, outward[h], within[h], layout[0] * layout[1] * (kept.shape[1] // 2), y)
+    outputs(source, z, count * chunks, outward[h], within[h], layout[0] * layout[1] * (kept.shape[1] // 2), y)
 
 
 @kernel
@@ -200,7 +200,7 @@ def _back_rows(source, grads, count, chunks, matrices, back, h, layout, work, on
     fill(one[3], 0)
     _states(source, count, chunks, inward[h], kept[h], layout, False, z, None, None)
     _states(grads, count, chunks, back[0], back[3], layout, True, e, z, one[3])
-    _outputs(grads, e, count * chunks, back[1], back[2], layout[0] * layout[1] * (kept.shape[1] // 2), target)
+    outputs(grads, e, count * chunks, back[1], back[2], layout[0] * layout[1] * (kept.shape[1] // 2), target)
     _multiply_transposed(source, e, CHUNK, columns, count * chunks, one[0])
     _multiply_transposed(grads, z, CHUNK, columns, count * chunks, one[1])
     _multiply_transposed(source, grads, CHUNK, CHUNK, count * chunks, one[2])
