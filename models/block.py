@@ -117,19 +117,18 @@ class Block(nn.Module):
         watched = self.observers or any(map(_has_hooks, (self.norm, self.ssm, self.neuron)))
         if not watched and "before_neuron" not in self.dropout_at and (model := self.ssm.for_scan(x)):
             lengths = None if mask is None else mask.sum((1, 2))
-            if self._norm_may_wait:
-                affine = self.norm.scale_and_shift(x, mask)  # type: ignore[union-attr]
-                return self.neuron.after_scan(x, *model, affine=affine, lengths=lengths)
-            return self.neuron.after_scan(self._entering(x, mask), *model, lengths=lengths)
+            if norm := self._norm_of_the_ssm():
+                return self.neuron.after_scan(x, model, norm.scale_and_shift(x, mask), lengths)
+            return self.neuron.after_scan(self._entering(x, mask), model, None, lengths)
         drive = self._entering(x, mask)
         if mask is not None:
             drive = drive * mask  # the convolution reaches across padding
         return self._fired("after_ssm", self._dropped("before_neuron", self.ssm(drive)), mask)
 
-    @property
-    def _norm_may_wait(self) -> bool:
-        """Whether the norm is a scale and a shift of what the SSM is given, which may apply it as it reads."""
-        return self.prenorm and isinstance(self.norm, MaskedBatchNorm) and "before_ssm" not in self.neurons
+    def _norm_of_the_ssm(self) -> MaskedBatchNorm | None:
+        """The norm, if it is but a scale and a shift of what the SSM is given, which may apply them as it reads."""
+        alone = self.prenorm and "before_ssm" not in self.neurons
+        return self.norm if alone and isinstance(self.norm, MaskedBatchNorm) else None
 
     def _entering(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """What the SSM is given for the block's input, where nothing is padding."""
@@ -159,10 +158,10 @@ class Block(nn.Module):
             return x
 
         enters, seen = x, before.get("ssm")
-        if not self._norm_may_wait:
+        if (norm := self._norm_of_the_ssm()) is None:
             enters = fired("before_ssm", self.norm(x[..., None], None)[..., 0] if self.prenorm else x)
         elif seen is None:
-            seen = self.ssm.start(x, self.norm.scale_and_shift(x[..., None]))  # type: ignore[union-attr]
+            seen = self.ssm.start(x, norm.scale_and_shift(x[..., None]))
         membrane_input, after["ssm"] = self.ssm.step(enters, seen)
         spikes = fired("after_ssm", membrane_input)
         x = x + fired("after_mixing", glu(self.mixing(spikes[..., None]), dim=1)[..., 0])

@@ -21,6 +21,8 @@ class MaskedBatchNorm(nn.BatchNorm1d):
 
     def scale_and_shift(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """The scale and the shift of each channel, [2, H], that normalise x [B, H, L]; mask [B, 1, L] or None."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
         mean, variance = self._statistics(x, mask) if self.training else (self.running_mean, self.running_var)
         scale = self.weight * torch.rsqrt(variance + self.eps)
         return torch.stack((scale, self.bias - mean * scale))

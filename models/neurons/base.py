@@ -69,9 +69,12 @@ class Neuron(nn.Module):
         """Spikes [B, H, L] of x [B, H, L], in x's dtype."""
 
     def after_scan(
-        self, x: Tensor, *model: Tensor, affine: Tensor | None = None, lengths: Tensor | None = None
+        self, x: Tensor, model: tuple[Tensor, Tensor, Tensor], affine: Tensor | None, lengths: Tensor | None
     ) -> Tensor:
-        """Spikes [B, H, L] of `models.ssm.scan.scan` of the same arguments, which need not be in memory for it."""
+        """Spikes [B, H, L] of `models.ssm.scan.scan` of x and these arguments, which need not be in memory for it.
+
+        model: step size times A, weights and skip.
+        """
         return self(scan(x, *model, affine=affine, lengths=lengths))  # type: ignore[no-any-return]
 
     @abstractmethod

@@ -88,14 +88,13 @@ class IntegrateAndFire(Neuron):
         return found.spikes
 
     def after_scan(
-        self, x: Tensor, *model: Tensor, affine: Tensor | None = None, lengths: Tensor | None = None
+        self, x: Tensor, model: tuple[Tensor, Tensor, Tensor], affine: Tensor | None, lengths: Tensor | None
     ) -> Tensor:
         """Spikes [B, H, L] of `scan` of the same arguments, in one pass where the solver and x's device allow."""
         if x.device.type != "cpu" or choose_solver(self._options, x) != "fused":
-            return super().after_scan(x, *model, affine=affine, lengths=lengths)
+            return super().after_scan(x, model, affine, lengths)
         self.undetermined = x.new_zeros((), dtype=torch.float64)
-        neuron, rules = self.parameters_now(), self._options.rules
-        return spiking_scan(x, *model, neuron, rules, affine=affine, lengths=lengths)  # type: ignore[call-arg, arg-type]
+        return spiking_scan(x, *model, self.parameters_now(), self._options.rules, affine=affine, lengths=lengths)
 
     @torch.no_grad()
     def potential(self, x: Tensor) -> Tensor:

@@ -76,9 +76,7 @@ def _or_all(lengths: Tensor | None, x: Tensor) -> Tensor:
 def statistics(x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
     """Means and variances [H] of x [B, H, L]; see statistics.py."""
     mean, variance = x.new_empty(x.shape[1]), x.new_empty(x.shape[1])
-    _statistics_kernel(
-        *_groups(x), x.numpy(force=True), _or_all(lengths, x).numpy(), mean.numpy(), variance.numpy()
-    )
+    _statistics_kernel(*_groups(x), x.numpy(force=True), _or_all(lengths, x).numpy(), mean.numpy(), variance.numpy())
     return mean, variance
 
 
@@ -89,7 +87,6 @@ def statistics_backward(
     lengths, grad_x = _or_all(lengths, x), torch.empty_like(x)
     slopes = 2 * by_variance / lengths.sum()
     offsets = by_mean / lengths.sum() - slopes * mean
-    _backward_kernel(
-        *_groups(x), slopes.numpy(force=True), offsets.numpy(force=True), x.numpy(force=True), lengths.numpy(), grad_x.numpy()
-    )  # fmt: skip
+    numbers = [each.numpy(force=True) for each in (slopes, offsets, x, lengths, grad_x)]
+    _backward_kernel(*_groups(x), *numbers)
     return grad_x

@@ -24,6 +24,4 @@ def step(x: Tensor, parameters: Tensor, rules: Rules, before: Tensor) -> tuple[T
     u = leak * after_reset + x
     u = u if rules.raises_threshold else u - current
     spikes = ((u - current if rules.raises_threshold else u) >= threshold).to(x.dtype)
-    return spikes, torch.stack(
-        (after_spike(u, spikes, threshold, rules.reset), decay * current + refractory * spikes)
-    )
+    return spikes, torch.stack((after_spike(u, spikes, threshold, rules.reset), decay * current + refractory * spikes))

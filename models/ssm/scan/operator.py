@@ -113,7 +113,7 @@ def _(x, *_others):
 
 
 @torch.library.register_fake("spike_ssm::scan_backward")
-def _(grad, x, affine, lengths, *model):  # noqa: ARG001 (the operator's arguments)
+def _(grad, x, affine, lengths, *model):
     return no_gradients(x, *model)
 
 

@@ -264,7 +264,7 @@ def back_group(grads, inputs, weights, layout, powers, matrices, grad_x, gradien
 
 @kernel
 def load_gradients(grad, first, end):
-    """Gradients of outputs [B, H, L] of the rows from `first` to `end`, [rows, chunks, CHUNK], 0 beyond their length."""
+    """Gradients of the outputs [B, H, L] of rows, [rows, chunks, CHUNK], 0 beyond their length."""
     batch, _, length = grad.shape
     steps = chunks_of(length) * CHUNK
     rows = np.empty(room(end - first, length), grad.dtype)

@@ -86,7 +86,7 @@ def _(x, *_others):
 
 
 @torch.library.register_fake("spike_ssm::spiking_scan_backward")
-def _(grad, x, affine, lengths, states, *others):  # noqa: ARG001 (the operator's arguments)
+def _(grad, x, affine, lengths, states, *others):
     return no_gradients(x, *others[:4])
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from spike_ssm.models.ssm.scan.operator import entering
