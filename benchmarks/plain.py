@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from benchmarks.cases import spikingjelly_node, spikingjelly_spikes
 from spike_ssm.models.network import Network
 from spike_ssm.models.ssm import S4D
+from spike_ssm.models.ssm.discretisation import held
 
 
 class PlainS4D(S4D):
@@ -16,7 +17,7 @@ class PlainS4D(S4D):
 
     def kernels(self, length: int) -> Tensor:
         """Convolution kernels [2, H, L], without the skip."""
-        dt_a, discrete_b = self._discretised()
+        dt_a, discrete_b = held(self.log_dt, self.log_decay, self.frequency, self.b)
         vandermonde = torch.exp(dt_a[..., None] * torch.arange(length, device=dt_a.device))
         return 2 * torch.einsum("dhn,hnl->dhl", torch.view_as_complex(self.c) * discrete_b, vandermonde).real
 

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from numba import njit
 from numba.core.caching import FunctionCache
@@ -73,3 +74,17 @@ class Threaded:
 def groups_of(x: Tensor, rows: int) -> tuple[int, int]:
     """Groups of so many rows of x [B, H, L], and how many one thread has to have to be worth starting."""
     return -(-x.shape[0] * x.shape[1] // rows), -(-WORTH // (rows * x.shape[2]))
+
+
+def array_of(values: Tensor) -> np.ndarray:
+    """Values in the order of their indices as numpy has them; the same memory, if they lie in it like that."""
+    return np.ascontiguousarray(values.numpy(force=True))
+
+
+def parts_of(numbers: Tensor) -> np.ndarray:
+    """Numbers [...] as `array_of` has them, but [..., 2] if complex, real and imaginary parts, and otherwise [..., 1].
+
+    So a kernel is compiled once for both.
+    """
+    array = array_of(numbers)
+    return array.view(array.real.dtype).reshape(*array.shape, 1 + numbers.is_complex())

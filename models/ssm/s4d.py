@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from spike_ssm.models.ssm.choice import check_way, for_length, resolved
 from spike_ssm.models.ssm.convolution import convolution
+from spike_ssm.models.ssm.discretisation import discretised
 from spike_ssm.models.ssm.kernel import s4d_kernel
 from spike_ssm.models.ssm.scan import scan, start, step
 
@@ -97,22 +98,9 @@ class S4D(nn.Module):
         """Parameters that make up A and B."""
         return [self.log_decay, *([] if self.frequency is None else [self.frequency]), self.b]
 
-    def _discretised(self) -> tuple[Tensor, Tensor]:
-        """A times the step size, and B by zero-order hold, both [H, N/2], or real [H, N]."""
-        a = -self.log_decay.exp()
-        if self.frequency is not None:
-            a = torch.complex(a, self.frequency)
-        dt_a = self.log_dt.exp()[:, None] * a
-        return dt_a, self._as_stored(self.b) * torch.expm1(dt_a) / a
-
-    def _as_stored(self, parameter: Tensor) -> Tensor:
-        """Numbers that `parameter` holds, the inverse of `_stored`: complex, or real for real states."""
-        return parameter if self.is_real else torch.view_as_complex(parameter)
-
     def _recurrence(self) -> tuple[Tensor, Tensor]:
         """A times the step size, [H, N/2] or real [H, N], and C times the discretised B, with directions in front."""
-        dt_a, discrete_b = self._discretised()
-        return dt_a, self._as_stored(self.c) * discrete_b
+        return discretised(self.log_dt, self.log_decay, self.frequency, self.b, self.c)
 
     def kernels(self, length: int) -> Tensor:
         """The convolution kernels, [directions, H, L], without the skip."""

@@ -12,18 +12,39 @@ its imaginary ones. Matrices are flat.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from spike_ssm.models.ops.compiled import Threaded, kernel
+from spike_ssm.models.ops.compiled import WORTH, Threaded, array_of, kernel, parts_of
 from spike_ssm.models.ops.simd import BLOCK
 
 CHUNK = BLOCK
 FEW = 16
 """Channels for whose matrices one thread is enough."""
+
+
+@kernel
+def _part(numbers, parts):
+    """Fill parts [2, N] from numbers [N, planes]; imaginary parts are 0 where there are none."""
+    states, planes = numbers.shape
+    for n in range(states):
+        parts[0, n] = numbers[n, 0]
+        parts[1, n] = numbers[n, 1] if planes == 2 else 0
+
+
+@kernel
+def _join(parts, numbers):
+    """Fill numbers [N, planes] with the sums of parts [some, 2, N]."""
+    states, planes = numbers.shape
+    for n in range(states):
+        for plane in range(planes):
+            total = 0.0
+            for k in range(len(parts)):
+                total += parts[k, plane, n]
+            numbers[n, plane] = total
 
 
 @kernel
@@ -88,9 +109,14 @@ def _matrices(powers, weights, skip, planes, inward, outward, within, kept):
 
 
 @Threaded
-def _prepare_kernel(dt_a, weights, skip, planes, powers, inward, outward, within, kept, first, end):
+def _prepare_kernel(dt_a, numbers, skip, weights, powers, inward, outward, within, kept, first, end):
+    _, states, planes = dt_a.shape
+    exponents = np.empty((2, states))
     for h in range(first, end):
-        _powers(dt_a[h], powers[h])
+        _part(dt_a[h], exponents)
+        _powers(exponents, powers[h])
+        for direction in range(len(weights)):
+            _part(numbers[direction, h], weights[direction, h])
         _matrices(powers[h], weights[:, h], skip[h], planes, inward[h], outward[h], within[h], kept[h])
 
 
@@ -175,10 +201,13 @@ def _chain_weighted(power, p, planes, weight, real, imaginary, by_dt_a, by_weigh
         by_dt_a[1, n] += p * (by_imaginary * weight[0, n] - by_real * weight[1, n])
 
 
-def _parts(values: Tensor) -> np.ndarray:
-    """Real and imaginary parts [..., 2, N] of numbers [..., N] in double precision."""
-    values = values.detach().to(torch.complex128)
-    return torch.stack((values.real, values.imag), -2).numpy()
+@Threaded
+def _total_kernel(by_dt_a, by_weights, by_skip, dt_a, weights, skip, first, end):
+    for h in range(first, end):
+        _join(by_dt_a[:, h], dt_a[h])
+        for direction in range(len(weights)):
+            _join(by_weights[:, direction, h], weights[direction, h])
+        skip[h] = by_skip[:, h].sum()
 
 
 def prepared(dt_a: Tensor, weights: Tensor, skip: Tensor) -> tuple[Any, ...]:
@@ -188,10 +217,24 @@ def prepared(dt_a: Tensor, weights: Tensor, skip: Tensor) -> tuple[Any, ...]:
     powers and the matrices inward, outward, within and kept.
     """
     channels, states = dt_a.shape
-    layout, of_weights = (len(weights), 1 + dt_a.is_complex()), _parts(weights)
+    layout, of_skip = (len(weights), 1 + dt_a.is_complex()), array_of(skip)
     columns = -(-layout[0] * layout[1] * states // BLOCK) * BLOCK
-    powers, of_skip = np.empty((channels, CHUNK + 1, 2, states)), skip.numpy(force=True)
+    of_weights, powers = np.empty((layout[0], channels, 2, states)), np.empty((channels, CHUNK + 1, 2, states))
     sizes = (CHUNK * columns, CHUNK * columns, CHUNK * CHUNK, 2 * states)
     matrices = tuple(np.empty((channels, size), of_skip.dtype) for size in sizes)
-    _prepare_kernel(channels, FEW, _parts(dt_a), of_weights, of_skip, layout[1], powers, *matrices)
+    _prepare_kernel(channels, FEW, parts_of(dt_a), parts_of(weights), of_skip, of_weights, powers, *matrices)
     return of_weights, layout, powers, matrices
+
+
+def total(arrays: Sequence[np.ndarray], like: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Gradients of `like`, dt_a, weights and skip, summed over the first axis of what kernels have added them to.
+
+    arrays: [some, H, 2, N], [some, directions, H, 2, N] and [some, H].
+    """
+    found = tuple(each.new_empty(each.shape) for each in like)
+    channels = arrays[2].shape[1]
+    dt_a, weights, skip = found
+    _total_kernel(
+        channels, -(-WORTH * channels // arrays[1].size), *arrays, parts_of(dt_a), parts_of(weights), skip.numpy()
+    )
+    return found

@@ -20,7 +20,7 @@ from torch import Tensor
 from spike_ssm.models.ops.compiled import Threaded, groups_of, kernel, reduction
 from spike_ssm.models.ops.simd import BLOCK
 from spike_ssm.models.ops.simd_recurrence import ROWS, carry_complex, carry_real, multiply
-from spike_ssm.models.ssm.scan.matrices_cpu import CHUNK, chain, fill, prepared, transposed
+from spike_ssm.models.ssm.scan.matrices_cpu import CHUNK, chain, fill, prepared, total, transposed
 
 LANES = BLOCK
 """Rows whose neurons go through time side by side."""
@@ -310,21 +310,10 @@ class Gradients:
         shapes = (2, channels), (channels, 2, states), (directions, channels, 2, states), (channels,)
         self.arrays = tuple(np.zeros((parts, *shape)) for shape in shapes)
 
-    def total(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def total(self) -> tuple[Tensor, ...]:
         """The gradients, once kernels have filled the arrays."""
-        by_affine, by_dt_a, by_weights, by_skip = (torch.from_numpy(array.sum(0)) for array in self.arrays)
-        dt_a, weights, skip = self._like
-        return (
-            by_affine.to(skip.dtype),
-            _joined(by_dt_a, dt_a),
-            _joined(by_weights, weights),
-            by_skip.to(skip.dtype),
-        )
-
-
-def _joined(parts: Tensor, like: Tensor) -> Tensor:
-    real, imaginary = parts.unbind(-2)
-    return (torch.complex(real, imaginary) if like.is_complex() else real).to(like.dtype)
+        by_affine, *others = self.arrays
+        return torch.from_numpy(by_affine.sum(0)).to(self._like[2].dtype), *total(others, self._like)
 
 
 def forward(
