@@ -41,12 +41,12 @@ def _(by_mean, by_variance, x, lengths, mean):
 
 
 @torch.library.register_fake("spike_ssm::channel_statistics")
-def _(x, lengths):  # noqa: ARG001 (the operator's arguments)
+def _(x, lengths):
     return x.new_empty(x.shape[1]), x.new_empty(x.shape[1])
 
 
 @torch.library.register_fake("spike_ssm::channel_statistics_backward")
-def _(by_mean, by_variance, x, lengths, mean):  # noqa: ARG001 (the operator's arguments)
+def _(by_mean, by_variance, x, lengths, mean):
     return x.new_empty(x.shape)
 
 
