@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from spike_ssm.models.block import PLACEMENTS, Block
 from spike_ssm.models.neurons import NeuronSettings, build_neuron
-from spike_ssm.models.norm import NORMS, norm_operations
+from spike_ssm.models.norm import NORMS, MaskedBatchNorm, norm_operations
 from spike_ssm.models.operations import Operations, linear
 from spike_ssm.models.settings import ModelSettings
 from spike_ssm.models.ssm import S4D
@@ -75,17 +75,28 @@ class Backbone(nn.Module):
         inputs [n, L] integer tokens, or floats [n, L] of one feature or [n, L, features], padded on the right;
         lengths [n], best on the CPU.
         """
-        mask = real_tokens(inputs, lengths)
-        x = self._encode(inputs)
-        for block in self.blocks:
-            x = block.recomputed(x, mask) if self.recomputes and self.training else block(x, mask)  # type: ignore[operator]
+        x, mask = self._before_the_last_norm(inputs, lengths)
         return (x if self.final_norm is None else self.final_norm(x, mask)), mask
 
     def mean(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """Mean [n, H] of the representation over the real steps; inputs and lengths as in `forward`."""
-        x, mask = self(inputs, lengths)
+        x, mask = self._before_the_last_norm(inputs, lengths)
+        norm = self.final_norm
+        if norm is not None and not isinstance(norm, MaskedBatchNorm):
+            x = norm(x, mask)
         mean: Tensor = x.mean(-1) if mask is None else (x * mask).sum(-1) / lengths.to(x.device)[:, None]
-        return mean
+        if not isinstance(norm, MaskedBatchNorm):
+            return mean
+        scale, shift = norm.scale_and_shift(x, mask)  # a mean is scaled and shifted at less expense than all steps
+        return scale * mean + shift
+
+    def _before_the_last_norm(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Output [n, H, L] of the last block, and the mask."""
+        mask = real_tokens(inputs, lengths)
+        x = self._encode(inputs)
+        for block in self.blocks:
+            x = block.recomputed(x, mask) if self.recomputes and self.training else block(x, mask)  # type: ignore[operator]
+        return x, mask
 
     def encoder_operations(self) -> Operations:
         """Operations of the encoder per token; looking up an embedding takes none."""
@@ -119,7 +130,7 @@ class Backbone(nn.Module):
         """Encoded inputs: [n, L] or [n, L, features] -> [n, H, L]."""
         one_number_a_step = isinstance(self.encoder, nn.Linear) and inputs.ndim == 2
         encoded: Tensor = self.embedding_dropout(self.encoder(inputs[..., None] if one_number_a_step else inputs))
-        return encoded.transpose(1, 2)
+        return encoded.transpose(1, 2).contiguous()
 
 
 def _block(model: ModelSettings, neuron: NeuronSettings) -> Block:
