@@ -10,10 +10,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor, nn
-from torch.nn.functional import glu
 
+from spike_ssm.models.mixing import gated, gated_mixing, mixed
 from spike_ssm.models.neurons import Neuron
 from spike_ssm.models.norm import Norm, norm_operations
 from spike_ssm.models.operations import Operations, linear
@@ -43,14 +42,23 @@ DROPOUT_PLACES = ("before_neuron", "after_neuron", "after_block")
 class Mixing(nn.Conv1d):
     """A linear map of the channels of each step: a convolution of width 1, computed as a batched product."""
 
+    fused = True
+    """Whether the gate and the residual are computed in one pass with the map, where nobody watches it."""
+
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, kernel_size=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Channels [B, outputs, L] of x [B, inputs, L]; the product is faster than the convolution."""
-        weight, batch = self.weight[..., 0], len(x)
         assert self.bias is not None
-        return torch.baddbmm(self.bias[:, None].expand(batch, -1, 1), weight.expand(batch, -1, -1), x)
+        return mixed(x, self.weight[..., 0], self.bias)
+
+    def gated(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """Channels [B, outputs / 2, L]: the gate (GLU) of those of x, plus the residual if there is one."""
+        if not self.fused or _has_hooks(self):
+            return gated(self(x), residual)
+        assert self.bias is not None
+        return gated_mixing(x, self.weight[..., 0], self.bias, residual)
 
 
 class Block(nn.Module):
@@ -99,8 +107,7 @@ class Block(nn.Module):
         if mask is not None:
             drive = drive * mask  # the convolution reaches across padding
         spikes = self._dropped("after_neuron", self._driven(drive, mask))
-        output = self._fired("after_mixing", glu(self.mixing(spikes), dim=1), mask)
-        x = x + self._dropped("after_block", output)
+        x = self._mixed(spikes, x, mask)
         return x if self.prenorm else self.norm(x, mask)
 
     def recomputed(self, x: Tensor, mask: Tensor | None) -> Tensor:
@@ -121,6 +128,12 @@ class Block(nn.Module):
         if not watched and "before_neuron" not in self.dropout_at and (model := self.ssm.for_scan(drive)):
             return self.neuron.after_scan(drive, *model)
         return self._fired("after_ssm", self._dropped("before_neuron", self.ssm(drive)), mask)
+
+    def _mixed(self, spikes: Tensor, residual: Tensor, mask: Tensor | None) -> Tensor:
+        """The residual and the gated mixing of spikes; in one pass where nothing is between."""
+        if "after_mixing" in self.neurons or "after_block" in self.dropout_at:
+            return residual + self._dropped("after_block", self._fired("after_mixing", self.mixing.gated(spikes), mask))
+        return self.mixing.gated(spikes, residual)
 
     def _fired(self, place: str, x: Tensor, mask: Tensor | None) -> Tensor:
         """Output of the neuron at `place` for `x`; `x` itself where there is none."""
@@ -148,7 +161,7 @@ class Block(nn.Module):
         drive = fired("before_ssm", self.norm(x[..., None], None)[..., 0] if self.prenorm else x)
         membrane_input, after["ssm"] = self.ssm.step(drive, before.get("ssm"))
         spikes = fired("after_ssm", membrane_input)
-        x = x + fired("after_mixing", glu(self.mixing(spikes[..., None]), dim=1)[..., 0])
+        x = x + fired("after_mixing", self.mixing.gated(spikes[..., None])[..., 0])
         return x if self.prenorm else self.norm(x[..., None], None)[..., 0], after
 
     def operations_per_step(self, *, dense: bool = False) -> dict[tuple[str, str], Operations]:

@@ -22,7 +22,7 @@ from spike_ssm.models.ops.simd_recurrence import ROWS, multiply
 TILE = 80
 """Columns of a tile: small enough for the caches, and an odd number of blocks, since rows that lie an even number of
 cache lines apart compete for a part of a cache."""
-STRIP, STRETCH = 32, 128
+STRIP, STRETCH = 32, 144
 """Rows of a product, and terms of its sums, that are gone through at a time, because they fit into the first cache."""
 PARTS, PART = 16, 1024
 """The most parts whose gradients of weight and bias are summed apart, and the fewest steps of one of several."""
@@ -40,7 +40,7 @@ def _multiply(a, b, columns, adds, product):
             for column in range(0, columns, BLOCK):
                 for row in range(first, min(first + STRIP, rows), ROWS):
                     at_a, at_b, at = row * terms + k, k * width_b + column, row * width + column
-                    multiply(flat_a, at_a, terms, 1, flat_b, at_b, width_b, flat, at, width, few, how)
+                    multiply(flat_a, at_a, terms, 1, flat_b, at_b, width_b, flat, at, width, few, how)  # type: ignore[call-arg]
 
 
 @kernel
@@ -69,7 +69,7 @@ def _load(source, shape, first, end, before, rows):
 
 @kernel
 def _store(rows, first, end, added, shape, target):
-    """Fill columns first to end of target, of shape [B, C, L], with rows; plus those of `added` unless that is empty."""
+    """Fill columns first to end of target, of shape [B, C, L], with rows, plus those of `added` if it is not empty."""
     _, channels, length = shape
     column = first
     while column < end:
@@ -101,7 +101,7 @@ def _gate(z, channels):
     """Multiply the first rows of z by the sigmoids of as many that follow."""
     for h in range(channels):
         for i in range(z.shape[1]):
-            z[h, i] *= sigmoid(z[channels + h, i])
+            z[h, i] *= sigmoid(z[channels + h, i])  # type: ignore[call-arg]
 
 
 @kernel
@@ -110,7 +110,7 @@ def _back_through_gate(z, channels, grad):
     for h in range(channels):
         for i in range(z.shape[1]):
             z1, z2, g = z[h, i], z[channels + h, i], grad[h, i]
-            z[h, i], z[channels + h, i] = g * sigmoid(z2), g * z1 * slope(z2)
+            z[h, i], z[channels + h, i] = g * sigmoid(z2), g * z1 * slope(z2)  # type: ignore[call-arg]
 
 
 @Threaded
@@ -131,7 +131,7 @@ def _turn(x, turned):
     flat, width = turned.reshape(-1), turned.shape[1]
     for n in range(0, x.shape[0] - 1, BLOCK):
         for t in range(0, x.shape[1], BLOCK):
-            load_transposed(x, 1 + n, t, flat, t * width + n, width)
+            load_transposed(x, 1 + n, t, flat, t * width + n, width)  # type: ignore[call-arg]
 
 
 @kernel

@@ -44,28 +44,28 @@ def gated_mixing(x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | Non
     """
     _check_shapes(x, weight, bias, residual)
     if x.device.type != "cpu" or weight.dtype not in (torch.float32, torch.float64):
-        return gated_mixing_by_torch(x, weight, bias, residual)
+        return gated(mixed(x, weight, bias), residual)
     with torch.autocast("cpu", enabled=False):
         residual = None if residual is None else residual.to(weight.dtype)
         return _gated_mixing(x.to(weight.dtype), weight, bias, residual)  # type: ignore[no-any-return]
 
 
-def gated_mixing_by_torch(x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None = None) -> Tensor:
-    """Output [B, H, L] of `gated_mixing`, composed of torch's own operators."""
-    output = glu(mixed(x, weight, bias), dim=1)
-    return output if residual is None else residual + output
-
-
 def mixed(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Product weight x + bias, [B, M, L], of x [B, N, L], weight [M, N] and bias [M]."""
+    """Product weight x + bias, [B, M, L], of x [B, N, L], weight [M, N] and bias [M], by torch."""
     batch = len(x)
     return torch.baddbmm(bias[:, None].expand(batch, -1, 1), weight.expand(batch, -1, -1), x)
 
 
+def gated(z: Tensor, residual: Tensor | None) -> Tensor:
+    """The residual, if there is one, plus z1 sigmoid(z2), [B, H, L], of z [B, 2H, L], by torch."""
+    output = glu(z, dim=1)
+    return output if residual is None else residual + output
+
+
 def _check_shapes(x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None) -> None:
-    fits = x.ndim == 3 and weight.ndim == 2 and weight.shape[1] == x.shape[1] and bias.shape == weight.shape[:1]
-    if fits and len(weight) % 2 == 0:
-        if residual is None or residual.shape == (len(x), len(weight) // 2, x.shape[2]):
+    if x.ndim == 3 and weight.ndim == 2 and weight.shape[1] == x.shape[1] and bias.shape == weight.shape[:1]:
+        wanted = len(x), len(weight) / 2, x.shape[2]
+        if wanted[1].is_integer() and (residual is None or residual.shape == wanted):
             return
     given = ", ".join(str(list(each.shape)) for each in (x, weight, bias, residual) if each is not None)
     raise ValueError(

@@ -6,17 +6,17 @@ makes vectors of a loop of them and numbers do not depend on where in a vector t
     n = |z| / ln 2, rounded    r = n ln 2 - |z|    e = 2^-n (1 + r + r²/2 + ...)
     sigmoid(z) = 1 / (1 + e) at z >= 0, else e / (1 + e)    derivative = sigmoid(z) sigmoid(-z)
 
-Within 2.5 units in the last place, the derivative within 4.5, also where they are nearly 0. Where e would be no normal number, which is beyond |z| = 87 in float32 and 708 in
-float64, it is 0.
+They are within 2.5 units in the last place, and the derivative within 4.5, also where they are nearly 0. Where e would
+be no normal number, which is beyond |z| = 87 in float32 and 708 in float64, it is 0.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -33,20 +33,20 @@ class _Format:
 
     @property
     def largest(self) -> float:
-        """The largest |z| at which exp(-|z|) is a normal number, in whole numbers."""
-        return math.floor((2 ** (self.bits - self.fraction - 2) - 2) * math.log(2))
+        """The largest whole |z| at which exp(-|z|) is a normal number."""
+        least = 2 - 2 ** (self.bits - self.fraction - 2)  # exponent of the least normal number
+        return math.floor(-least * math.log(2))
 
     @property
     def rounder(self) -> float:
         """A number so large that its sum with n has n, rounded to an integer, as its last bits."""
-        return 1.5 * 2.0**self.fraction
+        return math.ldexp(1.5, self.fraction)
 
     @property
     def logarithm(self) -> tuple[float, float]:
         """ln 2 as a number whose products with any n are exact, and the rest of it."""
-        scale = 2.0 ** (self.fraction // 2)
-        upper = math.floor(math.log(2) * scale) / scale
-        return upper, float(np.longdouble("0.693147180559945309417232121458176568") - np.longdouble(upper))
+        upper = math.ldexp(math.floor(math.ldexp(math.log(2), self.fraction // 2)), -(self.fraction // 2))
+        return upper, float(Decimal(2).ln() - Decimal(upper))
 
 
 _FORMATS = {types.float32: _Format(32, 23, 7), types.float64: _Format(64, 52, 13)}
@@ -87,9 +87,9 @@ class _Numbers:
     def halves(self, z: Any) -> tuple[Any, Any]:
         """The sigmoids of z and -z."""
         builder, one, e = self._builder, self.constant(1), self.decay(z)
-        above, sum_ = builder.fcmp_ordered(">=", z, self.constant(0)), builder.fadd(one, e)
+        above, whole = builder.fcmp_ordered(">=", z, self.constant(0)), builder.fadd(one, e)
         parts = builder.select(above, one, e), builder.select(above, e, one)
-        return builder.fdiv(parts[0], sum_), builder.fdiv(parts[1], sum_)
+        return builder.fdiv(parts[0], whole), builder.fdiv(parts[1], whole)
 
 
 @intrinsic
