@@ -135,40 +135,35 @@ def _turn(x, turned):
 
 
 @kernel
-def _back_part(grad, grad_shape, x, x_shape, weights, begin, end, tile, grad_x, by_weight, by_bias):
-    """Gradient of columns begin to end of x, and what they add to those of weight and bias.
-
-    by_weight: [2H, N] in whole blocks. by_bias: [2H, tile], to be summed over its columns.
-    """
-    joined, turned_weight = weights
-    tile_x, tile_grad = _inputs(x_shape[1], tile, x.dtype), np.empty((grad_shape[1], tile), x.dtype)
-    z, tile_grad_x = np.empty((joined.shape[0], tile), x.dtype), np.empty((turned_weight.shape[0], tile), x.dtype)
-    columns = by_weight.shape[1]
-    turned_x = np.empty((tile, columns + BLOCK * (1 - columns // BLOCK % 2)), x.dtype)  # an odd number, see TILE
-    nothing = x[:0]
-    for first in range(begin, end, tile):
-        until = min(first + tile, end)
-        _load(x, x_shape, first, until, 1, tile_x)
-        _load(grad, grad_shape, first, until, 0, tile_grad)
-        _multiply(joined, tile_x, tile, 0, z)
-        _back_through_gate(z, grad_shape[1], tile_grad)
-        _multiply(turned_weight, z, tile, 0, tile_grad_x)
-        _store(tile_grad_x, first, until, nothing, x_shape, grad_x)
-        _turn(tile_x, turned_x)
-        _multiply(z, turned_x, columns, -1, by_weight)
-        for m in range(by_bias.shape[0]):
-            for i in range(tile):
-                by_bias[m, i] += z[m, i]
+def _add(rows, sums):
+    """Add the first rows to sums, [rows, tile]."""
+    for m in range(sums.shape[0]):
+        for i in range(sums.shape[1]):
+            sums[m, i] += rows[m, i]
 
 
 @Threaded
 def _backward_kernel(grad, grad_shape, x, x_shape, weights, tile, grad_x, by_weight, by_bias, first, end):
-    steps, parts = x_shape[0] * x_shape[2], by_weight.shape[0]
+    # All here rather than in parts, since numba compiles what a kernel calls once alone and once more with it.
+    joined, turned_weight = weights
+    tile_x, tile_grad = _inputs(x_shape[1], tile, x.dtype), np.empty((grad_shape[1], tile), x.dtype)
+    z, tile_grad_x = np.empty((joined.shape[0], tile), x.dtype), np.empty((turned_weight.shape[0], tile), x.dtype)
+    parts, _, columns = by_weight.shape
+    turned_x = np.empty((tile, columns + BLOCK * (1 - columns // BLOCK % 2)), x.dtype)  # an odd number, see TILE
+    steps, nothing = x_shape[0] * x_shape[2], x[:0]
     tiles = (steps + tile - 1) // tile
     for part in range(first, end):
-        begin, until = tiles * part // parts * tile, min(tiles * (part + 1) // parts * tile, steps)
-        sums = by_weight[part], by_bias[part]
-        _back_part(grad, grad_shape, x, x_shape, weights, begin, until, tile, grad_x, *sums)
+        for number in range(tiles * part // parts, tiles * (part + 1) // parts):
+            begin, until = number * tile, min((number + 1) * tile, steps)
+            _load(x, x_shape, begin, until, 1, tile_x)
+            _load(grad, grad_shape, begin, until, 0, tile_grad)
+            _multiply(joined, tile_x, tile, 0, z)
+            _back_through_gate(z, grad_shape[1], tile_grad)
+            _multiply(turned_weight, z, tile, 0, tile_grad_x)
+            _store(tile_grad_x, begin, until, nothing, x_shape, grad_x)
+            _turn(tile_x, turned_x)
+            _multiply(z, turned_x, columns, -1, by_weight[part])
+            _add(z, by_bias[part])
 
 
 def _whole(count: int, unit: int) -> int:
@@ -202,7 +197,7 @@ def forward(x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None) ->
     return y
 
 
-def backward(grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def backward(grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
     """Gradients of x, weight and bias; see operator.py."""
     grad_x, steps, (outputs, inputs) = torch.empty_like(x), len(x) * x.shape[2], weight.shape
     if grad.numel() == 0:
@@ -216,5 +211,6 @@ def backward(grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Ten
     least = -(-WORTH * parts // (inputs * steps))
     into, _ = _flat(grad_x)
     _backward_kernel(parts, least, *_flat(grad), *_flat(x), weights, tile, into, by_weight, by_bias)
-    total = torch.from_numpy(by_weight.sum(0))[:outputs, :inputs].contiguous()
-    return grad_x, total, torch.from_numpy(by_bias.sum((0, 2)))
+    total = by_weight.sum(0, dtype=np.float64)[:outputs, :inputs], by_bias.sum((0, 2), dtype=np.float64)
+    by_parameter = (torch.from_numpy(each).to(x.dtype, memory_format=torch.contiguous_format) for each in total)
+    return grad_x, *by_parameter

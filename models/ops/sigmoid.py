@@ -35,7 +35,7 @@ class _Format:
     def largest(self) -> float:
         """The largest whole |z| at which exp(-|z|) is a normal number."""
         least = 2 - 2 ** (self.bits - self.fraction - 2)  # exponent of the least normal number
-        return math.floor(-least * math.log(2))
+        return float(math.floor(-least * math.log(2)))
 
     @property
     def rounder(self) -> float:
