@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.cases import spikingjelly_node, spikingjelly_spikes
+from spike_ssm.models.block import Mixing
 from spike_ssm.models.network import Network
 from spike_ssm.models.ssm import S4D
 from spike_ssm.models.ssm.discretisation import held
@@ -34,6 +35,16 @@ class PlainS4D(S4D):
         return y[..., :length] + self.d[:, None] * x
 
 
+class PlainMixing(Mixing):
+    """`Mixing` as a convolution, with the gate and the residual after it."""
+
+    fused = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Channels [B, outputs, L] of x [B, inputs, L]."""
+        return nn.Conv1d.forward(self, x)
+
+
 class PlainLIF(nn.Module):
     """SpikingJelly's soft-reset LIF, [B, H, L] -> [B, H, L]; it trains no parameter."""
 
@@ -51,7 +62,7 @@ class PlainLIF(nn.Module):
 def made_plain(network: Network, *, spiking: bool) -> Network:
     """`network` with plain parts of the same weights, the mixing a convolution; spiking: its neurons too."""
     for block in network.blocks:
-        block.mixing.__class__ = nn.Conv1d  # type: ignore[assignment]
+        block.mixing.__class__ = PlainMixing
         block.ssm.__class__ = PlainS4D
         if spiking:
             block.neuron_at["after_ssm"] = PlainLIF()

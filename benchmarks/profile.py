@@ -26,8 +26,8 @@ from spike_ssm.models.network import Network
 PICTURE = ROOT / "docs" / "step_profile.svg"
 STEPS = 10
 PARTS = {
-    "states and neurons": r"spike_ssm|^(Exp|Expm1|Complex|ViewAsComplex|Mul|Div|Stack)Backward",
-    "mixing and gate": r"^(Baddbmm|Glu|Expand|Select)Backward",
+    "states and neurons": r"spike_ssm(?!_gated_mixing)|^(Exp|Expm1|Complex|ViewAsComplex|Mul|Div|Stack)Backward",
+    "mixing and gate": r"spike_ssm_gated_mixing|^SelectBackward",
     "norm": r"BatchNorm",
 }
 """Part -> the names of its nodes in the backward; all else is `rest`."""
@@ -42,7 +42,7 @@ def name_parts(network: Network) -> None:
     for block in network.blocks:
         block._driven = _named("states and neurons", block._driven)  # type: ignore[method-assign]
         block.norm.forward = _named("norm", block.norm.forward)  # type: ignore[method-assign]
-        block.mixing.forward = _named("mixing and gate", block.mixing.forward)  # type: ignore[method-assign]
+        block.mixing.gated = _named("mixing and gate", block.mixing.gated)  # type: ignore[method-assign]
 
 
 def _named(name: str, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -56,8 +56,13 @@ class Size:
 
 
 def as_before(network: Network) -> Network:
-    """`network` with former ways of computing its parts: SSMs as convolutions by FFT or as products."""
+    """`network` with former ways of computing its parts.
+
+    They are SSMs as convolutions by FFT or as products, and the mixing, its gate and the residual one after the other.
+    """
     network.convolution = "fft_or_product"
+    for block in network.blocks:
+        block.mixing.fused = False
     return network
 
 

@@ -10,10 +10,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor, nn
-from torch.nn.functional import glu
 
+from spike_ssm.models.mixing import gated, gated_mixing, mixed
 from spike_ssm.models.neurons import Neuron
 from spike_ssm.models.norm import MaskedBatchNorm, Norm, norm_operations
 from spike_ssm.models.operations import Operations, linear
@@ -43,14 +42,23 @@ DROPOUT_PLACES = ("before_neuron", "after_neuron", "after_block")
 class Mixing(nn.Conv1d):
     """A linear map of the channels of each step: a convolution of width 1, computed as a batched product."""
 
+    fused = True
+    """Whether the gate and the residual are computed in one pass with the map, where nobody watches it."""
+
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, kernel_size=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Channels [B, outputs, L] of x [B, inputs, L]; the product is faster than the convolution."""
-        weight, batch = self.weight[..., 0], len(x)
         assert self.bias is not None
-        return torch.baddbmm(self.bias[:, None].expand(batch, -1, 1), weight.expand(batch, -1, -1), x)
+        return mixed(x, self.weight[..., 0], self.bias)
+
+    def gated(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """Channels [B, outputs / 2, L]: the gate (GLU) of those of x, plus the residual if there is one."""
+        if not self.fused or _has_hooks(self):
+            return gated(self(x), residual)
+        assert self.bias is not None
+        return gated_mixing(x, self.weight[..., 0], self.bias, residual)
 
 
 class Block(nn.Module):
@@ -96,8 +104,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Output [B, H, L] of x [B, H, L]; mask [B, 1, L], True at real tokens, or None when there is no padding."""
         spikes = self._dropped("after_neuron", self._driven(x, mask))
-        output = self._fired("after_mixing", glu(self.mixing(spikes), dim=1), mask)
-        x = x + self._dropped("after_block", output)
+        x = self._mixed(spikes, x, mask)
         return x if self.prenorm else self.norm(x, mask)
 
     def recomputed(self, x: Tensor, mask: Tensor | None) -> Tensor:
@@ -134,6 +141,12 @@ class Block(nn.Module):
         """What the SSM is given for the block's input, where nothing is padding."""
         return self._fired("before_ssm", self.norm(x, mask) if self.prenorm else x, mask)
 
+    def _mixed(self, spikes: Tensor, residual: Tensor, mask: Tensor | None) -> Tensor:
+        """The residual and the gated mixing of spikes; in one pass where nothing is between."""
+        if "after_mixing" in self.neurons or "after_block" in self.dropout_at:
+            return residual + self._dropped("after_block", self._fired("after_mixing", self.mixing.gated(spikes), mask))
+        return self.mixing.gated(spikes, residual)
+
     def _fired(self, place: str, x: Tensor, mask: Tensor | None) -> Tensor:
         """Output of the neuron at `place` for `x`; `x` itself where there is none."""
         neuron = self.neurons.get(place)
@@ -164,7 +177,7 @@ class Block(nn.Module):
             seen = self.ssm.start(x, norm.scale_and_shift(x[..., None]))
         membrane_input, after["ssm"] = self.ssm.step(enters, seen)
         spikes = fired("after_ssm", membrane_input)
-        x = x + fired("after_mixing", glu(self.mixing(spikes[..., None]), dim=1)[..., 0])
+        x = x + fired("after_mixing", self.mixing.gated(spikes[..., None])[..., 0])
         return x if self.prenorm else self.norm(x[..., None], None)[..., 0], after
 
     def operations_per_step(self, *, dense: bool = False) -> dict[tuple[str, str], Operations]:

@@ -28,6 +28,7 @@ WORTH = 16_384
 """Numbers of an input for which it is worth to start a thread."""
 
 _MODELS = Path(__file__).resolve().parents[1]
+_FOLDERS = ("ops", "ssm", "mixing")
 
 kernel: Any = partial(njit, error_model="numpy")  # Python's would check every division
 reduction: Any = partial(kernel, fastmath={"reassoc"})
@@ -36,8 +37,8 @@ a sum of as many shorter ones."""
 
 
 def fingerprint(models: Path = _MODELS) -> str:
-    """A hash of all sources that kernels are made of: those in `ops` and `ssm` below `models`."""
-    sources = sorted([*models.glob("ops/**/*.py"), *models.glob("ssm/**/*.py")])
+    """A hash of all sources that kernels are made of: those in `_FOLDERS` below `models`."""
+    sources = sorted(source for folder in _FOLDERS for source in models.glob(f"{folder}/**/*.py"))
     return hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()
 
 

@@ -79,11 +79,14 @@ def multiply(
     terms: Any,
     adds: Any,
 ) -> Any:
-    """Compute a block of ROWS rows and BLOCK columns of a matrix product, or add it if `adds` is not 0.
+    """Compute a block of ROWS rows and BLOCK columns of a matrix product.
 
         c[c_start + c_row i + j] (+)= sum_k a[a_start + a_row i + a_column k] b[b_start + b_row k + j]
 
     for flat a, b and c of one type, k < `terms` in this order, and integers of one type. Nothing is checked.
+
+    adds: 0 for the product alone; above 0 to begin each sum with what c holds; below 0 to add the whole sum to it,
+    which loses fewer digits where very many are added.
     """
 
     def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
@@ -94,7 +97,7 @@ def multiply(
             [builder.mul(stride, ir.Constant(stride.type, i)) for i in range(ROWS)] for stride in (a_row, c_row)
         )
         sums = [targets.variable() for _ in range(ROWS)]
-        with builder.if_then(builder.icmp_signed("!=", adds, ir.Constant(adds.type, 0))):
+        with builder.if_then(builder.icmp_signed(">", adds, ir.Constant(adds.type, 0))):
             for place, total in zip(of_c, sums, strict=True):
                 builder.store(targets.load(c_start, place), total)
         with cgutils.for_range(builder, terms) as loop:
@@ -103,6 +106,9 @@ def multiply(
             for place, total in zip(of_a, sums, strict=True):
                 number = _broadcast(builder, numbers.load(column, place), factors.type)
                 builder.store(factors.fma(number, factor, builder.load(total)), total)
+        with builder.if_then(builder.icmp_signed("<", adds, ir.Constant(adds.type, 0))):
+            for place, total in zip(of_c, sums, strict=True):
+                builder.store(builder.fadd(targets.load(c_start, place), builder.load(total)), total)
         for place, total in zip(of_c, sums, strict=True):
             targets.store(builder.load(total), c_start, place)
         return context.get_dummy_value()
