@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.cases import LEAK
 from benchmarks.plain import PlainLIF, made_plain
 from spike_ssm.models.network import Inputs, ModelSettings, Network, build_network, parameter_groups
 from spike_ssm.models.neurons import NEURONS, build_neuron
 from spike_ssm.models.neurons.lif_soft import LIFSoftSettings
+from spike_ssm.models.norm import MaskedBatchNorm
 
 OURS, DENSE, PLAIN, BEFORE = "refractory LIF", "GELU", "plain composition", "as before"
 VOCABULARY, CLASSES = 20, 10
@@ -55,14 +56,27 @@ class Size:
         return tokens.to(device), torch.full((self.batch,), self.length), labels.to(device)
 
 
-def as_before(network: Network) -> Network:
-    """`network` with former ways of computing its parts.
+class _FormerNorm(MaskedBatchNorm):
+    """A batch norm by torch's own operator."""
 
-    They are SSMs as convolutions by FFT or as products, and the mixing, its gate and the residual one after the other.
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Normalised x, [B, H, L] -> [B, H, L]; there is no mask."""
+        assert mask is None
+        return nn.BatchNorm1d.forward(self, x)
+
+
+def as_before(network: Network) -> Network:
+    """`network` with former ways of computing its parts, for sequences without padding.
+
+    They are SSMs as convolutions by FFT or as products, torch's batch norm, and the mixing, its gate and the residual
+    one after the other.
     """
     network.convolution = "fft_or_product"
     for block in network.blocks:
         block.mixing.fused = False
+        former = _FormerNorm(block.channels)
+        former.load_state_dict(block.norm.state_dict())
+        block.norm = former
     return network
 
 

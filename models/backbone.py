@@ -85,10 +85,10 @@ class Backbone(nn.Module):
         if norm is not None and not isinstance(norm, MaskedBatchNorm):
             x = norm(x, mask)
         mean: Tensor = x.mean(-1) if mask is None else (x * mask).sum(-1) / lengths.to(x.device)[:, None]
-        if not isinstance(norm, MaskedBatchNorm):
-            return mean
-        scale, shift = norm.scale_and_shift(x, mask)  # a mean is scaled and shifted at less expense than all steps
-        return scale * mean + shift
+        if isinstance(norm, MaskedBatchNorm):  # a mean is scaled and shifted at less expense than all steps
+            scale, shift = norm.scale_and_shift(x, mask)
+            mean = scale * mean + shift
+        return mean
 
     def _before_the_last_norm(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
         """Output [n, H, L] of the last block, and the mask."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spike_ssm.models.ops.compiled import WORTH, Threaded, reduction
+from spike_ssm.models.ops.compiled import WORTH, Threaded, kernel, reduction
 
 _U = np.uintp
 
@@ -32,23 +32,86 @@ def _squares(row, centre):
     return total
 
 
+@kernel
+def _moments(x, lengths, h):
+    """Mean and variance of a channel."""
+    count, mean, squares = 0, 0.0, 0.0
+    for b in range(x.shape[0]):
+        steps = lengths[b]
+        if steps > 0:
+            row = x[b, h, :steps]
+            of_row = _total(row) / steps
+            centre = x.dtype.type(of_row)
+            about = _squares(row, centre) - steps * (of_row - centre) ** 2
+            apart = of_row - mean
+            squares += about + apart * apart * count * steps / (count + steps)
+            count += steps
+            mean += apart * steps / count
+    return mean, squares / count
+
+
 @Threaded
 def _statistics_kernel(x, lengths, means, variances, first, end):
-    batch = x.shape[0]
     for h in range(first, end):
-        count, mean, squares = 0, 0.0, 0.0
+        means[h], variances[h] = _moments(x, lengths, h)
+
+
+@kernel
+def _scale_row(row, scale, shift, target):
+    for t in range(_U(row.size)):
+        target[t] = row[t] * scale + shift
+
+
+@Threaded
+def _norm_kernel(x, lengths, weight, bias, eps, y, means, variances, first, end):
+    batch, _, length = x.shape
+    kind = x.dtype.type
+    for h in range(first, end):
+        means[h], variances[h] = _moments(x, lengths, h)
+        scale = weight[h] / np.sqrt(variances[h] + eps)
+        shift = bias[h] - means[h] * scale
+        for b in range(batch):
+            _scale_row(x[b, h, : lengths[b]], kind(scale), kind(shift), y[b, h])
+            for t in range(lengths[b], length):
+                y[b, h, t] = 0
+
+
+@reduction
+def _products(grad, row, centre):
+    """Sums of a gradient, and of its products with a row less `centre`."""
+    total, by_row = row.dtype.type(0), row.dtype.type(0)
+    for t in range(_U(row.size)):
+        total += grad[t]
+        by_row += grad[t] * (row[t] - centre)
+    return total, by_row
+
+
+@kernel
+def _combine(grad, row, by_grad, by_row, constant, target):
+    for t in range(_U(row.size)):
+        target[t] = by_grad * grad[t] + by_row * row[t] + constant
+
+
+@Threaded
+def _norm_backward_kernel(grad, x, lengths, weight, eps, means, variances, grad_x, by_weight, by_bias, first, end):
+    batch, _, length = x.shape
+    kind, count = x.dtype.type, lengths.sum()
+    for h in range(first, end):
+        total, products = 0.0, 0.0
+        for b in range(batch):
+            ones, others = _products(grad[b, h, : lengths[b]], x[b, h, : lengths[b]], means[h])
+            total += ones
+            products += others
+        deviation = np.sqrt(variances[h] + eps)
+        by_weight[h], by_bias[h] = products / deviation, total
+        scale = weight[h] / deviation
+        slope = -scale * products / (deviation * deviation * count)
+        constant = -scale * total / count - slope * means[h]
         for b in range(batch):
             steps = lengths[b]
-            if steps > 0:
-                row = x[b, h, :steps]
-                of_row = _total(row) / steps
-                centre = x.dtype.type(of_row)
-                about = _squares(row, centre) - steps * (of_row - centre) ** 2
-                apart = of_row - mean
-                squares += about + apart * apart * count * steps / (count + steps)
-                count += steps
-                mean += apart * steps / count
-        means[h], variances[h] = mean, squares / count
+            _combine(grad[b, h, :steps], x[b, h, :steps], kind(scale), kind(slope), kind(constant), grad_x[b, h])
+            for t in range(steps, length):
+                grad_x[b, h, t] = 0
 
 
 @Threaded
@@ -90,3 +153,26 @@ def statistics_backward(
     numbers = [each.numpy(force=True) for each in (slopes, offsets, x, lengths, grad_x)]
     _backward_kernel(*_groups(x), *numbers)
     return grad_x
+
+
+def batch_norm(
+    x: Tensor, lengths: Tensor | None, weight: Tensor, bias: Tensor, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Normalised x [B, H, L], and the means and variances [H]; see statistics.py."""
+    y, mean, variance = torch.empty_like(x), torch.empty_like(weight), torch.empty_like(weight)
+    inputs = [each.numpy(force=True) for each in (x, _or_all(lengths, x), weight, bias)]
+    _norm_kernel(*_groups(x), *inputs, eps, y.numpy(), mean.numpy(), variance.numpy())
+    return y, mean, variance
+
+
+def batch_norm_backward(
+    grad: Tensor, x: Tensor, lengths: Tensor | None, weight: Tensor, mean: Tensor, variance: Tensor, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of x, weight and bias; see statistics.py."""
+    grad_x, by_weight, by_bias = torch.empty_like(x), torch.empty_like(weight), torch.empty_like(weight)
+    arrays = [each.numpy(force=True) for each in (grad, x, _or_all(lengths, x), weight)]
+    _norm_backward_kernel(
+        *_groups(x), *arrays, eps, mean.numpy(force=True), variance.numpy(force=True),
+        grad_x.numpy(), by_weight.numpy(), by_bias.numpy(),
+    )  # fmt: skip
+    return grad_x, by_weight, by_bias

@@ -1,4 +1,4 @@
-"""Means and variances of channels are torch's, over the real steps alone, and so are their gradients."""
+"""Means, variances and norms of channels are torch's, over the real steps alone, and so are their gradients."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from spike_ssm.models.norm import MaskedBatchNorm
 from spike_ssm.models.ops.statistics import channel_statistics
 
 
@@ -48,7 +49,35 @@ def test_the_numbers_are_the_same_with_any_number_of_threads() -> None:
     assert torch.equal(*found)
 
 
-def test_the_operator_passes_torchs_own_check() -> None:
-    x = torch.randn(2, 3, 20, requires_grad=True)
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("shape", [(2, 1, 1), (3, 5, 33), (8, 64, 1000)])
+def test_norms_and_gradients_are_torchs_where_steps_are_real(shape: tuple[int, int, int], padded: bool) -> None:
+    x = (5 + torch.randn(shape, dtype=torch.float64)).requires_grad_()
+    lengths = 1 + torch.arange(shape[0]) * 5 % shape[2] if padded else torch.full(shape[:1], shape[2])
+    real = (torch.arange(shape[2]) < lengths[:, None])[:, None].expand(shape)
+    ours, theirs = MaskedBatchNorm(shape[1]).double(), torch.nn.BatchNorm1d(shape[1]).double()
+    for norm in (ours, theirs):
+        torch.nn.init.constant_(norm.weight, 0.7)
+        torch.nn.init.constant_(norm.bias, -0.2)
+    y = ours(x, real[:, :1])[real]
+    steps = torch.cat([row[:, :length] for row, length in zip(x, lengths.tolist(), strict=True)], 1)
+    normed = theirs(steps.T).T
+    expected = torch.zeros_like(x)
+    for row, part in zip(expected, normed.split(lengths.tolist(), 1), strict=True):
+        row[:, : part.shape[1]] = part
+    expected = expected[real]
+    torch.testing.assert_close(y, expected, rtol=1e-11, atol=1e-13)
+    torch.testing.assert_close(dict(ours.named_buffers()), dict(theirs.named_buffers()), rtol=1e-11, atol=1e-13)
+    for got, true in zip(
+        torch.autograd.grad(y.sin().sum(), (x, ours.weight, ours.bias)),
+        torch.autograd.grad(expected.sin().sum(), (x, theirs.weight, theirs.bias)),
+        strict=True,
+    ):
+        torch.testing.assert_close(got, true, rtol=1e-9, atol=1e-11)
+
+
+def test_the_operators_pass_torchs_own_check() -> None:
+    x, weight, bias = (torch.randn(shape, requires_grad=True) for shape in ((2, 3, 20), (3,), (3,)))
     for lengths in (None, torch.tensor([20, 3])):
         torch.library.opcheck(torch.ops.spike_ssm.channel_statistics.default, (x, lengths))
+        torch.library.opcheck(torch.ops.spike_ssm.batch_norm.default, (x, lengths, weight, bias, 1e-5))
