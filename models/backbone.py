@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spike_ssm.models.block import PLACEMENTS, Block
+from spike_ssm.models.block import PLACEMENTS, Block, has_hooks
 from spike_ssm.models.neurons import NeuronSettings, build_neuron
 from spike_ssm.models.norm import NORMS, MaskedBatchNorm, norm_operations
 from spike_ssm.models.operations import Operations, linear
@@ -82,11 +82,12 @@ class Backbone(nn.Module):
         """Mean [n, H] of the representation over the real steps; inputs and lengths as in `forward`."""
         x, mask = self._before_the_last_norm(inputs, lengths)
         norm = self.final_norm
-        if norm is not None and not isinstance(norm, MaskedBatchNorm):
+        of_the_mean = norm if isinstance(norm, MaskedBatchNorm) and not has_hooks(norm) else None
+        if norm is not None and of_the_mean is None:
             x = norm(x, mask)
         mean: Tensor = x.mean(-1) if mask is None else (x * mask).sum(-1) / lengths.to(x.device)[:, None]
-        if isinstance(norm, MaskedBatchNorm):  # a mean is scaled and shifted at less expense than all steps
-            scale, shift = norm.scale_and_shift(x, mask)
+        if of_the_mean is not None:  # it is scaled and shifted at less expense than all steps
+            scale, shift = of_the_mean.scale_and_shift(x, mask)
             mean = scale * mean + shift
         return mean
 

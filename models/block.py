@@ -55,7 +55,7 @@ class Mixing(nn.Conv1d):
 
     def gated(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         """Channels [B, outputs / 2, L]: the gate (GLU) of those of x, plus the residual if there is one."""
-        if not self.fused or _has_hooks(self):
+        if not self.fused or has_hooks(self):
             return gated(self(x), residual)
         assert self.bias is not None
         return gated_mixing(x, self.weight[..., 0], self.bias, residual)
@@ -121,7 +121,7 @@ class Block(nn.Module):
 
     def _driven(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Output of the neuron after the SSM for the block's input; in one pass where nothing needs what is between."""
-        watched = self.observers or any(map(_has_hooks, (self.norm, self.ssm, self.neuron)))
+        watched = self.observers or any(map(has_hooks, (self.norm, self.ssm, self.neuron)))
         if not watched and "before_neuron" not in self.dropout_at and (model := self.ssm.for_scan(x)):
             lengths = None if mask is None else mask.sum((1, 2))
             if norm := self._norm_of_the_ssm():
@@ -206,6 +206,6 @@ class Block(nn.Module):
         return parts
 
 
-def _has_hooks(module: nn.Module) -> bool:
+def has_hooks(module: nn.Module) -> bool:
     """Whether somebody wants to see what the module is given or gives."""
     return bool(module._forward_hooks or module._forward_pre_hooks)
