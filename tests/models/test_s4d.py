@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spike_ssm.models.ssm import S4D
@@ -147,6 +147,7 @@ def of_random_states(directions: int, states: int = 3) -> tuple[torch.Tensor, to
     return torch.complex(-size / 100, frequency).requires_grad_(), weights.requires_grad_()
 
 
+@settings(deadline=None)
 @given(length=st.integers(1, 700), directions=st.integers(1, 2))
 def test_the_kernel_and_its_gradients_are_those_of_the_formula(length: int, directions: int) -> None:
     dt_a, weights = of_random_states(directions)
@@ -202,6 +203,7 @@ def test_real_states_have_as_many_parameters_as_pairs_and_cost_less() -> None:
     assert not any(parameter.is_complex() for parameter in real.parameters())
 
 
+@settings(deadline=None)
 @given(length=st.integers(1, 700), directions=st.integers(1, 2))
 def test_the_kernel_of_real_states_is_the_formula(length: int, directions: int) -> None:
     torch.manual_seed(directions)
