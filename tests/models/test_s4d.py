@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from spike_ssm.models.ssm import S4D
 from spike_ssm.models.ssm.convolution import convolution
-from spike_ssm.models.ssm.kernel import s4d_kernel
+from spike_ssm.models.ssm.kernel import SHORT, s4d_kernel
 from spike_ssm.models.ssm.s4d import INITIALISATIONS, initial_states
 
 
@@ -160,6 +160,22 @@ def test_the_kernel_and_its_gradients_are_those_of_the_formula(length: int, dire
         strict=True,
     ):
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("real", [False, True], ids=["complex", "real"])
+@pytest.mark.parametrize("directions", [1, 2])
+def test_a_kernel_of_few_steps_is_that_of_many_cut_off(directions: int, real: bool) -> None:
+    """The two are computed in different ways on a CPU."""
+    dt_a, weights = of_random_states(directions)
+    if real:
+        dt_a, weights = (each.detach().real.contiguous().requires_grad_() for each in (dt_a, weights))
+    grad, found = torch.randn(directions, 2, SHORT, dtype=torch.float64), []
+    for length in (SHORT, 3 * SHORT):
+        kernels = s4d_kernel(dt_a, weights, length)[..., :SHORT]
+        found.append((kernels, *torch.autograd.grad(kernels, (dt_a, weights), grad)))
+    for few, many in zip(*found, strict=True):
+        torch.testing.assert_close(few, many, rtol=1e-11, atol=1e-11)
+    torch.library.opcheck(torch.ops.spike_ssm.short_kernel.default, (dt_a, weights, 5))
 
 
 def test_a_fast_state_keeps_its_phase_over_a_long_sequence_in_single_precision() -> None:
