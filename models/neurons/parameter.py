@@ -51,7 +51,7 @@ class ChannelParameter(nn.Module):
     def forward(self) -> Tensor:
         """The values [H]."""
         values = self._stored if self._storage is None else self._storage.from_raw(self._stored)
-        return values.expand(self._channels)
+        return values if len(values) == self._channels else values.expand(self._channels)
 
     @torch.no_grad()
     def scale(self, factor: float) -> None:

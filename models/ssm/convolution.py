@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn.functional import pad
 
 AT_ONCE, ROWS = 2**20, 64
 """Numbers that a CPU transforms at once, which stay in its caches, and the fewest rows that it transforms at once, for
@@ -34,16 +35,38 @@ def convolution(
     with torch.autocast(x.device.type, enabled=False):
         skip = torch.as_tensor(skip, dtype=kernel.dtype, device=kernel.device).expand(len(kernel))
         x = x.to(kernel.dtype)
-        if by_product:
-            return _by_product(x, torch.cat((ahead[:, 1:], kernel[:, :1] + skip[:, None], kernel[:, 1:]), -1))
-        y: Tensor = _ByFFT.apply(x, skip, torch.cat((kernel, ahead), -1))  # type: ignore[no-untyped-call]
+        way = _ByProduct if by_product else _ByFFT
+        y: Tensor = way.apply(x, skip, torch.cat((kernel, ahead), -1))  # type: ignore[no-untyped-call]
     return y
 
 
-def _by_product(x: Tensor, lags: Tensor) -> Tensor:
-    """Convolution of x [B, H, L] as a matrix product; lags [H, 2L - 1]: the kernel from lag -(L - 1) to L - 1."""
-    matrix = lags.unfold(-1, x.shape[-1], 1).flip(-1)  # [H, L, L]; row t holds lags t to t - L + 1
-    return torch.bmm(x.transpose(0, 1), matrix.transpose(1, 2)).transpose(0, 1).contiguous()
+class _ByProduct(torch.autograd.Function):
+    """Convolution as a matrix product of x [B, H, L] with skip [H] and kernels [H, 2L], whose second half holds
+    negative lags.
+
+    torch's own backward would go through dozens of operators, which take longer than the products of few steps.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, skip: Tensor, kernel: Tensor) -> Tensor:
+        length, x = x.shape[-1], x.contiguous()  # otherwise torch takes the products one by one
+        lags = kernel.roll(length, -1)  # from -L to L - 1
+        lags[:, length] += skip
+        matrix = lags[:, 1:].unfold(-1, length, 1).flip(1)  # [H, L, L]; row j holds lags -j to L - 1 - j
+        ctx.save_for_backward(x, matrix)
+        return torch.bmm(x.transpose(0, 1), matrix).transpose(0, 1).contiguous()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x, matrix = ctx.saved_tensors
+        (_, channels, length), grad = x.shape, grad.contiguous()
+        grad_x = torch.bmm(grad.transpose(0, 1), matrix.mT).transpose(0, 1)
+        of_matrix = torch.bmm(x.permute(1, 2, 0), grad.transpose(0, 1)).flip(1)
+        # rows one longer than 2L, taken as rows of 2L: each begins one lag later than the one before
+        by_lag = pad(of_matrix, (1, length)).flatten(1)[:, : 2 * length * length].view(channels, length, -1).sum(1)
+        grad_kernel = by_lag.roll(length, -1)
+        return grad_x, grad_kernel[:, 0], grad_kernel
 
 
 class _ByFFT(torch.autograd.Function):

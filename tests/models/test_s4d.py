@@ -7,12 +7,12 @@ from functools import partial
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spike_ssm.models.ssm import S4D
 from spike_ssm.models.ssm.convolution import convolution
-from spike_ssm.models.ssm.kernel import s4d_kernel
+from spike_ssm.models.ssm.kernel import SHORT, s4d_kernel
 from spike_ssm.models.ssm.s4d import INITIALISATIONS, initial_states
 
 
@@ -147,6 +147,7 @@ def of_random_states(directions: int, states: int = 3) -> tuple[torch.Tensor, to
     return torch.complex(-size / 100, frequency).requires_grad_(), weights.requires_grad_()
 
 
+@settings(deadline=None)
 @given(length=st.integers(1, 700), directions=st.integers(1, 2))
 def test_the_kernel_and_its_gradients_are_those_of_the_formula(length: int, directions: int) -> None:
     dt_a, weights = of_random_states(directions)
@@ -159,6 +160,22 @@ def test_the_kernel_and_its_gradients_are_those_of_the_formula(length: int, dire
         strict=True,
     ):
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("real", [False, True], ids=["complex", "real"])
+@pytest.mark.parametrize("directions", [1, 2])
+def test_a_kernel_of_few_steps_is_that_of_many_cut_off(directions: int, real: bool) -> None:
+    """The two are computed in different ways on a CPU."""
+    dt_a, weights = of_random_states(directions)
+    if real:
+        dt_a, weights = (each.detach().real.contiguous().requires_grad_() for each in (dt_a, weights))
+    grad, found = torch.randn(directions, 2, SHORT, dtype=torch.float64), []
+    for length in (SHORT, 3 * SHORT):
+        kernels = s4d_kernel(dt_a, weights, length)[..., :SHORT]
+        found.append((kernels, *torch.autograd.grad(kernels, (dt_a, weights), grad)))
+    for few, many in zip(*found, strict=True):
+        torch.testing.assert_close(few, many, rtol=1e-11, atol=1e-11)
+    torch.library.opcheck(torch.ops.spike_ssm.short_kernel.default, (dt_a, weights, 5))
 
 
 def test_a_fast_state_keeps_its_phase_over_a_long_sequence_in_single_precision() -> None:
@@ -202,6 +219,7 @@ def test_real_states_have_as_many_parameters_as_pairs_and_cost_less() -> None:
     assert not any(parameter.is_complex() for parameter in real.parameters())
 
 
+@settings(deadline=None)
 @given(length=st.integers(1, 700), directions=st.integers(1, 2))
 def test_the_kernel_of_real_states_is_the_formula(length: int, directions: int) -> None:
     torch.manual_seed(directions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -131,9 +132,9 @@ def check_finite(values: Tensor) -> None:
     NaN and infinity never leave a membrane that leaks by a factor, so its last step tells of the input. A GPU is not
     asked, because the CPU would have to wait for it.
     """
-    if values.device.type != "cpu" or torch.compiler.is_compiling():
+    if values.device.type != "cpu" or torch.compiler.is_compiling() or not values.numel():
         return
-    if not values.isfinite().all():
+    if not all(math.isfinite(extreme) for extreme in values.detach().aminmax()):  # which NaN goes through
         raise ValueError(
             "The neuron's input x holds NaN or infinite values (or its potential overflowed). "
             "Look at the layer before: a learning rate that is too high is the usual reason."

@@ -80,8 +80,7 @@ def stack_parameters(
         )
     )
     if x.device.type == "cpu" and x.shape[1] and not torch.compiler.is_compiling():
-        values = parameters.detach()
-        for extremes in (values.amin(1), values.amax(1)):
+        for extremes in parameters.detach().aminmax(dim=1):
             for label, value in zip(RANGES, extremes.tolist(), strict=True):
                 check_parameter(label, value)
     return parameters

@@ -27,7 +27,7 @@ FEW = 16
 
 
 @kernel
-def _part(numbers, parts):
+def part(numbers, parts):
     """Fill parts [2, N] from numbers [N, planes]; imaginary parts are 0 where there are none."""
     states, planes = numbers.shape
     for n in range(states):
@@ -36,7 +36,7 @@ def _part(numbers, parts):
 
 
 @kernel
-def _join(parts, numbers):
+def join(parts, numbers):
     """Fill numbers [N, planes] with the sums of parts [some, 2, N]."""
     states, planes = numbers.shape
     for n in range(states):
@@ -48,15 +48,17 @@ def _join(parts, numbers):
 
 
 @kernel
-def _powers(dt_a, powers):
-    """Powers 0 to CHUNK of one channel's e^(dt_a), [CHUNK + 1, 2, N]: real and imaginary parts; dt_a [2, N]."""
+def powers_of(dt_a, powers):
+    """Fill powers [count, 2, N], real and imaginary parts, with those from 0 on of one channel's e^(dt_a), [2, N]."""
     for n in range(dt_a.shape[1]):
         decay, angle = np.exp(dt_a[0, n]), dt_a[1, n]
-        base, power = complex(decay * np.cos(angle), decay * np.sin(angle)), complex(1.0, 0.0)
-        for p in range(CHUNK + 1):
-            powers[p, 0, n] = power.real
-            powers[p, 1, n] = power.imag
-            power *= base
+        powers[0, 0, n], powers[0, 1, n] = 1, 0
+        if len(powers) > 1:
+            powers[1, 0, n], powers[1, 1, n] = decay * np.cos(angle), decay * np.sin(angle)
+    for p in range(2, len(powers)):
+        for n in range(dt_a.shape[1]):
+            powers[p, 0, n] = powers[p - 1, 0, n] * powers[1, 0, n] - powers[p - 1, 1, n] * powers[1, 1, n]
+            powers[p, 1, n] = powers[p - 1, 0, n] * powers[1, 1, n] + powers[p - 1, 1, n] * powers[1, 0, n]
 
 
 @kernel(inline="always")
@@ -113,10 +115,10 @@ def _prepare_kernel(dt_a, numbers, skip, weights, powers, inward, outward, withi
     _, states, planes = dt_a.shape
     exponents = np.empty((2, states))
     for h in range(first, end):
-        _part(dt_a[h], exponents)
-        _powers(exponents, powers[h])
+        part(dt_a[h], exponents)
+        powers_of(exponents, powers[h])
         for direction in range(len(weights)):
-            _part(numbers[direction, h], weights[direction, h])
+            part(numbers[direction, h], weights[direction, h])
         _matrices(powers[h], weights[:, h], skip[h], planes, inward[h], outward[h], within[h], kept[h])
 
 
@@ -172,12 +174,12 @@ def chain(powers, weights, planes, by_inward, by_outward, by_within, by_kept, by
                 powers[_enters(t, direction)], _enters(t, direction),
                 by_inward[real:imaginary], by_inward[imaginary:end] if planes == 2 else zeros, by_dt_a,
             )  # fmt: skip
-            _chain_weighted(
+            chain_weighted(
                 powers[_leaves(t, direction)], _leaves(t, direction), planes, weight,
                 by_outward[real:imaginary], by_outward[imaginary:end] if planes == 2 else zeros, by_dt_a, by_weight,
             )  # fmt: skip
             fill(lag, lags[direction, t])
-            _chain_weighted(powers[t], t, planes, weight, lag, zeros, by_dt_a, by_weight)
+            chain_weighted(powers[t], t, planes, weight, lag, zeros, by_dt_a, by_weight)
     return lags[0, 0]
 
 
@@ -190,7 +192,7 @@ def _chain_power(power, p, real, imaginary, by_dt_a):
 
 
 @kernel
-def _chain_weighted(power, p, planes, weight, real, imaginary, by_dt_a, by_weight):
+def chain_weighted(power, p, planes, weight, real, imaginary, by_dt_a, by_weight):
     """Chain gradients [N] of planes * Re(weight a^p) and of -planes * Im(weight a^p) on, [2, N] each."""
     for n in range(real.size):
         by_real = planes * (real[n] * power[0, n] - imaginary[n] * power[1, n])
@@ -204,9 +206,9 @@ def _chain_weighted(power, p, planes, weight, real, imaginary, by_dt_a, by_weigh
 @Threaded
 def _total_kernel(by_dt_a, by_weights, by_skip, dt_a, weights, skip, first, end):
     for h in range(first, end):
-        _join(by_dt_a[:, h], dt_a[h])
+        join(by_dt_a[:, h], dt_a[h])
         for direction in range(len(weights)):
-            _join(by_weights[:, direction, h], weights[direction, h])
+            join(by_weights[:, direction, h], weights[direction, h])
         skip[h] = by_skip[:, h].sum()
 
 
