@@ -22,7 +22,7 @@ from spike_ssm.models.ops.simd_recurrence import ROWS, multiply
 TILE = 80
 """Columns of a tile: small enough for the caches, and an odd number of blocks, since rows that lie an even number of
 cache lines apart compete for a part of a cache."""
-STRIP, STRETCH = 32, 144
+STRIP, STRETCH = 64, 144
 """Rows of a product, and terms of its sums, that are gone through at a time, because they fit into the first cache."""
 PARTS, PART = 16, 1024
 """The most parts whose gradients of weight and bias are summed apart, and the fewest steps of one of several."""
