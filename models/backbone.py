@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spike_ssm.models.block import PLACEMENTS, Block, has_hooks
+from spike_ssm.models.block import PLACEMENTS, Block
 from spike_ssm.models.neurons import NeuronSettings, build_neuron
 from spike_ssm.models.norm import NORMS, MaskedBatchNorm, norm_operations
 from spike_ssm.models.operations import Operations, linear
 from spike_ssm.models.settings import ModelSettings
 from spike_ssm.models.ssm import S4D
+from spike_ssm.models.streaming import has_hooks
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,8 @@ class Backbone(nn.Module):
     def step(self, inputs: Tensor, state: list[Any] | None) -> tuple[Tensor, list[Any]]:
         """One time step: inputs [n] or [n, features] -> [n, H] and the next state; start with `state=None`.
 
-        The output is that of `forward` in evaluation mode, up to rounding (which may flip a spike at its threshold).
+        The output is that of `forward` in evaluation mode, up to rounding; on a CPU, where SSMs are scans, spikes are
+        the same, bit for bit (elsewhere rounding may flip one at its threshold). The parameters are those of the start.
         Raises ValueError for a network in training mode, a bidirectional one, or a neuron that cannot be streamed.
         """
         if self.training:

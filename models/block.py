@@ -18,6 +18,7 @@ from spike_ssm.models.norm import MaskedBatchNorm, Norm, norm_operations
 from spike_ssm.models.operations import Operations, linear
 from spike_ssm.models.recomputation import recomputed
 from spike_ssm.models.ssm import S4D
+from spike_ssm.models.streaming import has_hooks, start, step
 
 PLACEMENTS: Mapping[str, tuple[str, ...]] = {
     "after_ssm": ("after_ssm",),
@@ -161,24 +162,12 @@ class Block(nn.Module):
         """`x` after the dropout at `place`, if there is one."""
         return self.dropout_at[place](x) if place in self.dropout_at else x
 
-    def step(self, x: Tensor, state: dict[str, Any] | None) -> tuple[Tensor, dict[str, Any]]:
-        """One time step of `forward` in evaluation mode: x [B, H] -> [B, H], and the states; None at first."""
-        before, after = state or {}, dict[str, Any]()
+    def step(self, x: Tensor, state: Any | None) -> tuple[Tensor, Any]:
+        """One time step of `forward` in evaluation mode: x [B, H] -> [B, H], and the state, None at first.
 
-        def fired(place: str, x: Tensor) -> Tensor:
-            if place in self.neurons:
-                x, after[place] = self.neurons[place].step(x, before.get(place))
-            return x
-
-        enters, seen = x, before.get("ssm")
-        if (norm := self._norm_of_the_ssm()) is None:
-            enters = fired("before_ssm", self.norm(x[..., None], None)[..., 0] if self.prenorm else x)
-        elif seen is None:
-            seen = self.ssm.start(x, norm.scale_and_shift(x[..., None]))
-        membrane_input, after["ssm"] = self.ssm.step(enters, seen)
-        spikes = fired("after_ssm", membrane_input)
-        x = x + fired("after_mixing", self.mixing.gated(spikes[..., None])[..., 0])
-        return x if self.prenorm else self.norm(x[..., None], None)[..., 0], after
+        The state has, as `spikes`, those of the neuron after the SSM at this step.
+        """
+        return step(x, start(self, x) if state is None else state)
 
     def operations_per_step(self, *, dense: bool = False) -> dict[tuple[str, str], Operations]:
         """Operations of each part per token, by the place of the neuron whose firing rate they depend on, and part.
@@ -204,8 +193,3 @@ class Block(nn.Module):
         if self.neuron.spiking:
             parts[main, "projection"] = Operations(0, 2 * h, 2 * h * self.neuron.channels)
         return parts
-
-
-def has_hooks(module: nn.Module) -> bool:
-    """Whether somebody wants to see what the module is given or gives."""
-    return bool(module._forward_hooks or module._forward_pre_hooks)

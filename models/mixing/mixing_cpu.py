@@ -29,7 +29,7 @@ PARTS, PART = 16, 1024
 
 
 @kernel
-def _multiply(a, b, columns, adds, product):
+def multiply_tile(a, b, columns, adds, product):
     """Columns of the product of a [rows, terms] and b; all in whole blocks, and adds as for `multiply`."""
     rows, terms = a.shape
     flat_a, flat_b, flat = a.reshape(-1), b.reshape(-1), product.reshape(-1)
@@ -88,7 +88,7 @@ def _store(rows, first, end, added, shape, target):
 
 
 @kernel
-def _inputs(inputs, tile, dtype):
+def tile_of(inputs, tile, dtype):
     """A tile of inputs after one of ones, in whole blocks of rows."""
     x = np.zeros((1 + (inputs + BLOCK - 1) // BLOCK * BLOCK, tile), dtype)
     for i in range(tile):
@@ -97,7 +97,7 @@ def _inputs(inputs, tile, dtype):
 
 
 @kernel
-def _gate(z, channels):
+def gate(z, channels):
     """Multiply the first rows of z by the sigmoids of as many that follow."""
     for h in range(channels):
         for i in range(z.shape[1]):
@@ -116,12 +116,12 @@ def _back_through_gate(z, channels, grad):
 @Threaded
 def _forward_kernel(x, x_shape, joined, residual, y_shape, tile, y, first, end):
     steps, inputs = x_shape[0] * x_shape[2], x_shape[1]
-    tile_x, z = _inputs(inputs, tile, x.dtype), np.empty((joined.shape[0], tile), x.dtype)
+    tile_x, z = tile_of(inputs, tile, x.dtype), np.empty((joined.shape[0], tile), x.dtype)
     for begin in range(first * tile, min(end * tile, steps), tile):
         until = min(begin + tile, steps)
         _load(x, x_shape, begin, until, 1, tile_x)
-        _multiply(joined, tile_x, tile, 0, z)
-        _gate(z, y_shape[1])
+        multiply_tile(joined, tile_x, tile, 0, z)
+        gate(z, y_shape[1])
         _store(z, begin, until, residual, y_shape, y)
 
 
@@ -146,7 +146,7 @@ def _add(rows, sums):
 def _backward_kernel(grad, grad_shape, x, x_shape, weights, tile, grad_x, by_weight, by_bias, first, end):
     # All here rather than in parts, since numba compiles what a kernel calls once alone and once more with it.
     joined, turned_weight = weights
-    tile_x, tile_grad = _inputs(x_shape[1], tile, x.dtype), np.empty((grad_shape[1], tile), x.dtype)
+    tile_x, tile_grad = tile_of(x_shape[1], tile, x.dtype), np.empty((grad_shape[1], tile), x.dtype)
     z, tile_grad_x = np.empty((joined.shape[0], tile), x.dtype), np.empty((turned_weight.shape[0], tile), x.dtype)
     parts, _, columns = by_weight.shape
     turned_x = np.empty((tile, columns + BLOCK * (1 - columns // BLOCK % 2)), x.dtype)  # an odd number, see TILE
@@ -157,12 +157,12 @@ def _backward_kernel(grad, grad_shape, x, x_shape, weights, tile, grad_x, by_wei
             begin, until = number * tile, min((number + 1) * tile, steps)
             _load(x, x_shape, begin, until, 1, tile_x)
             _load(grad, grad_shape, begin, until, 0, tile_grad)
-            _multiply(joined, tile_x, tile, 0, z)
+            multiply_tile(joined, tile_x, tile, 0, z)
             _back_through_gate(z, grad_shape[1], tile_grad)
-            _multiply(turned_weight, z, tile, 0, tile_grad_x)
+            multiply_tile(turned_weight, z, tile, 0, tile_grad_x)
             _store(tile_grad_x, begin, until, nothing, x_shape, grad_x)
             _turn(tile_x, turned_x)
-            _multiply(z, turned_x, columns, -1, by_weight[part])
+            multiply_tile(z, turned_x, columns, -1, by_weight[part])
             _add(z, by_bias[part])
 
 
@@ -171,11 +171,16 @@ def _whole(count: int, unit: int) -> int:
     return -(-count // unit) * unit
 
 
-def _joined(weight: Tensor, bias: Tensor) -> Tensor:
+def joined_of(weight: Tensor, bias: Tensor) -> Tensor:
     """The bias and the weight as one matrix [2H, 1 + N] in whole rows of a product."""
     joined = weight.new_zeros(_whole(len(weight), ROWS), 1 + weight.shape[1])
     joined[: len(weight), 0], joined[: len(weight), 1:] = bias, weight
     return joined
+
+
+def in_blocks(columns: int) -> int:
+    """Columns of a tile that holds so many."""
+    return _whole(columns, BLOCK)
 
 
 def _flat(x: Tensor) -> tuple[np.ndarray, tuple[int, ...]]:
@@ -193,7 +198,7 @@ def forward(x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None) ->
     added, _ = _flat(x.new_empty(0) if residual is None else residual)
     flat, shape = _flat(y)
     least = -(-WORTH // (inputs * tile))  # tiles
-    _forward_kernel(-(-steps // tile), least, *_flat(x), _joined(weight, bias).numpy(), added, shape, tile, flat)
+    _forward_kernel(-(-steps // tile), least, *_flat(x), joined_of(weight, bias).numpy(), added, shape, tile, flat)
     return y
 
 
@@ -205,7 +210,7 @@ def backward(grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Ten
     tile, parts = min(TILE, _whole(steps, BLOCK)), max(1, min(PARTS, steps // PART))
     turned = weight.new_zeros(_whole(inputs, ROWS), outputs)
     turned[:inputs] = weight.mT
-    weights = _joined(weight, bias).numpy(), turned.numpy()
+    weights = joined_of(weight, bias).numpy(), turned.numpy()
     by_weight = np.zeros((parts, _whole(outputs, ROWS), _whole(inputs, BLOCK)), turned.numpy().dtype)
     by_bias = np.zeros((parts, outputs, tile), by_weight.dtype)
     least = -(-WORTH * parts // (inputs * steps))

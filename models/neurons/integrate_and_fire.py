@@ -94,7 +94,7 @@ class IntegrateAndFire(Neuron):
         if x.device.type != "cpu" or choose_solver(self._options, x) != "fused":
             return super().after_scan(x, model, affine, lengths)
         self.undetermined = x.new_zeros((), dtype=torch.float64)
-        return spiking_scan(x, *model, self.parameters_now(), self._options.rules, affine=affine, lengths=lengths)
+        return spiking_scan(x, *model, self.parameters_now(), self.rules, affine=affine, lengths=lengths)
 
     @torch.no_grad()
     def potential(self, x: Tensor) -> Tensor:
@@ -103,13 +103,21 @@ class IntegrateAndFire(Neuron):
         assert found is not None
         return found
 
+    def start(self, x: Tensor) -> Tensor:
+        """The parameters [4, H] of now, as a stream of steps x [B, H] takes them."""
+        return stack_parameters(*self.parameters_now(), x[..., None], x.dtype)
+
+    @property
+    def rules(self) -> Rules:
+        """The operator's rules."""
+        return self._options.rules
+
     @torch.no_grad()
     def step(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Spikes [B, H] of one time step x [B, H]; the same as `forward` gives for the sequence."""
         if state is None:
-            parameters = stack_parameters(*self.parameters_now(), x[..., None], x.dtype)
-            state = State(x.new_zeros(2, *x.shape), parameters)
-        spikes, after = step(x, state.parameters, self._options.rules, state.potential_and_current)
+            state = State(x.new_zeros(2, *x.shape), self.start(x))
+        spikes, after = step(x, state.parameters, self.rules, state.potential_and_current)
         return spikes, State(after, state.parameters)
 
     @torch.no_grad()

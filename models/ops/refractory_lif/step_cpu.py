@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spike_ssm.models.ops.compiled import Threaded
+from spike_ssm.models.ops.compiled import Threaded, kernel
 from spike_ssm.models.ops.refractory_lif.fused_cpu import (
     CURRENT,
     LANES,
@@ -22,22 +22,27 @@ from spike_ssm.models.ops.refractory_lif.parameters import Rules
 _U = np.uintp
 
 
-@Threaded
-def _step_kernel(x, parameters, reset, raises, before, spikes, after, first, end):
+@kernel
+def step_rows(x, parameters, reset, raises, before, spikes, after):
+    """Spikes of one step of rows x, and their states after it, [2, rows], which may be where those before it are."""
     rows = x.size
-    for group in range(first, end):
-        begin = LANES * group
-        lanes, tape = lanes_of(parameters, begin, rows, reset, raises, True), tape_of(4, x.dtype)
+    for first in range(0, rows, LANES):
+        lanes, tape = lanes_of(parameters, first, rows, reset, raises, True), tape_of(4, x.dtype)
         for lane in range(LANES):
-            row = min(begin + lane, rows - 1)
+            row = min(first + lane, rows - 1)
             tape[X + _U(lane)] = x[row]
             tape[MEMBRANE + _U(lane)] = before[0, row]
             tape[CURRENT + _U(lane)] = before[1, row]
         one_step(tape, lanes, _U(0))
-        for lane in range(min(LANES, rows - begin)):
-            spikes[begin + lane] = tape[X + _U(lane)]
-            after[0, begin + lane] = tape[MEMBRANE + _U(LANES + lane)]
-            after[1, begin + lane] = tape[CURRENT + _U(LANES + lane)]
+        for lane in range(min(LANES, rows - first)):
+            spikes[first + lane] = tape[X + _U(lane)]
+            after[0, first + lane] = tape[MEMBRANE + _U(LANES + lane)]
+            after[1, first + lane] = tape[CURRENT + _U(LANES + lane)]
+
+
+@Threaded
+def _step_kernel(x, parameters, reset, raises, before, spikes, after, _first, _end):
+    step_rows(x, parameters, reset, raises, before, spikes, after)
 
 
 def step(x: Tensor, parameters: Tensor, rules: Rules, before: Tensor) -> tuple[Tensor, Tensor]:
@@ -45,10 +50,8 @@ def step(x: Tensor, parameters: Tensor, rules: Rules, before: Tensor) -> tuple[T
 
     parameters [4, H] as `stack_parameters` gives them.
     """
-    spikes, after, groups = torch.empty_like(x), torch.empty_like(before), -(-x.numel() // LANES)
+    spikes, after = torch.empty_like(x), torch.empty_like(before)
     flat = [each.numpy(force=True).reshape(-1) for each in (x, spikes)]
     states = [each.numpy(force=True).reshape(2, -1) for each in (before, after)]
-    _step_kernel(
-        groups, groups, flat[0], parameters.numpy(force=True), *numbers_of(rules)[:2], states[0], flat[1], states[1]
-    )
+    _step_kernel(1, 1, flat[0], parameters.numpy(force=True), *numbers_of(rules)[:2], states[0], flat[1], states[1])
     return spikes, after
