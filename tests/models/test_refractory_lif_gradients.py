@@ -78,12 +78,12 @@ def test_float32_gradients_equal_the_references_to_float32_accuracy(solver: str,
 
 
 @pytest.mark.parametrize("name", SURROGATES)
-@pytest.mark.parametrize("solver", SOLVERS)
-def test_the_gradient_is_the_true_one_of_the_softened_spike_with_a_frozen_reset(solver: str, name: str) -> None:
+def test_the_gradient_is_the_true_one_of_the_softened_spike_with_a_frozen_reset(name: str) -> None:
     """Finite differences: freeze the spikes in the reset, replace the output by the surrogate's primitive."""
-    inputs = leaves(40, 11)
+    inputs = leaves(24, 11)
     grad = weights(inputs)
-    frozen = refractory_lif(*inputs, solver=solver).detach()
+    frozen = refractory_lif(*inputs, solver="sequential").detach()
+    assert 0 < frozen.mean() < 1
 
     def softened(*arguments: Tensor) -> Tensor:
         u = potential_given_spikes(arguments[0], frozen, *arguments[1:])
@@ -91,9 +91,11 @@ def test_the_gradient_is_the_true_one_of_the_softened_spike_with_a_frozen_reset(
 
     assert torch.autograd.gradcheck(softened, inputs, atol=1e-5, eps=1e-7, nondet_tol=0)
     expected = torch.autograd.grad(softened(*inputs), inputs, grad, materialize_grads=True)
-    got = gradients(inputs, grad, solver=solver, surrogate=name, surrogate_width=0.8)
-    for label, e, g in zip(NAMES, expected, got, strict=True):
-        torch.testing.assert_close(g, e, rtol=1e-9, atol=1e-9, msg=lambda m, label=label: f"{label}: {m}")
+    for solver in SOLVERS:
+        assert torch.equal(refractory_lif(*inputs, solver=solver), frozen)
+        got = gradients(inputs, grad, solver=solver, surrogate=name, surrogate_width=0.8)
+        for label, e, g in zip(NAMES, expected, got, strict=True):
+            torch.testing.assert_close(g, e, rtol=1e-9, atol=1e-9, msg=lambda m, at=f"{solver}: {label}": f"{at}: {m}")
 
 
 @settings(max_examples=40, deadline=None)

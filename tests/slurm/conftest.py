@@ -29,9 +29,25 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     subprocess.run(["bash", HERE / "down.sh", "--purge"], check=True, env=environment, timeout=120)
 
 
+def place_in(folder: Path, cache: Path, seeds: tuple[int, ...]) -> Site:
+    """A place with a sweep `mini` of one run a seed."""
+    (folder / "sweep").mkdir(parents=True)
+    content = {
+        "title": "One run",
+        "question": "Does it end well?",
+        "seeds": list(seeds),
+        "grid": {"neuron.leak": [0.5]},
+    }
+    (folder / "sweep" / "mini.yaml").write_text(yaml.safe_dump(content))
+    return Site(folder, cache)
+
+
 @pytest.fixture(scope="session")
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
+    """Prepared data. Kernels are compiled, too: jobs that begin together would else each do it, for half a minute."""
+    cache = tmp_path_factory.mktemp("cache")
+    assert place_in(tmp_path_factory.mktemp("first"), cache, (0,)).sweep("launcher=debug", "optim.epochs=1") == 0
+    return cache
 
 
 @pytest.fixture(scope="session")
@@ -41,20 +57,7 @@ def new_site(
     shared_cache: Path,
 ) -> Callable[..., Site]:
     """Makes a place with a sweep `mini` of one run a seed."""
-
-    def make(seeds: tuple[int, ...] = (0,)) -> Site:
-        folder = tmp_path_factory.mktemp("site")
-        (folder / "sweep").mkdir(parents=True)
-        content = {
-            "title": "One run",
-            "question": "Does it end well?",
-            "seeds": list(seeds),
-            "grid": {"neuron.leak": [0.5]},
-        }
-        (folder / "sweep" / "mini.yaml").write_text(yaml.safe_dump(content))
-        return Site(folder, shared_cache)
-
-    return make
+    return lambda seeds=(0,): place_in(tmp_path_factory.mktemp("site"), shared_cache, seeds)
 
 
 @pytest.fixture

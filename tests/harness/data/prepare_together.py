@@ -36,30 +36,35 @@ def shard(number: int) -> Shard:
     return Shard((Flat(tokens, np.array([0, 10, TOKENS])),), np.array([number, 10 * number], np.uint8))
 
 
+def prepare(folder: Path, companions: int = 1, stop_in: int | None = None) -> str:
+    """Prepare the data set in `folder`; what was opened."""
+
+    def make(number: int) -> Shard:
+        note(folder, f"shard-{number}")
+        while noted(folder).count("wanted") < companions or number == stop_in:
+            time.sleep(0.01)
+        return shard(number)
+
+    def build(preparation: Preparation) -> dict[str, Any]:
+        note(folder, "build")
+        for number in range(SHARDS):
+            preparation.write("train", number, lambda number=number: make(number))
+        return {"shards": SHARDS}
+
+    note(folder, "wanted")
+    found = prepared(folder, build)
+    (sequences,) = found.sequences["train"]
+    digest = hashlib.sha256(b"".join(sequence.tobytes() for sequence in sequences)).hexdigest()
+    return f"{digest} {found.labels['train'].tolist()} {found.facts}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--companions", type=int, default=1)
     parser.add_argument("--stop-in", type=int)
     options = parser.parse_args()
-
-    def make(number: int) -> Shard:
-        note(options.folder, f"shard-{number}")
-        while noted(options.folder).count("wanted") < options.companions or number == options.stop_in:
-            time.sleep(0.01)
-        return shard(number)
-
-    def build(preparation: Preparation) -> dict[str, Any]:
-        note(options.folder, "build")
-        for number in range(SHARDS):
-            preparation.write("train", number, lambda number=number: make(number))
-        return {"shards": SHARDS}
-
-    note(options.folder, "wanted")
-    found = prepared(options.folder, build)
-    (sequences,) = found.sequences["train"]
-    digest = hashlib.sha256(b"".join(sequence.tobytes() for sequence in sequences)).hexdigest()
-    print(digest, found.labels["train"].tolist(), found.facts)
+    print(prepare(options.folder, options.companions, options.stop_in))
 
 
 if __name__ == "__main__":

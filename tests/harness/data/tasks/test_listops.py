@@ -124,7 +124,7 @@ def length(node: Node) -> int:
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """Fewer examples than LRA's, at its lengths."""
-    return prepare(settings_of((500, 2000), (16_000, 1_000, 4_000)), tmp_path_factory.mktemp("cache"))
+    return prepare(settings_of((500, 2000), (8_000, 1_000, 4_000)), tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import copy
 import json
 import math
 from collections.abc import Iterator
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -45,8 +46,9 @@ def flat(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
             yield f"{prefix}{key}", value
 
 
-def runs_of(composer: Composer, words: list[str]) -> list[dict[str, Any]]:
-    command = parse_command_line(words)
+@cache
+def runs_of(composer: Composer, line: str) -> list[dict[str, Any]]:
+    command = parse_command_line(line.split()[3:])  # without python -m harness.sweep
     assert command.sweep is not None
     sweep = load_sweep(composer, command.sweep, str(command.overrides.get("scale", "laptop")))
     return [dict(flat(run.settings.identity())) for run in expand(composer, command, sweep).runs]
@@ -81,7 +83,7 @@ def test_the_command_of_a_cell_starts_runs_that_fill_it(composer, table, entry, 
 
 def started(composer: Composer, command: str) -> list[Run]:
     """The runs of a command as the page reads them."""
-    found = [json.loads(json.dumps(run)) for run in runs_of(composer, command.split()[3:])]
+    found = [json.loads(json.dumps(run)) for run in runs_of(composer, command)]
     return [Run("", run["task.name"], run["scale"], run["seed"], True, run, {}, (), False, "", "", "") for run in found]
 
 
@@ -121,7 +123,7 @@ def test_a_run_is_accepted_by_the_rows_of_its_own_protocol_alone(composer, proto
 def test_a_trained_network_has_no_setting_that_is_neither_named_nor_free(composer, table, entry, column):
     (command,) = commands(table, {column.name: [entry]})
     named = {*definition().required(entry, column), *definition().free}
-    assert set(runs_of(composer, command.split()[3:])[0]) - named == {"scale", "seed"}
+    assert set(runs_of(composer, command)[0]) - named == {"scale", "seed"}
 
 
 def test_every_figure_of_the_published_tables_is_shown_as_it_is_printed():
