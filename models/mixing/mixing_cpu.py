@@ -97,31 +97,40 @@ def _inputs(inputs, tile, dtype):
 
 
 @kernel
-def _gate(z, channels):
-    """Multiply the first rows of z by the sigmoids of as many that follow."""
-    for h in range(channels):
-        for i in range(z.shape[1]):
-            z[h, i] *= sigmoid(z[channels + h, i])  # type: ignore[call-arg]
+def _halves(rows, channels):
+    """The first rows, as many as there are channels, and as many that follow, each as one flat array."""
+    return rows[:channels].reshape(-1), rows[channels : 2 * channels].reshape(-1)
 
 
 @kernel
-def _back_through_gate(z, channels, grad):
-    """Replace the rows of z that the gate takes by their gradients for grad [H, tile] of what it gives."""
-    for h in range(channels):
-        for i in range(z.shape[1]):
-            z1, z2, g = z[h, i], z[channels + h, i], grad[h, i]
-            z[h, i], z[channels + h, i] = g * sigmoid(z2), g * z1 * slope(z2)  # type: ignore[call-arg]
+def _gate(z1, z2):
+    """Multiply z1 by the sigmoid of z2."""
+    for i in range(z1.size):
+        z1[i] *= sigmoid(z2[i])
+
+
+@kernel
+def _back_through_gate(grad, z1, z2, sum1, sum2):
+    """Replace z1 and z2 by their gradients for grad of what the gate gives, and add these to the sums."""
+    for i in range(z1.size):
+        value, at = z1[i], z2[i]
+        grad1 = grad[i] * sigmoid(at)
+        grad2 = grad[i] * value * slope(at)
+        z1[i], z2[i] = grad1, grad2
+        sum1[i] += grad1
+        sum2[i] += grad2
 
 
 @Threaded
 def _forward_kernel(x, x_shape, joined, residual, y_shape, tile, y, first, end):
     steps, inputs = x_shape[0] * x_shape[2], x_shape[1]
     tile_x, z = _inputs(inputs, tile, x.dtype), np.empty((joined.shape[0], tile), x.dtype)
+    z1, z2 = _halves(z, y_shape[1])
     for begin in range(first * tile, min(end * tile, steps), tile):
         until = min(begin + tile, steps)
         _load(x, x_shape, begin, until, 1, tile_x)
         _multiply(joined, tile_x, tile, 0, z)
-        _gate(z, y_shape[1])
+        _gate(z1, z2)
         _store(z, begin, until, residual, y_shape, y)
 
 
@@ -134,14 +143,6 @@ def _turn(x, turned):
             load_transposed(x, 1 + n, t, flat, t * width + n, width)  # type: ignore[call-arg]
 
 
-@kernel
-def _add(rows, sums):
-    """Add the first rows to sums, [rows, tile]."""
-    for m in range(sums.shape[0]):
-        for i in range(sums.shape[1]):
-            sums[m, i] += rows[m, i]
-
-
 @Threaded
 def _backward_kernel(grad, grad_shape, x, x_shape, weights, tile, grad_x, by_weight, by_bias, first, end):
     # All here rather than in parts, since numba compiles what a kernel calls once alone and once more with it.
@@ -152,18 +153,19 @@ def _backward_kernel(grad, grad_shape, x, x_shape, weights, tile, grad_x, by_wei
     turned_x = np.empty((tile, columns + BLOCK * (1 - columns // BLOCK % 2)), x.dtype)  # an odd number, see TILE
     steps, nothing = x_shape[0] * x_shape[2], x[:0]
     tiles = (steps + tile - 1) // tile
+    z1, z2 = _halves(z, grad_shape[1])
     for part in range(first, end):
+        sum1, sum2 = _halves(by_bias[part], grad_shape[1])
         for number in range(tiles * part // parts, tiles * (part + 1) // parts):
             begin, until = number * tile, min((number + 1) * tile, steps)
             _load(x, x_shape, begin, until, 1, tile_x)
             _load(grad, grad_shape, begin, until, 0, tile_grad)
             _multiply(joined, tile_x, tile, 0, z)
-            _back_through_gate(z, grad_shape[1], tile_grad)
+            _back_through_gate(tile_grad.reshape(-1), z1, z2, sum1, sum2)
             _multiply(turned_weight, z, tile, 0, tile_grad_x)
             _store(tile_grad_x, begin, until, nothing, x_shape, grad_x)
             _turn(tile_x, turned_x)
             _multiply(z, turned_x, columns, -1, by_weight[part])
-            _add(z, by_bias[part])
 
 
 def _whole(count: int, unit: int) -> int:
