@@ -2,7 +2,8 @@
 
 The steps of all examples, one example's after the other's, are columns of one matrix, and go in tiles of them: what is
 between input and output, twice as much as the output and more, is computed for a tile at a time and stays in the
-caches. Nothing of it is kept; the backward computes it again, which takes less long than to write and read it.
+caches. Nothing of it is kept; the backward computes it again, a fourth product where torch has three, which is made up
+for by less memory written and read: not quite at hundreds of channels, where products take nearly all of the time.
 
 A tile's products are those of simd_recurrence.py, whose numbers are chains in a fixed order: the bias is the weight of
 an input of ones before the others.
@@ -23,7 +24,7 @@ TILE = 80
 """Columns of a tile: small enough for the caches, and an odd number of blocks, since rows that lie an even number of
 cache lines apart compete for a part of a cache."""
 STRIP, STRETCH = 64, 144
-"""Rows of a product, and terms of its sums, that are gone through at a time, because they fit into the first cache."""
+"""Rows of a product, and terms of its sums, that are gone through at a time: about as many as the first cache holds."""
 PARTS, PART = 16, 1024
 """The most parts whose gradients of weight and bias are summed apart, and the fewest steps of one of several."""
 
