@@ -2,7 +2,8 @@
 
 The steps of all examples, one example's after the other's, are columns of one matrix, and go in tiles of them: what is
 between input and output, twice as much as the output and more, is computed for a tile at a time and stays in the
-caches. Nothing of it is kept; the backward computes it again, which takes less long than to write and read it.
+caches. Nothing of it is kept; the backward computes it again, a fourth product where torch has three, which is made up
+for by less memory written and read: not quite at hundreds of channels, where products take nearly all of the time.
 
 A tile's products are those of simd_recurrence.py, whose numbers are chains in a fixed order: the bias is the weight of
 an input of ones before the others.
@@ -23,13 +24,13 @@ TILE = 80
 """Columns of a tile: small enough for the caches, and an odd number of blocks, since rows that lie an even number of
 cache lines apart compete for a part of a cache."""
 STRIP, STRETCH = 64, 144
-"""Rows of a product, and terms of its sums, that are gone through at a time, because they fit into the first cache."""
+"""Rows of a product, and terms of its sums, that are gone through at a time: about as many as the first cache holds."""
 PARTS, PART = 16, 1024
 """The most parts whose gradients of weight and bias are summed apart, and the fewest steps of one of several."""
 
 
 @kernel
-def multiply_tile(a, b, columns, adds, product):
+def _multiply(a, b, columns, adds, product):
     """Columns of the product of a [rows, terms] and b; all in whole blocks, and adds as for `multiply`."""
     rows, terms = a.shape
     flat_a, flat_b, flat = a.reshape(-1), b.reshape(-1), product.reshape(-1)
@@ -88,7 +89,7 @@ def _store(rows, first, end, added, shape, target):
 
 
 @kernel
-def tile_of(inputs, tile, dtype):
+def _inputs(inputs, tile, dtype):
     """A tile of inputs after one of ones, in whole blocks of rows."""
     x = np.zeros((1 + (inputs + BLOCK - 1) // BLOCK * BLOCK, tile), dtype)
     for i in range(tile):
@@ -97,31 +98,40 @@ def tile_of(inputs, tile, dtype):
 
 
 @kernel
-def gate(z, channels):
-    """Multiply the first rows of z by the sigmoids of as many that follow."""
-    for h in range(channels):
-        for i in range(z.shape[1]):
-            z[h, i] *= sigmoid(z[channels + h, i])  # type: ignore[call-arg]
+def _halves(rows, channels):
+    """The first rows, as many as there are channels, and as many that follow, each as one flat array."""
+    return rows[:channels].reshape(-1), rows[channels : 2 * channels].reshape(-1)
 
 
 @kernel
-def _back_through_gate(z, channels, grad):
-    """Replace the rows of z that the gate takes by their gradients for grad [H, tile] of what it gives."""
-    for h in range(channels):
-        for i in range(z.shape[1]):
-            z1, z2, g = z[h, i], z[channels + h, i], grad[h, i]
-            z[h, i], z[channels + h, i] = g * sigmoid(z2), g * z1 * slope(z2)  # type: ignore[call-arg]
+def _gate(z1, z2):
+    """Multiply z1 by the sigmoid of z2."""
+    for i in range(z1.size):
+        z1[i] *= sigmoid(z2[i])
+
+
+@kernel
+def _back_through_gate(grad, z1, z2, sum1, sum2):
+    """Replace z1 and z2 by their gradients for grad of what the gate gives, and add these to the sums."""
+    for i in range(z1.size):
+        value, at = z1[i], z2[i]
+        grad1 = grad[i] * sigmoid(at)
+        grad2 = grad[i] * value * slope(at)
+        z1[i], z2[i] = grad1, grad2
+        sum1[i] += grad1
+        sum2[i] += grad2
 
 
 @Threaded
 def _forward_kernel(x, x_shape, joined, residual, y_shape, tile, y, first, end):
     steps, inputs = x_shape[0] * x_shape[2], x_shape[1]
-    tile_x, z = tile_of(inputs, tile, x.dtype), np.empty((joined.shape[0], tile), x.dtype)
+    tile_x, z = _inputs(inputs, tile, x.dtype), np.empty((joined.shape[0], tile), x.dtype)
+    z1, z2 = _halves(z, y_shape[1])
     for begin in range(first * tile, min(end * tile, steps), tile):
         until = min(begin + tile, steps)
         _load(x, x_shape, begin, until, 1, tile_x)
-        multiply_tile(joined, tile_x, tile, 0, z)
-        gate(z, y_shape[1])
+        _multiply(joined, tile_x, tile, 0, z)
+        _gate(z1, z2)
         _store(z, begin, until, residual, y_shape, y)
 
 
@@ -134,36 +144,29 @@ def _turn(x, turned):
             load_transposed(x, 1 + n, t, flat, t * width + n, width)  # type: ignore[call-arg]
 
 
-@kernel
-def _add(rows, sums):
-    """Add the first rows to sums, [rows, tile]."""
-    for m in range(sums.shape[0]):
-        for i in range(sums.shape[1]):
-            sums[m, i] += rows[m, i]
-
-
 @Threaded
 def _backward_kernel(grad, grad_shape, x, x_shape, weights, tile, grad_x, by_weight, by_bias, first, end):
     # All here rather than in parts, since numba compiles what a kernel calls once alone and once more with it.
     joined, turned_weight = weights
-    tile_x, tile_grad = tile_of(x_shape[1], tile, x.dtype), np.empty((grad_shape[1], tile), x.dtype)
+    tile_x, tile_grad = _inputs(x_shape[1], tile, x.dtype), np.empty((grad_shape[1], tile), x.dtype)
     z, tile_grad_x = np.empty((joined.shape[0], tile), x.dtype), np.empty((turned_weight.shape[0], tile), x.dtype)
     parts, _, columns = by_weight.shape
     turned_x = np.empty((tile, columns + BLOCK * (1 - columns // BLOCK % 2)), x.dtype)  # an odd number, see TILE
     steps, nothing = x_shape[0] * x_shape[2], x[:0]
     tiles = (steps + tile - 1) // tile
+    z1, z2 = _halves(z, grad_shape[1])
     for part in range(first, end):
+        sum1, sum2 = _halves(by_bias[part], grad_shape[1])
         for number in range(tiles * part // parts, tiles * (part + 1) // parts):
             begin, until = number * tile, min((number + 1) * tile, steps)
             _load(x, x_shape, begin, until, 1, tile_x)
             _load(grad, grad_shape, begin, until, 0, tile_grad)
-            multiply_tile(joined, tile_x, tile, 0, z)
-            _back_through_gate(z, grad_shape[1], tile_grad)
-            multiply_tile(turned_weight, z, tile, 0, tile_grad_x)
+            _multiply(joined, tile_x, tile, 0, z)
+            _back_through_gate(tile_grad.reshape(-1), z1, z2, sum1, sum2)
+            _multiply(turned_weight, z, tile, 0, tile_grad_x)
             _store(tile_grad_x, begin, until, nothing, x_shape, grad_x)
             _turn(tile_x, turned_x)
-            multiply_tile(z, turned_x, columns, -1, by_weight[part])
-            _add(z, by_bias[part])
+            _multiply(z, turned_x, columns, -1, by_weight[part])
 
 
 def _whole(count: int, unit: int) -> int:
@@ -171,16 +174,11 @@ def _whole(count: int, unit: int) -> int:
     return -(-count // unit) * unit
 
 
-def joined_of(weight: Tensor, bias: Tensor) -> Tensor:
+def _joined(weight: Tensor, bias: Tensor) -> Tensor:
     """The bias and the weight as one matrix [2H, 1 + N] in whole rows of a product."""
     joined = weight.new_zeros(_whole(len(weight), ROWS), 1 + weight.shape[1])
     joined[: len(weight), 0], joined[: len(weight), 1:] = bias, weight
     return joined
-
-
-def in_blocks(columns: int) -> int:
-    """Columns of a tile that holds so many."""
-    return _whole(columns, BLOCK)
 
 
 def _flat(x: Tensor) -> tuple[np.ndarray, tuple[int, ...]]:
@@ -198,7 +196,7 @@ def forward(x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None) ->
     added, _ = _flat(x.new_empty(0) if residual is None else residual)
     flat, shape = _flat(y)
     least = -(-WORTH // (inputs * tile))  # tiles
-    _forward_kernel(-(-steps // tile), least, *_flat(x), joined_of(weight, bias).numpy(), added, shape, tile, flat)
+    _forward_kernel(-(-steps // tile), least, *_flat(x), _joined(weight, bias).numpy(), added, shape, tile, flat)
     return y
 
 
@@ -210,7 +208,7 @@ def backward(grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Ten
     tile, parts = min(TILE, _whole(steps, BLOCK)), max(1, min(PARTS, steps // PART))
     turned = weight.new_zeros(_whole(inputs, ROWS), outputs)
     turned[:inputs] = weight.mT
-    weights = joined_of(weight, bias).numpy(), turned.numpy()
+    weights = _joined(weight, bias).numpy(), turned.numpy()
     by_weight = np.zeros((parts, _whole(outputs, ROWS), _whole(inputs, BLOCK)), turned.numpy().dtype)
     by_bias = np.zeros((parts, outputs, tile), by_weight.dtype)
     least = -(-WORTH * parts // (inputs * steps))

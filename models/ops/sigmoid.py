@@ -13,6 +13,7 @@ be no normal number, which is beyond |z| = 87 in float32 and 708 in float64, it 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -68,6 +69,10 @@ class _Numbers:
         function = cgutils.get_or_insert_function(self._builder.module, kind, f"llvm.{name}.f{self.of.bits}")
         return self._builder.call(function, arguments)
 
+    def product(self, a: Any, b: Any) -> Any:
+        """a * b."""
+        return self._builder.fmul(a, b)
+
     def decay(self, z: Any) -> Any:
         """exp(-|z|)."""
         builder, of, integer = self._builder, self.of, ir.IntType(self.of.bits)
@@ -92,21 +97,18 @@ class _Numbers:
         return builder.fdiv(parts[0], whole), builder.fdiv(parts[1], whole)
 
 
-@intrinsic
-def sigmoid(_typing: Any, z: Any) -> Any:
-    """Sigmoid of a number of one of the two formats."""
+def _function(value: Callable[[_Numbers, Any], Any]) -> Any:
+    """A function of one number, of one of the formats, that numba compiles."""
 
-    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return _Numbers(context, builder, z).halves(*arguments)[0]
+    def typed(_typing: Any, z: Any) -> Any:
+        def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            return value(_Numbers(context, builder, z), *arguments)
 
-    return z(z), generate
+        return z(z), generate
+
+    return intrinsic(typed)
 
 
-@intrinsic
-def slope(_typing: Any, z: Any) -> Any:
-    """Derivative of the sigmoid; next to `sigmoid` of the same number it shares most of its work."""
-
-    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.fmul(*_Numbers(context, builder, z).halves(*arguments))
-
-    return z(z), generate
+sigmoid = _function(lambda numbers, z: numbers.halves(z)[0])
+slope = _function(lambda numbers, z: numbers.product(*numbers.halves(z)))
+"""The sigmoid's derivative; next to `sigmoid` of the same number it shares most of its work."""

@@ -18,7 +18,7 @@ from spike_ssm.models.ops.compiled import Threaded
 from spike_ssm.models.ops.sigmoid import sigmoid, slope
 
 ODD_LENGTHS = (1, 15, 63, 64, 65, 1000)
-ODD_WIDTHS = ((1, 1), (3, 5), (5, 3), (64, 64), (70, 64), (1, 70))
+ODD_WIDTHS = ((1, 1), (3, 5), (5, 3), (64, 64), (70, 64), (1, 70), (150, 80))
 NAMES = ("output", "x", "weight", "bias", "residual")
 
 

@@ -181,13 +181,13 @@ def test_a_device_or_precision_without_a_kernel_is_refused_in_one_sentence() -> 
 
 
 def test_kept_machine_code_is_of_all_sources_that_kernels_are_made_of(tmp_path: Any) -> None:
-    for folder, name in (("ops", "simd.py"), ("ssm/scan", "scan_cpu.py"), ("neurons", "lif.py")):
-        (tmp_path / folder).mkdir(parents=True)
-        (tmp_path / folder / name).write_text("")
+    for name in ("ops/simd.py", "ssm/scan/scan_cpu.py", "mixing/mixing_cpu.py", "neurons/lif.py"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("")
     seen = [compiled.fingerprint(tmp_path)]
-    for change in ("ops/simd.py", "ssm/scan/scan_cpu.py"):
+    for change in ("ops/simd.py", "ssm/scan/scan_cpu.py", "mixing/mixing_cpu.py"):
         (tmp_path / change).write_text("changed")
         seen.append(compiled.fingerprint(tmp_path))
-    assert len(set(seen)) == 3
+    assert len(set(seen)) == 4
     (tmp_path / "neurons/lif.py").write_text("changed")
     assert compiled.fingerprint(tmp_path) == seen[-1]
