@@ -43,11 +43,10 @@ DROPOUT_PLACES = ("before_neuron", "after_neuron", "after_block")
 class Mixing(nn.Conv1d):
     """A linear map of the channels of each step: a convolution of width 1, computed as a batched product."""
 
-    fused = True
-    """Whether the gate and the residual are computed in one pass with the map, where nobody watches it."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, *, of_spikes: bool) -> None:
+        """of_spikes: most inputs are 0, so that gate and residual are best computed in one pass with the map."""
         super().__init__(inputs, outputs, kernel_size=1)
+        self.fused = of_spikes
 
     def forward(self, x: Tensor) -> Tensor:
         """Channels [B, outputs, L] of x [B, inputs, L]; the product is faster than the convolution."""
@@ -89,7 +88,7 @@ class Block(nn.Module):
         self.ssm = ssm
         self.neuron_at = nn.ModuleDict(neurons)
         self.dropout_at = nn.ModuleDict(dropout)
-        self.mixing = Mixing(neurons["after_ssm"].channels, 2 * channels)
+        self.mixing = Mixing(neurons["after_ssm"].channels, 2 * channels, of_spikes=neurons["after_ssm"].spiking)
         self.observers: dict[str, Observer] = {}  # by place
 
     @property

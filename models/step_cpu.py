@@ -12,11 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spike_ssm.models.mixing.mixing_cpu import gate, in_blocks, joined_of, multiply_tile, tile_of
+from spike_ssm.models.mixing.mixing_cpu import gate, joined_of, multiply_rows
 from spike_ssm.models.ops.compiled import Threaded
 from spike_ssm.models.ops.refractory_lif.fused_cpu import numbers_of
 from spike_ssm.models.ops.refractory_lif.parameters import Rules
 from spike_ssm.models.ops.refractory_lif.step_cpu import step_rows
+from spike_ssm.models.ops.simd import BLOCK
+from spike_ssm.models.ops.simd_recurrence import ROWS
 from spike_ssm.models.ssm.scan.matrices_cpu import CHUNK
 from spike_ssm.models.ssm.scan.step_cpu import ScanState, advance
 
@@ -36,22 +38,24 @@ class BlockState(NamedTuple):
 
 @Threaded
 def _step_kernel(
-    x, place, affine, planes, matrices, leaving, parameters, reset, raises, joined, tile, inputs, states, neurons,
-    spikes, y, _first, _end,
+    x, place, affine, planes, matrices, leaving, parameters, reset, raises, joined, inputs, states, neurons, spikes, y,
+    _first, _end,
 ):  # fmt: skip
     batch, channels = x.shape
-    drive, z = np.empty_like(x), np.empty((joined.shape[0], tile), x.dtype)
+    (terms, pitch), rows = joined.shape, (batch + ROWS - 1) // ROWS * ROWS
+    drive, sent, z = np.empty_like(x), np.zeros((rows, terms), x.dtype), np.empty((rows, pitch), x.dtype)
     advance(x, affine, place, matrices, planes, inputs, states, drive)
     step_rows(drive.reshape(-1), parameters, reset, raises, neurons, spikes.reshape(-1), neurons)
-    sent = tile_of(channels, tile, x.dtype)
+    for b in range(batch):
+        sent[b, 0] = 1
+        for h in range(channels):
+            sent[b, 1 + h] = spikes[b, h]
+    flat, flat_z = joined.reshape(-1), z.reshape(-1)
+    multiply_rows(sent.reshape(-1), 0, terms, rows, terms, flat, pitch, pitch - BLOCK, 0, flat_z, pitch)
+    gate(z[:batch], channels)
     for b in range(batch):
         for h in range(channels):
-            sent[1 + h, b] = spikes[b, h]
-    multiply_tile(joined, sent, tile, 0, z)
-    gate(z, channels)
-    for b in range(batch):
-        for h in range(channels):
-            y[b, h] = (z[h, b] + x[b, h]) * leaving[0, h] + leaving[1, h]
+            y[b, h] = (z[b, h] + x[b, h]) * leaving[0, h] + leaving[1, h]
 
 
 def start(
@@ -61,7 +65,7 @@ def start(
     if leaving is None:
         leaving = torch.stack((torch.ones_like(x[0]), torch.zeros_like(x[0])))
     arrays = [each.numpy(force=True) for each in (leaving, parameters, joined_of(weight, bias))]
-    model = (*arrays[:2], *numbers_of(rules)[:2], arrays[2], in_blocks(len(x)))
+    model = (*arrays[:2], *numbers_of(rules)[:2], arrays[2])
     return BlockState(scan, np.zeros((2, x.numel()), arrays[1].dtype), torch.zeros_like(x), model)
 
 

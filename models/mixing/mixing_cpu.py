@@ -1,12 +1,14 @@
 """The gated mixing's CPU kernels (numba).
 
-The steps of all examples, one example's after the other's, are columns of one matrix, and go in tiles of them: what is
-between input and output, twice as much as the output and more, is computed for a tile at a time and stays in the
-caches. Nothing of it is kept; the backward computes it again, a fourth product where torch has three, which is made up
-for by less memory written and read: not quite at hundreds of channels, where products take nearly all of the time.
+The steps of all examples, one example's after the other's, go in tiles of TILE: what is between input and output, twice
+as much as the output and more, is computed for a tile at a time and stays in the caches. Nothing of it is kept; the
+backward computes it again, which takes less long than to write and read it.
 
-A tile's products are those of simd_recurrence.py, whose numbers are chains in a fixed order: the bias is the weight of
-an input of ones before the others.
+A tile is computed with a step's channels next to each other, [steps, channels], so that an input that is not 0 adds one
+row of weights to the step it is at. Spikes mostly are 0, so the product that the bias and the weights make with them,
+and the one that makes the weight's gradient, take the inputs that are not; where half of them or more are not, the
+products of simd_recurrence.py take all. Both are the same chain of sums, since 0 adds exactly nothing: the bias is the
+weight of an input of ones before the others.
 """
 
 from __future__ import annotations
@@ -17,31 +19,34 @@ from torch import Tensor
 
 from spike_ssm.models.ops.compiled import WORTH, Threaded, kernel
 from spike_ssm.models.ops.sigmoid import sigmoid, slope
-from spike_ssm.models.ops.simd import BLOCK, load_transposed
-from spike_ssm.models.ops.simd_recurrence import ROWS, multiply
+from spike_ssm.models.ops.simd import BLOCK, load_transposed, lowest_bit
+from spike_ssm.models.ops.simd_recurrence import ROWS, SUMS, accumulate, multiply
 
-TILE = 80
-"""Columns of a tile: small enough for the caches, and an odd number of blocks, since rows that lie an even number of
-cache lines apart compete for a part of a cache."""
-STRIP, STRETCH = 64, 144
-"""Rows of a product, and terms of its sums, that are gone through at a time: about as many as the first cache holds."""
+TILE = 64
+"""Steps of a tile: as many as a word has bits."""
+PITCH = TILE + BLOCK
+"""Numbers from one row of a tile to the next: an odd number of blocks, since rows that lie an even number of cache
+lines apart compete for a part of a cache."""
+STRETCH = 144
+"""Terms of a product's sums that are gone through at a time, because their rows fit into the first cache."""
 PARTS, PART = 16, 1024
 """The most parts whose gradients of weight and bias are summed apart, and the fewest steps of one of several."""
 
+_U = np.uint64
+
 
 @kernel
-def _multiply(a, b, columns, adds, product):
-    """Columns of the product of a [rows, terms] and b; all in whole blocks, and adds as for `multiply`."""
-    rows, terms = a.shape
-    flat_a, flat_b, flat = a.reshape(-1), b.reshape(-1), product.reshape(-1)
-    width_b, width = b.shape[1], product.shape[1]
+def multiply_rows(a, start, pitch, rows, terms, b, pitch_b, columns, adds, product, pitch_c):
+    """Product [rows, columns] of a [rows, terms] from `start` on, and b; adds as for `multiply`.
+
+    All are flat, rows lie a pitch apart, and rows and columns are whole blocks.
+    """
     for k in range(0, terms, STRETCH):
         few, how = min(STRETCH, terms - k), k if adds == 0 else adds
-        for first in range(0, rows, STRIP):
-            for column in range(0, columns, BLOCK):
-                for row in range(first, min(first + STRIP, rows), ROWS):
-                    at_a, at_b, at = row * terms + k, k * width_b + column, row * width + column
-                    multiply(flat_a, at_a, terms, 1, flat_b, at_b, width_b, flat, at, width, few, how)  # type: ignore[call-arg]
+        for column in range(0, columns, BLOCK):
+            for row in range(0, rows, ROWS):
+                at_a, at_b, at = start + row * pitch + k, k * pitch_b + column, row * pitch_c + column
+                multiply(a, at_a, pitch, 1, b, at_b, pitch_b, product, at, pitch_c, few, how)  # type: ignore[call-arg]
 
 
 @kernel
@@ -52,7 +57,7 @@ def _piece(column, end, length):
 
 @kernel
 def _load(source, shape, first, end, before, rows):
-    """Fill rows [before + C, tile], after some, with columns first to end of source, of shape [B, C, L], and then 0."""
+    """Fill rows [before + C, TILE], after some, with steps first to end of source, of shape [B, C, L], and then 0."""
     _, channels, length = shape
     column = first
     while column < end:
@@ -64,13 +69,13 @@ def _load(source, shape, first, end, before, rows):
                 row[i] = here[i]
         column += steps
     for channel in range(channels):
-        for i in range(end - first, rows.shape[1]):
+        for i in range(end - first, TILE):
             rows[before + channel, i] = 0
 
 
 @kernel
 def _store(rows, first, end, added, shape, target):
-    """Fill columns first to end of target, of shape [B, C, L], with rows, plus those of `added` if it is not empty."""
+    """Fill steps first to end of target, of shape [B, C, L], with rows, plus those of `added` if it is not empty."""
     _, channels, length = shape
     column = first
     while column < end:
@@ -89,84 +94,144 @@ def _store(rows, first, end, added, shape, target):
 
 
 @kernel
-def _inputs(inputs, tile, dtype):
-    """A tile of inputs after one of ones, in whole blocks of rows."""
-    x = np.zeros((1 + (inputs + BLOCK - 1) // BLOCK * BLOCK, tile), dtype)
-    for i in range(tile):
-        x[0, i] = 1
-    return x
+def _turn(array, first, rows, columns, turned, start, pitch):
+    """Transpose rows of an array from `first` on and its first columns, both in whole blocks, to flat `turned`."""
+    for row in range(0, rows, BLOCK):
+        for column in range(0, columns, BLOCK):
+            load_transposed(array, first + row, column, turned, start + column * pitch + row, pitch)  # type: ignore[call-arg]
 
 
 @kernel
-def _halves(rows, channels):
-    """The first rows, as many as there are channels, and as many that follow, each as one flat array."""
-    return rows[:channels].reshape(-1), rows[channels : 2 * channels].reshape(-1)
+def _inputs(inputs, dtype):
+    """A tile [1 + N, TILE] of inputs after one of ones, in whole blocks of rows, and which of its steps are not 0."""
+    x = np.zeros((ROWS + (inputs + BLOCK - 1) // BLOCK * BLOCK, PITCH), dtype)
+    for t in range(TILE):
+        x[0, t] = 1
+    return x, np.empty(1 + inputs, np.uint64), np.empty((TILE, (inputs + TILE - 1) // TILE), np.uint64)
 
 
 @kernel
-def _gate(z1, z2):
-    """Multiply z1 by the sigmoid of z2."""
-    for i in range(z1.size):
-        z1[i] *= sigmoid(z2[i])
+def _find(x, at_steps, at_inputs):
+    """Fill the words of the steps at which each input is not 0, and of the inputs that are not at each step.
+
+    Returns whether so few are not 0 that it takes less long to take them one by one.
+    """
+    inputs, found, none = at_steps.size - 1, 0, _U(0)
+    at_inputs[:] = 0
+    for n in range(1 + inputs):
+        word = none
+        for t in range(TILE):
+            word |= _U(x[n, t] != 0) << _U(t)
+        at_steps[n] = word
+        while n > 0 and word != none:
+            t = lowest_bit(word)
+            at_inputs[t, (n - 1) // TILE] |= _U(1) << _U((n - 1) % TILE)
+            word &= word - _U(1)
+            found += 1
+    return 2 * found < TILE * inputs
 
 
 @kernel
-def _back_through_gate(grad, z1, z2, sum1, sum2):
-    """Replace z1 and z2 by their gradients for grad of what the gate gives, and add these to the sums."""
-    for i in range(z1.size):
-        value, at = z1[i], z2[i]
-        grad1 = grad[i] * sigmoid(at)
-        grad2 = grad[i] * value * slope(at)
-        z1[i], z2[i] = grad1, grad2
-        sum1[i] += grad1
-        sum2[i] += grad2
+def _mix(x, at_inputs, few, joined, turned, z):
+    """Fill z [TILE, 2H] with the bias and the product of weights and inputs x [1 + N, TILE].
+
+    few: whether inputs are taken one by one. turned: room for the inputs, step by step.
+    """
+    (inputs, pitch), columns = joined.shape, joined.shape[1] - BLOCK
+    flat, flat_x, flat_z = joined.reshape(-1), x.reshape(-1), z.reshape(-1)
+    if not few:
+        width = turned.size // TILE
+        _turn(x, 1, x.shape[0] - ROWS, TILE, turned, 1, width)
+        for t in range(TILE):
+            turned[t * width] = 1
+        multiply_rows(turned, 0, width, TILE, inputs, flat, pitch, columns, 0, flat_z, pitch)
+        return
+    for t in range(TILE):
+        for m in range(columns):
+            z[t, m] = joined[0, m]
+        for word in range(at_inputs.shape[1]):
+            first, which = 1 + word * TILE, at_inputs[t, word]
+            for m in range(0, columns, SUMS):
+                row, into = first * pitch + m, t * pitch + m
+                accumulate(flat, row, pitch, flat_x, first * PITCH + t, PITCH, which, flat_z, into, False)  # type: ignore[call-arg]
+
+
+@kernel
+def gate(z, channels):
+    """Multiply the first channels of z [steps, 2H] by the sigmoids of as many that follow."""
+    for t in range(z.shape[0]):
+        values, gates = z[t, :channels], z[t, channels : 2 * channels]
+        for h in range(channels):
+            values[h] *= sigmoid(gates[h])
+
+
+@kernel
+def _back_through_gate(z, channels, grad):
+    """Replace what the gate takes, [steps, 2H], by its gradient for grad [steps, H] of what it gives."""
+    for t in range(TILE):
+        values, gates, given = z[t, :channels], z[t, channels : 2 * channels], grad[t]
+        for h in range(channels):
+            z1, z2, g = values[h], gates[h], given[h]
+            values[h], gates[h] = g * sigmoid(z2), g * z1 * slope(z2)
+
+
+@kernel
+def _room(joined, dtype):
+    """Room for all inputs of a tile, step by step, and for what the gate takes, [TILE, 2H]."""
+    inputs, pitch = joined.shape
+    width = 1 + (inputs + BLOCK - 2) // BLOCK * BLOCK
+    return np.empty(TILE * width, dtype), np.zeros((TILE, pitch), dtype)
 
 
 @Threaded
-def _forward_kernel(x, x_shape, joined, residual, y_shape, tile, y, first, end):
-    steps, inputs = x_shape[0] * x_shape[2], x_shape[1]
-    tile_x, z = _inputs(inputs, tile, x.dtype), np.empty((joined.shape[0], tile), x.dtype)
-    z1, z2 = _halves(z, y_shape[1])
-    for begin in range(first * tile, min(end * tile, steps), tile):
-        until = min(begin + tile, steps)
+def _forward_kernel(x, x_shape, joined, residual, y_shape, y, first, end):
+    steps, inputs, channels = x_shape[0] * x_shape[2], x_shape[1], y_shape[1]
+    tile_x, at_steps, at_inputs = _inputs(inputs, x.dtype)
+    turned, z = _room(joined, x.dtype)
+    whole = (channels + BLOCK - 1) // BLOCK * BLOCK
+    rows = np.empty((whole, PITCH), x.dtype)
+    for begin in range(first * TILE, min(end * TILE, steps), TILE):
+        until = min(begin + TILE, steps)
         _load(x, x_shape, begin, until, 1, tile_x)
-        _multiply(joined, tile_x, tile, 0, z)
-        _gate(z1, z2)
-        _store(z, begin, until, residual, y_shape, y)
-
-
-@kernel
-def _turn(x, turned):
-    """Transpose all rows of x but the first, [1 + N, tile], to turned [tile, N and more]."""
-    flat, width = turned.reshape(-1), turned.shape[1]
-    for n in range(0, x.shape[0] - 1, BLOCK):
-        for t in range(0, x.shape[1], BLOCK):
-            load_transposed(x, 1 + n, t, flat, t * width + n, width)  # type: ignore[call-arg]
+        few = _find(tile_x, at_steps, at_inputs)
+        _mix(tile_x, at_inputs, few, joined, turned, z)
+        gate(z, channels)
+        _turn(z, 0, TILE, whole, rows.reshape(-1), 0, PITCH)
+        _store(rows, begin, until, residual, y_shape, y)
 
 
 @Threaded
-def _backward_kernel(grad, grad_shape, x, x_shape, weights, tile, grad_x, by_weight, by_bias, first, end):
+def _backward_kernel(grad, grad_shape, x, x_shape, joined, weight, grad_x, by_joined, first, end):
     # All here rather than in parts, since numba compiles what a kernel calls once alone and once more with it.
-    joined, turned_weight = weights
-    tile_x, tile_grad = _inputs(x_shape[1], tile, x.dtype), np.empty((grad_shape[1], tile), x.dtype)
-    z, tile_grad_x = np.empty((joined.shape[0], tile), x.dtype), np.empty((turned_weight.shape[0], tile), x.dtype)
-    parts, _, columns = by_weight.shape
-    turned_x = np.empty((tile, columns + BLOCK * (1 - columns // BLOCK % 2)), x.dtype)  # an odd number, see TILE
-    steps, nothing = x_shape[0] * x_shape[2], x[:0]
-    tiles = (steps + tile - 1) // tile
-    z1, z2 = _halves(z, grad_shape[1])
+    steps, inputs, channels, pitch = x_shape[0] * x_shape[2], x_shape[1], grad_shape[1], joined.shape[1]
+    tile_x, at_steps, at_inputs = _inputs(inputs, x.dtype)
+    turned, z = _room(joined, x.dtype)
+    whole, whole_x, columns = (channels + BLOCK - 1) // BLOCK * BLOCK, weight.shape[1] - BLOCK, pitch - BLOCK
+    rows, by_output = np.zeros((max(whole, whole_x), PITCH), x.dtype), np.empty((TILE, whole + BLOCK), x.dtype)
+    by_x, nothing = np.empty((TILE, whole_x + BLOCK), x.dtype), x[:0]
+    tiles, parts = (steps + TILE - 1) // TILE, by_joined.shape[0]
+    flat_x, flat_z = tile_x.reshape(-1), z.reshape(-1)
     for part in range(first, end):
-        sum1, sum2 = _halves(by_bias[part], grad_shape[1])
+        sums = by_joined[part].reshape(-1)
         for number in range(tiles * part // parts, tiles * (part + 1) // parts):
-            begin, until = number * tile, min((number + 1) * tile, steps)
+            begin, until = number * TILE, min((number + 1) * TILE, steps)
             _load(x, x_shape, begin, until, 1, tile_x)
-            _load(grad, grad_shape, begin, until, 0, tile_grad)
-            _multiply(joined, tile_x, tile, 0, z)
-            _back_through_gate(tile_grad.reshape(-1), z1, z2, sum1, sum2)
-            _multiply(turned_weight, z, tile, 0, tile_grad_x)
-            _store(tile_grad_x, begin, until, nothing, x_shape, grad_x)
-            _turn(tile_x, turned_x)
-            _multiply(z, turned_x, columns, -1, by_weight[part])
+            _load(grad, grad_shape, begin, until, 0, rows)
+            _turn(rows, 0, whole, TILE, by_output.reshape(-1), 0, whole + BLOCK)
+            few = _find(tile_x, at_steps, at_inputs)
+            _mix(tile_x, at_inputs, few, joined, turned, z)
+            _back_through_gate(z, channels, by_output)
+            flat, flat_by_x, width = weight.reshape(-1), by_x.reshape(-1), whole_x + BLOCK
+            multiply_rows(flat_z, 0, pitch, TILE, 2 * channels, flat, width, whole_x, 0, flat_by_x, width)
+            _turn(by_x, 0, TILE, whole_x, rows.reshape(-1), 0, PITCH)
+            _store(rows, begin, until, nothing, x_shape, grad_x)
+            if few:
+                for n in range(1 + inputs):
+                    for m in range(0, columns, SUMS):
+                        at = n * pitch + m
+                        accumulate(flat_z, m, pitch, flat_x, n * PITCH, 1, at_steps[n], sums, at, True)  # type: ignore[call-arg]
+            else:
+                multiply_rows(flat_x, 0, PITCH, len(by_joined[0]), TILE, flat_z, pitch, columns, -1, sums, pitch)
 
 
 def _whole(count: int, unit: int) -> int:
@@ -174,10 +239,11 @@ def _whole(count: int, unit: int) -> int:
     return -(-count // unit) * unit
 
 
-def _joined(weight: Tensor, bias: Tensor) -> Tensor:
-    """The bias and the weight as one matrix [2H, 1 + N] in whole rows of a product."""
-    joined = weight.new_zeros(_whole(len(weight), ROWS), 1 + weight.shape[1])
-    joined[: len(weight), 0], joined[: len(weight), 1:] = bias, weight
+def joined_of(weight: Tensor, bias: Tensor) -> Tensor:
+    """The bias and, transposed, the weight as one matrix [1 + N, 2H], in blocks of sums and one more, see PITCH."""
+    outputs, inputs = weight.shape
+    joined = weight.new_zeros(1 + inputs, _whole(outputs, SUMS) + BLOCK)
+    joined[0, :outputs], joined[1:, :outputs] = bias, weight.mT
     return joined
 
 
@@ -192,11 +258,10 @@ def forward(x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None) ->
     y, steps = x.new_empty(batch, len(weight) // 2, length), batch * length
     if y.numel() == 0:
         return y
-    tile = min(TILE, _whole(steps, BLOCK))
     added, _ = _flat(x.new_empty(0) if residual is None else residual)
     flat, shape = _flat(y)
-    least = -(-WORTH // (inputs * tile))  # tiles
-    _forward_kernel(-(-steps // tile), least, *_flat(x), _joined(weight, bias).numpy(), added, shape, tile, flat)
+    least = -(-WORTH // (inputs * TILE))  # tiles
+    _forward_kernel(-(-steps // TILE), least, *_flat(x), joined_of(weight, bias).numpy(), added, shape, flat)
     return y
 
 
@@ -205,15 +270,13 @@ def backward(grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Ten
     grad_x, steps, (outputs, inputs) = torch.empty_like(x), len(x) * x.shape[2], weight.shape
     if grad.numel() == 0:
         return grad_x.zero_(), torch.zeros_like(weight), torch.zeros_like(bias)
-    tile, parts = min(TILE, _whole(steps, BLOCK)), max(1, min(PARTS, steps // PART))
-    turned = weight.new_zeros(_whole(inputs, ROWS), outputs)
-    turned[:inputs] = weight.mT
-    weights = _joined(weight, bias).numpy(), turned.numpy()
-    by_weight = np.zeros((parts, _whole(outputs, ROWS), _whole(inputs, BLOCK)), turned.numpy().dtype)
-    by_bias = np.zeros((parts, outputs, tile), by_weight.dtype)
+    parts = max(1, min(PARTS, steps // PART))
+    padded = weight.new_zeros(outputs, _whole(inputs, BLOCK) + BLOCK)
+    padded[:, :inputs] = weight
+    joined = joined_of(weight, bias).numpy()
+    by_joined = np.zeros((parts, _whole(len(joined), ROWS), joined.shape[1]), joined.dtype)
     least = -(-WORTH * parts // (inputs * steps))
     into, _ = _flat(grad_x)
-    _backward_kernel(parts, least, *_flat(grad), *_flat(x), weights, tile, into, by_weight, by_bias)
-    total = by_weight.sum(0, dtype=np.float64)[:outputs, :inputs], by_bias.sum((0, 2), dtype=np.float64)
-    by_parameter = (torch.from_numpy(each).to(x.dtype, memory_format=torch.contiguous_format) for each in total)
-    return grad_x, *by_parameter
+    _backward_kernel(parts, least, *_flat(grad), *_flat(x), joined, padded.numpy(), into, by_joined)
+    total = torch.from_numpy(by_joined.sum(0, dtype=np.float64)).to(x.dtype)
+    return grad_x, total[1 : 1 + inputs, :outputs].mT.contiguous(), total[0, :outputs].clone()

@@ -102,6 +102,18 @@ def prefetch(_typing: Any, array: Any, row: Any, column: Any) -> Any:
     return types.void(array, row, column), generate
 
 
+def _lowest_bit(_typing: Any, word: Any) -> Any:
+    """Place of the lowest bit that is set in a word, which must not be 0."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return word(word), generate
+
+
+lowest_bit: Any = intrinsic(_lowest_bit)
+
+
 @intrinsic
 def load_transposed(_typing: Any, array: Any, row: Any, column: Any, flat: Any, start: Any, stride: Any) -> Any:
     """Load flat[start + j * stride + i] = array[row + i, column + j] for i, j < BLOCK; nothing is checked."""

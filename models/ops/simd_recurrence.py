@@ -19,6 +19,9 @@ from spike_ssm.models.ops.simd import BLOCK, pointer, shuffle
 ROWS = 4
 """Rows of a product that are computed at once: enough to keep a processor busy, few enough to stay in registers."""
 
+SUMS = 4 * BLOCK
+"""Sums that `accumulate` adds to at once: as many as stay in registers."""
+
 _WIDTHS = (BLOCK, 8, 4, 2, 1)
 """States that go through time together, most first."""
 
@@ -115,6 +118,63 @@ def multiply(
 
     signature = types.void(a, a_start, a_row, a_column, b, b_start, b_row, c, c_start, c_row, terms, adds)
     return signature, generate
+
+
+@intrinsic
+def accumulate(
+    _typing: Any,
+    rows: Any,
+    row_start: Any,
+    row_pitch: Any,
+    factors: Any,
+    factor_start: Any,
+    factor_pitch: Any,
+    which: Any,
+    sums: Any,
+    start: Any,
+    apart: Any,
+) -> Any:
+    """Add some rows, each times a factor, to SUMS sums.
+
+        sums[start + j] += sum_k factors[factor_start + factor_pitch k] rows[row_start + row_pitch k + j]
+
+    for flat arrays of one type and the bits k that are set in the word `which`, lowest first, each product and sum
+    rounded once together. Integers but the word are of one type. apart: what is added is summed up first, which loses
+    fewer digits of many small numbers. Nothing is checked.
+    """
+
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        flat_rows, row_start, row_pitch, flat_factors, factor_start, factor_pitch, which, *others = arguments
+        flat_sums, start, apart = others
+        numbers = _Vectors(context, builder, factors, flat_factors, 1)
+        terms = _Vectors(context, builder, rows, flat_rows, BLOCK)
+        targets = _Vectors(context, builder, sums, flat_sums, BLOCK)
+        offsets = [ir.Constant(start.type, first) for first in range(0, SUMS, BLOCK)]
+        known = [targets.load(start, offset) for offset in offsets]
+        zeros = ir.Constant(targets.type, [0.0] * BLOCK)
+        totals = [targets.variable(builder.select(apart, zeros, each)) for each in known]
+        left = cgutils.alloca_once_value(builder, which)
+        loop, after = builder.append_basic_block("bits"), builder.append_basic_block("summed")
+        some = builder.icmp_unsigned("!=", which, ir.Constant(which.type, 0))
+        builder.cbranch(some, loop, after)
+        builder.position_at_end(loop)
+        word = builder.load(left)
+        k = builder.cttz(word, ir.Constant(ir.IntType(1), 1))
+        number = numbers.load(factor_start, builder.mul(factor_pitch, k))
+        factor, row = _broadcast(builder, number, terms.type), builder.add(row_start, builder.mul(row_pitch, k))
+        for offset, total in zip(offsets, totals, strict=True):
+            builder.store(terms.fma(terms.load(row, offset), factor, builder.load(total)), total)
+        rest = builder.and_(word, builder.sub(word, ir.Constant(word.type, 1)))
+        builder.store(rest, left)
+        builder.cbranch(builder.icmp_unsigned("!=", rest, ir.Constant(word.type, 0)), loop, after)
+        builder.position_at_end(after)
+        for offset, total, each in zip(offsets, totals, known, strict=True):
+            value = builder.load(total)
+            targets.store(builder.select(apart, builder.fadd(each, value), value), start, offset)
+        return context.get_dummy_value()
+
+    arguments = rows, row_start, row_pitch, factors, factor_start, factor_pitch, which, sums, start, apart
+    return types.void(*arguments), generate
 
 
 @contextmanager

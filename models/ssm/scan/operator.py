@@ -5,7 +5,7 @@ Each family has, for contiguous x and grad [B, H, L] and the other arguments as 
     forward(x, affine, lengths, dt_a, weights, skip) -> y
     backward(grad, x, affine, lengths, dt_a, weights, skip) -> gradients of x, affine, dt_a, weights and skip
 
-Nothing but its arguments is kept for the backward.
+Nothing but its arguments is kept for the backward. On a GPU `scan` has applied affine and lengths, which are None.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch import Tensor
 _FAMILIES = {"cpu": "scan_cpu", "cuda": "scan_triton"}
 _ARGUMENTS = "Tensor x, Tensor? affine, Tensor? lengths, Tensor dt_a, Tensor weights, Tensor skip"
 _GRADIENTS = "(Tensor, Tensor, Tensor, Tensor, Tensor)"
+_DEVICES = ("CPU", "CUDA")
 
 # Defined from schemas, not by torch.library.custom_op, whose wrapper takes as long as a short sequence.
 torch.library.define("spike_ssm::scan", f"({_ARGUMENTS}) -> Tensor")
@@ -77,29 +78,16 @@ def _kernels(x: Tensor) -> Any:
     return importlib.import_module(f"spike_ssm.models.ssm.scan.{_FAMILIES[x.device.type]}")
 
 
-@torch.library.impl("spike_ssm::scan", "CPU")
+@torch.library.impl("spike_ssm::scan", _DEVICES)
 def _(x, *others):
     return _kernels(x).forward(x.contiguous(), *others) if x.numel() else torch.empty_like(x)
 
 
-@torch.library.impl("spike_ssm::scan", "CUDA")
-def _(x, _affine, _lengths, *model):  # which `scan` has applied
-    return _kernels(x).forward(x.contiguous(), *model) if x.numel() else torch.empty_like(x)
-
-
-@torch.library.impl("spike_ssm::scan_backward", "CPU")
+@torch.library.impl("spike_ssm::scan_backward", _DEVICES)
 def _(grad, x, affine, lengths, *model):
     if x.numel():
         return _kernels(x).backward(grad.contiguous(), x.contiguous(), affine, lengths, *model)
     return no_gradients(x, *model)
-
-
-@torch.library.impl("spike_ssm::scan_backward", "CUDA")
-def _(grad, x, _affine, _lengths, *model):
-    by_x, by_affine, *others = no_gradients(x, *model)
-    if x.numel():
-        by_x, *others = _kernels(x).backward(grad.contiguous(), x.contiguous(), *model)
-    return by_x, by_affine, *others
 
 
 def no_gradients(x: Tensor, *others: Tensor) -> tuple[Tensor, ...]:

@@ -269,7 +269,7 @@ def _sizes(x: Tensor, dt_a: Tensor, kept: Tensor, ahead: int) -> dict[str, int]:
     return {"length": x.shape[-1], "columns": kept.shape[-1], "planes": 1 + dt_a.is_complex(), "ahead": ahead}
 
 
-def forward(x: Tensor, dt_a: Tensor, weights: Tensor, skip: Tensor) -> Tensor:
+def forward(x: Tensor, _affine: None, _lengths: None, dt_a: Tensor, weights: Tensor, skip: Tensor) -> Tensor:
     """Output [B, H, L]; see operator.py."""
     y = torch.empty_like(x)
     with torch.cuda.device_of(x):
@@ -279,8 +279,10 @@ def forward(x: Tensor, dt_a: Tensor, weights: Tensor, skip: Tensor) -> Tensor:
     return y
 
 
-def backward(grad: Tensor, x: Tensor, dt_a: Tensor, weights: Tensor, skip: Tensor) -> tuple[Tensor, ...]:
-    """Gradients of x, dt_a, weights and skip; see operator.py."""
+def backward(
+    grad: Tensor, x: Tensor, _affine: None, _lengths: None, dt_a: Tensor, weights: Tensor, skip: Tensor
+) -> tuple[Tensor, ...]:
+    """Gradients of x, of no affine map, of dt_a, weights and skip; see operator.py."""
     batch, channels, length = x.shape
     tiles, parts = triton.cdiv(length, CHUNK.value * TILE.value), triton.cdiv(batch, GROUP.value)
     leaves = [each.detach().requires_grad_() for each in (dt_a, weights, skip)]
@@ -296,4 +298,4 @@ def backward(grad: Tensor, x: Tensor, dt_a: Tensor, weights: Tensor, skip: Tenso
             _edges_kernel[batch, channels](x, found[0], found[-1], edges, **sizes, **LAUNCH)
             _backward_kernel[parts, channels](grad, x, *found, edges, grad_x, *by, batch, **sizes, **LAUNCH_BACKWARD)
             sums += [each.sum(0) for each in by]
-    return grad_x, *torch.autograd.grad([each for way in ways for each in way], leaves, sums)
+    return grad_x, x.new_zeros(2, channels), *torch.autograd.grad([each for way in ways for each in way], leaves, sums)
