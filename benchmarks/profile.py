@@ -26,9 +26,9 @@ from spike_ssm.models.network import Network
 PICTURE = ROOT / "docs" / "step_profile.svg"
 STEPS = 10
 PARTS = {
-    "states and neurons": r"spike_ssm(?!_gated_mixing)|^(Exp|Expm1|Complex|ViewAsComplex|Mul|Div|Stack)Backward",
+    "states and neurons": r"spike_ssm_(spiking_)?scan|spike_ssm_discretised|^(Exp|Mul|Stack)Backward",
     "mixing and gate": r"spike_ssm_gated_mixing|^SelectBackward",
-    "norm": r"BatchNorm",
+    "norm": r"spike_ssm_(batch_norm|channel_statistics)",
 }
 """Part -> the names of its nodes in the backward; all else is `rest`."""
 Shares = dict[str, float]

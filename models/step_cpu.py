@@ -35,16 +35,25 @@ class BlockState(NamedTuple):
     spikes: Tensor
     model: tuple[Any, ...]
 
+    def step(self, x: Tensor) -> tuple[Tensor, BlockState]:
+        """Output [B, H] of one step x [B, H], and the state after it."""
+        y, spikes, scan = torch.empty_like(x), torch.empty_like(x), self.scan
+        inputs, states, neurons = scan.inputs.copy(), scan.states.copy(), self.neurons.copy()
+        moved = inputs, states, neurons, spikes.numpy(), y.numpy()
+        _step_kernel(1, 1, x.numpy(force=True), scan.place, scan.model, *self.model, *moved)
+        after = ScanState(inputs, states, (scan.place + 1) % CHUNK, scan.model)
+        return y, BlockState(after, neurons, spikes, self.model)
+
 
 @Threaded
 def _step_kernel(
-    x, place, affine, planes, matrices, leaving, parameters, reset, raises, joined, inputs, states, neurons, spikes, y,
+    x, place, model, leaving, parameters, reset, raises, joined, inputs, states, neurons, spikes, y,
     _first, _end,
 ):  # fmt: skip
     batch, channels = x.shape
     (terms, pitch), rows = joined.shape, (batch + ROWS - 1) // ROWS * ROWS
     drive, sent, z = np.empty_like(x), np.zeros((rows, terms), x.dtype), np.empty((rows, pitch), x.dtype)
-    advance(x, affine, place, matrices, planes, inputs, states, drive)
+    advance(x, place, model, inputs, states, drive)
     step_rows(drive.reshape(-1), parameters, reset, raises, neurons, spikes.reshape(-1), neurons)
     for b in range(batch):
         sent[b, 0] = 1
@@ -67,13 +76,3 @@ def start(
     arrays = [each.numpy(force=True) for each in (leaving, parameters, joined_of(weight, bias))]
     model = (*arrays[:2], *numbers_of(rules)[:2], arrays[2])
     return BlockState(scan, np.zeros((2, x.numel()), arrays[1].dtype), torch.zeros_like(x), model)
-
-
-def step(x: Tensor, state: BlockState) -> tuple[Tensor, BlockState]:
-    """Output [B, H] of one step x [B, H], and the state after it."""
-    y, spikes, scan = torch.empty_like(x), torch.empty_like(x), state.scan
-    inputs, states, neurons = scan.inputs.copy(), scan.states.copy(), state.neurons.copy()
-    moved = inputs, states, neurons, spikes.numpy(), y.numpy()
-    _step_kernel(1, 1, x.numpy(force=True), scan.place, *scan.model, *state.model, *moved)
-    after = ScanState(inputs, states, (scan.place + 1) % CHUNK, scan.model)
-    return y, BlockState(after, neurons, spikes, state.model)

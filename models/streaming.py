@@ -47,7 +47,7 @@ def start(block: Block, x: Tensor) -> Any:
 def step(x: Tensor, state: Any) -> tuple[Tensor, Any]:
     """Output [B, H] of one step x [B, H] of a block, and the state after it."""
     if not isinstance(state, StateOfParts):
-        return importlib.import_module("spike_ssm.models.step_cpu").step(x, state)  # type: ignore[no-any-return]
+        return state.step(x)  # type: ignore[no-any-return]
     block, after = state.block, dict[str, Any]()
 
     def fired(place: str, x: Tensor) -> Tensor:

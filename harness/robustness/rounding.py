@@ -19,6 +19,7 @@ from spike_ssm.models.network import Network
 from spike_ssm.models.neurons import Neuron
 from spike_ssm.models.neurons.parameter import ChannelParameter
 from spike_ssm.models.ssm import S4D
+from spike_ssm.models.ssm.discretisation import held
 
 
 def rounded(x: Tensor, largest: Tensor | float, bits: float) -> Tensor:
@@ -96,9 +97,9 @@ class StateRounding:
 
         def hook(module: nn.Module, args: tuple[Tensor], y: Tensor) -> Tensor:  # noqa: ARG001 (a hook's)
             (x,) = args
-            found = self._stream(f"{name} causal", causal.step, x)
+            found = self._stream(f"{name} causal", recurrence(causal), x)
             for part in ahead:
-                looking = self._stream(f"{name} ahead", part.step, x.flip(-1)).flip(-1)
+                looking = self._stream(f"{name} ahead", recurrence(part), x.flip(-1)).flip(-1)
                 found = found + pad(looking[..., 1:], (0, 1))  # the part that looks ahead starts at the next step
             return found
 
@@ -124,6 +125,22 @@ class StateRounding:
             found = float(parts.abs().max()) if parts.numel() else 0.0  # a window of one step keeps no past
             self._largest[name] = max(self._largest.get(name, 0.0), found)
         return rounded(state, self._largest[name], self._bits)
+
+
+def recurrence(ssm: S4D) -> Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]]:
+    """One time step of a causal SSM, x [B, H] -> [B, H], by the recurrence that hardware would compute.
+
+    Its state is like A, None at first, and has B times what it has seen.
+    """
+    dt_a, discrete_b = held(ssm.log_dt, ssm.log_decay, ssm.frequency, ssm.b)
+    c, kept = ssm.c[0] if ssm.is_real else torch.view_as_complex(ssm.c[0]), dt_a.exp()
+
+    def step(x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        state = discrete_b * x[..., None] + (0 if state is None else kept * state)
+        y = (c * state).sum(-1)
+        return (y if ssm.is_real else 2 * y.real) + ssm.d * x, state
+
+    return step
 
 
 def causal_parts(ssm: S4D) -> list[S4D]:

@@ -42,13 +42,10 @@ class IntegrateAndFireSettings(ThresholdSettings):
 
 
 class State(NamedTuple):
-    """State between steps: the potential after reset and the refractory current, [2, B, H], and the parameters [4, H].
+    """State between steps: the potential after reset and the refractory current, each [B, H]."""
 
-    The parameters are those of the first step.
-    """
-
-    potential_and_current: Tensor
-    parameters: Tensor
+    after_reset: Tensor
+    refractory_current: Tensor
 
 
 class IntegrateAndFire(Neuron):
@@ -115,10 +112,9 @@ class IntegrateAndFire(Neuron):
     @torch.no_grad()
     def step(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Spikes [B, H] of one time step x [B, H]; the same as `forward` gives for the sequence."""
-        if state is None:
-            state = State(x.new_zeros(2, *x.shape), self.start(x))
-        spikes, after = step(x, state.parameters, self.rules, state.potential_and_current)
-        return spikes, State(after, state.parameters)
+        before = x.new_zeros(2, *x.shape) if state is None else torch.stack(state)
+        spikes, after = step(x, self.start(x), self.rules, before)
+        return spikes, State(*after)
 
     @torch.no_grad()
     def parameter_summary(self) -> dict[str, float]:

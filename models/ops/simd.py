@@ -111,7 +111,20 @@ def _lowest_bit(_typing: Any, word: Any) -> Any:
     return word(word), generate
 
 
+def _fused(_typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """a * b + c of three numbers of one type, rounded once, as vectors do in a loop."""
+
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        number = context.get_data_type(a)
+        kind = ir.FunctionType(number, [number] * 3)
+        function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.f{a.bitwidth}")
+        return builder.call(function, arguments)
+
+    return a(a, b, c), generate
+
+
 lowest_bit: Any = intrinsic(_lowest_bit)
+fused: Any = intrinsic(_fused)
 
 
 @intrinsic
