@@ -70,35 +70,28 @@ class Backbone(nn.Module):
         self.final_norm = NORMS[model.norm](model.channels) if model.prenorm and model.final_norm else None
         self.recomputes = False
 
-    def forward(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
+    def forward(self, inputs: Tensor, lengths: Tensor, *, last_norm: bool = True) -> tuple[Tensor, Tensor | None]:
         """The representation [n, H, L], where padding comes out as garbage, and the mask of `real_tokens`.
 
         inputs [n, L] integer tokens, or floats [n, L] of one feature or [n, L, features], padded on the right;
-        lengths [n], best on the CPU.
+        lengths [n], best on the CPU. last_norm: false for the output of the last block.
         """
-        x, mask = self._before_the_last_norm(inputs, lengths)
-        return (x if self.final_norm is None else self.final_norm(x, mask)), mask
+        mask = real_tokens(inputs, lengths)
+        x = self._encode(inputs)
+        for block in self.blocks:
+            x = block.recomputed(x, mask) if self.recomputes and self.training else block(x, mask)  # type: ignore[operator]
+        return (self.final_norm(x, mask) if last_norm and self.final_norm is not None else x), mask
 
     def mean(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """Mean [n, H] of the representation over the real steps; inputs and lengths as in `forward`."""
-        x, mask = self._before_the_last_norm(inputs, lengths)
         norm = self.final_norm
         of_the_mean = norm if isinstance(norm, MaskedBatchNorm) and not has_hooks(norm) else None
-        if norm is not None and of_the_mean is None:
-            x = norm(x, mask)
+        x, mask = self(inputs, lengths, last_norm=of_the_mean is None)
         mean: Tensor = x.mean(-1) if mask is None else (x * mask).sum(-1) / lengths.to(x.device)[:, None]
         if of_the_mean is not None:  # it is scaled and shifted at less expense than all steps
             scale, shift = of_the_mean.scale_and_shift(x, mask)
             mean = scale * mean + shift
         return mean
-
-    def _before_the_last_norm(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Output [n, H, L] of the last block, and the mask."""
-        mask = real_tokens(inputs, lengths)
-        x = self._encode(inputs)
-        for block in self.blocks:
-            x = block.recomputed(x, mask) if self.recomputes and self.training else block(x, mask)  # type: ignore[operator]
-        return x, mask
 
     def encoder_operations(self) -> Operations:
         """Operations of the encoder per token; looking up an embedding takes none."""

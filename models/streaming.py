@@ -6,26 +6,23 @@ Where all parts of a block have kernels, one kernel computes its step (step_cpu.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 from spike_ssm.models.neurons.integrate_and_fire import IntegrateAndFire
 from spike_ssm.models.norm import MaskedBatchNorm, NoNorm
 
-if TYPE_CHECKING:
-    from spike_ssm.models.block import Block
-
 
 class StateOfParts(NamedTuple):
     """State of a block between steps: the block, the states of its SSM and, by place, its neurons, and its spikes."""
 
-    block: Block
+    block: Any
     parts: dict[str, Any]
     spikes: Tensor | None
 
 
-def start(block: Block, x: Tensor) -> Any:
+def start(block: Any, x: Tensor) -> Any:
     """The state of a block before its first step x [B, H], with the parameters of now.
 
     Raises ValueError for a block that cannot be streamed, as `S4D.start` does.
