@@ -69,7 +69,8 @@ class Batch:
         """Have what is to do executed and wait for it, with a display."""
         if todo := self._cleared():
             with Display({job.run_id: self._labels[job.run_id] for job in todo}, self._at_a_time()) as display:
-                launch(todo, self.name, display, execution)
+                again = {job.run_id for job in todo if self._states[job.run_id].recorded}
+                launch(todo, self.name, display, execution, again)
 
     def submit(self, execution: Execution, words: Sequence[str]) -> None:
         """Have what is to do executed without waiting; words: the command line that repeats this."""

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 
 from spike_ssm.harness.launch import slurm_arrays
@@ -60,8 +60,12 @@ def _record_local(jobs: Sequence[Job], sweep: str, pid: int) -> None:
     record(jobs[0].results, Submission("local", sweep, held, asdict(Process.of(pid))))
 
 
-def launch(jobs: Sequence[Job], sweep: str, watch: Watcher, execution: Execution) -> None:
-    """Have `jobs` executed and return when each has a result. Raises `UserError` when that cannot be."""
+def launch(jobs: Sequence[Job], sweep: str, watch: Watcher, execution: Execution, again: Collection[str] = ()) -> None:
+    """Have `jobs` executed and return when each has a result. Raises `UserError` when that cannot be.
+
+    again: ids of the runs whose results were discarded. A SLURM job that left one may still be ending, and will not
+    come back to its run.
+    """
     kind = jobs[0].settings.launcher.kind
     survey = Survey(jobs[0].results, [job.run_id for job in jobs])
     if kind == "debug":
@@ -71,7 +75,7 @@ def launch(jobs: Sequence[Job], sweep: str, watch: Watcher, execution: Execution
         return
     if kind == "slurm":
         states = survey.states()
-        if todo := [job for job in jobs if not states[job.run_id].is_live]:
+        if todo := [job for job in jobs if job.run_id in again or not states[job.run_id].is_live]:
             slurm_arrays.submit(todo, sweep, execution.work)
         wait(jobs, survey, watch)
         return
