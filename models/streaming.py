@@ -37,8 +37,8 @@ def start(block: Any, x: Tensor) -> Any:
     affine = norm.scale_and_shift(x[..., None]) if isinstance(norm, MaskedBatchNorm) else None
     entering, leaving = (affine, None) if block.prenorm else (None, affine)
     kernels = importlib.import_module("spike_ssm.models.step_cpu")
-    weight, bias = block.mixing.weight[..., 0], block.mixing.bias
-    return kernels.start(x, block.ssm.start(x, entering), neuron.start(x), neuron.rules, weight, bias, leaving)
+    weight, bias, parameters = block.mixing.weight[..., 0], block.mixing.bias, neuron.stacked_parameters(x)
+    return kernels.start(x, block.ssm.start(x, entering), parameters, neuron.rules, weight, bias, leaving)
 
 
 def step(x: Tensor, state: Any) -> tuple[Tensor, Any]:

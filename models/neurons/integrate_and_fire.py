@@ -100,7 +100,7 @@ class IntegrateAndFire(Neuron):
         assert found is not None
         return found
 
-    def start(self, x: Tensor) -> Tensor:
+    def stacked_parameters(self, x: Tensor) -> Tensor:
         """The parameters [4, H] of now, as a stream of steps x [B, H] takes them."""
         return stack_parameters(*self.parameters_now(), x[..., None], x.dtype)
 
@@ -113,7 +113,7 @@ class IntegrateAndFire(Neuron):
     def step(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Spikes [B, H] of one time step x [B, H]; the same as `forward` gives for the sequence."""
         before = x.new_zeros(2, *x.shape) if state is None else torch.stack(state)
-        spikes, after = step(x, self.start(x), self.rules, before)
+        spikes, after = step(x, self.stacked_parameters(x), self.rules, before)
         return spikes, State(*after)
 
     @torch.no_grad()
