@@ -231,6 +231,10 @@ def test_the_performance_pages_speeds_of_the_state_space_model_are_the_measured_
         ),
     }
     assert stated_cells(page, cells) == []
+    fft = frame[frame["section"].isin(["causal", "bidirectional"]) & (frame["candidate"] == "FFT")]
+    fft = fft[fft["threads"] == 1]
+    ns = 1e6 * fft["ms"] / (fft["batch"] * fft["channels"] * fft["length"])
+    assert f"takes {ns.min():.0f} to {ns.max():.0f} ns for a number of its input" in page
 
 
 def test_the_targets_of_the_performance_page_are_those_of_the_benchmarks() -> None:
