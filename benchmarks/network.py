@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import report
-from benchmarks.report import MEASURED, THREADS, start_anew_with, verdict
+from benchmarks.report import MEASURED, THREADS, named, start_anew_with, verdict
 from benchmarks.steps import BEFORE, CPU, CUDA, DENSE, OURS, PLAIN, Size, check, products, training_step
 from spike_ssm.harness.measurements.timing import interleaved_medians, wait_for
 from spike_ssm.harness.system.environment import KEEP_MEMORY, compute_with
@@ -198,7 +198,7 @@ def verdicts(rows: list[Row], device: torch.device) -> list[str]:
     return found
 
 
-def run(device: torch.device, rounds: int, save: bool) -> None:
+def run(device: torch.device, rounds: int, threads: int, save: bool) -> None:
     """Measure, print, and save where asked to."""
     rows = list(measure(device, rounds))
     table = Table("section", "candidate", "layers", "H", "N", "L", "B", "median", "unit", "ratio", title=device.type)
@@ -212,24 +212,25 @@ def run(device: torch.device, rounds: int, save: bool) -> None:
     for sentence in verdicts(rows, device):
         console.print(sentence, highlight=False)
     if save:
-        report.save(f"network_{'cpu' if device.type == 'cpu' else 'gpu'}", rows, device, rounds=rounds)
+        report.save(named("network", device, threads), rows, device, rounds=rounds)
 
 
 def main() -> None:
     """Measure on the CPU, then on the GPU where there is one."""
     parser = argparse.ArgumentParser("benchmarks.network", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=THREADS, help="of the CPU")
     parser.add_argument("--save", action="store_true", help=f"write {MEASURED.parent.name}/{MEASURED.name}/")
     parser.add_argument("--peak-of", metavar="CANDIDATE", help="print the peak memory of a step, MiB, and nothing else")
     options = parser.parse_args()
-    compute_with(THREADS)
+    compute_with(options.threads)
     if options.peak_of:
         _print_peak(options.peak_of)
         return
     start_anew_with(KEEP_MEMORY)
-    run(CPU, options.rounds, options.save)
+    run(CPU, options.rounds, options.threads, options.save)
     if torch.cuda.is_available():
-        run(CUDA, options.rounds, options.save)
+        run(CUDA, options.rounds, options.threads, options.save)
     else:
         Console().print("There is no CUDA device here: the GPU rows are not measured.")
 

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from benchmarks import report, sections
 from benchmarks.cases import Case
-from benchmarks.report import MEASURED, THREADS, start_anew_with, verdict
+from benchmarks.report import MEASURED, THREADS, named, start_anew_with, verdict
 from benchmarks.sections import BOTH, FORWARD, PEER, Row
 from spike_ssm.harness.system.environment import KEEP_MEMORY, compute_with
 from spike_ssm.harness.system.provenance import environment
@@ -119,7 +119,7 @@ def _show(rows: list[Row], title: str) -> None:
     Console(width=None if Console().is_terminal else 120).print(table)
 
 
-def run(device: torch.device, rounds: int, save: bool) -> None:
+def run(device: torch.device, rounds: int, threads: int, save: bool) -> None:
     """Gate, measure, print, and save where asked to."""
     rows, targets = (measure_cpu(rounds), CPU_TARGETS) if device.type == "cpu" else (measure_gpu(rounds), GPU_TARGETS)
     measured = list(track(rows, f"measuring on {device.type}", transient=True))
@@ -128,20 +128,21 @@ def run(device: torch.device, rounds: int, save: bool) -> None:
     for sentence in verdicts(measured, targets):
         Console().print(sentence, highlight=False)
     if save:
-        report.save(f"neuron_{'cpu' if device.type == 'cpu' else 'gpu'}", measured, device, rounds=rounds)
+        report.save(named("neuron", device, threads), measured, device, rounds=rounds)
 
 
 def main() -> None:
     """Measure on the CPU, then on the GPU where there is one."""
     parser = argparse.ArgumentParser("benchmarks.neuron", description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=THREADS, help="of the CPU")
     parser.add_argument("--save", action="store_true", help=f"write {MEASURED.parent.name}/{MEASURED.name}/")
     options = parser.parse_args()
     start_anew_with(KEEP_MEMORY)
-    compute_with(THREADS)
-    run(torch.device("cpu"), options.rounds, options.save)
+    compute_with(options.threads)
+    run(torch.device("cpu"), options.rounds, options.threads, options.save)
     if torch.cuda.is_available():
-        run(torch.device("cuda"), options.rounds, options.save)
+        run(torch.device("cuda"), options.rounds, options.threads, options.save)
     else:
         Console().print("There is no CUDA device here: the GPU rows are not measured.")
 

@@ -18,6 +18,13 @@ MEASURED = ROOT / "results" / "measured"
 THREADS = 2
 
 
+def named(what: str, device: torch.device, threads: int) -> str:
+    """Name of the rows of a benchmark on a device; threads: of a CPU."""
+    if device.type == "cuda":
+        return f"{what}_gpu"
+    return f"{what}_cpu" if threads == THREADS else f"{what}_cpu_threads_{threads}"
+
+
 def start_anew_with(variables: Mapping[str, str]) -> None:
     """Start this process again, as it was called, unless it has the variables, which are read as a process starts."""
     if not variables.keys() <= os.environ.keys():

@@ -14,6 +14,7 @@ from spike_ssm.models.ops.refractory_lif import Options, Rules, check_options, c
 from spike_ssm.models.ops.refractory_lif.options import choose_solver
 from spike_ssm.models.ops.refractory_lif.parameters import stack_parameters
 from spike_ssm.models.ops.refractory_lif.step import step
+from spike_ssm.models.ssm.choice import SCANNED_AGAIN, numbers_of
 from spike_ssm.models.ssm.scan import spiking_scan
 
 
@@ -87,8 +88,9 @@ class IntegrateAndFire(Neuron):
     def after_scan(
         self, x: Tensor, model: tuple[Tensor, Tensor, Tensor], affine: Tensor | None, lengths: Tensor | None
     ) -> Tensor:
-        """Spikes [B, H, L] of `scan` of the same arguments, in one pass where the solver and x's device allow."""
-        if x.device.type != "cpu" or choose_solver(self._options, x) != "fused":
+        """Spikes [B, H, L] of `scan` of the same arguments, in one pass where that exists and is no slower."""
+        exists = x.device.type == "cpu" and choose_solver(self._options, x) == "fused"
+        if not exists or numbers_of(model) > SCANNED_AGAIN:
             return super().after_scan(x, model, affine, lengths)
         self.undetermined = x.new_zeros((), dtype=torch.float64)
         return spiking_scan(x, *model, self.parameters_now(), self.rules, affine=affine, lengths=lengths)

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 WAYS = ("auto", "scan", "fft", "product", "scan_or_product", "fft_or_product")
 """What `model.convolution` may be: the recurrence; the convolution with the kernel of all lags, by FFT or as a matrix
 product; or what is faster for a sequence's length, the product or one of the others. `auto` is one of these last two,
 which a run keeps."""
 
-MOST_NUMBERS = {"AVX2": 64, "AVX512": 64}
+MOST_NUMBERS = {"AVX2": 128, "AVX512": 64}
 """Vector instructions of the CPU -> the most real numbers in a channel's states, of all directions, with which the scan
-is no slower than the FFT (`python -m benchmarks.convolution`, on AVX2; AVX512 is taken to be alike)."""
+is no slower than the FFT (`python -m benchmarks.network`, on AVX2; for AVX512 half of that, a guess)."""
+
+SCANNED_AGAIN = 32
+"""Most real numbers in a channel's states with which it is no slower to scan again, for the backward of a neuron, than
+to keep what the neuron was given."""
 
 SHORT = 64
 """Most steps, and at most twice the examples, at which a product with the matrix of all pairs of steps is faster."""
 
 _HERE = torch.backends.cpu.get_cpu_capability()
+
+
+def numbers_of(model: tuple[Tensor, Tensor, Tensor]) -> int:
+    """Real numbers in a channel's states, of all directions: step size times A, weights [directions, H, N] and skip."""
+    dt_a, weights, _ = model
+    return (2 if dt_a.is_complex() else 1) * weights.shape[0] * weights.shape[-1]
 
 
 def check_way(way: str) -> None:

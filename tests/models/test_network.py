@@ -6,7 +6,6 @@ Also: spikes of each direction, firing rates that a loss may use, and blocks who
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
@@ -229,15 +228,6 @@ def test_every_neuron_of_a_block_is_a_layer_of_its_own_in_the_order_of_computing
     assert {layer for layer, name in parts if name == "projection"} == ({1, 3} if placement == "around_ssm" else {0, 2})
 
 
-@pytest.mark.parametrize("placement", ["around_ssm", "after_mixing"])
-def test_streaming_agrees_wherever_neurons_sit(placement: str) -> None:
-    net = network(replace(CAUSAL, neuron_placement=placement)).double().eval()
-    sequence, state = tokens(3, 60), None
-    for t in range(60):
-        scores, state = net.step(sequence[:, t], state)
-    torch.testing.assert_close(scores, net(sequence, torch.full((3,), 60)))
-
-
 @pytest.mark.parametrize("lengths", [(20, 20, 20), (20, 13, 7)], ids=["full", "padded"])
 def test_recomputed_activations_change_no_number_and_are_not_kept(lengths: tuple[int, ...]) -> None:
     outcomes, calls = [], [0, 0]
@@ -256,63 +246,6 @@ def test_recomputed_activations_change_no_number_and_are_not_kept(lengths: tuple
         outcomes.append((scores, grads, dict(net.named_buffers())))
     torch.testing.assert_close(*outcomes, rtol=0, atol=0)
     assert calls == [1, 2]
-
-
-def spikes_of(net: Classifier, inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Spikes [layers, B, H, L] of a sequence that is streamed, and of the sequence as a whole."""
-    streamed, whole, state = [], [], None
-    hooks = [
-        neuron.register_forward_hook(lambda _module, _inputs, spikes: whole.append(spikes)) for neuron in net.neurons
-    ]
-    net(inputs, torch.full((len(inputs),), inputs.shape[1]))
-    for hook in hooks:
-        hook.remove()
-    for x_t in inputs.unbind(1):
-        _, state = net.step(x_t, state)
-        streamed.append(torch.stack([block.spikes for block in state.backbone]))  # type: ignore[union-attr]
-    return torch.stack(streamed, -1), torch.stack(whole)
-
-
-def test_streaming_sends_the_spikes_of_the_sequence_over_ten_thousand_steps() -> None:
-    streamed, whole = spikes_of(network(replace(CAUSAL, state_size=8)).eval(), tokens(1, 10_000))
-    assert 0.01 < float(whole.detach().mean()) < 0.9
-    assert torch.equal(streamed, whole)
-
-
-@pytest.mark.parametrize("norm", ["batch", "layer", "none"])
-@pytest.mark.parametrize("prenorm", [False, True])
-@pytest.mark.parametrize(
-    "changes", [{"initialisation": "real"}, {"state_size": 64, "channels": 5}], ids=["real", "many"]
-)
-def test_they_are_the_same_bits_whatever_the_network(norm: str, prenorm: bool, changes: dict[str, Any]) -> None:
-    model = replace(CAUSAL, norm=norm, prenorm=prenorm, convolution="scan", **changes)
-    net = Classifier(Inputs(None, 3), 4, model, RefractoryLIFSettings(threshold=0.3)).train()
-    x = torch.randn(3, 100, 3)
-    for _ in range(5):
-        net(x, torch.full((3,), 100))  # so that running statistics are those of something
-    streamed, whole = spikes_of(net.eval(), x)
-    assert 0 < float(whole.detach().mean()) < 1
-    assert torch.equal(streamed, whole)
-
-
-@pytest.mark.parametrize("norm", ["batch", "layer"])
-@pytest.mark.parametrize("prenorm", [False, True])
-def test_streaming_gives_the_scores_of_the_sequence_so_far(norm: str, prenorm: bool) -> None:
-    net = network(replace(CAUSAL, norm=norm, prenorm=prenorm)).double().eval()
-    sequence, state = tokens(3, 150), None
-    for t in range(150):
-        scores, state = net.step(sequence[:, t], state)
-        if t in (0, 70, 149):
-            torch.testing.assert_close(scores, net(sequence[:, : t + 1], torch.full((3,), t + 1)))
-
-
-@pytest.mark.parametrize(
-    ("model", "training", "sentence"),
-    [(MODEL, False, "set model.bidirectional=false"), (CAUSAL, True, r"call its \.eval\(\) first")],
-)
-def test_a_network_that_cannot_be_streamed_says_so(model: ModelSettings, training: bool, sentence: str) -> None:
-    with pytest.raises(ValueError, match=sentence):
-        network(model).train(training).step(tokens(2, 1)[:, 0], None)
 
 
 @pytest.mark.parametrize("model", [MODEL, APART], ids=["summed", "spikes_per_direction"])

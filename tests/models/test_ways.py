@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spike_ssm.models.network import Inputs, ModelSettings, build_network
-from spike_ssm.models.neurons import NEURONS
+from spike_ssm.models.neurons import NEURONS, integrate_and_fire
 from spike_ssm.models.ssm import S4D, s4d
 from spike_ssm.models.ssm.choice import MOST_NUMBERS, WAYS, for_length, resolved
 from spike_ssm.models.ssm.s4d import INITIALISATIONS
@@ -71,6 +71,25 @@ def test_the_states_of_both_directions_count(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(MOST_NUMBERS, "AVX2", 8)
     ways = {bidirectional: S4D(2, 8, bidirectional=bidirectional).way(CPU) for bidirectional in (False, True)}
     assert ways == {False: "scan_or_product", True: "fft_or_product"}
+
+
+@pytest.mark.parametrize("initialisation", ["lin", "real"])
+def test_a_neuron_is_scanned_for_again_where_states_are_few_and_comes_out_the_same(
+    initialisation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = ModelSettings(layers=1, channels=6, state_size=8, initialisation=initialisation, convolution="scan")
+    torch.manual_seed(0)
+    network = build_network("classification", Inputs(18), 4, settings, NEURONS["refractory_lif"][1]())
+    once: list[torch.Tensor] = []
+    real = integrate_and_fire.spiking_scan
+    monkeypatch.setattr(integrate_and_fire, "spiking_scan", lambda *a, **k: once.append(real(*a, **k)) or once[-1])
+    outcomes = []
+    for most in (15, 16):  # 8 numbers a channel in each of two directions
+        monkeypatch.setattr(integrate_and_fire, "SCANNED_AGAIN", most)
+        loss = network(torch.arange(60).view(2, 30) % 18, torch.tensor([30, 21])).square().sum()
+        outcomes.append(torch.autograd.grad(loss, [p for p in network.parameters() if p.requires_grad]))
+        assert len(once) == most - 15
+    torch.testing.assert_close(*outcomes, rtol=1e-4, atol=1e-6)
 
 
 # --- what depends on the sequences

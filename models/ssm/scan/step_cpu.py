@@ -49,7 +49,7 @@ def _move_on(inputs, states, b, inward, kept):
         for k in range(CHUNK):
             _add_products(inputs[k, b], inward[k, n], added[n])
     for n in range(count):
-        real = states[n, b].copy()
+        real = states[n, b]
         _add_products(kept[0, n], real, added[n])
         if numbers > count:
             imaginary = states[count + n, b]
