@@ -191,9 +191,9 @@ def stated_cells(page: str, cells: dict[str, str]) -> list[str]:
     return [row for row in rows if row not in page]
 
 
-def test_the_performance_pages_numbers_of_the_network_are_the_measured_ones() -> None:
-    page = (ROOT / "docs" / "performance.md").read_text()
-    frame = pd.read_parquet(ROOT / "results" / "measured" / "network_cpu.parquet")
+def cells_of_the_network(name: str) -> dict[str, str]:
+    """What the rows of results/measured/NAME.parquet come to."""
+    frame = pd.read_parquet(ROOT / "results" / "measured" / f"{name}.parquet")
     ours = frame[frame["candidate"] == "refractory LIF"].groupby(["section", "state_size"]).min(numeric_only=True)
     ratio = ours["ratio"]
     by_state_size = {
@@ -201,14 +201,29 @@ def test_the_performance_pages_numbers_of_the_network_are_the_measured_ones() ->
         "times as fast as before": ("against before", (16, 4)),
         "time of a step over that of its matrix products of the mixing alone": ("products alone", (16, 4)),
     }
-    cells = {
+    return {
         **{f"{what}, state size {n}": f"{ratio[s, n]:.1f}" for what, (s, ns) in by_state_size.items() for n in ns},
         "peak memory of a step, over the plain composition's": f"{ratio['memory', 64]:.2f}",
         "times as fast as the same network with GELU (dense S4D)": f"{ratio['against GELU', 64]:.2f}",
         "time a token, longest over shortest, L from 1,024 to 16,384": f"{1 / ratio['length', 64]:.2f}",
         "one step of the causal network in streaming": f"{ours['value']['streaming', 64]:,.0f} µs",
     }
-    assert stated_cells(page, cells) == []
+
+
+def test_the_performance_pages_numbers_of_the_network_are_the_measured_ones() -> None:
+    page = (ROOT / "docs" / "performance.md").read_text()
+    two, one = map(cells_of_the_network, ("network_cpu", "network_cpu_threads_1"))
+    assert stated_cells(page, {what: f"{value} | {one[what]}" for what, value in two.items()}) == []
+
+
+def test_the_performance_pages_time_of_the_neuron_with_one_thread_is_the_measured_one() -> None:
+    page = (ROOT / "docs" / "performance.md").read_text()
+    frame = pd.read_parquet(ROOT / "results" / "measured" / "neuron_cpu_threads_1.parquet")
+    rows = frame[(frame["section"] == "against SpikingJelly") & (frame["candidate"] == "fused")]
+    rows = rows.assign(ns=1e6 * rows["ms"] / (rows["batch"] * rows["channels"] * rows["length"]))
+    both = rows[rows["pass"] == "forward + backward"]
+    assert f"With one thread `fused` takes {span(both['ns'])} ns for a number, forward and backward," in page
+    assert f"and is {both['ratio'].min():.0f} to {both['ratio'].max():.0f} times as fast as SpikingJelly" in page
 
 
 def test_the_performance_pages_speeds_of_the_state_space_model_are_the_measured_ones() -> None:

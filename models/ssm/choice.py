@@ -5,14 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-WAYS = ("auto", "scan", "fft", "product", "scan_or_product", "fft_or_product")
+WAYS = ("auto", "scan", "fft", "product", "scan_or_product", "scan_if_long_or_product", "fft_or_product")
 """What `model.convolution` may be: the recurrence; the convolution with the kernel of all lags, by FFT or as a matrix
-product; or what is faster for a sequence's length, the product or one of the others. `auto` is one of these last two,
-which a run keeps."""
+product; or what is faster for a sequence's length: the product, else the scan, the FFT, or either, the scan for long
+sequences. `auto` is one of these last three, which a run keeps."""
 
-MOST_NUMBERS = {"AVX2": 128, "AVX512": 64}
+MOST_NUMBERS = {"AVX2": (64, 128), "AVX512": (64, 64)}
 """Vector instructions of the CPU -> the most real numbers in a channel's states, of all directions, with which the scan
-is no slower than the FFT (`python -m benchmarks.network`, on AVX2; for AVX512 half of that, a guess)."""
+is no slower than the FFT: from the first step on, and for long sequences (`python -m benchmarks.convolution` and
+`.network`, on AVX2; AVX512 is a guess)."""
+
+LONG = 2048
+"""Least steps of a long sequence."""
 
 SCANNED_AGAIN = 32
 """Most real numbers in a channel's states with which it is no slower to scan again, for the backward of a neuron, than
@@ -43,8 +47,10 @@ def resolved(way: str, numbers: int, device: torch.device) -> str:
     """
     if way != "auto":
         return way
-    most = MOST_NUMBERS.get(_HERE, 0) if device.type == "cpu" else 0
-    return "scan_or_product" if numbers <= most else "fft_or_product"
+    most, most_if_long = MOST_NUMBERS.get(_HERE, (0, 0)) if device.type == "cpu" else (0, 0)
+    if numbers <= most:
+        return "scan_or_product"
+    return "scan_if_long_or_product" if numbers <= most_if_long else "fft_or_product"
 
 
 def for_length(way: str, batch: int, length: int) -> str:
@@ -56,4 +62,8 @@ def for_length(way: str, batch: int, length: int) -> str:
     other, _, either = way.partition("_or_")
     if not either:
         return way
-    return "product" if length <= min(SHORT, 2 * batch) else other
+    if length <= min(SHORT, 2 * batch):
+        return "product"
+    if other == "scan_if_long":
+        return "scan" if length >= LONG else "fft"
+    return other

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from spike_ssm.models.network import Inputs, ModelSettings, build_network
 from spike_ssm.models.neurons import NEURONS, integrate_and_fire
 from spike_ssm.models.ssm import S4D, s4d
-from spike_ssm.models.ssm.choice import MOST_NUMBERS, WAYS, for_length, resolved
+from spike_ssm.models.ssm.choice import LONG, MOST_NUMBERS, WAYS, for_length, resolved
 from spike_ssm.models.ssm.s4d import INITIALISATIONS
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -54,9 +54,11 @@ def test_auto_is_the_scan_up_to_a_number_of_states_that_depends_on_the_processor
     instructions: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     processor(monkeypatch, instructions)
-    most = MOST_NUMBERS[instructions]
+    most, most_if_long = MOST_NUMBERS[instructions]
     assert resolved("auto", most, CPU) == "scan_or_product"
-    assert resolved("auto", most + 2, CPU) == "fft_or_product"
+    if most_if_long > most:
+        assert {resolved("auto", n, CPU) for n in (most + 2, most_if_long)} == {"scan_if_long_or_product"}
+    assert resolved("auto", most_if_long + 2, CPU) == "fft_or_product"
 
 
 def test_auto_is_the_fft_on_processors_that_have_not_been_measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +70,7 @@ def test_auto_is_the_fft_on_processors_that_have_not_been_measured(monkeypatch: 
 
 def test_the_states_of_both_directions_count(monkeypatch: pytest.MonkeyPatch) -> None:
     processor(monkeypatch, "AVX2")
-    monkeypatch.setitem(MOST_NUMBERS, "AVX2", 8)
+    monkeypatch.setitem(MOST_NUMBERS, "AVX2", (8, 8))
     ways = {bidirectional: S4D(2, 8, bidirectional=bidirectional).way(CPU) for bidirectional in (False, True)}
     assert ways == {False: "scan_or_product", True: "fft_or_product"}
 
@@ -101,13 +103,18 @@ def test_a_neuron_is_scanned_for_again_where_states_are_few_and_comes_out_the_sa
         ("scan_or_product", 64, 64, "product"),
         ("scan_or_product", 64, 65, "scan"),
         ("scan_or_product", 16, 33, "scan"),
+        ("scan_if_long_or_product", 16, 32, "product"),
+        ("scan_if_long_or_product", 16, LONG - 1, "fft"),
+        ("scan_if_long_or_product", 16, LONG, "scan"),
         ("fft_or_product", 64, 64, "product"),
         ("fft_or_product", 64, 65, "fft"),
         ("fft_or_product", 16, 32, "product"),
         ("fft_or_product", 16, 33, "fft"),
     ],
 )
-def test_few_steps_of_many_sequences_are_a_product(way: str, batch: int, length: int, expected: str) -> None:
+def test_few_steps_of_many_sequences_are_a_product_and_many_steps_may_be_a_scan(
+    way: str, batch: int, length: int, expected: str
+) -> None:
     assert for_length(way, batch, length) == expected
 
 

@@ -196,7 +196,7 @@ def test_wherever_a_run_is_stopped_it_ends_as_one_that_never_was(
 
 def preferring(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     """All processors are taken to prefer the scan up to so many numbers in a channel's states."""
-    monkeypatch.setattr(choice, "MOST_NUMBERS", dict.fromkeys(("DEFAULT", "AVX2", "AVX512"), most))
+    monkeypatch.setattr(choice, "MOST_NUMBERS", dict.fromkeys(("DEFAULT", "AVX2", "AVX512"), (most, most)))
 
 
 @pytest.mark.parametrize(("before", "after", "way"), [(1000, 0, "scan_or_product"), (0, 1000, "fft_or_product")])
