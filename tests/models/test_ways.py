@@ -112,7 +112,7 @@ def test_a_neuron_is_scanned_for_again_where_states_are_few_and_comes_out_the_sa
         ("fft_or_product", 16, 33, "fft"),
     ],
 )
-def test_few_steps_of_many_sequences_are_a_product_and_many_steps_may_be_a_scan(
+def test_few_steps_of_many_sequences_are_a_product_and_many_may_be_a_scan(
     way: str, batch: int, length: int, expected: str
 ) -> None:
     assert for_length(way, batch, length) == expected
