@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from spike_ssm.models.mixing import gated, gated_mixing, mixed
@@ -161,6 +162,7 @@ class Block(nn.Module):
         """`x` after the dropout at `place`, if there is one."""
         return self.dropout_at[place](x) if place in self.dropout_at else x
 
+    @torch.no_grad()
     def step(self, x: Tensor, state: Any | None) -> tuple[Tensor, Any]:
         """One time step of `forward` in evaluation mode: x [B, H] -> [B, H], and the state, None at first.
 

@@ -79,7 +79,7 @@ class Neuron(nn.Module):
 
     @abstractmethod
     def step(self, x: Tensor, state: Any | None) -> tuple[Tensor, Any]:
-        """Spikes [B, H] of one time step x [B, H], and the next state; start with `state=None`.
+        """Spikes [B, H] of one time step x [B, H], and the next state; start with `state=None`. No gradient flows.
 
         Raises ValueError for a neuron that cannot be streamed.
         """
