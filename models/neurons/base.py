@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from spike_ssm.models.neurons.parameter import LOGARITHM, ChannelParameter
-from spike_ssm.models.ops.refractory_lif import check_parameter
+from spike_ssm.models.ops.refractory_lif.parameters import check_parameter
 from spike_ssm.models.ops.surrogate import SURROGATES
 from spike_ssm.models.ssm.scan.operator import scan
 

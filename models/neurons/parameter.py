@@ -101,7 +101,7 @@ class ChannelParameter(nn.Module):
                     f"{prefix}{kind} is at the end of its range, which no trained parameter is; keep it fixed."
                 )
                 return
-        super()._load_from_state_dict(state_dict, prefix, *others)  # type: ignore[no-untyped-call]
+        super()._load_from_state_dict(state_dict, prefix, *others)
 
     def _converted(self, stored: Tensor) -> Tensor:
         """What this parameter stores where another that is fixed, or trained, as this one is not, stores `stored`."""
