@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor, nn
 
 from spike_ssm.models.mixing import gated, gated_mixing, mixed
@@ -162,11 +161,10 @@ class Block(nn.Module):
         """`x` after the dropout at `place`, if there is one."""
         return self.dropout_at[place](x) if place in self.dropout_at else x
 
-    @torch.no_grad()
     def step(self, x: Tensor, state: Any | None) -> tuple[Tensor, Any]:
         """One time step of `forward` in evaluation mode: x [B, H] -> [B, H], and the state, None at first.
 
-        The state has, as `spikes`, those of the neuron after the SSM at this step.
+        No gradient flows. The state has, as `spikes`, those of the neuron after the SSM at this step.
         """
         return step(x, start(self, x) if state is None else state)
 

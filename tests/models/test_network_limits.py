@@ -92,14 +92,14 @@ def test_a_network_of_half_precision_gets_a_sentence_that_names_autocast(dtype: 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"convolution": "scan"}, {"convolution": "fft"}, {"convolution": "product"}, {"norm": "layer", "prenorm": True}],
+    [{"convolution": "scan"}, {"convolution": "fft", "norm": "layer"}, {"convolution": "product", "prenorm": True}],
     ids=lambda changes: "-".join(map(str, changes.values())),
 )
 def test_one_compiled_graph_serves_all_sizes_and_checks_the_lengths(changes: dict[str, Any]) -> None:
-    network = classifier(**changes)
+    network = classifier(layers=1, **changes)
     torch.compiler.reset()
     compiled = torch.compile(network, dynamic=True, fullgraph=True, backend="aot_eager")
-    for batch, length in ((4, 12), (3, 70), (5, 90)):
+    for batch, length in ((4, 12), (5, 90)):
         lengths = torch.arange(length - batch + 1, length + 1)
         got, expected = (each(tokens(batch, length), lengths) for each in (compiled, network))
         torch.testing.assert_close(got, expected)
