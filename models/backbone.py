@@ -16,6 +16,7 @@ from spike_ssm.models.block import PLACEMENTS, Block
 from spike_ssm.models.neurons import NeuronSettings, build_neuron
 from spike_ssm.models.norm import NORMS, MaskedBatchNorm, norm_operations
 from spike_ssm.models.operations import Operations, linear
+from spike_ssm.models.ops.checks import check_lengths
 from spike_ssm.models.settings import ModelSettings
 from spike_ssm.models.ssm import S4D
 from spike_ssm.models.streaming import has_hooks
@@ -39,9 +40,11 @@ def real_tokens(inputs: Tensor, lengths: Tensor) -> Tensor | None:
     """The mask [n, 1, L] of inputs [n, L, ...] padded on the right: True below each sequence's length, lengths [n].
 
     None where nothing is padding, which is cheaper everywhere. Lengths on a GPU are not compared, because that would
-    make the CPU wait for it: there the result is always a mask.
+    make the CPU wait for it: there the result is always a mask, and lengths are not checked. Else one that is not from
+    1 to L raises ValueError.
     """
     longest = inputs.shape[1]
+    check_lengths(lengths, len(inputs), longest)
     if lengths.device.type == "cpu" and not torch.compiler.is_compiling() and bool((lengths == longest).all()):
         return None
     steps = torch.arange(longest, device=inputs.device)

@@ -164,7 +164,7 @@ class Block(nn.Module):
     def step(self, x: Tensor, state: Any | None) -> tuple[Tensor, Any]:
         """One time step of `forward` in evaluation mode: x [B, H] -> [B, H], and the state, None at first.
 
-        The state has, as `spikes`, those of the neuron after the SSM at this step.
+        No gradient flows. The state has, as `spikes`, those of the neuron after the SSM at this step.
         """
         return step(x, start(self, x) if state is None else state)
 

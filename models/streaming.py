@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from spike_ssm.models.neurons.integrate_and_fire import IntegrateAndFire
@@ -42,9 +43,12 @@ def start(block: Any, x: Tensor) -> Any:
 
 
 def step(x: Tensor, state: Any) -> tuple[Tensor, Any]:
-    """Output [B, H] of one step x [B, H] of a block, and the state after it."""
-    if not isinstance(state, StateOfParts):
-        return state.step(x)  # type: ignore[no-any-return]
+    """Output [B, H] of one step x [B, H] of a block, and the state after it; nothing is differentiated."""
+    return _step_of_parts(x, state) if isinstance(state, StateOfParts) else state.step(x)
+
+
+@torch.no_grad()
+def _step_of_parts(x: Tensor, state: StateOfParts) -> tuple[Tensor, StateOfParts]:
     block, after = state.block, dict[str, Any]()
 
     def fired(place: str, x: Tensor) -> Tensor:

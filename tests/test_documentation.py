@@ -144,7 +144,7 @@ def test_the_neuron_of_the_documentation_takes_under_25_lines_and_trains(
     assert chosen.neuron.threshold == 0.5
     network = Classifier(Inputs(20), 3, ModelSettings(layers=2, channels=8), chosen.neuron)
     network(torch.randint(3, 20, (2, 40)), torch.tensor([40, 25])).sum().backward()
-    assert all(neuron.threshold._stored.grad is not None for neuron in network.neurons)
+    assert all(neuron.threshold.stored.grad is not None for neuron in network.neurons)
     x, state, spikes = torch.randn(2, 8, 50), None, []
     for x_t in x.unbind(-1):
         spike, state = network.neurons[0].step(x_t, state)

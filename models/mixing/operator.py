@@ -17,6 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import glu
 
+from spike_ssm.models.ops.once import once, refuse_forward_mode
+from spike_ssm.models.ops.precision import without_autocast
+
 _ARGUMENTS = "Tensor x, Tensor weight, Tensor bias"
 
 torch.library.define("spike_ssm::gated_mixing", f"({_ARGUMENTS}, Tensor? residual) -> Tensor")
@@ -45,7 +48,8 @@ def gated_mixing(x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | Non
     _check_shapes(x, weight, bias, residual)
     if x.device.type != "cpu" or weight.dtype not in (torch.float32, torch.float64):
         return gated(mixed(x, weight, bias), residual)
-    with torch.autocast("cpu", enabled=False):
+    refuse_forward_mode(x, weight, bias, residual)
+    with without_autocast(x):
         residual = None if residual is None else residual.to(weight.dtype)
         return _gated_mixing(x.to(weight.dtype), weight, bias, residual)  # type: ignore[no-any-return]
 
@@ -104,6 +108,7 @@ def _setup_context(ctx, inputs, output):
     ctx.adds = inputs[3] is not None
 
 
+@once
 def _run_backward(ctx, grad):
     return *_backward(grad, *ctx.saved_tensors), grad if ctx.adds else None
 

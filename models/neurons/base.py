@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from spike_ssm.models.neurons.parameter import LOGARITHM, ChannelParameter
-from spike_ssm.models.ops.refractory_lif import check_parameter
+from spike_ssm.models.ops.refractory_lif.parameters import check_parameter
 from spike_ssm.models.ops.surrogate import SURROGATES
 from spike_ssm.models.ssm.scan.operator import scan
 
@@ -79,7 +79,7 @@ class Neuron(nn.Module):
 
     @abstractmethod
     def step(self, x: Tensor, state: Any | None) -> tuple[Tensor, Any]:
-        """Spikes [B, H] of one time step x [B, H], and the next state; start with `state=None`.
+        """Spikes [B, H] of one time step x [B, H], and the next state; start with `state=None`. No gradient flows.
 
         Raises ValueError for a neuron that cannot be streamed.
         """

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from spike_ssm.models.neurons.base import Neuron, ThresholdSettings, threshold_of
 from spike_ssm.models.neurons.parameter import ChannelParameter
+from spike_ssm.models.ops.precision import without_autocast
 from spike_ssm.models.ops.surrogate import spike
 
 
@@ -27,6 +28,11 @@ class FeedForward(Neuron):
         super().__init__(channels, settings)
         self._surrogate = (settings.surrogate, settings.surrogate_width)
         self.threshold = threshold_of(channels, settings)
+
+    def _integrated(self, x: Tensor) -> Tensor:
+        """Potentials [B, H, L] of x [B, H, L], of no step, too."""
+        x = _at_least_single(x)
+        return self._integrate(x) if x.shape[-1] else x
 
     @abstractmethod
     def _integrate(self, x: Tensor) -> Tensor:
@@ -42,20 +48,21 @@ class FeedForward(Neuron):
 
     def forward(self, x: Tensor) -> Tensor:
         """Spikes [B, H, L] of x [B, H, L]."""
-        with torch.autocast(x.device.type, enabled=False):
-            return self._fire(self._integrate(_at_least_single(x))).to(x.dtype)
+        with without_autocast(x):
+            return self._fire(self._integrated(x)).to(x.dtype)
 
+    @torch.no_grad()
     def step(self, x: Tensor, state: Any | None) -> tuple[Tensor, Any]:
         """Spikes [B, H] of one time step x [B, H]; what `forward` gives, but for rounding at the threshold."""
-        with torch.autocast(x.device.type, enabled=False):
-            potential, state = self._integrate_step(_at_least_single(x), state)
+        with without_autocast(x):
+            potential, state = self._integrate_step(_at_least_single(x.detach()), state)
             return self._fire(potential[..., None])[..., 0].to(x.dtype), state
 
     @torch.no_grad()
     def potential(self, x: Tensor) -> Tensor:
         """Potentials [B, H, L] of x [B, H, L]."""
-        with torch.autocast(x.device.type, enabled=False):
-            return self._integrate(_at_least_single(x)).detach()  # it may be x itself
+        with without_autocast(x):
+            return self._integrated(x).detach()  # it may be x itself
 
     @torch.no_grad()
     def parameter_summary(self) -> dict[str, float]:

@@ -33,6 +33,7 @@ class GELU(Neuron):
         """Activations [B, H, L] of x [B, H, L]."""
         return gelu(x)
 
+    @torch.no_grad()
     def step(self, x: Tensor, state: Any | None) -> tuple[Tensor, Any]:
         """Activations [B, H] of one time step x [B, H]."""
         return gelu(x), state

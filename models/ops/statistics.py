@@ -11,6 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spike_ssm.models.ops.checks import check_lengths
+from spike_ssm.models.ops.once import once, refuse_forward_mode
+
 torch.library.define("spike_ssm::channel_statistics", "(Tensor x, Tensor? lengths) -> (Tensor, Tensor)")
 torch.library.define(
     "spike_ssm::channel_statistics_backward",
@@ -36,6 +39,7 @@ def channel_statistics(x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tenso
 
     lengths: integers [B], each example's real steps, at most L; None: all are real. To be differentiated once.
     """
+    _check(x, lengths, x)
     return _statistics(x, lengths)  # type: ignore[no-any-return]
 
 
@@ -47,7 +51,14 @@ def batch_norm(
     It is scaled by weight / sqrt(variance + eps), weight [H], and shifted to mean 0 and then by bias [H]. To be
     differentiated once, its first result alone.
     """
+    _check(x, lengths, x, weight, bias)
     return _batch_norm(x, lengths, weight, bias, eps)  # type: ignore[no-any-return]
+
+
+def _check(x: Tensor, lengths: Tensor | None, *differentiable: Tensor) -> None:
+    refuse_forward_mode(*differentiable)
+    if lengths is not None:
+        check_lengths(lengths, len(x), x.shape[2], least=0)
 
 
 def _kernels() -> Any:
@@ -79,6 +90,7 @@ def _setup_context(ctx, inputs, output):
     ctx.save_for_backward(*inputs, output[0])
 
 
+@once
 def _run_backward(ctx, by_mean, by_variance):
     return _backward(by_mean, by_variance, *ctx.saved_tensors), None
 
@@ -112,6 +124,7 @@ def _setup_norm(ctx, inputs, output):
     ctx.mark_non_differentiable(*output[1:])
 
 
+@once
 def _run_norm_backward(ctx, grad, *_):
     by_x, by_weight, by_bias = _batch_norm_backward(grad, *ctx.saved_tensors, ctx.eps)
     return by_x, None, by_weight, by_bias, None

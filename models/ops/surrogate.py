@@ -50,11 +50,16 @@ def surrogate_primitive(z: Tensor, name: str, width: float) -> Tensor:
 
 
 class _Spike(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, z: Tensor, fired: Tensor, name: str, width: float) -> Tensor:
-        ctx.save_for_backward(z)
-        ctx.surrogate = (name, width)  # type: ignore[attr-defined]
+    def forward(z: Tensor, fired: Tensor, _name: str, _width: float) -> Tensor:
         return fired.to(z.dtype)
+
+    @staticmethod
+    def setup_context(ctx, inputs, _output):  # type: ignore[no-untyped-def]
+        z, _, *ctx.surrogate = inputs
+        ctx.save_for_backward(z)
 
     @staticmethod
     def backward(ctx, grad):  # type: ignore[no-untyped-def]

@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
+
+from spike_ssm.models.ops.once import once
+from spike_ssm.models.ops.precision import without_autocast
 
 AT_ONCE, ROWS = 2**20, 64
 """Numbers that a CPU transforms at once, which stay in its caches, and the fewest rows that it transforms at once, for
@@ -32,7 +34,7 @@ def convolution(
     is counted twice. To be differentiated once. by_product: as a matrix product, or by FFT.
     """
     ahead = torch.zeros_like(kernel) if reverse_kernel is None else reverse_kernel.flip(-1)  # lag -1 comes last
-    with torch.autocast(x.device.type, enabled=False):
+    with without_autocast(x):
         skip = torch.as_tensor(skip, dtype=kernel.dtype, device=kernel.device).expand(len(kernel))
         x = x.to(kernel.dtype)
         way = _ByProduct if by_product else _ByFFT
@@ -57,7 +59,7 @@ class _ByProduct(torch.autograd.Function):
         return torch.bmm(x.transpose(0, 1), matrix).transpose(0, 1).contiguous()
 
     @staticmethod
-    @once_differentiable
+    @once
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, matrix = ctx.saved_tensors
         (_, channels, length), grad = x.shape, grad.contiguous()
@@ -88,7 +90,7 @@ class _ByFFT(torch.autograd.Function):
         return y
 
     @staticmethod
-    @once_differentiable
+    @once
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, response = ctx.saved_tensors
         length, twice = x.shape[-1], 2 * x.shape[-1]

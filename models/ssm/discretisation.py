@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spike_ssm.models.ops.once import once, refuse_forward_mode
+
 _PARAMETERS = "Tensor log_dt, Tensor log_decay, Tensor frequency, Tensor b, Tensor c"
 
 torch.library.define("spike_ssm::discretised", f"({_PARAMETERS}) -> (Tensor, Tensor)")
@@ -35,8 +37,16 @@ def discretised(
     log_dt: [H], logarithm of the step size; all parameters are float32 or float64.
     log_decay, frequency: [H, N].
     b, c: [H, N] and [directions, H, N]; where states are complex, real and imaginary parts, [..., 2].
+
+    Raises TypeError for another precision.
     """
+    if log_dt.dtype not in (torch.float32, torch.float64):
+        raise TypeError(
+            f"An SSM is computed in float32 or float64, but its parameters are {log_dt.dtype}; leave the network in "
+            "float32 and run it under torch.autocast, which computes in half precision what bears it."
+        )
     if log_dt.device.type == "cpu":
+        refuse_forward_mode(log_dt, log_decay, frequency, b, c)
         given = log_decay.new_empty(0, 0) if frequency is None else frequency
         return _discretised(log_dt, log_decay, given, b, c)  # type: ignore[no-any-return]
     return by_formula(log_dt, log_decay, frequency, b, c)
@@ -91,6 +101,7 @@ def _setup_context(ctx, inputs, output):
     ctx.save_for_backward(*inputs)
 
 
+@once
 def _run_backward(ctx, by_dt_a, by_weights):
     found = _backward(by_dt_a, by_weights, *ctx.saved_tensors)
     return tuple(each if needed else None for each, needed in zip(found, ctx.needs_input_grad, strict=True))

@@ -17,6 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spike_ssm.models.ops.once import once, refuse_forward_mode
+from spike_ssm.models.ops.precision import without_autocast
+
 _FEW = 16
 
 SHORT = 64
@@ -42,11 +45,12 @@ def s4d_kernel(dt_a: Tensor, weights: Tensor, length: int) -> Tensor:
     off by 0.01 after 16,384 steps.
     """
     if length <= SHORT and dt_a.device.type == "cpu":
+        refuse_forward_mode(dt_a, weights)
         return _short_kernel(dt_a, weights, length)  # type: ignore[no-any-return]
     directions, channels, _ = weights.shape
     steps = 2 ** round(math.log2(math.sqrt(directions * length)))
     stretches = math.ceil(length / steps)
-    with torch.autocast(dt_a.device.type, enabled=False):
+    with without_autocast(dt_a):
         within = _powers(dt_a, 1, steps)
         begins = weights[..., None] * _powers(dt_a, steps, stretches)
         if dt_a.is_complex():
@@ -99,6 +103,7 @@ def _setup_context(ctx, inputs, output):
     ctx.save_for_backward(*inputs[:2])
 
 
+@once
 def _run_backward(ctx, grad):
     return *_backward(grad, *ctx.saved_tensors), None
 

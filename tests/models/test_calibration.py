@@ -78,7 +78,7 @@ def test_nothing_but_thresholds_changes_running_statistics_included(training: bo
     before = copy.deepcopy(net.state_dict())
     calibrate_thresholds(net, tokens(), LENGTHS, 0.1)
     changed = {name for name, value in net.state_dict().items() if not torch.equal(value, before[name])}
-    assert changed == {f"backbone.blocks.{layer}.neuron_at.after_ssm.threshold._stored" for layer in range(3)}
+    assert changed == {f"backbone.blocks.{layer}.neuron_at.after_ssm.threshold.logarithm" for layer in range(3)}
     assert net.training == training
     assert all(parameter.grad is None for parameter in net.parameters())
     calibrated = thresholds(net)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import math
 from dataclasses import fields, replace
 from pathlib import Path
@@ -96,6 +97,17 @@ def test_streaming_gives_the_sequences_output_or_says_that_it_cannot(name: str, 
         step, state = neuron.step(x_t, state)
         steps.append(step)
     assert_same(neuron, torch.stack(steps, -1), outputs(neuron, x))
+
+
+@every_neuron
+def test_a_step_carries_no_gradient(name: str, changes: dict[str, Any]) -> None:
+    neuron, x, state = build(settings_of(name, changes)), gaussian(3, CHANNELS).requires_grad_(), None
+    if not can_stream(neuron):
+        return
+    for _ in range(2):
+        output, state = neuron.step(x, state)
+        kept = state if isinstance(state, tuple) else (state,)
+        assert not any(each.requires_grad for each in (output, *kept) if each is not None)
 
 
 @every_neuron
@@ -210,6 +222,38 @@ def test_it_compiles_into_one_graph(name: str, changes: dict[str, Any]) -> None:
 
 
 @every_neuron
+def test_one_compiled_graph_serves_all_sizes(name: str, changes: dict[str, Any]) -> None:
+    neuron = build(settings_of(name, changes))
+    torch.compiler.reset()
+    compiled = torch.compile(neuron, dynamic=True, fullgraph=True, backend="aot_eager")
+    for batch, length in ((2, 40), (3, 70), (4, 33)):
+        x = gaussian(batch, CHANNELS, length).requires_grad_()
+        got, expected = outputs(compiled, x), outputs(neuron, x)
+        assert_same(neuron, got, expected)
+        torch.testing.assert_close(*(torch.autograd.grad(output.sum(), x)[0] for output in (got, expected)))
+
+
+@every_neuron
+def test_no_step_gives_no_spike(name: str, changes: dict[str, Any]) -> None:
+    neuron, x = build(settings_of(name, changes)), gaussian(3, CHANNELS, 0)
+    assert neuron(x).shape == neuron.potential(x).shape == (3, CHANNELS, 0)
+
+
+@every_neuron
+def test_on_the_meta_device_it_tells_the_shape(name: str, changes: dict[str, Any]) -> None:
+    neuron = build(settings_of(name, changes)).to("meta")
+    spikes = neuron(torch.empty(3, CHANNELS, 50, dtype=torch.bfloat16, device="meta"))
+    assert (spikes.shape, spikes.dtype, spikes.device.type) == ((3, CHANNELS, 50), torch.bfloat16, "meta")
+
+
+@every_neuron
+def test_parameters_in_half_precision_are_taken(name: str, changes: dict[str, Any]) -> None:
+    output = outputs(build(settings_of(name, changes)).bfloat16(), gaussian(3, CHANNELS, 60).bfloat16())
+    assert output.dtype == torch.bfloat16
+    assert output.isfinite().all()
+
+
+@every_neuron
 def test_any_memory_layout_and_a_batch_of_none_are_fine(name: str, changes: dict[str, Any]) -> None:
     neuron, x = build(settings_of(name, changes)), gaussian(3, CHANNELS, 70)
     strided = x.permute(2, 0, 1).contiguous().permute(1, 2, 0)
@@ -230,6 +274,29 @@ def test_its_state_can_be_saved_and_loaded(name: str, changes: dict[str, Any], t
     other.load_state_dict(load_file(tmp_path / "neuron.safetensors"))
     assert_same(neuron, outputs(other, x), outputs(neuron, x))
     assert_same(neuron, outputs(copy.deepcopy(neuron), x), outputs(neuron, x))
+
+
+@every_neuron
+def test_it_can_be_pickled_alone_and_in_a_network(name: str, changes: dict[str, Any]) -> None:
+    neuron, x = build(settings_of(name, changes)), gaussian(3, CHANNELS, 50)
+    other = saved_and_loaded(neuron)
+    assert_same(neuron, outputs(other, x), outputs(neuron, x))
+    if other.threshold is not None:
+        other.threshold.scale(2.0)
+    network = Classifier(Inputs(None), 3, ModelSettings(layers=1, channels=4), settings_of(name, changes)).eval()
+    inputs = gaussian(2, 30), torch.tensor([30, 20])
+    scores = []
+    for each in (network, saved_and_loaded(network)):
+        torch.manual_seed(1)
+        scores.append(each(*inputs))
+    assert torch.equal(*scores)
+
+
+def saved_and_loaded(module: Any) -> Any:
+    file = io.BytesIO()
+    torch.save(module, file)
+    file.seek(0)
+    return torch.load(file, weights_only=False)
 
 
 @every_neuron

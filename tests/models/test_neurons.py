@@ -76,7 +76,7 @@ def test_training_cannot_reach_the_ends_of_a_range_even_where_floating_point_doe
 
 
 def test_a_threshold_so_small_that_quotients_overflow_gets_a_sentence() -> None:
-    with pytest.raises(ValueError, match=r"^threshold must be at least 1e-30, but it is 1e-40\.$"):
+    with pytest.raises(ValueError, match=r"^threshold must be > 0 and at least 1e-30, but it is 1e-40\.$"):
         settings(threshold=1e-40)
 
 

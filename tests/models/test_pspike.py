@@ -68,7 +68,7 @@ def test_the_gradients_of_the_expectation_are_its_differences() -> None:
     (raw,) = neuron.parameters()
 
     def probability(x: Tensor, threshold: Tensor) -> Tensor:
-        result: Tensor = torch.func.functional_call(neuron, {"threshold._stored": threshold}, (x,))
+        result: Tensor = torch.func.functional_call(neuron, {"threshold.logarithm": threshold}, (x,))
         return result
 
     assert torch.autograd.gradcheck(probability, (x, raw.detach().clone().requires_grad_()))

@@ -169,7 +169,7 @@ def test_the_automatic_choice_is_logged_once(caplog: pytest.LogCaptureFixture) -
         ((0.5, 0.0, 0.5, 0.5), {}, r"threshold must be > 0"),
         ((0.5, 1.0, -0.1, 0.5), {}, r"refractory must be >= 0, but it is -0.1"),
         ((0.5, 1.0, 0.5, 1.0), {}, r"decay must be in \[0, 1\)"),
-        ((0.5, float("nan"), 0.5, 0.5), {}, r"threshold must be > 0, but it is nan"),
+        ((0.5, float("nan"), 0.5, 0.5), {}, r"threshold must be > 0 and at least 1e-30, but it is nan"),
         ((torch.tensor([0.5, 0.5, 1.5]), 1.0, 0.5, 0.5), {}, r"leak must be in \(0, 1\), but it is 1.5"),
         ((torch.tensor([0.5, 0.5]), 1.0, 0.5, 0.5), {}, r"leak must be a float or a tensor \[3\]"),
         ((*VALUES,), {"solver": "magic"}, "choose one of auto, sequential, pmbc, fused"),
@@ -186,6 +186,16 @@ def test_a_wrong_argument_gets_a_sentence_with_what_is_allowed(
 ) -> None:
     with pytest.raises(ValueError, match=sentence):
         refractory_lif(gaussian(2, 3, 10), *arguments, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [[0.5, 0.5, 0.5], None, "0.5"])
+@pytest.mark.parametrize("place", range(4))
+def test_a_parameter_of_another_type_gets_a_sentence(place: int, value: object) -> None:
+    arguments: list[object] = list(VALUES)
+    arguments[place] = value
+    name = ("leak", "threshold", "refractory", "decay")[place]
+    with pytest.raises(TypeError, match=rf"^{name} must be a float or a tensor \[3\], but it is .*\.$"):
+        refractory_lif(gaussian(2, 3, 10), *arguments)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("x", [gaussian(3, 10), torch.ones(2, 3, 10, dtype=torch.int64)])
@@ -209,3 +219,23 @@ def test_nan_and_infinity_anywhere_in_x_are_reported(solver: str, place: int, ba
 def test_a_potential_that_overflows_is_reported_by_every_solver(solver: str, after: list[float]) -> None:
     with pytest.raises(ValueError, match="overflowed"):
         refractory_lif(torch.tensor([[[3e38, 3e38, *after]]]), 0.9, 1.0, 0.5, 0.5, solver=solver)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_compiled_it_says_the_same_of_what_is_out_of_range(solver: str) -> None:
+    def spikes(x: Tensor, *parameters: Tensor) -> Tensor:
+        return refractory_lif(x, *parameters, solver=solver)
+
+    x, (leak, threshold, refractory, decay) = gaussian(2, 3, 10), columns(3)
+    torch.compiler.reset()
+    compiled = torch.compile(spikes, fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(x, leak, threshold, refractory, decay), spikes(x, leak, threshold, refractory, decay))
+    for sentence, arguments in (
+        (r"leak must be in \(0, 1\)", (x, leak + 1, threshold, refractory, decay)),
+        ("threshold must be > 0", (x, leak, 1e-40 * threshold, refractory, decay)),
+        ("refractory must be >= 0", (x, leak, threshold, -refractory, decay)),
+        (r"decay must be in \[0, 1\)", (x, leak, threshold, refractory, decay * torch.nan)),
+        ("NaN or infinite", (x * torch.inf, leak, threshold, refractory, decay)),
+    ):
+        with pytest.raises(RuntimeError, match=sentence):
+            compiled(*arguments)

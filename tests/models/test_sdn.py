@@ -38,7 +38,7 @@ def test_its_spikes_differ_from_lif_hards_as_rarely_with_any_threshold() -> None
 def test_it_has_153_frozen_parameters_beside_the_threshold() -> None:
     built = neuron()
     assert sum(p.numel() for p in built.network.parameters()) == 153
-    assert [name for name, p in built.named_parameters() if p.requires_grad] == ["threshold._stored"]
+    assert [name for name, p in built.named_parameters() if p.requires_grad] == ["threshold.logarithm"]
     assert built.operations_per_step() == (136, 1)
     assert built.parameter_summary() == pytest.approx({"leak": LEAK, "threshold": 1.0})
 

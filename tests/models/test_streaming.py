@@ -89,3 +89,13 @@ def test_streaming_agrees_wherever_neurons_sit(placement: str) -> None:
     for t in range(60):
         scores, state = net.step(sequence[:, t], state)
     torch.testing.assert_close(scores, net(sequence, torch.full((3,), 60)))
+
+
+@pytest.mark.parametrize("norm", ["batch", "layer"])  # in one kernel, and part by part
+def test_no_gradient_flows_through_a_step_of_a_block(norm: str) -> None:
+    block = network(replace(CAUSAL, norm=norm)).eval().blocks[0]
+    x, state = torch.randn(3, 12, requires_grad=True), None
+    for _ in range(2):
+        y, state = block.step(x, state)
+        assert not y.requires_grad
+        assert not state.spikes.requires_grad

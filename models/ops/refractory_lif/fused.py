@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spike_ssm.models.ops.once import once
 from spike_ssm.models.ops.refractory_lif.parameters import Rules
 from spike_ssm.models.ops.refractory_lif.states import states_like
 
@@ -77,6 +78,7 @@ def _setup_context(ctx, inputs, output):
     ctx.mark_non_differentiable(*output[1:])
 
 
+@once
 def _run_backward(ctx, grad_spikes, *_):
     return (*_backward(grad_spikes, *ctx.saved_tensors, *ctx.rules), *(None,) * 6)
 

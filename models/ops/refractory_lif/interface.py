@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from spike_ssm.models.ops.checks import check_finite
+from spike_ssm.models.ops.once import refuse_forward_mode
+from spike_ssm.models.ops.precision import without_autocast
 from spike_ssm.models.ops.refractory_lif.fused import solve_fused
 from spike_ssm.models.ops.refractory_lif.options import Options, check_options, choose_solver, log_choice
 from spike_ssm.models.ops.refractory_lif.parameters import Rules, stack_parameters
@@ -89,9 +91,6 @@ def solve(
     return_potential: bool = False,
 ) -> Solution:
     """`refractory_lif` with everything a solver found. Arguments and errors as there."""
-    if torch.is_autocast_enabled(x.device.type):  # bounds and potentials need the full precision
-        with torch.autocast(x.device.type, enabled=False):
-            return solve(x, leak, threshold, refractory, decay, options, return_potential=return_potential)
     check_options(options)
     if x.dim() != 3 or not x.is_floating_point():
         raise TypeError(f"x must be a floating-point tensor [B, H, L], but it is {x.dtype} {list(x.shape)}.")
@@ -99,8 +98,9 @@ def solve(
     if options.solver == "auto" and not torch.compiler.is_compiling():
         log_choice(x.device.type, name)
     dtype = x.dtype if x.dtype == torch.float64 else torch.float32
-    parameters = stack_parameters(leak, threshold, refractory, decay, x, dtype)
-    found, told = _run(name, x.to(dtype), parameters, options, return_potential)
+    with without_autocast(x):  # bounds and potentials need the full precision
+        parameters = stack_parameters(leak, threshold, refractory, decay, x, dtype)
+        found, told = _run(name, x.to(dtype), parameters, options, return_potential)
     check_finite(told)
     if found.spikes.dtype != x.dtype:
         found = found._replace(spikes=found.spikes.to(x.dtype))
@@ -111,6 +111,8 @@ def _run(name: str, x: Tensor, parameters: Tensor, options: Options, keep_potent
     """Solution of the solver `name`, and values that are finite only if the input was and no potential overflowed."""
     potential: Tensor
     exact = x.new_zeros((), dtype=torch.float64)
+    if name != "sequential":
+        refuse_forward_mode(x, parameters)
     if name == "pmbc":
         spikes, potential, undetermined, iterations = solve_pmbc(
             x, parameters, options.max_iterations, options.resolve, *options.rules
@@ -124,18 +126,3 @@ def _run(name: str, x: Tensor, parameters: Tensor, options: Options, keep_potent
     spikes, potential = solve_sequential(x, leak, threshold, refractory, decay, options.rules)
     potential = potential.detach()
     return Solution(spikes, potential, exact, exact.long()), potential[..., -1:]
-
-
-def check_finite(values: Tensor) -> None:
-    """Raise ValueError unless all values are finite.
-
-    NaN and infinity never leave a membrane that leaks by a factor, so its last step tells of the input. A GPU is not
-    asked, because the CPU would have to wait for it.
-    """
-    if values.device.type != "cpu" or torch.compiler.is_compiling() or not values.numel():
-        return
-    if not all(math.isfinite(extreme) for extreme in values.detach().aminmax()):  # which NaN goes through
-        raise ValueError(
-            "The neuron's input x holds NaN or infinite values (or its potential overflowed). "
-            "Look at the layer before: a learning rate that is too high is the usual reason."
-        )

@@ -39,7 +39,7 @@ def check_options(options: Options) -> None:
     ):
         if value not in allowed:
             raise ValueError(f"{label} {value!r} does not exist; choose one of {', '.join(allowed)}.")
-    if not (rules.surrogate_width > 0 and math.isfinite(rules.surrogate_width)):
+    if not 0 < rules.surrogate_width < math.inf:
         raise ValueError(f"surrogate_width must be a positive number, but it is {rules.surrogate_width}.")
     if max_iterations is not None and max_iterations < 1:
         raise ValueError(f"max_iterations must be at least 1, but it is {max_iterations}; None means exact spikes.")

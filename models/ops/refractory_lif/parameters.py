@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from spike_ssm.models.ops.checks import can_be_asked, check_in_graph
+
 RESETS = ("soft", "none", "hard")
 """Resets, what a spike does to the potential: takes one threshold off, nothing, or sets it to 0. The order is the
 numbering that compiled kernels use."""
@@ -28,7 +30,7 @@ SMALLEST_THRESHOLD = 1e-30
 
 RANGES = {
     "leak": ("in (0, 1)", 0.0, True, 1.0),
-    "threshold": ("> 0", 0.0, True, math.inf),
+    "threshold": (f"> 0 and at least {SMALLEST_THRESHOLD:g}", SMALLEST_THRESHOLD, False, math.inf),
     "refractory": (">= 0", 0.0, False, math.inf),
     "decay": ("in [0, 1)", 0.0, False, 1.0),
 }
@@ -40,17 +42,30 @@ def check_parameter(label: str, value: float) -> None:
     words, low, low_excluded, high = RANGES[label]
     if not (low < value < high or (value == low and not low_excluded)):
         raise ValueError(f"{label} must be {words}, but it is {value}.")
-    if label == "threshold" and value < SMALLEST_THRESHOLD:
-        raise ValueError(f"threshold must be at least {SMALLEST_THRESHOLD:g}, but it is {value:g}.")
+
+
+def _check_all(parameters: Tensor) -> None:
+    """Raise ValueError, in compiled code RuntimeError, unless all of the parameters [4, H] are in their ranges."""
+    if torch.compiler.is_compiling():
+        for values, (label, (words, low, low_excluded, high)) in zip(parameters, RANGES.items(), strict=True):
+            check_in_graph(
+                ((values > low) if low_excluded else (values >= low)) & (values < high), f"{label} must be {words}."
+            )
+        return
+    for extremes in parameters.aminmax(dim=1):
+        for label, value in zip(RANGES, extremes.tolist(), strict=True):
+            check_parameter(label, value)
 
 
 def _expand(label: str, value: float | Tensor, x: Tensor, dtype: torch.dtype) -> Tensor:
-    """`value` expanded to [H] of the given dtype; a float is checked. Raises ValueError for another shape."""
+    """`value` expanded to [H] of the given dtype; a float is checked. Raises ValueError for another shape or type."""
     channels = x.shape[1]
+    if not isinstance(value, (Tensor, int, float)):
+        raise TypeError(f"{label} must be a float or a tensor [{channels}], but it is {value!r}.")
     if not isinstance(value, Tensor):
         check_parameter(label, float(value))
         return torch.full((channels,), float(value), dtype=dtype, device=x.device)
-    if value.shape not in ((), (1,), (channels,)):
+    if value.dim() > 1 or (value.numel() != 1 and value.numel() != channels):  # sizes may be symbols
         raise ValueError(
             f"{label} must be a float or a tensor [{channels}] for x {list(x.shape)}, "
             f"but its shape is {list(value.shape)}."
@@ -67,7 +82,7 @@ def stack_parameters(
     x: Tensor,
     dtype: torch.dtype,
 ) -> Tensor:
-    """Parameters [4, H], in this order, for x [B, H, L]. Raises ValueError for a value or shape not allowed.
+    """Parameters [4, H], in this order, for x [B, H, L]. Raises ValueError or TypeError for what is not allowed.
 
     The values of tensors are not checked on a GPU, because the CPU would have to wait for it.
     """
@@ -79,8 +94,6 @@ def stack_parameters(
             _expand("decay", decay, x, dtype),
         )
     )
-    if x.device.type == "cpu" and x.shape[1] and not torch.compiler.is_compiling():
-        for extremes in parameters.detach().aminmax(dim=1):
-            for label, value in zip(RANGES, extremes.tolist(), strict=True):
-                check_parameter(label, value)
+    if can_be_asked(parameters):
+        _check_all(parameters.detach())
     return parameters

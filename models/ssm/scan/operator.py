@@ -16,6 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spike_ssm.models.ops.checks import check_lengths
+from spike_ssm.models.ops.once import once, refuse_forward_mode
+from spike_ssm.models.ops.precision import without_autocast
+
 _FAMILIES = {"cpu": "scan_cpu", "cuda": "scan_triton"}
 _ARGUMENTS = "Tensor x, Tensor? affine, Tensor? lengths, Tensor dt_a, Tensor weights, Tensor skip"
 _GRADIENTS = "(Tensor, Tensor, Tensor, Tensor, Tensor)"
@@ -47,7 +51,7 @@ def scan(
     affine: scale and shift [2, H] of each channel, which x goes through first, see `entering`.
     lengths: integers [B], the examples' steps beyond which x is taken as 0, after the shift; None: it has no end.
 
-    Raises ValueError for a device without a kernel, and TypeError for another precision.
+    Raises ValueError for a device without a kernel and for other lengths, and TypeError for another precision.
     """
     if x.device.type not in _FAMILIES:
         raise ValueError(
@@ -57,7 +61,10 @@ def scan(
         raise TypeError(
             f"The scan computes in float32 or float64, but its parameters are {skip.dtype}; set model.convolution=fft."
         )
-    with torch.autocast(x.device.type, enabled=False):
+    if lengths is not None:
+        check_lengths(lengths, len(x), x.shape[2], least=0)
+    refuse_forward_mode(x, dt_a, weights, skip, affine)
+    with without_autocast(x):
         x = x.to(skip.dtype)
         if x.device.type != "cpu":
             x, affine, lengths = entering(x, affine, lengths), None, None
@@ -109,6 +116,7 @@ def _setup_context(ctx, inputs, output):
     ctx.save_for_backward(*inputs)
 
 
+@once
 def _run_backward(ctx, grad):
     by_x, by_affine, *others = _backward(grad, *ctx.saved_tensors)
     return by_x, by_affine if ctx.needs_input_grad[1] else None, None, *others

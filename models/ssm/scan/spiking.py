@@ -19,7 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spike_ssm.models.ops.refractory_lif.interface import check_finite
+from spike_ssm.models.ops.checks import check_finite, check_lengths
+from spike_ssm.models.ops.once import once, refuse_forward_mode
+from spike_ssm.models.ops.precision import without_autocast
 from spike_ssm.models.ops.refractory_lif.parameters import Rules, stack_parameters
 from spike_ssm.models.ssm.scan.operator import no_gradients
 
@@ -52,9 +54,12 @@ def spiking_scan(
     neuron: leak, threshold, refractory and decay, [H] each, as `models.ops.refractory_lif.refractory_lif` explains
     them, which also says what raises ValueError.
     """
-    with torch.autocast(x.device.type, enabled=False):
+    if lengths is not None:
+        check_lengths(lengths, len(x), x.shape[2], least=0)
+    with without_autocast(x):
         x = x.to(skip.dtype)
         parameters = stack_parameters(*neuron, x, skip.dtype)
+        refuse_forward_mode(x, affine, dt_a, weights, skip, parameters)
         spikes, states = _spiking_scan(x, affine, lengths, dt_a, weights, skip, parameters, *rules)
     check_finite(states[:, -1:])
     return spikes  # type: ignore[no-any-return]
@@ -96,6 +101,7 @@ def _setup_context(ctx, inputs, output):
     ctx.mark_non_differentiable(output[1])
 
 
+@once
 def _run_backward(ctx, grad, _):
     by_x, by_affine, *others = _backward(grad, *ctx.saved_tensors, *ctx.rules)
     return (by_x, by_affine if ctx.needs_input_grad[1] else None, None, *others, *(None,) * 5)
