@@ -73,8 +73,7 @@ def pooled(comparisons: Mapping[Key, Comparison], shared: Spread | None, over: i
     """
     if shared is None or not shared.is_shared:
         return dict(comparisons)
-    sd = shared.sd * math.sqrt(2 / over)
-    return {key: with_spread(each, sd, shared.freedom) for key, each in comparisons.items()}
+    return with_spread(comparisons, shared.sd * math.sqrt(2 / over), shared.freedom)
 
 
 def against_pooled(values: pd.DataFrame, variant: str) -> dict[str, Comparison]:
