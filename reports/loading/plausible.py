@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from spike_ssm.results.schema import MEASUREMENTS
+from spike_ssm.results.schema import MEASUREMENTS, RUN
 
 LARGEST = 1e15
 """No count, time or size of a run is larger; sums and squares of smaller ones stay finite."""
@@ -19,14 +19,22 @@ FRACTIONS = frozenset(
         "spike_mismatch", "rate_over_time",
     }
 )  # fmt: skip
-_SIGNED = frozenset({"input_mean", "level"}) | {
-    f"{name}_{when}" for name in ("leak", "threshold", "refractory", "decay") for when in ("before", "after")
-}
-"""Fields of nested columns that may lie below 0; of the others none does."""
+_SIGNED = ["input_mean", "level"]
+_SIGNED += [f"{name}_{when}" for name in ("leak", "threshold", "refractory", "decay") for when in ("before", "after")]
+_LIMITS = dict.fromkeys(FRACTIONS, (0.0, 1.0)) | dict.fromkeys(_SIGNED, (-LARGEST, LARGEST))
+"""Of fields of nested columns that are not in [0, `LARGEST`]."""
 
 _NESTED = ("rules", "groups", "pmbc_map", "epochs", "layers", "operations", "traces", "robustness")
-_KEYS = {"epochs": "epoch", "layers": "layer", "traces": "layer", "robustness": "level"}
-"""Nested column -> the field without which an entry has no place."""
+_NEEDED = {
+    "groups": ("examples",),
+    "pmbc_map": tuple(field.name for field in RUN.field("pmbc_map").type.value_type),
+    "epochs": ("epoch",),
+    "layers": ("layer",),
+    "operations": ("multiply_accumulates", "accumulates"),
+    "traces": ("layer", "bin_steps"),
+    "robustness": ("level",),
+}
+"""Nested column -> the fields without which an entry is none."""
 
 _MOST_NAMED = 4
 
@@ -35,7 +43,7 @@ def left_out(runs: pd.DataFrame, numeric: list[str]) -> tuple[pd.DataFrame, list
     """`runs` without such values, and a sentence for each run that had some.
 
     Fractions lie in [0, 1], all other `numeric` columns in [0, `LARGEST`]; an accuracy is known of every finished run
-    that trained. In nested columns a value becomes None, an entry without its place is dropped.
+    that trained. In nested columns a value becomes None, an entry that lacks what it needs is dropped.
     """
     found: dict[int, list[str]] = {}
     runs = runs.copy(deep=False)
@@ -52,7 +60,7 @@ def left_out(runs: pd.DataFrame, numeric: list[str]) -> tuple[pd.DataFrame, list
     for column in runs.columns.intersection(list(_NESTED)):
         cleaned = list(runs[column])
         for place, entries in enumerate(cleaned):
-            if isinstance(entries, list) and (wrong_fields := list(_wrong(entries))):
+            if isinstance(entries, list) and (wrong_fields := list(_wrong(column, entries))):
                 cleaned[place] = _without(column, entries)
                 found.setdefault(place, []).extend(f"{field} of {column}" for field in dict.fromkeys(wrong_fields))
         runs[column] = pd.Series(cleaned, runs.index, dtype=object)
@@ -61,27 +69,29 @@ def left_out(runs: pd.DataFrame, numeric: list[str]) -> tuple[pd.DataFrame, list
     return runs, [f"{said[place]}: impossible, and left out: {_some(found[place])}." for place in sorted(found)]
 
 
-def _wrong(entries: list[Mapping[str, Any]]) -> Iterator[str]:
-    """The fields of nested entries that hold an impossible value."""
+def _wrong(column: str, entries: list[Mapping[str, Any]]) -> Iterator[str]:
+    """The fields of nested entries that hold an impossible value, or lack one that is needed."""
+    needed = _NEEDED.get(column, ())
     for entry in entries:
         for field, value in entry.items():
-            if _is_wrong(field, value):
+            if field in needed if value is None else _is_wrong(field, value):
                 yield field
 
 
 def _is_wrong(field: str, value: Any) -> bool:
+    """Whether a number, or any of a list, lies outside what its field may hold; NaN does."""
+    low, high = _LIMITS.get(field, (0.0, LARGEST))
     if isinstance(value, list):
-        return any(_is_wrong(field, each) for each in value)
-    if not isinstance(value, float | int):
-        return False
-    if field in FRACTIONS:
-        return not 0 <= value <= 1
-    return not (-LARGEST if field in _SIGNED else 0) <= value <= LARGEST
+        known = [each for each in value if each is not None]
+        return bool(known) and not (low <= min(known) and max(known) <= high and sum(known) >= low)
+    return isinstance(value, float | int) and not low <= value <= high
 
 
-def _without(column: str, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _without(column: str, entries: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
+    """The entries that are left; of operations, whose sum counts, all or None."""
     kept = [{field: None if _is_wrong(field, value) else value for field, value in entry.items()} for entry in entries]
-    return [entry for entry in kept if entry.get(_KEYS.get(column, ""), 0) is not None]
+    whole = [entry for entry in kept if all(entry[field] is not None for field in _NEEDED.get(column, ()))]
+    return None if column == "operations" and len(whole) < len(entries) else whole
 
 
 def _some(names: list[str]) -> str:

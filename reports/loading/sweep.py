@@ -82,7 +82,8 @@ def joined(parts: Sequence[Sweep]) -> Sweep:
 
 
 def _plan(folder: Path, sweep: str) -> tuple[Manifest, pd.DataFrame]:
-    manifest = read_manifest(folder, sweep)
+    speakable = json.dumps(read_manifest(folder, sweep).to_json(), ensure_ascii=False).encode(errors="replace")
+    manifest = Manifest.from_json(json.loads(speakable))  # half a surrogate pair is no text that a table can hold
     manifest = replace(manifest, words=[without_places(word, folder) for word in manifest.words])
     planned = [(run.id, run.axes.get("task"), run.variant, run.seed) for run in manifest.runs]
     return manifest, pd.DataFrame(planned, columns=_PLANNED)

@@ -67,7 +67,9 @@ def _shown_better(runs: pd.DataFrame, variants: list[str]) -> set[tuple[str, str
     gains = {"accuracy": by_seed(shown, "test_accuracy"), "rate": -by_seed(shown, "firing_rate")}
     of = {name: dict(zip(gain, gain.to_numpy().T, strict=True)) for name, gain in gains.items()}
     pairs = list(combinations(variants, 2))
-    found = {name: uncorrected({(*pair, name): own[pair[0]] - own[pair[1]] for pair in pairs}) for name, own in of.items()}
+    found = {
+        name: uncorrected({(*pair, name): own[pair[0]] - own[pair[1]] for pair in pairs}) for name, own in of.items()
+    }
     compared = corrected(pooled(found["accuracy"], spread(gains["accuracy"])) | found["rate"])
     better, rests = [], []
     for (first, second, name), comparison in compared.items():

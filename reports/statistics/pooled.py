@@ -52,18 +52,30 @@ def spread(values: pd.DataFrame) -> Spread | None:
     runs = values.stack().dropna()
     if runs.empty:
         return None
-    seeds, variants = (pd.get_dummies(runs.index.get_level_values(level)).to_numpy(dtype=float) for level in (0, 1))
-    fitted = np.hstack([variants, seeds])
-    solution, _, rank, _ = np.linalg.lstsq(fitted, runs.to_numpy(dtype=float), rcond=None)
-    freedom = len(runs) - int(rank)
+    rest, freedom = _about_means(values) if len(runs) == values.size else _about_fit(runs)
     if freedom < 1:
         return None
-    rest = pd.Series(runs.to_numpy(dtype=float) - fitted @ solution, runs.index, dtype=float)
     groups = [group.to_numpy() for _, group in rest.groupby(level=1, sort=False) if len(group) > 1]
     sd = math.sqrt(float((rest**2).sum()) / freedom)
     can_test = len(groups) > 2 and sd > NO_SPREAD  # of two, one mirrors the other
     alike_p = float(stats.bartlett(*groups).pvalue) if can_test else math.nan
     return Spread(sd, freedom, alike_p)
+
+
+def _about_means(values: pd.DataFrame) -> tuple[pd.Series[float], int]:
+    """What variants and seeds leave of a complete table, and its degrees of freedom: the fit in closed form."""
+    centred = values.sub(values.mean(axis="columns"), axis="index").sub(values.mean(), axis="columns")
+    rest = (centred + values.to_numpy().mean()).stack()
+    return rest, (values.shape[0] - 1) * (values.shape[1] - 1)
+
+
+def _about_fit(runs: pd.Series[float]) -> tuple[pd.Series[float], int]:
+    """The same where runs are missing."""
+    seeds, variants = (pd.get_dummies(runs.index.get_level_values(level)).to_numpy(dtype=float) for level in (0, 1))
+    fitted = np.hstack([variants, seeds])
+    solution, _, rank, _ = np.linalg.lstsq(fitted, runs.to_numpy(dtype=float), rcond=None)
+    rest = pd.Series(runs.to_numpy(dtype=float) - fitted @ solution, runs.index, dtype=float)
+    return rest, len(runs) - int(rank)
 
 
 def pooled(comparisons: Mapping[Key, Comparison], shared: Spread | None, over: int = 1) -> dict[Key, Comparison]:

@@ -231,7 +231,8 @@ def _notes(numbers: pd.DataFrame, shared: bool, shortcut: str) -> tuple[str, ...
 
 def _parameter_counts(numbers: pd.DataFrame) -> str:
     """Whether the variants are equally large."""
-    counts = numbers.set_index("variant")["parameters"].dropna().sort_values(kind="stable")
+    counts = numbers.set_index("variant")["parameters"].sort_values(kind="stable")
+    counts = counts[counts > 0]
     if len(counts) < 2:
         return ""
     least, most = counts.iloc[0], counts.iloc[-1]
