@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from spike_ssm.reports.loading.places import shortened, without_places
+from spike_ssm.reports.loading.places import TEMPORARY, shortened, without_places
 from spike_ssm.reports.loading.plausible import left_out
 from spike_ssm.results.schema import RUN, Manifest
 from spike_ssm.results.store import read_manifest, read_runs, run_path
@@ -84,7 +84,8 @@ def joined(parts: Sequence[Sweep]) -> Sweep:
 def _plan(folder: Path, sweep: str) -> tuple[Manifest, pd.DataFrame]:
     speakable = json.dumps(read_manifest(folder, sweep).to_json(), ensure_ascii=False).encode(errors="replace")
     manifest = Manifest.from_json(json.loads(speakable))  # half a surrogate pair is no text that a table can hold
-    manifest = replace(manifest, words=[without_places(word, folder) for word in manifest.words])
+    words = [without_places(word, folder) for word in manifest.words]
+    manifest = replace(manifest, words=[word for word in words if TEMPORARY not in word])  # which none can repeat
     planned = [(run.id, run.axes.get("task"), run.variant, run.seed) for run in manifest.runs]
     return manifest, pd.DataFrame(planned, columns=_PLANNED)
 

@@ -74,7 +74,8 @@ def task_section(
     looks, line_of = tagged(looks, manifest, [task]), lines(manifest.runs)
     right = correctness(runs)
     alike = _with_the_baselines_data(runs, manifest.baseline)
-    planned = [run for run in manifest.runs if run.variant in set(alike["variant"])]
+    there = set(alike["variant"])
+    planned = [run for run in manifest.runs if run.variant in there]
     comparisons = compare_with_baseline(alike, manifest.baseline, right)
     disagreements = {
         variant: disagreement(right.get(variant, {}), right.get(comparisons.baseline or "", {}))

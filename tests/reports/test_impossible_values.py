@@ -108,16 +108,19 @@ def test_a_page_comes_out_whatever_the_columns_hold(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("column", [*FLOATS, *INTEGERS])
-def test_each_column_by_itself_may_hold_anything(sweep: Callable[..., Path], tmp_path: Path, column: str) -> None:
+@pytest.mark.parametrize("columns", [(FLOATS + INTEGERS)[start::9] for start in range(9)], ids=", ".join)
+def test_single_columns_may_hold_anything(sweep: Callable[..., Path], tmp_path: Path, columns: list[str]) -> None:
     integers = (None, -7, 0, 2**31 - 1)
-    values = integers if column in INTEGERS else tuple(EXTREMES.values())
 
     def change(row: dict[str, Any]) -> dict[str, Any]:
         place = ["none", "fixed", "trainable"].index(row["id"].split("-")[1]) * 3 + row["seed"]
-        return row | {column: values[place % len(values)]}
+        for shift, column in enumerate(columns):
+            values = integers if column in INTEGERS else tuple(EXTREMES.values())
+            row |= {column: values[(place + shift) % len(values)]}
+        return row
 
     results = sweep(variants=("none", "fixed", "trainable"), details=False, change=change)
     build_report(NAME, results, tmp_path)
-    kept = load(results, NAME).runs[column].dropna()
-    assert kept.between(0, 1 if column in FRACTIONS else LARGEST).all()
+    for column in columns:
+        kept = load(results, NAME).runs[column].dropna()
+        assert kept.between(0, 1 if column in FRACTIONS else LARGEST).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,10 @@ def test_no_output_of_a_sweep_names_a_place_of_the_machine(
     results = sweep(details=False, change=change)
     run_path(results, "lis-none-2").write_bytes(b"nothing")
     manifest = read_manifest(results, NAME)
-    write_manifest(results, Manifest(**{**vars(manifest), "words": ["+sweep=a", "paths.results=/home/alice/r"]}))
+    write_manifest(
+        results,
+        Manifest(**{**vars(manifest), "words": ["+sweep=a", "paths.results=/home/alice/r", "paths.reports=/tmp/x"]}),
+    )
     (results / "sweeps" / "broken.json").write_text("{")
     page = build_report(NAME, results, tmp_path / "html")
     build_index(*listed(results), tmp_path / "html")
@@ -109,7 +113,7 @@ def test_no_output_of_a_sweep_names_a_place_of_the_machine(
         assert "alice" not in text, path
         assert str(tmp_path) not in text, path
     shown = page.read_text(encoding="utf-8")
-    assert "paths.results=~/r" in shown
+    assert unescape(shown).count("python -m harness.sweep +sweep=a 'paths.results=~/r'</code>") == 1
     assert "The result file lis-none-2.parquet is damaged" in shown
     assert "… 3 calls of other code" in shown
     assert "~/spike/results/x.parquet cannot be written" in shown
