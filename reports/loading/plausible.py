@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from spike_ssm.results.schema import MEASUREMENTS, RUN
@@ -22,7 +23,7 @@ FRACTIONS = frozenset(
 _SIGNED = ["input_mean", "level"]
 _SIGNED += [f"{name}_{when}" for name in ("leak", "threshold", "refractory", "decay") for when in ("before", "after")]
 _LIMITS = dict.fromkeys(FRACTIONS, (0.0, 1.0)) | dict.fromkeys(_SIGNED, (-LARGEST, LARGEST))
-"""Of fields of nested columns that are not in [0, `LARGEST`]."""
+"""Bounds of the fields of nested columns that are not those of all others, [0, `LARGEST`]."""
 
 _NESTED = ("rules", "groups", "pmbc_map", "epochs", "layers", "operations", "traces", "robustness")
 _NEEDED = {
@@ -51,12 +52,12 @@ def left_out(runs: pd.DataFrame, numeric: list[str]) -> tuple[pd.DataFrame, list
         values = pd.to_numeric(runs[column], errors="coerce")
         wrong = values.notna() & ~values.between(0, 1 if column in FRACTIONS else LARGEST)
         runs[column] = values.mask(wrong)
-        for place in wrong.to_numpy().nonzero()[0]:
-            found.setdefault(int(place), []).append(f"{column} ({values.iloc[place]:g})")
+        for place in np.flatnonzero(wrong).tolist():
+            found.setdefault(place, []).append(f"{column} ({values.iloc[place]:g})")
     without = (runs["state"] == "done") & ~runs["task"].isin(MEASUREMENTS) & runs["test_accuracy"].isna()
-    for place in without.to_numpy().nonzero()[0]:
-        if not any(name.startswith("test_accuracy ") for name in found.get(int(place), [])):
-            found.setdefault(int(place), []).append("test_accuracy (no number)")
+    for place in np.flatnonzero(without).tolist():
+        if not any(name.startswith("test_accuracy ") for name in found.get(place, [])):
+            found.setdefault(place, []).append("test_accuracy (no number)")
     for column in runs.columns.intersection(list(_NESTED)):
         cleaned = list(runs[column])
         for place, entries in enumerate(cleaned):

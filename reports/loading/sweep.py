@@ -65,7 +65,7 @@ def load(folder: Path, sweep: str, *, details: bool = True) -> Sweep:
 
 
 def load_by_task(folder: Path, sweep: str) -> Iterator[Sweep]:
-    """The same task by task, so that no more than one need be held; all at once where the plan does not tell tasks.
+    """Parts of a sweep, one a task, so that no more than one need be held; one part where the plan does not tell tasks.
 
     A sweep without runs is one part, too. Raises `UserError` when there is no such sweep.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -89,21 +90,35 @@ def _content(sweep: str, results: Path) -> _Content:
     promised: list[Promise] = []
     with drawing(len(read_manifest(results, sweep).runs)) as draw:
         for part in load_by_task(results, sweep):
-            looks = _looks(part)
-            trained, evaluated = _by_task(part)
-            promised += [_add_section(found, part.manifest, task, runs, looks, draw) for task, runs in trained.items()]
-            found.alone += [
-                robustness_section(part, task, runs, tagged(looks, part.manifest, [task]), f"r{place}")
-                for place, (task, runs) in enumerate(evaluated.items(), len(found.alone))
-            ]
-            found.alone += filter(None, (speed_section(part, looks, "s"), map_section(part, "p")))
-            found.parts.append(joined([part]))
+            promised += _add_part(found, part, draw)
+            del part
+            _give_memory_back()
         drawn = [figures() for figures in promised]
     found.sections = [
         replace(section, figures=[*figures, *section.figures])
         for section, figures in zip(found.sections, drawn, strict=True)
     ]
     return found
+
+
+def _add_part(found: _Content, part: Sweep, draw: Draw) -> list[Promise]:
+    """Add what the runs of a part give; returns the figures of its sections, when they are drawn."""
+    looks, (trained, evaluated) = _looks(part), _by_task(part)
+    promised = [_add_section(found, part.manifest, task, runs, looks, draw) for task, runs in trained.items()]
+    found.alone += [
+        robustness_section(part, task, runs, tagged(looks, part.manifest, [task]), f"r{place}")
+        for place, (task, runs) in enumerate(evaluated.items(), len(found.alone))
+    ]
+    found.alone += filter(None, (speed_section(part, looks, "s"), map_section(part, "p")))
+    found.parts.append(joined([part]))
+    return promised
+
+
+def _give_memory_back() -> None:
+    """Hand what was freed to the system: glibc keeps small pieces, in the end more than the whole sweep needs."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
+    if trim:
+        trim(0)
 
 
 def _add_section(

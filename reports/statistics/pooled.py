@@ -49,10 +49,9 @@ class Spread:
 
 def spread(values: pd.DataFrame) -> Spread | None:
     """The spread of `values` (one row a seed, one column a variant, NaN where missing); None without freedom."""
-    runs = values.stack().dropna()
-    if runs.empty:
+    if values.isna().all(axis=None):
         return None
-    rest, freedom = _about_means(values) if len(runs) == values.size else _about_fit(runs)
+    rest, freedom = _about_means(values) if values.notna().all(axis=None) else _about_fit(values)
     if freedom < 1:
         return None
     groups = [group.to_numpy() for _, group in rest.groupby(level=1, sort=False) if len(group) > 1]
@@ -69,8 +68,9 @@ def _about_means(values: pd.DataFrame) -> tuple[pd.Series[float], int]:
     return rest, (values.shape[0] - 1) * (values.shape[1] - 1)
 
 
-def _about_fit(runs: pd.Series[float]) -> tuple[pd.Series[float], int]:
-    """The same where runs are missing."""
+def _about_fit(values: pd.DataFrame) -> tuple[pd.Series[float], int]:
+    """What is left where runs are missing: a least-squares fit."""
+    runs = values.stack().dropna()
     seeds, variants = (pd.get_dummies(runs.index.get_level_values(level)).to_numpy(dtype=float) for level in (0, 1))
     fitted = np.hstack([variants, seeds])
     solution, _, rank, _ = np.linalg.lstsq(fitted, runs.to_numpy(dtype=float), rcond=None)

@@ -119,7 +119,7 @@ class Sample:
 
     @classmethod
     def of(cls, values: NDArray[np.float64]) -> Sample:
-        """Of `values` [samples, seeds]; what is not finite is left out."""
+        """The samples in the rows of `values` [samples, seeds]; what is not finite is left out."""
         there = np.isfinite(values)
         n = there.sum(axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -134,7 +134,7 @@ class Sample:
 
     @property
     def is_flat(self) -> NDArray[np.bool_]:
-        """Where several values are equal."""
+        """True for samples of several values that are equal."""
         return (self.n > 1) & (self.most - self.least < NO_SPREAD)
 
     def interval(self, place: int) -> Interval:
@@ -190,8 +190,7 @@ def above(differences: NDArray[np.float64], bound: float) -> NDArray[np.float64]
     NaN below three or without spread.
     """
     sample = Sample.of(differences)
-    p: NDArray[np.float64] = stats.t.sf(sample.t(bound), sample.n - 1)
-    return p
+    return np.asarray(stats.t.sf(sample.t(bound), sample.n - 1))
 
 
 def by_seed(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -223,7 +222,7 @@ def uncorrected(differences: Mapping[Key, pd.Series[float] | NDArray[np.float64]
     for row, each in zip(table, values, strict=True):
         row[: len(each)] = each
     sample = Sample.of(table)
-    p = 2 * stats.t.sf(np.abs(sample.t()), sample.n - 1)
+    p = np.asarray(2 * stats.t.sf(np.abs(sample.t()), sample.n - 1))
     flat = sample.is_flat
     return {
         key: _before_correction(sample.interval(place), float(p[place]), bool(flat[place]))

@@ -125,7 +125,7 @@ def test_it_shows_more_than_pairs_of_their_own_spread():
 
 def test_the_spread_of_a_complete_table_is_that_of_the_fit_for_tables_with_gaps() -> None:
     values = pd.DataFrame(np.random.default_rng(3).normal(size=(4, 5)) + np.arange(5), columns=list("abcde"))
-    fit, freedom = _about_fit(values.stack())
+    fit, freedom = _about_fit(values)
     rest, same = _about_means(values)
     assert freedom == same == 12
     assert rest.to_numpy() == pytest.approx(fit.to_numpy())
