@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from spike_ssm.reports.loading.sweep import Sweep, load, unfold
-from spike_ssm.reports.render.text import listing, number, plus_minus
+from spike_ssm.reports.render.text import estimate, listing, number
 from spike_ssm.reports.sections.robustness.areas import areas, compared, is_evaluated
 from spike_ssm.reports.statistics.baseline import compare_with_baseline
 from spike_ssm.reports.statistics.controls import UNDECIDED, judge
@@ -65,7 +65,7 @@ def expected(runs: pd.DataFrame, baseline: str) -> dict[str, list[str]]:
     cells = {}
     for name in accuracy:
         own, fires = t_interval(accuracy[name]), t_interval(rate[name])
-        cells[name] = [plus_minus(own.mean * 100, own.half * 100), "", f"{fires.mean * 100:.2f}" if fires.n else "", ""]
+        cells[name] = [estimate(own, 100), "", f"{fires.mean * 100:.2f}" if fires.n else "", ""]
         if name != baseline:
             cells[name][1] = difference(more_accurate[name])
             cells[name][3] = difference(more_often[name]) if fires.n else ""
@@ -79,7 +79,7 @@ def difference(found: Comparison) -> str:
 
 
 def in_points(found: Interval) -> str:
-    return plus_minus(found.mean * 100, found.half * 100, signed=True)
+    return estimate(found, 100, signed=True)
 
 
 def test_every_number_of_the_studys_table_is_that_of_the_runs(study: Sweep) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
+from typing import Any
 
 import pandas as pd
 
@@ -22,27 +25,26 @@ from spike_ssm.reports.statistics.matched import Curve
 MANY_RUNS = 500
 """Runs from which on starting processes pays."""
 
-Tasks = Mapping[str, pd.DataFrame]
-"""Finished runs by task."""
+Promise = Callable[[], list[Drawn]]
+"""A function that gives the figures of a task when they are drawn."""
 
-Promised = dict[str, Callable[[], list[Drawn]]]
-"""Functions by task that give its figures when they are drawn; ids of the n-th task's figures start with `t<n>`."""
-
-Draw = Callable[[Tasks, Mapping[str, Look], Sequence[Curve]], Promised]
+Draw = Callable[[pd.DataFrame, Mapping[str, Look], Sequence[Curve], str, str], Promise]
+"""Takes the finished runs of a task that are drawn, their looks and curves, the beginning of the figures' ids, and the
+end of their captions."""
 
 
 @contextmanager
 def drawing(runs: int) -> Iterator[Draw]:
     """A function that draws while the context is open; for many runs, by processes that start while these are read."""
     if runs < MANY_RUNS:
-        yield _draw_here
+        yield partial(partial, _figures)
         return
     processes = os.cpu_count() or 1
     # spawned: a forked process would inherit the locks of the threads that read the results
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         for _ in range(processes):
             pool.submit(_get_ready)
-        yield partial(_draw_there, pool)
+        yield partial(_draw_there, pool, deque(maxlen=processes + 1))
 
 
 def _get_ready() -> None:
@@ -50,20 +52,18 @@ def _get_ready() -> None:
     gc.freeze()
 
 
-def _draw_here(tasks: Tasks, looks: Mapping[str, Look], curves: Sequence[Curve]) -> Promised:
-    return {
-        task: partial(_figures, runs, looks, curves, f"t{place}") for place, (task, runs) in enumerate(tasks.items())
-    }
+def _draw_there(pool: Executor, waiting: deque[Promise], runs: pd.DataFrame, *others: Any) -> Promise:
+    """The runs of as many tasks as `waiting` holds are kept at once, no more."""
+    if len(waiting) == waiting.maxlen:
+        waiting.popleft()()
+    waiting.append(pool.submit(_figures, runs.drop(columns="predictions"), *others).result)
+    return waiting[-1]
 
 
-def _draw_there(pool: Executor, tasks: Tasks, looks: Mapping[str, Look], curves: Sequence[Curve]) -> Promised:
-    return {
-        task: pool.submit(_figures, runs.drop(columns="predictions"), looks, curves, f"t{place}").result
-        for place, (task, runs) in enumerate(tasks.items())
-    }
-
-
-def _figures(runs: pd.DataFrame, looks: Mapping[str, Look], curves: Sequence[Curve], prefix: str) -> list[Drawn]:
+def _figures(
+    runs: pd.DataFrame, looks: Mapping[str, Look], curves: Sequence[Curve], prefix: str, remark: str
+) -> list[Drawn]:
     iterations = against_iterations(runs, looks, f"{prefix}m")
     others = [] if iterations is None else [iterations]
-    return [*task_figures(runs, looks, prefix, curves), *others, *inside_figures(runs, looks, prefix)]
+    drawn = [*task_figures(runs, looks, prefix, curves), *others, *inside_figures(runs, looks, prefix)]
+    return [replace(figure, caption=figure.caption + remark) for figure in drawn]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
-from spike_ssm.reports.render.text import PERCENT_95, bounds, count, number, p_value
+from spike_ssm.reports.render.text import PERCENT_95, bounds, count, few_seeds, number, p_value
 from spike_ssm.reports.statistics.seeds import Comparison, Verdict
 
 TAGS = {
@@ -26,8 +24,8 @@ def difference_from(baseline: str, comparison: Comparison) -> str:
         case Verdict.TOO_FEW if difference.n == 0:
             return f"shares no finished seed with {baseline}."
         case Verdict.TOO_FEW:
-            shown = f" ({interval})" if math.isfinite(difference.half) else ""
-            return f"differs by {points} over {seeds}{shown}: too few for a verdict."
+            values = few_seeds(difference, 100, signed=True)
+            return f"differs by {points} over {seeds}{f' ({values})' if values else ''}: too few for a verdict."
         case Verdict.NO_SPREAD:
             return f"differs by {points} in each of {seeds}: without spread, no interval and no verdict."
         case Verdict.HIGHER | Verdict.LOWER:

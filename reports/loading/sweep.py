@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from spike_ssm.reports.loading.places import TEMPORARY, shortened, without_places
+from spike_ssm.reports.loading.plausible import left_out
 from spike_ssm.results.schema import RUN, Manifest
 from spike_ssm.results.store import read_manifest, read_runs, run_path
 
 _NUMERIC = [field.name for field in RUN if str(field.type) in ("double", "int32", "int64")]
+_TEXTS = ("problem", "traceback", "config", "environment")
+_OF_A_TASK = ("epochs", "layers", "operations", "traces", "robustness", "predictions", "groups", "rules", "pmbc_map")
 _EXAMPLE = ["example", "label"]
 _PLANNED = ["id", "task", "variant", "seed"]
 
@@ -23,11 +27,13 @@ class Sweep:
     """A manifest and one row a planned run.
 
     `runs` has the columns of `results.schema.RUN` plus `variant`, `state` (done, failed, missing or damaged)
-    and `problem`, a sentence for every state but done. Rows are in the manifest's order.
+    and `problem`, a sentence for every state but done. Rows are in the manifest's order. Nothing in it names a place of
+    the machine that a run had, and tracebacks are those of `reports.loading.places.shortened`.
     """
 
     manifest: Manifest
     runs: pd.DataFrame
+    left_out: tuple[str, ...] = ()  # sentences on values of runs that no measurement gives
 
     @property
     def done(self) -> pd.DataFrame:
@@ -46,17 +52,48 @@ class Sweep:
     @property
     def variants(self) -> list[str]:
         """Variants in the order of the manifest."""
-        return list(dict.fromkeys(self.runs["variant"]))
+        return list(dict.fromkeys(run.variant for run in self.manifest.runs))
 
 
-def load(folder: Path, sweep: str) -> Sweep:
-    """Read a sweep's manifest and results. Raises `UserError` when there is no such sweep."""
-    manifest = read_manifest(folder, sweep)
-    planned = pd.DataFrame(
-        [(run.id, run.axes.get("task"), run.variant, run.seed) for run in manifest.runs], columns=_PLANNED
-    )
+def load(folder: Path, sweep: str, *, details: bool = True) -> Sweep:
+    """Read a sweep's manifest and results, predictions and traces only with `details`: they are most of the files.
+
+    Raises `UserError` when there is no such sweep.
+    """
+    manifest, planned = _plan(folder, sweep)
+    return _joined(folder, manifest, planned, details)
+
+
+def load_by_task(folder: Path, sweep: str) -> Iterator[Sweep]:
+    """Parts of a sweep, one a task, so that no more than one need be held; one part where the plan does not tell tasks.
+
+    A sweep without runs is one part, too. Raises `UserError` when there is no such sweep.
+    """
+    manifest, planned = _plan(folder, sweep)
+    told = planned["task"].notna().all() and not planned.empty
+    for part in [part for _, part in planned.groupby("task", sort=False)] if told else [planned]:
+        yield _joined(folder, manifest, part, details=True)
+
+
+def joined(parts: Sequence[Sweep]) -> Sweep:
+    """The parts of a sweep as one, without what only the section of a task is made of."""
+    runs = pd.concat([part.runs[[name for name in part.runs if name not in _OF_A_TASK]] for part in parts])
+    return Sweep(parts[0].manifest, runs, tuple(said for part in parts for said in part.left_out))
+
+
+def _plan(folder: Path, sweep: str) -> tuple[Manifest, pd.DataFrame]:
+    speakable = json.dumps(read_manifest(folder, sweep).to_json(), ensure_ascii=False).encode(errors="replace")
+    manifest = Manifest.from_json(json.loads(speakable))  # half a surrogate pair is no text that a table can hold
+    words = [without_places(word, folder) for word in manifest.words]
+    manifest = replace(manifest, words=[word for word in words if TEMPORARY not in word])  # which none can repeat
+    planned = [(run.id, run.axes.get("task"), run.variant, run.seed) for run in manifest.runs]
+    return manifest, pd.DataFrame(planned, columns=_PLANNED)
+
+
+def _joined(folder: Path, manifest: Manifest, planned: pd.DataFrame, details: bool) -> Sweep:
+    """What was planned, with what there is of it."""
     ids = list(planned["id"])
-    rows, missing, damaged = read_runs(folder, ids, predictions=True, traces=True)
+    rows, missing, damaged = read_runs(folder, ids, predictions=details, traces=details)
     problems = {
         run_id: _problem(status, error)
         for run_id, status, error in zip(rows["id"], rows["status"], rows["error"], strict=True)
@@ -68,9 +105,14 @@ def load(folder: Path, sweep: str) -> Sweep:
     runs["task"] = runs["task"].fillna(runs.pop("task_measured")).fillna("task not recorded")
     runs["state"] = runs["id"].map(lambda run_id: problems[run_id][0])
     runs["problem"] = runs["id"].map(lambda run_id: problems[run_id][1])
-    for column in set(_NUMERIC) - {"seed"}:
-        runs[column] = pd.to_numeric(runs[column], errors="coerce")
-    return Sweep(manifest, runs)
+    runs["traceback"] = runs["traceback"].map(lambda text: shortened(text) if isinstance(text, str) else text)
+    for column in _TEXTS:
+        runs[column] = runs[column].map(lambda text: without_places(text, folder) if isinstance(text, str) else text)
+    runs["data_notes"] = runs["data_notes"].map(
+        lambda notes: [without_places(note, folder) for note in notes] if isinstance(notes, list) else None
+    )
+    runs, sentences = left_out(runs, [name for name in _NUMERIC if name != "seed"])
+    return Sweep(manifest, runs, tuple(sentences))
 
 
 def _problem(status: str, error: Any) -> tuple[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,16 @@ from typing import Any
 
 import pandas as pd
 
+from spike_ssm.reports.loading.places import without_places
 from spike_ssm.reports.loading.sweep import Sweep, flat_texts, json_object, load
-from spike_ssm.reports.render.files import FORMATS, write_all
+from spike_ssm.reports.render.files import FORMATS, file_name, write_all
 from spike_ssm.reports.render.html import rendered
 from spike_ssm.reports.render.latex import latex
+from spike_ssm.reports.render.markdown import markdown
+from spike_ssm.reports.render.spreadsheet import csv
 from spike_ssm.reports.render.table import Heading, Row, Table
-from spike_ssm.reports.render.text import ABSENT, bare_p_value, bounds, number
-from spike_ssm.reports.statistics.seeds import Comparison, Interval, Verdict, compare, welch_interval
+from spike_ssm.reports.render.text import ABSENT, bare_p_value, bounds, mean_of, number
+from spike_ssm.reports.statistics.seeds import VERDICT_SEEDS, Comparison, Interval, Verdict, compare, welch_interval
 
 _METRICS = {
     "test_accuracy": ("accuracy, points", 100.0),
@@ -26,7 +28,7 @@ _METRICS = {
 """Column -> what its difference is called, with its unit, and the factor to that unit."""
 _COLUMNS = (
     "metric", "task", "variant", "first", "second", "first_seeds", "second_seeds", "difference", "half_interval",
-    "paired_seeds", "p", "p_holm", "verdict",
+    "lowest", "highest", "paired_seeds", "p", "p_holm", "verdict",
 )  # fmt: skip
 _SHOWN_CELLS = 4
 
@@ -60,22 +62,27 @@ def build_comparison(
     )
     found = [_table(numbers[numbers["metric"] == name], *metrics[name], sides) for name in metrics]
     tables = [table for table in [*found, _settings(*sides)] if table]
-    page = rendered("compare.html.j2", sides=sides, tables=tables, alone=_alone(*sides), same=_same(*sides))
+    page = rendered(
+        "compare.html.j2", sides=sides, tables=tables, alone=[*_alone(*sides), *_left_out(*sides)], same=_same(*sides)
+    )
     contents = {
         "html": page,
-        "csv": numbers.to_csv(index=False),
-        "md": "\n".join(table.markdown() for table in tables),
+        "csv": csv(numbers),
+        "md": "\n".join(map(markdown, tables)),
         "latex": "\n".join(map(latex, tables)),
     }
-    return write_all(out, f"compare-{first[0]}-{second[0]}", contents, formats)
+    return write_all(out, file_name(f"compare-{first[0]}-{second[0]}"), contents, formats)
 
 
 def _sides(first: tuple[str, Path], second: tuple[str, Path]) -> tuple[Side, Side]:
     labels = (
-        (first[0], second[0]) if first[0] != second[0] else (f"{first[0]} in {first[1]}", f"{second[0]} in {second[1]}")
+        (first[0], second[0])
+        if first[0] != second[0]
+        else (f"{first[0]} in {without_places(str(first[1]))}", f"{second[0]} in {without_places(str(second[1]))}")
     )
     one, other = (
-        Side(label, load(folder, name)) for label, (name, folder) in zip(labels, (first, second), strict=True)
+        Side(label, load(folder, name, details=False))
+        for label, (name, folder) in zip(labels, (first, second), strict=True)
     )
     return one, other
 
@@ -97,6 +104,7 @@ def differences(one: Side, other: Side, metric: str) -> pd.DataFrame:
         row: dict[str, Any] = {"metric": metric, "task": task, "variant": variant}
         row |= {"first": shown[0].mean(), "second": shown[1].mean(), "first_seeds": len(values[0])}
         row |= {"second_seeds": len(values[1]), "difference": interval.mean, "half_interval": interval.half}
+        row |= {"lowest": interval.least, "highest": interval.most}
         row |= {"paired_seeds": comparison.difference.n if by_seed else 0, "p": comparison.p}
         rows.append(row | {"p_holm": comparison.adjusted_p, "verdict": _verdict(comparison, by_seed)})
     return pd.DataFrame(rows, columns=list(_COLUMNS))
@@ -121,17 +129,17 @@ def _table(numbers: pd.DataFrame, name: str, factor: float, sides: Sequence[Side
     headings = ("first", "second", "second \N{MINUS SIGN} first", "95 % interval", "seeds paired", "p, Holm", "verdict")
     rows = []
     for row in numbers.to_dict("records"):
-        half = row["half_interval"]
-        interval = bounds(Interval(row["difference"], half, 0), factor) if math.isfinite(half) else ABSENT
+        found = Interval(row["difference"], row["half_interval"], row["paired_seeds"], row["lowest"], row["highest"])
         paired = str(row["paired_seeds"]) if row["paired_seeds"] else "none (Welch)"
         means = number(row["first"] * factor), number(row["second"] * factor)
-        tested = interval, paired, bare_p_value(row["p_holm"]), row["verdict"]
-        difference = number(row["difference"] * factor, signed=True)
-        rows.append(Row(f"{row['task']}, {row['variant']}", (*means, difference, *tested)))
+        tested = bounds(found, factor), paired, bare_p_value(row["p_holm"]), row["verdict"]
+        cells = (*means, mean_of(found, factor, signed=True), *tested)
+        rows.append(Row(f"{row['task']}, {row['variant']}", cells))
     notes = (
         f"First: {sides[0].label}. Second: {sides[1].label}.",
         "Means and differences are over the shared seeds, paired (t-test, Holm over the rows), where there are at "
-        "least two; else over all seeds of each, with Welch's interval. Variants are matched by name.",
+        f"least two; else over all seeds of each, with Welch's interval. Intervals take {VERDICT_SEEDS} seeds. "
+        "Variants are matched by name.",
     )
     return Table(f"Difference in {name}", "Task, variant", tuple(map(Heading, headings)), tuple(rows), notes)
 
@@ -178,6 +186,11 @@ def _alone(one: Side, other: Side) -> list[str]:
         if only:
             said.append(f"Only in {side.label}: {_some(only)}.")
     return said
+
+
+def _left_out(one: Side, other: Side) -> list[str]:
+    """Sentences on impossible values of either."""
+    return [f"In {side.label}: {sentence}" for side in (one, other) for sentence in side.sweep.left_out]
 
 
 def _same(one: Side, other: Side) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
-from spike_ssm.reports.render.files import write_all
+from spike_ssm.reports.loading.places import without_places
+from spike_ssm.reports.render.files import file_name, write_all
 from spike_ssm.reports.render.html import rendered
 from spike_ssm.reports.render.table import Heading, Row, Table
 from spike_ssm.reports.render.text import ABSENT
@@ -35,7 +36,7 @@ def listed(results: Path) -> tuple[list[Listed], list[str]]:
         try:
             found.append(_look(results, read_manifest(results, name)))
         except UserError as error:
-            problems.append(str(error))
+            problems.append(without_places(str(error), results))
     return found, problems
 
 
@@ -64,9 +65,10 @@ def build_index(sweeps: Sequence[Listed], problems: Sequence[str], out: Path) ->
 
 def _row(sweep: Listed, out: Path) -> Row:
     name = sweep.manifest.name
-    there = (out / f"{name}.html").exists()
+    page = f"{file_name(name)}.html"
+    there = (out / page).exists()
     counts = (str(sweep.states[state]) for state in ("done", "failed", "missing", "damaged"))
-    report = "written" if there else f"python -m reports {name}"
+    report = "written" if there else shlex.join(["python", "-m", "reports", name])
     cells = (
         sweep.manifest.title,
         sweep.manifest.scale,
@@ -74,4 +76,4 @@ def _row(sweep: Listed, out: Path) -> Row:
         sweep.last.removesuffix("Z").replace("T", " ")[:16] or ABSENT,
         report,
     )
-    return Row(name, cells, link=f"{quote(name)}.html" if there else "")
+    return Row(name, cells, link=page if there else "")

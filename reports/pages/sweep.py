@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
 
-from spike_ssm.reports.figures.parallel import drawing
+from spike_ssm.reports.figures.chosen import drawn_variants, remark
+from spike_ssm.reports.figures.parallel import Draw, Promise, drawing
 from spike_ssm.reports.figures.scaling import lines
-from spike_ssm.reports.loading.sweep import Sweep, load
+from spike_ssm.reports.loading.sweep import Sweep, joined, load_by_task
 from spike_ssm.reports.render import palette
-from spike_ssm.reports.render.files import FORMATS, write_all, write_figures
+from spike_ssm.reports.render.files import FORMATS, file_name, write_all, write_figures
 from spike_ssm.reports.render.html import rendered
 from spike_ssm.reports.render.latex import latex
+from spike_ssm.reports.render.markdown import escaped, markdown, paragraph
 from spike_ssm.reports.render.palette import Look
+from spike_ssm.reports.render.spreadsheet import csv
 from spike_ssm.reports.sections.measured import MeasuredSection, methods
 from spike_ssm.reports.sections.pmbc_map.section import map_section
 from spike_ssm.reports.sections.robustness.areas import is_evaluated
@@ -26,7 +30,7 @@ from spike_ssm.reports.statistics.matched import curves
 from spike_ssm.reports.tables import accuracy as tables
 from spike_ssm.reports.tables.provenance import provenance
 from spike_ssm.reports.tables.tuning import tagged
-from spike_ssm.results.schema import MEASUREMENTS
+from spike_ssm.results.schema import MEASUREMENTS, Manifest
 from spike_ssm.results.store import read_manifest
 
 FAMILIES = (
@@ -39,30 +43,19 @@ FAMILIES = (
 )
 """Which tests each p of a sweep's page is corrected with."""
 
+PROBLEM = ["variant", "task", "seed", "id", "state", "problem", "traceback"]
+"""What the page says of a run without a result."""
+
 
 def build_report(sweep: str, results: Path, out: Path, formats: Sequence[str] = FORMATS) -> Path:
     """Write `<sweep>.html`, `.csv`, `.md`, `.tex` and a folder of its figures to `out`; returns the page's path.
 
     Raises `UserError` with a sentence when the sweep has no manifest or `out` cannot be written to.
     """
-    with drawing(len(read_manifest(results, sweep).runs)) as draw:
-        loaded = load(results, sweep)
-        looks = _looks(loaded)
-        by_task = {task: loaded.done_on(task) for task in loaded.tasks if task not in MEASUREMENTS}
-        evaluated = {task: runs[is_evaluated(runs)] for task, runs in by_task.items() if is_evaluated(runs).any()}
-        tasks = {task: runs for task, runs in by_task.items() if task not in evaluated and not runs.empty}
-        numbers, sections = [], []
-        for place, (task, figures) in enumerate(draw(tasks, looks, curves(loaded.manifest.runs)).items()):
-            measured, section = task_section(loaded, task, tasks[task], looks, figures, place)
-            numbers.append(measured)
-            sections.append(section)
-    alone = [
-        robustness_section(loaded, task, runs, tagged(looks, loaded.manifest, [task]), f"r{place}")
-        for place, (task, runs) in enumerate(evaluated.items())
-    ]
-    measurements = pd.concat(numbers, ignore_index=True) if numbers else pd.DataFrame()
-    alone += [found for found in (speed_section(loaded, looks, "s"), map_section(loaded, "p")) if found]
-    page = _page(loaded, sections, alone, measurements, looks)
+    content = _content(sweep, results)
+    loaded, sections, alone = joined(content.parts), content.sections, content.alone
+    measurements = pd.concat(content.numbers, ignore_index=True) if content.numbers else pd.DataFrame()
+    page = _page(loaded, file_name(sweep), sections, alone, measurements, _looks(loaded))
     table = pd.concat([measurements, *(found.numbers for found in alone)], ignore_index=True)
     every = [
         replace(each, caption=f"{section.task}: {each.caption}") for section in sections for each in section.tables
@@ -70,15 +63,87 @@ def build_report(sweep: str, results: Path, out: Path, formats: Sequence[str] = 
     every += [each for found in alone for each in found.tables]
     contents = {
         "html": page,
-        "csv": table.to_csv(index=False),
+        "csv": csv(table),
         "md": _markdown(loaded, sections, alone),
         "latex": "\n".join(map(latex, every)),
     }
     drawn = {f"{section.task} {figure.title}": figure.svg for section in sections for figure in section.figures}
     drawn |= {f"{found.name} {each.title}": each.svg for found in alone for each in [*found.figures, *found.maps]}
-    written = write_all(out, sweep, contents, formats)
-    write_figures(out / sweep, drawn, formats)
+    written = write_all(out, file_name(sweep), contents, formats)
+    write_figures(out / file_name(sweep), drawn, formats)
     return written
+
+
+@dataclass
+class _Content:
+    """What a page is made of, as far as the tasks were read."""
+
+    parts: list[Sweep] = field(default_factory=list)
+    numbers: list[pd.DataFrame] = field(default_factory=list)  # main tables, one a section
+    sections: list[Section] = field(default_factory=list)
+    alone: list[MeasuredSection] = field(default_factory=list)
+
+
+def _content(sweep: str, results: Path) -> _Content:
+    """Read and worked out task by task, while other processes draw, so that the runs of few tasks are held at once."""
+    found = _Content()
+    promised: list[Promise] = []
+    with drawing(len(read_manifest(results, sweep).runs)) as draw:
+        for part in load_by_task(results, sweep):
+            promised += _add_part(found, part, draw)
+            del part
+            _give_memory_back()
+        drawn = [figures() for figures in promised]
+    found.sections = [
+        replace(section, figures=[*figures, *section.figures])
+        for section, figures in zip(found.sections, drawn, strict=True)
+    ]
+    return found
+
+
+def _add_part(found: _Content, part: Sweep, draw: Draw) -> list[Promise]:
+    """Add what the runs of a part give; returns the figures of its sections, when they are drawn."""
+    looks, (trained, evaluated) = _looks(part), _by_task(part)
+    promised = [_add_section(found, part.manifest, task, runs, looks, draw) for task, runs in trained.items()]
+    found.alone += [
+        robustness_section(part, task, runs, tagged(looks, part.manifest, [task]), f"r{place}")
+        for place, (task, runs) in enumerate(evaluated.items(), len(found.alone))
+    ]
+    found.alone += filter(None, (speed_section(part, looks, "s"), map_section(part, "p")))
+    found.parts.append(joined([part]))
+    return promised
+
+
+def _give_memory_back() -> None:
+    """Hand what was freed to the system: glibc keeps small pieces, in the end more than the whole sweep needs."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
+    if trim:
+        trim(0)
+
+
+def _add_section(
+    found: _Content, manifest: Manifest, task: str, runs: pd.DataFrame, looks: dict[str, Look], draw: Draw
+) -> Promise:
+    """Add the section of a task's finished `runs`; returns its figures, but those along an axis, when they are drawn.
+
+    Where not all variants are drawn, those that are have looks of their own in this section.
+    """
+    drawn, place = drawn_variants(runs, manifest.baseline), len(found.sections)
+    if len(drawn) < runs["variant"].nunique():
+        looks = looks | palette.looks(drawn, manifest.baseline)
+    shown = runs[runs["variant"].isin(drawn)]
+    figures = draw(shown, looks, curves(manifest.runs), f"t{place}", remark(drawn, runs))
+    numbers, section = task_section(manifest, task, runs, looks, drawn, place)
+    found.numbers.append(numbers)
+    found.sections.append(section)
+    return figures
+
+
+def _by_task(part: Sweep) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
+    """The finished runs of networks by task: those that were trained, and those that were evaluated again."""
+    by_task = {task: part.done_on(task) for task in part.tasks if task not in MEASUREMENTS}
+    evaluated = {task: runs[is_evaluated(runs)] for task, runs in by_task.items() if is_evaluated(runs).any()}
+    return {task: runs for task, runs in by_task.items() if task not in evaluated and not runs.empty}, evaluated
 
 
 def _looks(sweep: Sweep) -> dict[str, Look]:
@@ -92,6 +157,7 @@ def _looks(sweep: Sweep) -> dict[str, Look]:
 
 def _page(
     sweep: Sweep,
+    name: str,
     sections: list[Section],
     measured: list[MeasuredSection],
     measurements: pd.DataFrame,
@@ -102,6 +168,7 @@ def _page(
     looks = tagged(looks, sweep.manifest, [section.task for section in sections])
     return rendered(
         "page.html.j2",
+        name=name,
         manifest=sweep.manifest,
         sections=sections,
         measured=measured,
@@ -110,16 +177,17 @@ def _page(
         looks=looks,
         families=FAMILIES,
         states=sweep.runs["state"].value_counts().to_dict(),
-        problems=problems.to_dict("records"),
+        problems=problems[PROBLEM].to_dict("records"),
+        left_out=sweep.left_out,
         provenance=provenance(sweep, looks),
     )
 
 
 def _markdown(sweep: Sweep, sections: list[Section], measured: list[MeasuredSection]) -> str:
     manifest = sweep.manifest
-    parts = [f"# {manifest.title}\n\n{manifest.question}\n\nScale: {manifest.scale}. {manifest.scale_note}\n"]
-    for section in sections:
-        parts.append(f"## {section.task}\n\n" + "\n".join(each.markdown() for each in section.tables))
+    scale = escaped(f"Scale: {manifest.scale}. {manifest.scale_note}")
+    parts = [f"# {escaped(manifest.title)}\n\n{paragraph(manifest.question)}\n\n{scale}\n"]
+    parts += [f"## {escaped(section.task)}\n\n" + "\n".join(map(markdown, section.tables)) for section in sections]
     parts += [f"{FAMILIES}\n"] if sections else []
     parts += [section.markdown() for section in measured]
     return "\n".join(parts if sections or measured else [*parts, "No run of this sweep has finished.\n"])

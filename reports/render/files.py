@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Mapping, Sequence
+from itertools import count
 from pathlib import Path
 
 from spike_ssm.reports.render.svg import standalone
@@ -11,6 +13,11 @@ from spike_ssm.results.errors import UserError
 
 FORMATS = ("html", "csv", "md", "latex", "svg")
 SUFFIXES = {"html": "html", "csv": "csv", "md": "md", "latex": "tex"}
+
+_LONGEST = 120
+_UNSPEAKABLE = re.compile(  # all but the characters of XML; and those that set the direction of others
+    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\u202a-\u202e\u2066-\u2069]"
+)
 
 
 def formats(text: str) -> tuple[str, ...]:
@@ -22,8 +29,20 @@ def formats(text: str) -> tuple[str, ...]:
     return chosen
 
 
+def file_name(name: str) -> str:
+    """`name` as a file's, without folder: letters, digits and `_.-` stay, whatever else is in it becomes `_`.
+
+    At most 120 characters, so that a suffix fits; no hidden file.
+    """
+    plain = re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:_LONGEST]
+    return re.sub(r"^\.+|^$", "_", plain)
+
+
 def write_all(out: Path, name: str, contents: Mapping[str, str], chosen: Sequence[str]) -> Path:
-    """Write `contents`, by format, to `out`/`name`.SUFFIX, those chosen only; returns the first path written."""
+    """Write `contents`, by format, to `out`/`name`.SUFFIX, those chosen only; returns the first path written.
+
+    name: as `file_name` makes it.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
         paths = [
@@ -35,31 +54,33 @@ def write_all(out: Path, name: str, contents: Mapping[str, str], chosen: Sequenc
 
 
 def write_figures(folder: Path, figures: Mapping[str, str], chosen: Sequence[str]) -> None:
-    """Write inline figures, by name, as SVG files to `folder`, where that format is chosen."""
+    """Write inline figures, by name, as SVG files to `folder`, where that format is chosen: no two to one file."""
     if "svg" not in chosen or not figures:
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        taken = set[str]()
         for name, drawn in figures.items():
-            replace(folder / f"{_plain(name)}.svg", standalone(drawn))
+            plain = file_name(re.sub(r"[^a-z0-9]", "_", name.lower()))
+            free = next(each for place in count(1) if (each := f"{plain}_{place}" if place > 1 else plain) not in taken)
+            taken.add(free)
+            replace(folder / f"{free}.svg", standalone(drawn))
     except OSError as error:
         raise _unwritable(folder, error) from error
 
 
 def replace(path: Path, content: str) -> Path:
-    """Write so that a reader sees the old file or the new one, never a part."""
+    """Write so that a reader sees the old file or the new one, never a part.
+
+    What no text file can hold, or would turn the text around for its reader, becomes a replacement character.
+    """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        temporary.write_text(content, encoding="utf-8")
+        temporary.write_text(_UNSPEAKABLE.sub("\N{REPLACEMENT CHARACTER}", content), encoding="utf-8")
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     return path
-
-
-def _plain(name: str) -> str:
-    """A file's name: letters, digits and `_`, whatever a task or figure is called."""
-    return "".join(c if c.isascii() and c.isalnum() else "_" for c in name.lower())
 
 
 def _unwritable(out: Path, error: OSError) -> UserError:

@@ -7,7 +7,7 @@ from spike_ssm.reports.render.table import BEST, NEAR_BEST, Row, Table
 _CHARACTERS = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", '"': r"\textquotedbl{}", "[": "{[}", "]": "{]}",
+    "|": r"\textbar{}", '"': r"\textquotedbl{}", "[": "{[}", "]": "{]}", "*": "{*}", "`": "{`}",
     "\N{MINUS SIGN}": "$-$", "\N{PLUS-MINUS SIGN}": r"$\pm$", "\N{MULTIPLICATION SIGN}": r"$\times$",
     "\N{DIVISION SIGN}": r"$\div$", "\N{ALMOST EQUAL TO}": r"$\approx$", "\N{EN DASH}": "--", "\N{EM DASH}": "---",
     "\N{NO-BREAK SPACE}": "~", "\N{DAGGER}": r"\dag{}", "\N{DOUBLE DAGGER}": r"\ddag{}", "\N{MIDDLE DOT}": r"$\cdot$",

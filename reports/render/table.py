@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spike_ssm.reports.render.palette import Look
@@ -61,22 +60,3 @@ class Table:
             else:
                 spans.append((heading.group, 1))
         return spans
-
-    def markdown(self) -> str:
-        """The table in Markdown; the best is bold, what cannot be told from it is marked ≈."""
-        heads = [self.corner, *(f"{heading.group} {heading.text}".strip() for heading in self.headings)]
-        lines = [_line(heads), _line(["---", *("---:" if self.numeric else "---" for _ in self.headings)])]
-        for row in self.rows:
-            emphasis = {BEST: "**{}**", NEAR_BEST: "≈ {}"}.get(row.mark, "{}")
-            first, *others = [_escaped(cell) for cell in row.cells]
-            lines.append(_line([_escaped(row.label), emphasis.format(first), *others]))
-        notes = "".join(f"\n- {_escaped(note)}" for note in self.notes)
-        return f"**{_escaped(self.caption)}**\n\n" + "\n".join(lines) + "\n" + notes + "\n"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _escaped(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())

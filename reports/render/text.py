@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from spike_ssm.reports.statistics.seeds import Interval
+from spike_ssm.reports.statistics.seeds import VERDICT_SEEDS, Interval
 
 _NBSP = "\N{NO-BREAK SPACE}"
 PERCENT_95 = f"95{_NBSP}%"
@@ -21,8 +21,14 @@ def number(value: float, digits: int = 2, *, signed: bool = False) -> str:
 
 
 def bounds(interval: Interval, factor: float) -> str:
-    """`−1.10 to +1.52`: the ends of an interval times `factor`."""
-    return f"{number(interval.low * factor, signed=True)} to {number(interval.high * factor, signed=True)}"
+    """`−1.10 to +1.52`: the ends of an interval times `factor`; a dash where it has none."""
+    if not math.isfinite(interval.half):
+        return ABSENT
+    return _span(interval.low * factor, interval.high * factor, signed=True)
+
+
+def _span(low: float, high: float, digits: int = 2, *, signed: bool) -> str:
+    return f"{number(low, digits, signed=signed)} to {number(high, digits, signed=signed)}"
 
 
 def digits_for(values: Iterable[float]) -> int:
@@ -31,10 +37,23 @@ def digits_for(values: Iterable[float]) -> int:
     return 2 if largest == 0 else min(4, max(0, 2 - math.floor(math.log10(largest))))
 
 
-def plus_minus(value: float, half: float, digits: int = 2, *, signed: bool = False) -> str:
-    """`value ± half`, without the interval where `half` is NaN (a single seed)."""
-    shown = number(value, digits, signed=signed)
-    return f"{shown} ± {number(half, digits)}" if math.isfinite(half) else shown
+def estimate(found: Interval, factor: float = 1.0, digits: int = 2, *, signed: bool = False) -> str:
+    """`68.05 ± 1.20`, a mean with its interval, times `factor`; with fewer seeds than that takes, as `mean_of`."""
+    shown = mean_of(found, factor, digits, signed=signed)
+    return f"{shown} ± {number(found.half * factor, digits)}" if math.isfinite(found.half) else shown
+
+
+def mean_of(found: Interval, factor: float = 1.0, digits: int = 2, *, signed: bool = False) -> str:
+    """`68.05`, a mean times `factor`; of too few seeds for an interval with them: `68.05 (64.05 to 72.05, 2 seeds)`."""
+    shown = number(found.mean * factor, digits, signed=signed)
+    seeds = few_seeds(found, factor, digits, signed=signed)
+    return f"{shown} ({seeds}, {count(found.n, 'seed')})" if seeds else shown
+
+
+def few_seeds(found: Interval, factor: float = 1.0, digits: int = 2, *, signed: bool = False) -> str:
+    """`64.05 to 72.05`, the range of seeds that are several but too few for an interval; else empty."""
+    several = 1 < found.n < VERDICT_SEEDS and math.isfinite(found.least)
+    return _span(found.least * factor, found.most * factor, digits, signed=signed) if several else ""
 
 
 def p_value(p: float) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from spike_ssm.reports.loading.sweep import Sweep, device, json_object
 from spike_ssm.reports.render.drawn import Drawn
+from spike_ssm.reports.render.markdown import escaped, markdown, paragraph
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.statements import Findings
 from spike_ssm.reports.render.table import Table
@@ -36,7 +37,7 @@ class MeasuredSection:
 
     def markdown(self) -> str:
         """Its notice and tables in Markdown."""
-        return "\n".join([f"## {self.title}\n\n{self.notice}\n", *(table.markdown() for table in self.tables)])
+        return "\n".join([f"## {escaped(self.title)}\n\n{paragraph(self.notice)}\n", *map(markdown, self.tables)])
 
 
 def method_of(run: PlannedRun) -> str:
@@ -46,9 +47,13 @@ def method_of(run: PlannedRun) -> str:
 
 
 def methods(sweep: Sweep) -> dict[str, str]:
-    """Variant -> method, of the measurements' runs."""
+    """Variant -> method, of the measurements' runs, as far as the plan or the runs at hand tell."""
     measured = set(sweep.runs.loc[sweep.runs["task"].isin(MEASUREMENTS), "id"])
-    return {run.variant: method_of(run) for run in sweep.manifest.runs if run.id in measured}
+    return {
+        run.variant: method_of(run)
+        for run in sweep.manifest.runs
+        if run.id in measured or run.axes.get("task") in MEASUREMENTS
+    }
 
 
 def task_settings(run: Mapping[Any, Any]) -> Mapping[str, Any]:

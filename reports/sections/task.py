@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -11,13 +11,13 @@ from spike_ssm.reports.figures.scaling import lines, scaling_figures
 from spike_ssm.reports.findings.accuracy import caveat, task_findings
 from spike_ssm.reports.findings.controls import control_findings
 from spike_ssm.reports.findings.factors import effect_findings
-from spike_ssm.reports.loading.sweep import Sweep, correctness
+from spike_ssm.reports.loading.sweep import correctness
 from spike_ssm.reports.render.drawn import Drawn
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.statements import Findings
 from spike_ssm.reports.render.table import Table
 from spike_ssm.reports.statistics.baseline import compare_with_baseline
-from spike_ssm.reports.statistics.controls import judge
+from spike_ssm.reports.statistics.controls import control_names, judge
 from spike_ssm.reports.statistics.factors import main_effects
 from spike_ssm.reports.statistics.matched import compare_matched
 from spike_ssm.reports.statistics.seeds import disagreement
@@ -29,6 +29,7 @@ from spike_ssm.reports.tables.factors import effect_table
 from spike_ssm.reports.tables.groups import group_table, weaker_rules
 from spike_ssm.reports.tables.matched import matched_table
 from spike_ssm.reports.tables.tuning import tagged, tuning_table
+from spike_ssm.results.schema import Manifest
 
 
 @dataclass(frozen=True)
@@ -64,14 +65,17 @@ class Section:
 
 
 def task_section(
-    sweep: Sweep, task: str, runs: pd.DataFrame, looks: dict[str, Look], figures: Callable[[], list[Drawn]], place: int
+    manifest: Manifest, task: str, runs: pd.DataFrame, looks: dict[str, Look], drawn: Collection[str], place: int
 ) -> tuple[pd.DataFrame, Section]:
-    """The main table in numbers, and the section, of the finished `runs` of one task; place: counted from 0."""
-    manifest = sweep.manifest
+    """The main table in numbers, and the section, of the finished `runs` of one task; place: counted from 0.
+
+    drawn: the variants in its figures. Those that are not lines along an axis come later.
+    """
     looks, line_of = tagged(looks, manifest, [task]), lines(manifest.runs)
     right = correctness(runs)
     alike = _with_the_baselines_data(runs, manifest.baseline)
-    planned = [run for run in manifest.runs if run.variant in set(alike["variant"])]
+    there = set(alike["variant"])
+    planned = [run for run in manifest.runs if run.variant in there]
     comparisons = compare_with_baseline(alike, manifest.baseline, right)
     disagreements = {
         variant: disagreement(right.get(variant, {}), right.get(comparisons.baseline or "", {}))
@@ -81,7 +85,8 @@ def task_section(
     effects = main_effects(alike, planned, manifest.baseline)
     judged = judge(alike, manifest.controls) if manifest.controls else []
     explained = control_findings(judged, manifest.controls.of) if manifest.controls else None
-    measured = tables.measurements(task, runs, comparisons, manifest.variant_notes)
+    controls = control_names(manifest.controls) if manifest.controls else set[str]()
+    measured = tables.measurements(task, runs, comparisons, manifest.variant_notes, controls)
     return measured, Section(
         task,
         note,
@@ -95,9 +100,14 @@ def task_section(
         matched_table(compare_matched(alike, planned, manifest.baseline)),
         control_table(judged, looks),
         energy_tables(runs, looks),
-        [*figures(), *scaling_figures(runs, manifest.runs, looks, f"n{place}")],
-        {line_of.get(variant, variant): looks[variant] for variant in measured["variant"]},
+        scaling_figures(_on_lines(runs, line_of, drawn), manifest.runs, looks, f"n{place}"),
+        {line_of.get(variant, variant): looks[variant] for variant in drawn},
     )
+
+
+def _on_lines(runs: pd.DataFrame, line_of: Mapping[str, str], drawn: Collection[str]) -> pd.DataFrame:
+    """The runs on the lines that a drawn variant lies on."""
+    return runs[runs["variant"].map(line_of).isin({line_of.get(variant) for variant in drawn})]
 
 
 def _with_the_baselines_data(runs: pd.DataFrame, baseline: str | None) -> pd.DataFrame:

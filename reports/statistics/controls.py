@@ -85,6 +85,12 @@ class Judged:
     reason: str  # why it is undecided; else empty
 
 
+def control_names(controls: Controls) -> set[str]:
+    """The variants that are there to be compared with: what might do the same, and the reference at other rates."""
+    effects = controls.effects
+    return {name for each in effects for name in (*each.controls, *each.rates)} - {each.reference for each in effects}
+
+
 def judge(runs: pd.DataFrame, controls: Controls) -> list[Judged]:
     """Every effect of the sweep on the task of the finished `runs` (`variant`, `seed`, accuracy and rate)."""
     effects = [effect for effect in controls.effects if effect.variant in set(runs["variant"])]
@@ -150,8 +156,8 @@ def _tested(found: Mapping[Key, AtRate]) -> dict[Key, Advantage]:
 
 def equivalence(differences: Sequence[float] | pd.Series[float], margin: float) -> float:
     """p of two one-sided t-tests that the mean lies within (-margin, margin); NaN below three values or no spread."""
-    values = np.asarray(differences, dtype=float)
-    return float(np.maximum(above(values, -margin), above(-values, -margin)))  # NaN of either
+    values = np.asarray(differences, dtype=float)[np.newaxis]
+    return float(np.maximum(above(values, -margin), above(-values, -margin))[0])  # NaN of either
 
 
 def _judged(

@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from itertools import combinations
 
+import numpy as np
 import pandas as pd
 
 from spike_ssm.reports.statistics.pooled import pooled, spread
-from spike_ssm.reports.statistics.seeds import CONFIDENCE, MARGIN, Verdict, above, by_seed, compare, corrected
+from spike_ssm.reports.statistics.seeds import CONFIDENCE, MARGIN, Verdict, above, by_seed, corrected, uncorrected
 
 FRONT = "front"
 DOMINATED = "dominated"
@@ -64,16 +65,18 @@ def _shown_better(runs: pd.DataFrame, variants: list[str]) -> set[tuple[str, str
     """(better, worse): better in accuracy or in rate by the tests of all pairs, and in the other not worse."""
     shown = runs.dropna(subset=["test_accuracy", "firing_rate"])
     gains = {"accuracy": by_seed(shown, "test_accuracy"), "rate": -by_seed(shown, "firing_rate")}
+    of = {name: dict(zip(gain, gain.to_numpy().T, strict=True)) for name, gain in gains.items()}
     pairs = list(combinations(variants, 2))
     found = {
-        name: compare({(*pair, name): gain[pair[0]] - gain[pair[1]] for pair in pairs}) for name, gain in gains.items()
+        name: uncorrected({(*pair, name): own[pair[0]] - own[pair[1]] for pair in pairs}) for name, own in of.items()
     }
     compared = corrected(pooled(found["accuracy"], spread(gains["accuracy"])) | found["rate"])
-    better = set()
+    better, rests = [], []
     for (first, second, name), comparison in compared.items():
         if comparison.verdict.decided:
             one, other = (first, second) if comparison.verdict is Verdict.HIGHER else (second, first)
-            rest = gains["rate" if name == "accuracy" else "accuracy"]
-            if above(rest[one] - rest[other], -MARGIN) < 1 - CONFIDENCE:
-                better.add((one, other))
-    return better
+            rest = of["rate" if name == "accuracy" else "accuracy"]
+            better.append((one, other))
+            rests.append(rest[one] - rest[other])
+    not_worse = above(np.array(rests), -MARGIN) < 1 - CONFIDENCE if rests else ()
+    return {pair for pair, holds in zip(better, not_worse, strict=True) if holds}

@@ -49,21 +49,33 @@ class Spread:
 
 def spread(values: pd.DataFrame) -> Spread | None:
     """The spread of `values` (one row a seed, one column a variant, NaN where missing); None without freedom."""
-    runs = values.stack().dropna()
-    if runs.empty:
+    if values.isna().all(axis=None):
         return None
-    seeds, variants = (pd.get_dummies(runs.index.get_level_values(level)).to_numpy(dtype=float) for level in (0, 1))
-    fitted = np.hstack([variants, seeds])
-    solution, _, rank, _ = np.linalg.lstsq(fitted, runs.to_numpy(dtype=float), rcond=None)
-    freedom = len(runs) - int(rank)
+    rest, freedom = _about_means(values) if values.notna().all(axis=None) else _about_fit(values)
     if freedom < 1:
         return None
-    rest = pd.Series(runs.to_numpy(dtype=float) - fitted @ solution, runs.index, dtype=float)
     groups = [group.to_numpy() for _, group in rest.groupby(level=1, sort=False) if len(group) > 1]
     sd = math.sqrt(float((rest**2).sum()) / freedom)
     can_test = len(groups) > 2 and sd > NO_SPREAD  # of two, one mirrors the other
     alike_p = float(stats.bartlett(*groups).pvalue) if can_test else math.nan
     return Spread(sd, freedom, alike_p)
+
+
+def _about_means(values: pd.DataFrame) -> tuple[pd.Series[float], int]:
+    """What variants and seeds leave of a complete table, and its degrees of freedom: the fit in closed form."""
+    centred = values.sub(values.mean(axis="columns"), axis="index").sub(values.mean(), axis="columns")
+    rest = (centred + values.to_numpy().mean()).stack()
+    return rest, (values.shape[0] - 1) * (values.shape[1] - 1)
+
+
+def _about_fit(values: pd.DataFrame) -> tuple[pd.Series[float], int]:
+    """What is left where runs are missing: a least-squares fit."""
+    runs = values.stack().dropna()
+    seeds, variants = (pd.get_dummies(runs.index.get_level_values(level)).to_numpy(dtype=float) for level in (0, 1))
+    fitted = np.hstack([variants, seeds])
+    solution, _, rank, _ = np.linalg.lstsq(fitted, runs.to_numpy(dtype=float), rcond=None)
+    rest = pd.Series(runs.to_numpy(dtype=float) - fitted @ solution, runs.index, dtype=float)
+    return rest, len(runs) - int(rank)
 
 
 def pooled(comparisons: Mapping[Key, Comparison], shared: Spread | None, over: int = 1) -> dict[Key, Comparison]:
@@ -73,8 +85,7 @@ def pooled(comparisons: Mapping[Key, Comparison], shared: Spread | None, over: i
     """
     if shared is None or not shared.is_shared:
         return dict(comparisons)
-    sd = shared.sd * math.sqrt(2 / over)
-    return {key: with_spread(each, sd, shared.freedom) for key, each in comparisons.items()}
+    return with_spread(comparisons, shared.sd * math.sqrt(2 / over), shared.freedom)
 
 
 def against_pooled(values: pd.DataFrame, variant: str) -> dict[str, Comparison]:

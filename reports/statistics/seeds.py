@@ -3,8 +3,9 @@
 Intervals are Student's t over seeds (Student 1908; `scipy.stats.t`): a percentile bootstrap over three seeds
 covers 74 %, not 95 %, so it is never used here. Verdicts are paired t-tests over seeds, because runs with one
 seed see the same batches; many comparisons are corrected together by Holm's procedure (Holm 1979). Below
-`VERDICT_SEEDS` seeds there is no verdict at all. What also holds for other test examples is in
-`reports.statistics.examples`.
+`VERDICT_SEEDS` seeds there is no verdict, and no interval either: that of two is 12.7 standard errors wide each way,
+and says nothing but that two are too few. Their values are shown instead. What also holds for other test examples is
+in `reports.statistics.examples`.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import cache
 from typing import TypeVar
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats
 
 Key = TypeVar("Key", bound=Hashable)
@@ -47,11 +50,13 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with the half width of its 95 % t-interval, both in the units of the values."""
+    """A mean with the half width of its 95 % t-interval and the values' range, all in the units of the values."""
 
     mean: float  # NaN without values
-    half: float  # NaN below two values
+    half: float  # NaN below `VERDICT_SEEDS` values
     n: int
+    least: float = math.nan  # NaN where the values are not known
+    most: float = math.nan
 
     @property
     def low(self) -> float:
@@ -78,7 +83,7 @@ class Comparison:
     @property
     def error(self) -> float:
         """The standard error of the difference; NaN without a test."""
-        return self.difference.half / float(stats.t.ppf((1 + CONFIDENCE) / 2, self.freedom))
+        return self.difference.half / _quantile(self.freedom) if self.freedom else math.nan
 
 
 @dataclass(frozen=True)
@@ -96,28 +101,73 @@ class Disagreement:
 def t_interval(values: Iterable[float]) -> Interval:
     """Mean and 95 % t-interval of independent values, one a seed; NaN are left out.
 
-    half = t(0.975, n - 1) * sd / sqrt(n), with sd the sample standard deviation (n - 1 in the denominator).
+    half = t(0.975, n - 1) * sd / sqrt(n), with sd the sample standard deviation (n - 1 in the denominator); NaN below
+    `VERDICT_SEEDS` values.
     """
-    finite = np.asarray(list(values), dtype=float)
-    finite = finite[np.isfinite(finite)]
-    n = len(finite)
-    if n == 0:
-        return Interval(math.nan, math.nan, 0)
-    if n == 1:
-        return Interval(float(finite[0]), math.nan, 1)
-    quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1))
-    return Interval(float(finite.mean()), quantile * float(finite.std(ddof=1)) / math.sqrt(n), n)
+    return Sample.of(np.asarray(list(values), dtype=float)[np.newaxis]).interval(0)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Many samples at once, of one value a seed: arrays with a place a sample."""
+
+    n: NDArray[np.int_]
+    mean: NDArray[np.float64]  # NaN without values
+    error: NDArray[np.float64]  # standard error of the mean; NaN below `VERDICT_SEEDS` values
+    least: NDArray[np.float64]
+    most: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, values: NDArray[np.float64]) -> Sample:
+        """The samples in the rows of `values` [samples, seeds]; what is not finite is left out."""
+        there = np.isfinite(values)
+        n = there.sum(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean = np.where(there, values, 0.0).sum(axis=1) / n
+            squares = np.where(there, values - mean[:, np.newaxis], 0.0) ** 2
+            error = np.sqrt(squares.sum(axis=1) / (n - 1)) / np.sqrt(n)
+        least, most = (
+            np.where(n > 0, extreme(np.where(there, values, beyond), axis=1, initial=beyond), np.nan)
+            for extreme, beyond in ((np.min, np.inf), (np.max, -np.inf))
+        )
+        return cls(n, mean, np.where(n >= VERDICT_SEEDS, error, np.nan), least, most)
+
+    @property
+    def is_flat(self) -> NDArray[np.bool_]:
+        """True for samples of several values that are equal."""
+        return (self.n > 1) & (self.most - self.least < NO_SPREAD)
+
+    def interval(self, place: int) -> Interval:
+        """Mean and 95 % t-interval of a sample."""
+        n = int(self.n[place])
+        half = _quantile(n - 1) * float(self.error[place]) if n >= VERDICT_SEEDS else math.nan
+        return Interval(float(self.mean[place]), half, n, float(self.least[place]), float(self.most[place]))
+
+    def t(self, bound: float = 0.0) -> NDArray[np.float64]:
+        """Student's t of each mean against `bound`; NaN below `VERDICT_SEEDS` values and where all are equal.
+
+        Without spread t is infinite, which is rounding, not evidence.
+        """
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(self.is_flat, np.nan, (self.mean - bound) / self.error)
+
+
+@cache
+def _quantile(freedom: int) -> float:
+    """Student's t at the upper end of a 95 % interval."""
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
 
 
 def welch_interval(ours: Iterable[float], theirs: Iterable[float]) -> Interval:
     """Difference of two means, ours minus theirs, with Welch's 95 % interval, for values that are not paired.
 
-    The half width is NaN where either has fewer than two values or neither has any spread; `n` is the smaller count.
+    The half width is NaN where either has fewer than `VERDICT_SEEDS` values or neither has any spread; `n` is the
+    smaller count.
     """
     first, second = (np.asarray(list(values), dtype=float) for values in (ours, theirs))
     n = min(len(first), len(second))
     difference = float(first.mean() - second.mean()) if n else math.nan
-    if n < 2 or max(np.ptp(first), np.ptp(second)) < NO_SPREAD:
+    if n < VERDICT_SEEDS or max(np.ptp(first), np.ptp(second)) < NO_SPREAD:
         return Interval(difference, math.nan, n)
     found = stats.ttest_ind(first, second, equal_var=False).confidence_interval(CONFIDENCE)
     return Interval(difference, float(found.high - found.low) / 2, n)
@@ -134,13 +184,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def above(differences: Iterable[float], bound: float) -> float:
-    """p of the one-sided t-test that the mean of differences lies above `bound`; NaN below three or without spread."""
-    values = np.asarray(list(differences), dtype=float)
-    values = values[np.isfinite(values)]
-    if len(values) < VERDICT_SEEDS or float(np.ptp(values)) < NO_SPREAD:
-        return math.nan
-    return float(stats.ttest_1samp(values, bound, alternative="greater").pvalue)
+def above(differences: NDArray[np.float64], bound: float) -> NDArray[np.float64]:
+    """p of the one-sided t-test that the mean of each row of `differences` [samples, seeds] lies above `bound`.
+
+    NaN below three or without spread.
+    """
+    sample = Sample.of(differences)
+    return np.asarray(stats.t.sf(sample.t(bound), sample.n - 1))
 
 
 def by_seed(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -150,9 +200,9 @@ def by_seed(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
     return means.unstack("variant").reindex(columns=variants)
 
 
-def compare(differences: Mapping[Key, pd.Series[float]]) -> dict[Key, Comparison]:
-    """Each of the differences (by seed) tested against zero, corrected together as one family."""
-    return corrected({key: _test(each) for key, each in differences.items()})
+def compare(differences: Mapping[Key, pd.Series[float] | NDArray[np.float64]]) -> dict[Key, Comparison]:
+    """Each of the differences (one a seed) tested against zero, corrected together as one family."""
+    return corrected(uncorrected(differences))
 
 
 def corrected(tested: Mapping[Key, Comparison]) -> dict[Key, Comparison]:
@@ -165,32 +215,44 @@ def corrected(tested: Mapping[Key, Comparison]) -> dict[Key, Comparison]:
     }
 
 
-def _test(differences: pd.Series[float]) -> Comparison:
-    """The paired t-test before correction; without spread t is infinite, which is rounding, not evidence."""
-    finite = differences.dropna().to_numpy(dtype=float)
-    interval = t_interval(finite)
-    flat = interval.n > 1 and float(np.ptp(finite)) < NO_SPREAD
+def uncorrected(differences: Mapping[Key, pd.Series[float] | NDArray[np.float64]]) -> dict[Key, Comparison]:
+    """The paired t-test of each before correction."""
+    values = [np.asarray(differences[key], dtype=float) for key in differences]
+    table = np.full((len(values), max(map(len, values), default=0)), math.nan)
+    for row, each in zip(table, values, strict=True):
+        row[: len(each)] = each
+    sample = Sample.of(table)
+    p = np.asarray(2 * stats.t.sf(np.abs(sample.t()), sample.n - 1))
+    flat = sample.is_flat
+    return {
+        key: _before_correction(sample.interval(place), float(p[place]), bool(flat[place]))
+        for place, key in enumerate(differences)
+    }
+
+
+def _before_correction(interval: Interval, p: float, flat: bool) -> Comparison:
     if flat:
         interval = replace(interval, half=math.nan)
     if flat or interval.n < VERDICT_SEEDS:
         verdict = Verdict.TOO_FEW if interval.n < VERDICT_SEEDS else Verdict.NO_SPREAD
         return Comparison(interval, math.nan, math.nan, 0, verdict)
-    p = float(stats.ttest_1samp(finite, 0.0).pvalue)
     return Comparison(interval, p, math.nan, 0, Verdict.OPEN, interval.n - 1)
 
 
-def with_spread(comparison: Comparison, sd: float, freedom: int) -> Comparison:
-    """The comparison before correction, if differences of one seed have the standard deviation `sd`, known so well.
+def with_spread(comparisons: Mapping[Key, Comparison], sd: float, freedom: int) -> dict[Key, Comparison]:
+    """The comparisons before correction, if differences of one seed have the standard deviation `sd`, known so well.
 
     Without verdict below `VERDICT_SEEDS` seeds, as ever.
     """
-    mean, n = comparison.difference.mean, comparison.difference.n
-    if n < VERDICT_SEEDS:
-        return comparison
-    error = sd / math.sqrt(n)
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * error
-    p = 2 * float(stats.t.sf(abs(mean) / error, freedom))
-    return Comparison(Interval(mean, half, n), p, math.nan, 0, Verdict.OPEN, freedom)
+    known = {key: each for key, each in comparisons.items() if each.difference.n >= VERDICT_SEEDS}
+    errors = sd / np.sqrt([each.difference.n for each in known.values()])
+    p = 2 * stats.t.sf(np.abs([each.difference.mean for each in known.values()]) / errors, freedom)
+    return {**comparisons} | {
+        key: Comparison(
+            replace(each.difference, half=_quantile(freedom) * float(error)), own, math.nan, 0, Verdict.OPEN, freedom
+        )
+        for (key, each), error, own in zip(known.items(), errors, p.tolist(), strict=True)
+    }
 
 
 def _judge(comparison: Comparison) -> Comparison:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from spike_ssm.reports.loading.sweep import json_object
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.table import BEST, NEAR_BEST, Heading, Row, Table
-from spike_ssm.reports.render.text import ABSENT, digits_for, number, plus_minus
+from spike_ssm.reports.render.text import ABSENT, digits_for, estimate, number
 from spike_ssm.reports.statistics import pareto
 from spike_ssm.reports.statistics.baseline import Comparisons
 from spike_ssm.reports.statistics.pooled import against_pooled
-from spike_ssm.reports.statistics.seeds import VERDICT_SEEDS, by_seed, t_interval
+from spike_ssm.reports.statistics.seeds import VERDICT_SEEDS, Interval, Verdict, by_seed, t_interval
 from spike_ssm.reports.tables.groups import where_shortcut_is_wrong
 
 
@@ -60,39 +61,45 @@ def energy_ratio(runs: pd.DataFrame) -> pd.Series[float]:
     return runs["energy_nj_per_token"] / runs["dense_energy_nj_per_token"]
 
 
-def standings(runs: pd.DataFrame) -> dict[str, str]:
+def standings(runs: pd.DataFrame, controls: Collection[str] = ()) -> dict[str, str]:
     """The variant with the highest mean accuracy, and those a paired test over seeds cannot tell from it.
 
-    Only variants with the most seeds can be the best: means over different seeds are not comparable. With one
-    variant nothing is marked, and below three seeds only the best.
+    Only variants with the most seeds can be the best: means over different seeds are not comparable. Nothing is marked
+    where no test shows it better than any other, and never one of the `controls`, which are there to be compared with.
     """
     values = by_seed(runs, "test_accuracy").dropna(axis=1, how="all")
+    values = values[[variant for variant in values if variant not in controls]]
     if values.shape[1] < 2:
         return {}
     complete = values.count() == values.count().max()
     best = str(values.loc[:, complete].mean().idxmax())
+    compared = against_pooled(values, best)
+    if not any(comparison.verdict is Verdict.LOWER for comparison in compared.values()):
+        return {}
     near = {
         variant: NEAR_BEST
-        for variant, comparison in against_pooled(values, best).items()
+        for variant, comparison in compared.items()
         if comparison.difference.n >= VERDICT_SEEDS and not comparison.verdict.decided
     }
     return {best: BEST} | near
 
 
-def measurements(task: str, runs: pd.DataFrame, comparisons: Comparisons, notes: Mapping[str, str]) -> pd.DataFrame:
+def measurements(
+    task: str, runs: pd.DataFrame, comparisons: Comparisons, notes: Mapping[str, str], controls: Collection[str] = ()
+) -> pd.DataFrame:
     """The main table in numbers, one row a variant; units are in the columns' names.
 
     Variants are ranked among those with the same data: longer sequences are another task.
     """
     alike = [group for _, group in runs.groupby(data_of(runs), sort=False)]
-    marks = {variant: mark for group in alike for variant, mark in standings(group).items()}
+    marks = {variant: mark for group in alike for variant, mark in standings(group, controls).items()}
     places = {variant: place for group in alike for variant, place in pareto.places(group).items()}
     rows = []
     runs = runs.assign(energy_ratio=energy_ratio(runs), where_wrong=where_shortcut_is_wrong(runs))
     for variant, group in runs.groupby("variant", sort=False):
         name = str(variant)
         accuracy = t_interval(group["test_accuracy"])
-        comparison = comparisons.accuracy.get(name)
+        difference = comparisons.accuracy[name].difference if name in comparisons.accuracy else t_interval([])
         row: dict[str, str | float] = {
             "task": task,
             "variant": name,
@@ -102,8 +109,13 @@ def measurements(task: str, runs: pd.DataFrame, comparisons: Comparisons, notes:
             "seeds": accuracy.n,
             "accuracy_percent": accuracy.mean * 100,
             "accuracy_half_interval_percent": accuracy.half * 100,
-            "difference_points": comparison.difference.mean * 100 if comparison else math.nan,
-            "difference_half_interval_points": comparison.difference.half * 100 if comparison else math.nan,
+            "accuracy_lowest_percent": accuracy.least * 100,
+            "accuracy_highest_percent": accuracy.most * 100,
+            "difference_points": difference.mean * 100,
+            "difference_half_interval_points": difference.half * 100,
+            "difference_lowest_points": difference.least * 100,
+            "difference_highest_points": difference.most * 100,
+            "difference_seeds": difference.n,
             "tested_weights": ", ".join(sorted(set(group["tested_weights"].dropna()))),
             "best_weights_percent": group["best_test_accuracy"].mean() * 100,
             "last_weights_percent": group["last_test_accuracy"].mean() * 100,
@@ -114,6 +126,12 @@ def measurements(task: str, runs: pd.DataFrame, comparisons: Comparisons, notes:
         row |= {measure.name: group[measure.column].mean() * measure.factor for measure in MEASURES}
         rows.append(row | {"machine_shared": bool(group["machine_shared"].eq(True).any())})
     return pd.DataFrame(rows)
+
+
+def _stated(row: Mapping[Hashable, Any] | pd.Series[Any], name: str, unit: str, seeds: int) -> Interval:
+    """The mean of a row of `measurements` with its interval and range."""
+    half, least, most = (row[f"{name}_{which}_{unit}"] for which in ("half_interval", "lowest", "highest"))
+    return Interval(row[f"{name}_{unit}"], half, seeds, least, most)
 
 
 def data_of(runs: pd.DataFrame) -> pd.Series[str]:
@@ -140,9 +158,9 @@ def main_table(
     headings += [Heading(text, measure.heading.group) for text, measure in zip(dagger, measures, strict=True)]
     rows = []
     for row in numbers.to_dict("records"):
-        versus = plus_minus(row["difference_points"], row["difference_half_interval_points"], signed=True)
-        cells = [plus_minus(row["accuracy_percent"], row["accuracy_half_interval_percent"])]
-        cells += [versus] if difference else []
+        cells = [estimate(_stated(row, "accuracy", "percent", row["seeds"]))]
+        versus = _stated(row, "difference", "points", row["difference_seeds"])
+        cells += [estimate(versus, signed=True)] if difference else []
         cells += [str(row["seeds"]), *([row["pareto"] or ABSENT] if on_front else [])]
         cells += [number(row[m.name], digits[m.name]) for m in measures]
         rows.append(Row(row["variant"], tuple(cells), looks[row["variant"]], row["mark"]))
@@ -174,10 +192,19 @@ def _of_which_weights(numbers: pd.DataFrame) -> str:
 
 
 def _notes(numbers: pd.DataFrame, shared: bool, shortcut: str) -> tuple[str, ...]:
+    few = (
+        f" Below {VERDICT_SEEDS} seeds there is none: in brackets stand the lowest and the highest seed."
+        if (numbers["seeds"] < VERDICT_SEEDS).any()
+        else ""
+    )
     notes = [
-        f"Means over seeds; ± is the half width of the 95 % t-interval over seeds. {_of_which_weights(numbers)}",
-        f"{BEST}: the highest mean of the variants with the most seeds. {NEAR_BEST}: a paired test over at "
-        f"least {VERDICT_SEEDS} seeds (Holm-corrected) cannot tell it from the best.",
+        f"Means over seeds; ± is the half width of the 95 % t-interval over seeds.{few} {_of_which_weights(numbers)}",
+        f"{BEST}: the highest mean of the variants with the most seeds, where a paired test over at least "
+        f"{VERDICT_SEEDS} seeds (Holm-corrected) shows it above another; never a control. {NEAR_BEST}: the test cannot "
+        "tell it from the best."
+        if (numbers["mark"] != "").any()
+        else f"None is marked {BEST}: no paired test over at least {VERDICT_SEEDS} seeds (Holm-corrected) shows the "
+        "highest mean above another.",
         "Energy: recurrent execution at 45 nm (Horowitz 2014), memory traffic not counted; ÷ dense is "
         "relative to the same network with dense activations. Its parts, and what is counted, are below.",
     ]
@@ -204,7 +231,8 @@ def _notes(numbers: pd.DataFrame, shared: bool, shortcut: str) -> tuple[str, ...
 
 def _parameter_counts(numbers: pd.DataFrame) -> str:
     """Whether the variants are equally large."""
-    counts = numbers.set_index("variant")["parameters"].dropna().sort_values(kind="stable")
+    counts = numbers.set_index("variant")["parameters"].sort_values(kind="stable")
+    counts = counts[counts > 0]
     if len(counts) < 2:
         return ""
     least, most = counts.iloc[0], counts.iloc[-1]
@@ -226,8 +254,7 @@ def overview(numbers: pd.DataFrame, looks: Mapping[str, Look]) -> Table | None:
     for variant in dict.fromkeys(numbers["variant"]):
         found = [indexed.loc[(variant, task)] if (variant, task) in indexed.index else None for task in tasks]
         cells = [
-            plus_minus(row["accuracy_percent"], row["accuracy_half_interval_percent"]) if row is not None else ABSENT
-            for row in found
+            ABSENT if row is None else estimate(_stated(row, "accuracy", "percent", row["seeds"])) for row in found
         ]
         rows.append(Row(variant, tuple(cells), looks[variant]))
     return Table("Test accuracy by task, %", "Variant", tuple(Heading(task) for task in tasks), tuple(rows))

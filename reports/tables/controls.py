@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.table import Heading, Row, Table
-from spike_ssm.reports.render.text import ABSENT, bare_p_value, bounds, number, plus_minus
+from spike_ssm.reports.render.text import ABSENT, bare_p_value, bounds, estimate, mean_of
 from spike_ssm.reports.statistics.controls import POINT, Advantage, Judged
 from spike_ssm.reports.tables.differences import PLACEBO_NOTE, placebos
 
@@ -46,11 +46,10 @@ def _cells(advantage: Advantage) -> list[str]:
     at, comparison = advantage.at, advantage.comparison
     if at.problem:
         return [at.problem, *[ABSENT] * 5]
-    difference = comparison.difference
     return [
-        plus_minus(at.rate.mean * 100, at.rate.half * 100),
-        number(difference.mean * 100, signed=True),
-        bounds(difference, 100),
+        estimate(at.rate, 100),
+        mean_of(comparison.difference, 100, signed=True),
+        bounds(comparison.difference, 100),
         bare_p_value(comparison.adjusted_p),
         bare_p_value(advantage.equal_p),
         placebos(at),

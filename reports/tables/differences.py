@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
-from spike_ssm.reports.render.text import ABSENT, bare_p_value, bounds, number, plus_minus
+from spike_ssm.reports.render.text import ABSENT, bare_p_value, bounds, estimate, mean_of
 from spike_ssm.reports.statistics.matched import FEWEST_RATES, AtRate
 from spike_ssm.reports.statistics.seeds import Comparison
 
@@ -24,20 +22,17 @@ def compared_cells(comparison: Comparison | None) -> list[str]:
     """Difference in points, its interval, p and corrected p."""
     if comparison is None or comparison.difference.n == 0:
         return [ABSENT] * 4
-    return [number(comparison.difference.mean * 100, signed=True), *tested_cells(comparison)]
+    return [mean_of(comparison.difference, 100, signed=True), *tested_cells(comparison)]
 
 
 def tested_cells(comparison: Comparison | None) -> list[str]:
     """Interval in points, p and corrected p."""
     if comparison is None:
         return [ABSENT] * 3
-    difference = comparison.difference
-    interval = bounds(difference, 100) if math.isfinite(difference.half) else ABSENT
-    return [interval, bare_p_value(comparison.p), bare_p_value(comparison.adjusted_p)]
+    return [bounds(comparison.difference, 100), bare_p_value(comparison.p), bare_p_value(comparison.adjusted_p)]
 
 
 def placebos(at: AtRate) -> str:
     """What was found where there is nothing, of each curve of a comparison: `plain_1: −0.53 ± 0.81`."""
-    found = [(each.variant, each.difference) for each in at.placebos]
-    shown = [f"{name}: {plus_minus(each.mean * 100, each.half * 100, signed=True)}" for name, each in found]
+    shown = [f"{each.variant}: {estimate(each.difference, 100, signed=True)}" for each in at.placebos]
     return "; ".join(shown) or ABSENT

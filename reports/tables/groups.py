@@ -9,7 +9,7 @@ import pandas as pd
 from spike_ssm.reports.loading.sweep import unfold
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.table import Heading, Row, Table
-from spike_ssm.reports.render.text import ABSENT, number, plus_minus
+from spike_ssm.reports.render.text import estimate, number
 from spike_ssm.reports.statistics.seeds import t_interval
 from spike_ssm.results.schema import SHORTCUT, WRONG
 
@@ -56,5 +56,4 @@ def group_table(runs: pd.DataFrame, looks: Mapping[str, Look]) -> Table | None:
 
 
 def _cell(group: pd.DataFrame, variant: str) -> str:
-    found = t_interval(group.loc[group["variant"] == variant, "accuracy"])
-    return plus_minus(found.mean * 100, found.half * 100) if found.n else ABSENT
+    return estimate(t_interval(group.loc[group["variant"] == variant, "accuracy"]), 100)

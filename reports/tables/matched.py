@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spike_ssm.reports.render.table import Heading, Row, Table
-from spike_ssm.reports.render.text import ABSENT, plus_minus
+from spike_ssm.reports.render.text import ABSENT, estimate
 from spike_ssm.reports.statistics.matched import Matched
 from spike_ssm.reports.tables.differences import PLACEBO_NOTE, TESTED, compared_cells, placebos
 
@@ -17,8 +17,12 @@ def matched_table(matched: Sequence[Matched]) -> Table | None:
     texts = ("compared with", "at rate, %", "difference, points", *TESTED, "seeds", "placebo, points", "verdict")
     rows = []
     for each in matched:
-        at = plus_minus(each.at.rate.mean * 100, each.at.rate.half * 100)
-        cells = [at, *compared_cells(each.comparison), str(each.comparison.difference.n), placebos(each.at)]
+        cells = [
+            estimate(each.at.rate, 100),
+            *compared_cells(each.comparison),
+            str(each.comparison.difference.n),
+            placebos(each.at),
+        ]
         cells.append(f"withheld: {each.doubt}" if each.doubt else each.comparison.verdict.value)
         if each.at.problem:
             cells = [each.at.problem, *[ABSENT] * 7]

@@ -12,6 +12,7 @@ from spike_ssm.reports.pages.paper.definition import PaperTable
 from spike_ssm.reports.render import svg
 from spike_ssm.reports.render.drawn import Drawn
 from spike_ssm.reports.render.text import number
+from spike_ssm.reports.statistics.seeds import VERDICT_SEEDS
 
 _WIDTH, _ROW = 4.5, 0.24  # inches
 
@@ -37,7 +38,7 @@ def difference_figure(table: PaperTable, cells: Mapping[tuple[str, str], Cell]) 
         label = "; ".join(f"{name} {number(cell.difference, table.digits, signed=True)}" for name, cell in found)
         title = f"{table.title}: distance from the published figures"
         caption = (
-            "With our 95 % t-interval over seeds. Filled: with a verdict. Hollow: set-up not the published one, or too "
-            "few seeds."
+            f"With our 95 % t-interval over seeds, from {VERDICT_SEEDS} on. Filled: with a verdict. Hollow: set-up not "
+            "the published one, or too few seeds."
         )
         return Drawn(title, caption, svg.render(canvas, f"paper-{table.name}", f"{title}: {label}."))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from spike_ssm.reports.loading.places import without_places
 from spike_ssm.reports.pages.paper.cells import Cell, Status, cells_of
 from spike_ssm.reports.pages.paper.definition import Definition, definition
 from spike_ssm.reports.pages.paper.figures import difference_figure
@@ -16,6 +17,8 @@ from spike_ssm.reports.render.drawn import Drawn
 from spike_ssm.reports.render.files import FORMATS, write_all, write_figures
 from spike_ssm.reports.render.html import rendered
 from spike_ssm.reports.render.latex import latex
+from spike_ssm.reports.render.markdown import markdown
+from spike_ssm.reports.render.spreadsheet import csv
 from spike_ssm.reports.render.text import count
 
 NAME = "paper"
@@ -76,15 +79,15 @@ def build_paper(
         filling=filling(cells),
         statuses=[status for status in Status if status.word],
         sources={place: source for source, place in numbering.items()},
-        problems=runs.problems,
-        others=runs.others,
+        problems=[without_places(problem) for problem in runs.problems],
+        others=[without_places(other) for other in runs.others],
         found=_found(runs, tables),
         used=sorted({(run.code_version, run.device, run.scale) for cell in cells for run in cell.runs}),
     )
     written = write_all(out, NAME, {"html": page}, formats)
     for section in sections:
         alone = section.shown.alone
-        contents = {"csv": section.shown.numbers.to_csv(index=False), "md": alone.markdown(), "latex": latex(alone)}
+        contents = {"csv": csv(section.shown.numbers), "md": markdown(alone), "latex": latex(alone)}
         write_all(out / NAME, section.shown.name, contents, formats)
     drawn = {section.shown.name: section.figure.svg for section in sections if section.figure}
     write_figures(out / NAME, drawn, formats)

@@ -12,7 +12,7 @@ from spike_ssm.reports.pages.paper.cells import Cell, Status
 from spike_ssm.reports.pages.paper.commands import commands
 from spike_ssm.reports.pages.paper.definition import Column, Entry, PaperTable
 from spike_ssm.reports.render.table import Heading, Row, Table
-from spike_ssm.reports.render.text import ABSENT, count, listing, number, plus_minus
+from spike_ssm.reports.render.text import ABSENT, count, estimate, few_seeds, listing, number
 
 SECONDARY = "\N{DOUBLE DAGGER}"
 _NBSP = "\N{NO-BREAK SPACE}"
@@ -99,10 +99,11 @@ def _published(cell: Cell, digits: int) -> str:
 def _ours(cell: Cell, table: PaperTable) -> str:
     if not cell.ours.n:
         return ABSENT
-    value = plus_minus(cell.ours.mean, cell.ours.half, table.digits)
-    scale = "" if cell.scale == "paper" else f", {cell.scale}"
-    mark = f" {SHARED}" if table.timing and cell.shared else ""
-    return f"{value} (n{_NBSP}={_NBSP}{cell.ours.n}{scale}){mark}"
+    values = few_seeds(cell.ours, digits=table.digits)
+    value = number(cell.ours.mean, table.digits) if values else estimate(cell.ours, digits=table.digits)
+    said = [f"n{_NBSP}={_NBSP}{cell.ours.n}{f': {values}' if values else ''}"]
+    said += [cell.scale] if cell.scale != "paper" else []
+    return f"{value} ({', '.join(said)}){f' {SHARED}' if table.timing and cell.shared else ''}"
 
 
 def _missing(table: PaperTable, cells: Cells) -> dict[str, list[Entry]]:
@@ -163,6 +164,8 @@ def _numbers(table: PaperTable, cells: Cells) -> pd.DataFrame:
                 "secondary": entries[model].secondary,
                 "ours": cell.ours.mean,
                 "ours_half_interval": cell.ours.half,
+                "ours_lowest": cell.ours.least,
+                "ours_highest": cell.ours.most,
                 "seeds": cell.ours.n,
                 "scale": cell.scale,
                 "difference": cell.difference,

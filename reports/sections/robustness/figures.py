@@ -13,7 +13,7 @@ from spike_ssm.reports.render.drawn import Drawn, new_panels
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.text import number
 from spike_ssm.reports.sections.robustness.corruptions import FULL_PRECISION, Corruption
-from spike_ssm.reports.statistics.seeds import t_interval
+from spike_ssm.reports.statistics.seeds import VERDICT_SEEDS, t_interval
 
 MOST_VARIANTS = 9
 _COLUMNS = 3
@@ -43,8 +43,8 @@ def curve_figure(
             if corruption.bits:
                 axes.set_xticks(list(marks.values()), [_bits(level) for level in marks])
         caption = (
-            "Mean over seeds; band: 95 % t-interval over seeds, cut where it leaves the panel. Dashed: the shortcut, "
-            "uncorrupted."
+            f"Mean over seeds; band: 95 % t-interval over seeds, from {VERDICT_SEEDS} on, cut where it leaves the "
+            "panel. Dashed: the shortcut, uncorrupted."
         )
         caption += f" Grey line: {baseline}." if baseline in means else ""
         caption += (

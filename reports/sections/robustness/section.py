@@ -100,6 +100,7 @@ def _numbers(
             {
                 "task": task, "variant": variant, "corruption": corruption, "level": level, "seeds": accuracy.n,
                 "accuracy_percent": accuracy.mean * 100, "accuracy_half_interval_percent": accuracy.half * 100,
+                "accuracy_lowest_percent": accuracy.least * 100, "accuracy_highest_percent": accuracy.most * 100,
                 "firing_rate_percent": rate.mean * 100, "examples": group["examples"].max(),
                 "reason": "; ".join(group["reason"].dropna().unique()),
             }
@@ -110,6 +111,7 @@ def _numbers(
             {
                 "task": task, "variant": variant, "corruption": corruption, "seeds": value.n,
                 "area_percent": value.mean * 100, "area_half_interval_percent": value.half * 100,
+                "area_lowest_percent": value.least * 100, "area_highest_percent": value.most * 100,
                 "difference_points": each.difference.mean * 100 if each else math.nan,
                 "difference_half_interval_points": each.difference.half * 100 if each else math.nan,
                 "p": each.p if each else math.nan, "p_holm": each.adjusted_p if each else math.nan,

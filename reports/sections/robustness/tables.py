@@ -9,7 +9,7 @@ import pandas as pd
 
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.table import Heading, Row, Table
-from spike_ssm.reports.render.text import ABSENT, bare_p_value, listing, plus_minus
+from spike_ssm.reports.render.text import ABSENT, bare_p_value, estimate, listing
 from spike_ssm.reports.sections.robustness.areas import AREA
 from spike_ssm.reports.sections.robustness.corruptions import CORRUPTIONS
 from spike_ssm.reports.statistics.seeds import Comparison, t_interval
@@ -21,7 +21,7 @@ def area_table(runs: pd.DataFrame, curves: pd.DataFrame, found: pd.DataFrame, lo
     rows = []
     for variant, look in looks.items():
         clean = t_interval(runs.loc[runs["variant"] == variant, "test_accuracy"])
-        cells = [plus_minus(clean.mean * 100, clean.half * 100), str(clean.n)]
+        cells = [estimate(clean, 100), str(clean.n)]
         rows.append(Row(variant, (*cells, *(_mean(curves, found, variant, name, "area") for name in names)), look))
     headings = [
         Heading("clean, %"),
@@ -61,7 +61,7 @@ def difference_table(
         for found in comparisons.values():
             each = found.get(variant)
             difference = each.difference if each else t_interval([])
-            cells.append(plus_minus(difference.mean * 100, difference.half * 100, signed=True))
+            cells.append(estimate(difference, 100, signed=True))
             cells.append(bare_p_value(each.adjusted_p if each else math.nan))
         if variant != baseline:
             rows.append(Row(variant, tuple(cells), look))
@@ -81,7 +81,7 @@ def _mean(curves: pd.DataFrame, found: pd.DataFrame, variant: str, corruption: s
     own = found[(found["variant"] == variant) & (found["corruption"] == corruption)]
     value = t_interval(own[column])
     if value.n:
-        return plus_minus(value.mean * 100, value.half * 100)
+        return estimate(value, 100)
     reasons = curves[(curves["variant"] == variant) & (curves["corruption"] == corruption)]["reason"].dropna()
     return listing(list(dict.fromkeys(reasons))) or ABSENT
 

@@ -95,7 +95,7 @@ def test_nothing_in_common_is_said(sweep, tmp_path):
     assert "nothing to compare" in page.read_text()
 
 
-@given(*[st.lists(st.integers(0, 1000), min_size=2, max_size=6, unique=True) for _ in range(2)])
+@given(*[st.lists(st.integers(0, 1000), min_size=3, max_size=6, unique=True) for _ in range(2)])
 def test_welchs_interval_is_that_of_the_textbook_and_turns_with_its_sides(ours, theirs):
     found, turned = welch_interval(ours, theirs), welch_interval(theirs, ours)
     assert (found.mean, found.half) == pytest.approx((-turned.mean, turned.half))
@@ -104,9 +104,9 @@ def test_welchs_interval_is_that_of_the_textbook_and_turns_with_its_sides(ours, 
     assert found.half == pytest.approx(stats.t.ppf(0.975, freedom) * sum(errors) ** 0.5)
 
 
-def test_without_spread_or_with_one_value_there_is_no_welch_interval():
-    assert math.isnan(welch_interval([1, 1], [2, 2]).half)
-    assert math.isnan(welch_interval([1], [2, 3]).half)
+def test_without_spread_or_below_three_values_there_is_no_welch_interval():
+    assert math.isnan(welch_interval([1, 1, 1], [2, 2, 2]).half)
+    assert math.isnan(welch_interval([1, 2], [2, 3, 5]).half)
     assert welch_interval([1], [2, 3]).mean == pytest.approx(-1.5)
 
 

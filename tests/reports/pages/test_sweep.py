@@ -15,7 +15,7 @@ import pytest
 
 from spike_ssm.reports.pages.sweep import build_report
 from spike_ssm.results.errors import UserError
-from spike_ssm.results.schema import Manifest
+from spike_ssm.results.schema import Controls, Effect, Manifest
 from spike_ssm.results.store import read_manifest, run_path, write_manifest
 
 
@@ -244,11 +244,39 @@ def test_accuracy_is_set_against_the_shortcut(page_of):
     assert re.search(r"above\s+none", shown.text)
 
 
-def test_below_three_seeds_there_is_an_interval_but_no_verdict(page_of):
-    shown = page_of(seeds=(0, 1))
+def test_below_three_seeds_there_is_neither_verdict_nor_interval_nor_best_but_the_seeds_range(page_of, tmp_path):
+    shown = page_of(seeds=(0, 1), details=True)
     assert "too few for a verdict" in shown.text
     assert not re.search(r"is (higher|lower) than", shown.text)
-    assert "±" in shown.table(MAIN)[0]["test, %"]
+    assert re.search(r"differs by [+−][\d.]+ points over 2 seeds \([+−][\d.]+ to [+−][\d.]+\): too few", shown.text)  # noqa: RUF001
+    rows = shown.table(MAIN)
+    assert re.fullmatch(r"[\d.]+ \([\d.]+ to [\d.]+, 2 seeds\)", rows[0]["test, %"])
+    assert all("2 seeds)" in row["vs none, points"] for row in rows[1:6])
+    assert not [row["Variant"] for row in rows if "best" in row["Variant"]]
+    assert "None is marked best" in shown.text
+    numbers = pd.read_csv(tmp_path / "html" / "ablation_refractory.csv")
+    assert numbers[["accuracy_half_interval_percent", "difference_half_interval_points"]].isna().all(axis=None)
+    assert (numbers["accuracy_lowest_percent"] < numbers["accuracy_highest_percent"]).any()
+    beside = [(tmp_path / "html" / f"ablation_refractory.{kind}").read_text() for kind in ("md", "tex")]
+    seeds_alone = [re.sub(r"(Another test set|Means over seeds; ).*", "", text) for text in (shown.text, *beside)]
+    assert [re.findall(r"\d \S+ \d", text) for text in seeds_alone if "95 % interval +" in text] == []
+    assert not re.search(r"\d (±|\$\\pm\$) \d", "".join(beside))
+
+
+def test_a_control_is_never_the_best_nor_is_the_reference_at_another_rate(sweep):
+    results = sweep(details=False)
+    manifest = read_manifest(results, "ablation_refractory")
+    effect = Effect("fixed", "none", ["trainable_decay"], [], ["none", "control_reset"])
+    write_manifest(results, replace(manifest, controls=Controls("a period", [effect])))
+    marks = {row["Variant"].split()[0]: " ".join(row["Variant"].split()[1:]) for row in built(results).table(MAIN)}
+    assert (marks["trainable_decay"], marks["control_reset"]) == ("", "")
+    assert marks["trainable"] == "best"
+
+
+def test_where_no_test_shows_one_above_another_none_is_the_best(page_of):
+    shown = page_of(variants=("none", "control_reset"))
+    assert not [row["Variant"] for row in shown.table(MAIN) if "best" in row["Variant"]]
+    assert "None is marked best: no paired test over at least 3 seeds" in shown.text
 
 
 def test_one_seed_shows_the_mean_alone_and_every_figure(page_of):

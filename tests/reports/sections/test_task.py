@@ -24,7 +24,7 @@ def on_other_data(row: dict[str, Any]) -> dict[str, Any]:
 def test_variants_are_compared_with_the_baseline_on_its_own_data_only(sweep: Callable[..., Path]) -> None:
     loaded = load(sweep(change=on_other_data), "ablation_refractory")
     looks = palette.looks(loaded.variants, "none")
-    numbers, section = task_section(loaded, "listops", loaded.done, looks, list, 0)
+    numbers, section = task_section(loaded.manifest, "listops", loaded.done, looks, loaded.variants, 0)
     assert section.comparison is not None
     assert {row.head for row in section.comparison.rows} == set(loaded.variants) - OTHER - {"none"}
     compared = numbers.set_index("variant")["difference_points"]

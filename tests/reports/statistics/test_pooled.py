@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from spike_ssm.reports.statistics.pooled import against_pooled, pooled, spread
+from spike_ssm.reports.statistics.pooled import _about_fit, _about_means, against_pooled, pooled, spread
 from spike_ssm.reports.statistics.seeds import Verdict, against, by_seed, compare
 
 tables = arrays(np.float64, st.tuples(st.integers(3, 6), st.integers(3, 6)), elements=st.floats(-1, 1, width=32))
@@ -121,3 +121,12 @@ def test_it_shows_more_than_pairs_of_their_own_spread():
         for test in shown:
             shown[test] += test(values, "a")["b"].verdict is Verdict.HIGHER
     assert shown[against_pooled] > shown[against] + 20
+
+
+def test_the_spread_of_a_complete_table_is_that_of_the_fit_for_tables_with_gaps() -> None:
+    values = pd.DataFrame(np.random.default_rng(3).normal(size=(4, 5)) + np.arange(5), columns=list("abcde"))
+    fit, freedom = _about_fit(values)
+    rest, same = _about_means(values)
+    assert freedom == same == 12
+    assert rest.to_numpy() == pytest.approx(fit.to_numpy())
+    assert list(rest.index) == list(fit.index)

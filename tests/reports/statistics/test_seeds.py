@@ -12,6 +12,7 @@ from scipy import stats
 
 from spike_ssm.reports.statistics.seeds import (
     Verdict,
+    above,
     against,
     against_reference,
     binomial_half_width,
@@ -21,6 +22,7 @@ from spike_ssm.reports.statistics.seeds import (
     disagreement,
     holm,
     t_interval,
+    uncorrected,
 )
 
 
@@ -45,14 +47,16 @@ def test_interval_covers_95_percent_at_three_seeds():
     assert 0.935 < np.mean(covered) < 0.965
 
 
-def test_one_value_has_no_interval_and_none_has_no_mean():
+def test_below_three_values_there_is_no_interval_but_their_range_and_none_has_no_mean():
+    assert math.isnan(t_interval([0.5, 0.7]).half)
+    assert (t_interval([0.7, 0.5]).least, t_interval([0.7, 0.5]).most) == (0.5, 0.7)
     assert math.isnan(t_interval([0.5]).half)
     assert t_interval([0.5]).mean == 0.5
     assert math.isnan(t_interval([]).mean)
 
 
 def test_nan_values_are_not_counted():
-    assert t_interval([1.0, math.nan, 3.0]).n == 2
+    assert t_interval([1.0, math.nan, 3.0, math.inf]).n == 2
 
 
 def test_holm_multiplies_by_the_number_left_and_never_decreases():
@@ -86,6 +90,22 @@ def test_seeds_are_paired_and_seeds_of_only_one_side_are_left_out():
     assert difference.mean == pytest.approx((0.1 + 0.11 + 0.12) / 3)
 
 
+def test_many_comparisons_at_once_are_scipys_one_by_one():
+    values = np.random.default_rng(5).normal(size=(40, 6))
+    values[np.random.default_rng(6).random(values.shape) < 0.2] = math.nan
+    found = uncorrected(dict(enumerate(values)))
+    for place, row in enumerate(values):
+        own = row[np.isfinite(row)]
+        assert found[place].difference.n == len(own)
+        if len(own) >= 3:
+            theirs = stats.ttest_1samp(own, 0.0)
+            low, high = theirs.confidence_interval(0.95)
+            assert found[place].p == pytest.approx(theirs.pvalue, rel=1e-9)
+            assert (found[place].difference.low, found[place].difference.high) == pytest.approx((low, high))
+            one_sided = stats.ttest_1samp(own, -0.1, alternative="greater").pvalue
+            assert above(row[np.newaxis], -0.1)[0] == pytest.approx(one_sided, rel=1e-9)
+
+
 def test_pairing_sees_what_the_noise_of_seeds_would_hide():
     noise = np.array([0.0, 0.1, 0.2])
     values = pd.DataFrame({"none": noise, "other": noise + np.array([0.010, 0.011, 0.012])})
@@ -96,7 +116,8 @@ def test_there_is_no_verdict_below_three_seeds_however_clear_the_difference():
     comparison = compare(pd.DataFrame({"other": [0.5, 0.51]}))["other"]
     assert comparison.verdict is Verdict.TOO_FEW
     assert math.isnan(comparison.p)
-    assert math.isfinite(comparison.difference.half)
+    assert math.isnan(comparison.difference.half), "nor an interval"
+    assert (comparison.difference.least, comparison.difference.most) == (0.5, 0.51)
 
 
 @pytest.mark.parametrize("difference", [0.0, 0.1])
