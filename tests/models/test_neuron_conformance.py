@@ -211,17 +211,6 @@ def test_autocast_changes_nothing(name: str, changes: dict[str, Any]) -> None:
 
 
 @every_neuron
-def test_it_compiles_into_one_graph(name: str, changes: dict[str, Any]) -> None:
-    neuron, x = build(settings_of(name, changes)), gaussian(2, CHANNELS, 40).requires_grad_()
-    torch.compiler.reset()
-    got = outputs(torch.compile(neuron, fullgraph=True, backend="aot_eager"), x)
-    expected = outputs(neuron, x)
-    assert_same(neuron, got, expected)
-    grads = [torch.autograd.grad(output.sum(), x)[0] for output in (got, expected)]
-    torch.testing.assert_close(*grads)
-
-
-@every_neuron
 def test_one_compiled_graph_serves_all_sizes(name: str, changes: dict[str, Any]) -> None:
     neuron = build(settings_of(name, changes))
     torch.compiler.reset()
