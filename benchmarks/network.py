@@ -1,9 +1,9 @@
 """`python -m benchmarks.network`: a training step of the whole network, against other ways to compute it, and GELU.
 
-Float32, on the CPU with two threads, and on a GPU where there is one. Nothing is timed before our network, the plain
-one (benchmarks/plain.py) and ours as before agree: with GELU in their outputs and all gradients, the plain neurons
-spike for spike. With --save, rows and their environment go to results/measured/network_cpu.parquet and
-network_gpu.parquet.
+Float32, on the CPU with two threads or --threads, and on a GPU where there is one. Nothing is timed before our network,
+the plain one (benchmarks/plain.py) and ours as before agree: with GELU in their outputs and all gradients, the plain
+neurons spike for spike. With --save, rows and their environment go to results/measured/network_cpu.parquet,
+network_cpu_threads_N.parquet or network_gpu.parquet.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def products_alone(size: Size, rounds: int) -> Iterator[Row]:
 def memory(size: Size) -> Iterator[Row]:
     """Rows of a step's peak memory, MiB, beyond the resident set before it; ratio: over the plain composition's."""
     environment = {name: value for name, value in os.environ.items() if name not in KEEP_MEMORY}
-    command = [sys.executable, "-m", "benchmarks.network", "--peak-of"]
+    command = [sys.executable, "-m", "benchmarks.network", "--threads", str(torch.get_num_threads()), "--peak-of"]
     peaks = {
         name: float(
             subprocess.run([*command, name], env=environment, check=True, capture_output=True, text=True).stdout

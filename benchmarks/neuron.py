@@ -1,9 +1,9 @@
 """`python -m benchmarks.neuron`: the refractory LIF's solvers against each other, SpikingJelly and a plain loop.
 
-Float32, on the CPU with two threads, and on a GPU where there is one. Ours computes the gradients of x and of all four
-parameters. Before anything is timed, spikes and gradients must agree (benchmarks/gate.py). The process keeps its memory
-as the harness's workers do. With --save, rows and their environment go to results/measured/neuron_cpu.parquet and
-neuron_gpu.parquet.
+Float32, on the CPU with two threads or --threads, and on a GPU where there is one. Ours computes the gradients of x and
+of all four parameters. Before anything is timed, spikes and gradients must agree (benchmarks/gate.py). The process
+keeps its memory as the harness's workers do. With --save, rows and their environment go to
+results/measured/neuron_cpu.parquet, neuron_cpu_threads_N.parquet or neuron_gpu.parquet.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -116,8 +117,7 @@ def _add_part(found: _Content, part: Sweep, draw: Draw) -> list[Promise]:
 
 def _give_memory_back() -> None:
     """Hand what was freed to the system: glibc keeps small pieces, in the end more than the whole sweep needs."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
-    if trim:
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):  # not musl's
         trim(0)
 
 
