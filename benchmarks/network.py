@@ -27,6 +27,7 @@ from benchmarks.report import MEASURED, THREADS, named, start_anew_with, verdict
 from benchmarks.steps import BEFORE, CPU, CUDA, DENSE, OURS, PLAIN, Size, check, products, training_step
 from spike_ssm.harness.measurements.timing import interleaved_medians, wait_for
 from spike_ssm.harness.system.environment import KEEP_MEMORY, compute_with
+from spike_ssm.models.ssm.choice import LONG
 
 SMALL_STATES = (Size(state_size=16), Size(state_size=4))
 PAPER_LISTOPS = Size(channels=256, state_size=4, length=2048, batch=32)
@@ -103,8 +104,8 @@ def memory(size: Size) -> Iterator[Row]:
 
 
 def _print_peak(name: str) -> None:
-    """Print the peak, MiB, of a step in this process, which has made a small one before."""
-    small = Size(layers=1, channels=8, length=64, batch=2)
+    """Print the peak, MiB, of a step in this process, which has made a small one before, with the same kernels."""
+    small = Size(layers=1, channels=8, length=LONG, batch=2)
     training_step(small.candidate(name), small, CPU)()
     step, before = training_step(Size().candidate(name), Size(), CPU), psutil.Process().memory_info().rss
     step()
