@@ -2,8 +2,8 @@
 
 Float32, on the CPU with one thread, as a worker of the laptop's sweeps has it, and with two; the sections of
 long sequences on a GPU too where there is one. Nothing is timed at a size before all ways agree there in the output and
-every gradient. With --save, rows and their environment go to results/measured/convolution_cpu.parquet and
-convolution_gpu.parquet.
+every gradient. With --save, rows and their environment go to results/measured/convolution_KIND.parquet,
+KIND being the CPU's vector instructions (avx2, avx512) or gpu.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks import report
-from benchmarks.report import MEASURED, THREADS, start_anew_with, verdict
+from benchmarks.report import MEASURED, THREADS, named, start_anew_with, verdict
 from benchmarks.sections import BOTH
 from benchmarks.steps import CPU, CUDA, OURS, training_step
 from benchmarks.steps import Size as NetworkSize
@@ -206,7 +206,7 @@ def run(device: torch.device, rounds: int, save: bool) -> None:
     for sentence in verdicts(rows) if device == CPU else ():
         console.print(sentence, highlight=False)
     if save:
-        report.save(f"convolution_{'cpu' if device == CPU else 'gpu'}", rows, device, rounds=rounds)
+        report.save(named("convolution", device), rows, device, rounds=rounds)
 
 
 def main() -> None:

@@ -2,8 +2,8 @@
 
 Float32, on the CPU with two threads or --threads, and on a GPU where there is one. Nothing is timed before our network,
 the plain one (benchmarks/plain.py) and ours as before agree: with GELU in their outputs and all gradients, the plain
-neurons spike for spike. With --save, rows and their environment go to results/measured/network_cpu.parquet,
-network_cpu_threads_N.parquet or network_gpu.parquet.
+neurons spike for spike. With --save, rows and their environment go to results/measured/network_KIND.parquet,
+or network_KIND_threads_N.parquet, KIND being the CPU's vector instructions (avx2, avx512) or gpu.
 """
 
 from __future__ import annotations

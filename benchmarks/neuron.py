@@ -3,7 +3,8 @@
 Float32, on the CPU with two threads or --threads, and on a GPU where there is one. Ours computes the gradients of x and
 of all four parameters. Before anything is timed, spikes and gradients must agree (benchmarks/gate.py). The process
 keeps its memory as the harness's workers do. With --save, rows and their environment go to
-results/measured/neuron_cpu.parquet, neuron_cpu_threads_N.parquet or neuron_gpu.parquet.
+results/measured/neuron_KIND.parquet, or neuron_KIND_threads_N.parquet, KIND being the CPU's vector instructions (avx2,
+avx512) or gpu.
 """
 
 from __future__ import annotations

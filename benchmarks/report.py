@@ -18,11 +18,12 @@ MEASURED = ROOT / "results" / "measured"
 THREADS = 2
 
 
-def named(what: str, device: torch.device, threads: int) -> str:
-    """Name of the rows of a benchmark on a device; threads: of a CPU."""
+def named(what: str, device: torch.device, threads: int = THREADS) -> str:
+    """Name of the rows of a benchmark on a device: of a CPU by its vector instructions and its threads."""
     if device.type == "cuda":
         return f"{what}_gpu"
-    return f"{what}_cpu" if threads == THREADS else f"{what}_cpu_threads_{threads}"
+    kind = torch.backends.cpu.get_cpu_capability().lower()
+    return f"{what}_{kind}" if threads == THREADS else f"{what}_{kind}_threads_{threads}"
 
 
 def start_anew_with(variables: Mapping[str, str]) -> None:

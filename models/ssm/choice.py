@@ -10,10 +10,10 @@ WAYS = ("auto", "scan", "fft", "product", "scan_or_product", "scan_if_long_or_pr
 product; or what is faster for a sequence's length: the product, else the scan, the FFT, or either, the scan for long
 sequences. `auto` is one of these last three, which a run keeps."""
 
-MOST_NUMBERS = {"AVX2": (64, 128), "AVX512": (64, 64)}
+MOST_NUMBERS = {"AVX2": (64, 128), "AVX512": (64, 128)}
 """Vector instructions of the CPU -> the most real numbers in a channel's states, of all directions, with which the scan
 is no slower than the FFT: from the first step on, and for long sequences (`python -m benchmarks.convolution` and
-`.network`, on AVX2; AVX512 is a guess)."""
+`.network`, on processors of AMD)."""
 
 LONG = 2048
 """Least steps of a long sequence."""
@@ -22,8 +22,9 @@ SCANNED_AGAIN = 32
 """Most real numbers in a channel's states with which it is no slower to scan again, for the backward of a neuron, than
 to keep what the neuron was given."""
 
-SHORT = 64
-"""Most steps, and at most twice the examples, at which a product with the matrix of all pairs of steps is faster."""
+FEW, SHORT = 16, 64
+"""Most steps at which a product with the matrix of all pairs of steps is faster: with any number of examples, and with
+at least half as many examples as steps."""
 
 _HERE = torch.backends.cpu.get_cpu_capability()
 
@@ -62,7 +63,7 @@ def for_length(way: str, batch: int, length: int) -> str:
     other, _, either = way.partition("_or_")
     if not either:
         return way
-    if length <= min(SHORT, 2 * batch):
+    if length <= min(SHORT, max(FEW, 2 * batch)):
         return "product"
     if other == "scan_if_long":
         return "scan" if length >= LONG else "fft"

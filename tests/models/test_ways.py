@@ -103,6 +103,8 @@ def test_a_neuron_is_scanned_for_again_where_states_are_few_and_comes_out_the_sa
         ("scan_or_product", 64, 64, "product"),
         ("scan_or_product", 64, 65, "scan"),
         ("scan_or_product", 16, 33, "scan"),
+        ("scan_or_product", 1, 16, "product"),
+        ("scan_or_product", 1, 17, "scan"),
         ("scan_if_long_or_product", 16, 32, "product"),
         ("scan_if_long_or_product", 16, LONG - 1, "fft"),
         ("scan_if_long_or_product", 16, LONG, "scan"),
