@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from spike_ssm.harness.config.command_line import CommandLine, key_of, parse_command_line
+from spike_ssm.harness.config.command_line import CommandLine, key_of, parse_command_line, words_to_repeat
 from spike_ssm.harness.config.compose import Composer
 from spike_ssm.results.errors import exit_status
 from spike_ssm.results.store import RESULTS, read_manifest, results_folder
@@ -57,10 +58,13 @@ def repeated_words(program: str, description: str, word: str, arguments: Sequenc
     parser.add_argument("--results", type=results_folder, default=str(RESULTS), help="the results folder (%(default)s)")
     parser.add_argument("settings", nargs="*", metavar="key=value", help="e.g. wait=false launcher.memory_gb=64")
     options = parser.parse_intermixed_args(arguments)
-    words = read_manifest(options.results, options.sweep).words
-    added = [*options.settings, word]
-    folder = next((each.removeprefix("paths.results=") for each in words if each.startswith("paths.results=")), RESULTS)
-    if Path(folder).expanduser().absolute() != options.results:  # moved, or this is another working directory
+    manifest = read_manifest(options.results, options.sweep)
+    words = words_to_repeat(manifest.asked) if manifest.asked else manifest.words
+    place = next((each.removeprefix("paths.results=") for each in words if each.startswith("paths.results=")), RESULTS)
+    added = [*options.settings, f"planned={options.sweep}", word]
+    if Path(place).expanduser().absolute() != options.results:  # moved, or this is another working directory
         added.append(f"paths.results={options.results}")
     changed = {key_of(each) for each in added}
-    return [*(each for each in words if key_of(each) not in changed), *added]
+    repeated = [*(each for each in words if key_of(each) not in changed), *added]
+    print(f"Repeats: {shlex.join(['python', '-m', 'harness.sweep', *repeated])}")
+    return repeated

@@ -32,14 +32,16 @@ from spike_ssm.harness.config.command_line import CommandLine
 from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.settings import PathSettings, Settings
 from spike_ssm.harness.launch.batch import Batch
-from spike_ssm.harness.plan.grid import Grid, expand, untuned
-from spike_ssm.harness.plan.manifest import manifest_of
+from spike_ssm.harness.plan.grid import Grid, expand
+from spike_ssm.harness.plan.manifest import record
 from spike_ssm.harness.plan.sweep_file import Sweep, check_purpose, named_sweep
-from spike_ssm.harness.plan.tuned import check_seeds, choices_of, wanted_tuning
+from spike_ssm.harness.plan.tuned import check_seeds, results_of, tuned_by, wanted_tuning
 from spike_ssm.harness.robustness.trained import require_trained
 from spike_ssm.harness.run.worker import EXECUTION
 from spike_ssm.harness.training.trackers import require
-from spike_ssm.results.store import write_manifest
+from spike_ssm.results.errors import UserError
+from spike_ssm.results.store import read_manifest
+from spike_ssm.results.tuning import Tuning
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,14 +55,16 @@ def run(composer: Composer, command: CommandLine) -> int:
     flags, of = command.flags, command.flags.of
     sweep = named_sweep(composer, command, None if of is None else str(of))
     tuning = wanted_tuning(sweep, command)
-    grid = expand(composer, command, sweep, choices_of(tuning) if tuning else untuned)
+    grid = expand(composer, command, sweep, tuned_by(tuning))
     check_purpose(sweep, grid.runs[0].settings)
     if tuning:
         check_seeds(tuning, grid)
     if flags.show:
         _show_config(grid)
         return 0
-    batch = Batch(sweep.name, grid.runs, flags)
+    if flags.planned:
+        grid = _planned(grid, command)
+    batch = Batch(str(flags.planned or sweep.name), grid.runs, flags)
     if flags.dry_run:
         _show_plan(grid, batch)
         return 0
@@ -69,14 +73,44 @@ def run(composer: Composer, command: CommandLine) -> int:
     else:
         require(batch.settings.tracker)
         _require_trained(sweep, grid, batch, command)
-        write_manifest(batch.results, manifest_of(sweep, grid, command, tuning))
+        if not flags.planned:
+            _record(composer, command, sweep, grid, batch.results, tuning)
         batch.announce()
         if not flags.wait and batch.todo:
             batch.submit(EXECUTION, command.lasting())
-            print(f"Submitted. See how it goes: {_status_command(sweep.name, batch.settings)}")
+            print(f"Submitted. See how it goes: {_of_folder(f'python -m harness.status {batch.name}', batch.settings)}")
             return 0
         batch.run(EXECUTION)
     return _finish(grid, batch)
+
+
+def _planned(grid: Grid, command: CommandLine) -> Grid:
+    """The runs of the grid that the plan named by `planned` has. Raises `UserError` where none is left."""
+    name, results = str(command.flags.planned), results_of(command)
+    ids = {run.id for run in read_manifest(results, name).runs}
+    left = grid.only(ids)
+    if not left.runs:
+        raise UserError(
+            f"The plan {name!r} in {results} has none of these runs: the sweep file was changed, or a setting is given "
+            "that makes other runs. To run those, use python -m harness.sweep."
+        )
+    if lacking := len(ids) - len(left.runs):
+        print(f"{lacking} runs of {name} are left alone: these words, or the sweep file as it is now, make others.")
+    return left
+
+
+def _record(
+    composer: Composer, command: CommandLine, sweep: Sweep, grid: Grid, results: Path, tuning: Tuning | None
+) -> None:
+    """Add the runs to the sweep's manifest, and say which were set aside."""
+
+    def expanded(wider: CommandLine) -> Grid:
+        return expand(composer, wider, sweep, tuned_by(tuning))
+
+    aside = record(results, sweep, command, composer.config_dir, grid, expanded, tuning)
+    if aside:
+        page = _of_folder(f"python -m reports {aside}", grid.runs[0].settings)
+        print(f"Earlier runs of {sweep.name} with other settings are set aside under a name of their own: {page}")
 
 
 def _require_trained(sweep: Sweep, grid: Grid, batch: Batch, command: CommandLine) -> None:
@@ -85,13 +119,14 @@ def _require_trained(sweep: Sweep, grid: Grid, batch: Batch, command: CommandLin
     if sweep.of is None or not wanted:
         return
     labels = {run.settings.trained().run_id(): run.label for run in grid.runs if run.plan.id in wanted}
-    words = command.lasting("+sweep", "of", "robustness")
+    words = command.lasting("+sweep", "of", "robustness", "planned")
     require_trained(batch.results, labels, shlex.join(["python", "-m", "harness.sweep", f"+sweep={sweep.of}", *words]))
 
 
-def _status_command(sweep: str, settings: Settings) -> str:
-    elsewhere = settings.paths.results != PathSettings.results
-    return f"python -m harness.status {sweep}" + (f" --results {settings.paths.results}" if elsewhere else "")
+def _of_folder(command: str, settings: Settings) -> str:
+    """The command, told of the results folder where that is not the usual one."""
+    results = settings.paths.results
+    return command if results == PathSettings.results else f"{command} --results {shlex.quote(results)}"
 
 
 def _show_plan(grid: Grid, batch: Batch) -> None:

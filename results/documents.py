@@ -7,6 +7,7 @@ a whole, where its keys or values are not right.
 
 from __future__ import annotations
 
+import functools
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -45,7 +46,7 @@ def read_document(kind: type[T], content: Any, file: str, path: str = "") -> T:
             raise UserError(f"{place} {form}, but it is {dict(content)!r}.")
         problem = f"unknown keys {unknown}" if unknown else f"no {missing}"
         raise UserError(f"{place} has {problem}; its keys are {', '.join(sorted(known))}.")
-    hints = get_type_hints(kind, include_extras=True)
+    hints = _type_hints(kind)  # type: ignore[arg-type]
     try:
         values = {
             str(key): _value(hints[str(key)], value, file, _below(path, key))
@@ -55,6 +56,11 @@ def read_document(kind: type[T], content: Any, file: str, path: str = "") -> T:
     except UserError as error:
         raise UserError(f"{place} {form}, but it is {dict(content)!r}.") if form else error from error
     return kind(**values)
+
+
+@functools.cache
+def _type_hints(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind, include_extras=True)
 
 
 def _has_default(each: Field[Any]) -> bool:
@@ -71,15 +77,24 @@ def _value(hint: Any, value: Any, file: str, path: str) -> Any:
     while get_origin(hint) in (Union, types.UnionType, Annotated):
         if get_origin(hint) is Annotated:
             hint, must = get_args(hint)
+        elif value is None:
+            return None
         else:
             (hint,) = (each for each in get_args(hint) if each is not type(None))
     if isinstance(hint, type) and is_dataclass(hint):
         return read_document(hint, value, file, path)
-    if get_origin(hint) is dict and is_dataclass(get_args(hint)[1]) and isinstance(value, Mapping):
+    if get_origin(hint) is dict and _nests(hint) and isinstance(value, Mapping):
         return {str(key): _value(get_args(hint)[1], each, file, _below(path, key)) for key, each in value.items()}
+    if get_origin(hint) is list and _nests(hint) and isinstance(value, list):
+        return [_value(get_args(hint)[0], each, file, f"{path}[{number}]") for number, each in enumerate(value)]
     if not _fits(hint, value):
         raise UserError(f"{file}: {path} {must or f'must be {_words(hint)}'}, but it is {value!r}.")
     return {str(key): each for key, each in value.items()} if isinstance(value, Mapping) else value
+
+
+def _nests(hint: Any) -> bool:
+    """Whether a dataclass is somewhere within containers."""
+    return is_dataclass(hint) or any(_nests(each) for each in get_args(hint))
 
 
 def _fits(hint: Any, value: Any) -> bool:
@@ -98,5 +113,5 @@ def _fits(hint: Any, value: Any) -> bool:
 def _words(hint: Any) -> str:
     kind, inside = get_origin(hint) or hint, get_args(hint)
     if kind is list and inside and inside[0] is not Any:
-        return f"a list of {_WORDS[get_origin(inside[0]) or inside[0]][1]}"
+        return f"a list of {_WORDS.get(get_origin(inside[0]) or inside[0], _WORDS[dict])[1]}"
     return _WORDS[kind][0]

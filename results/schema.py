@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from spike_ssm.results.documents import read_document
+from spike_ssm.results.names import check_line, check_name, texts_in
 from spike_ssm.results.tuning import Tuning
 
 SCHEMA_VERSION = 1
@@ -267,6 +269,21 @@ class Controls:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What commands asked for, taken together, as values: with these, `planned` and the runs' ids a sweep is repeated.
+
+    axes: an axis, or `seed`, of which not all was asked for -> labels, and values that the sweep file does not list.
+    """
+
+    sweep: str  # the sweep file
+    axes: dict[str, list[Any]] = field(default_factory=dict)
+    overrides: dict[str, Any] = field(default_factory=dict)  # other settings, of the latest command
+    config_dir: str | None = None  # the folder of the user's files
+    of: str | None = None  # the sweep whose trained runs are evaluated
+    tuned: str | None = None  # true, or the file of a tuning
+
+
+@dataclass(frozen=True)
 class Manifest:
     """Plan of a sweep, what it set out to run; the report compares it with what is there."""
 
@@ -276,12 +293,13 @@ class Manifest:
     scale: str
     scale_note: str  # the banner's sentence: what this scale is and is not
     baseline: str | None  # variant that the others are compared with
-    words: list[str]  # of the command line that repeats the sweep
+    words: list[str]  # of the command line that repeats the sweep, to be shown
     runs: list[PlannedRun] = field(default_factory=list)
     variant_notes: dict[str, str] = field(default_factory=dict)  # one sentence a variant
     task_notes: dict[str, str] = field(default_factory=dict)  # one sentence a task: what its shortcut is
     tuning: Tuning | None = None  # that chose settings for its variants
     controls: Controls | None = None
+    asked: Asked | None = None  # None: written before this was kept
 
     @property
     def command(self) -> str:
@@ -294,13 +312,18 @@ class Manifest:
 
     @staticmethod
     def from_json(content: dict[str, Any]) -> Manifest:
-        """The inverse of `to_json`; until 0.1 there was the whole command line instead of its words."""
+        """The inverse of `to_json`; until 0.1 there was the whole command line instead of its words.
+
+        Raises `UserError` for what is no manifest, and for texts that could not be shown or be names of files.
+        """
         if "command" in content:
             earlier = {name: value for name, value in content.items() if name != "command"}
             return Manifest.from_json({**earlier, "words": shlex.split(content["command"])[3:]})
-        parts: dict[str, Any] = {"runs": [PlannedRun(**run) for run in content["runs"]]}
-        if tuning := content.get("tuning"):
-            parts["tuning"] = Tuning.from_json(tuning)
-        if controls := content.get("controls"):
-            parts["controls"] = Controls(controls["of"], [Effect(**each) for each in controls["effects"]])
-        return Manifest(**{**content, **parts})
+        manifest = read_document(Manifest, content, "the manifest")
+        check_name("sweep", manifest.name)
+        for run in manifest.runs:
+            check_name("run", run.id)
+            check_line("the variant", run.variant)
+        for text in [*manifest.words, *texts_in(asdict(manifest.asked) if manifest.asked else {})]:
+            check_line("the words", text)
+        return manifest

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from spike_ssm.results.errors import UserError
 from spike_ssm.results.files import link_if_free, remove_leftovers, replace, written
+from spike_ssm.results.names import check_name
 from spike_ssm.results.schema import RUN, SCHEMA_VERSION, Manifest, Status
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ def run_path(folder: Path, run_id: str) -> Path:
 
 
 def manifest_path(folder: Path, sweep: str) -> Path:
-    """Path of the manifest of sweep `sweep`."""
+    """Path of the manifest of sweep `sweep`. Raises `UserError` for what can be no name of a file."""
+    check_name("sweep", sweep)
     return folder / "sweeps" / f"{sweep}.json"
 
 
@@ -287,9 +289,12 @@ def read_manifest(folder: Path, sweep: str) -> Manifest:
             + (f"There are: {', '.join(known)}." if known else f"Run python -m harness.sweep +sweep={sweep} first.")
         )
     try:
-        return Manifest.from_json(json.loads(path.read_text()))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        manifest = Manifest.from_json(json.loads(path.read_text()))
+        if manifest.name != sweep:
+            raise UserError(f"it is of the sweep {manifest.name!r}")
+        return manifest
+    except (UserError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(
-            f"The manifest {path} is damaged ({error}). Run python -m harness.sweep +sweep={sweep} again: "
-            "it writes a new one and skips the finished runs."
+            f"The manifest {path} is damaged ({str(error).rstrip('.')}). Run python -m harness.sweep +sweep={sweep} "
+            "again: it writes a new one and skips the finished runs."
         ) from error

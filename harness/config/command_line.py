@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Override, QuotedString
+from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString
 from hydra.errors import HydraException
 
 from spike_ssm.results.errors import UserError
+from spike_ssm.results.names import check_line, check_name
+from spike_ssm.results.schema import Asked
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Flags:
     collect: bool = False  # start nothing: record what has ended and render the report
     of: Any = None  # the sweep whose trained networks are evaluated
     tuned: Any = None  # with the settings that a tuning chose: true, or its file
+    planned: Any = None  # only the runs of this name that earlier commands planned in the results folder
     budget: Any = None  # trials per variant of a tuning
     sampler: Any = None  # of a tuning's points
 
@@ -36,6 +41,8 @@ class Flags:
         for name in ("wait", "dry_run", "retry", "collect"):
             if not isinstance(getattr(self, name), bool):
                 raise UserError(f"{name}={getattr(self, name)} is not allowed: it must be true or false.")
+        if self.planned is not None:
+            check_name("plan", str(self.planned))
         if self.show not in (None, "config"):
             raise UserError(f"show {self.show!r} does not exist; choose one of config.")
 
@@ -53,6 +60,7 @@ class CommandLine:
     overrides: dict[str, Any] = field(default_factory=dict)
     flags: Flags = Flags()
     given: tuple[str, ...] = ()  # flags that were named
+    texts: dict[str, list[str]] = field(default_factory=dict, compare=False)  # by key, values as they were typed
     words: tuple[str, ...] = field(default=(), compare=False)  # all of it, options too, less the names
     names: tuple[str, ...] = ()  # words that are no key=value, of a command that takes names
 
@@ -60,8 +68,8 @@ class CommandLine:
         """The command line of `words` and then this one's, which win."""
         first = parse_command_line(words)
         given = {name: getattr(each.flags, name) for each in (first, self) for name in each.given}
-        overrides = {**first.overrides, **self.overrides}
-        return CommandLine(first.sweep, overrides, Flags(**given), tuple(given), (*words, *self.words))
+        overrides, texts = {**first.overrides, **self.overrides}, {**first.texts, **self.texts}
+        return CommandLine(first.sweep, overrides, Flags(**given), tuple(given), texts, (*words, *self.words))
 
     def lasting(self, *without: str) -> list[str]:
         """The words that say what the sweep is, less flags of `THIS_TIME`, and less keys or groups in `without`."""
@@ -85,26 +93,82 @@ def parse_command_line(words: Sequence[str]) -> CommandLine:
     Raises `UserError` for anything else.
     """
     for word in words:
+        check_line("The word", word)
         if word.startswith("-"):
             raise UserError(
                 f"The option {word} is not known. A sweep runs all its combinations by itself, so there is no -m; "
                 "settings are given as key=value. --help lists what can be given."
             )
-    sweep, values = None, {}
+    sweep: str | None = None
+    values: dict[str, Any] = {}
+    texts: dict[str, list[str]] = {}
     for word in words:
+        key, _, text = word.partition("=")
+        if _is_name(key, text):
+            values[key] = text
+            continue
         override = _parsed(word)
         key = override.key_or_group
+        if "${" in text:
+            raise UserError(f"{word}: a value cannot refer to others or to the environment; write it out.")
         if key == "sweep" and not override.is_delete():
-            sweep = str(_value(override))
+            if sweep is not None:
+                raise UserError(f"+sweep={sweep} and {word} name two sweeps: run one after the other.")
+            sweep = text.strip("\"'")
         elif override.is_delete() or override.is_add() or override.is_force_add():
             raise UserError(
                 f"{override.input_line}: settings can be changed but not added or removed; only +sweep=NAME takes "
                 f"a plus. Write {key}=VALUE."
             )
         else:
-            values[key] = _value(override)
+            values[key], texts[key] = _value(override), _typed(text)
     flags = {key: values.pop(key) for key in FLAGS if key in values}
-    return CommandLine(sweep, values, Flags(**flags), tuple(flags), tuple(words))
+    return CommandLine(sweep, values, Flags(**flags), tuple(flags), texts, tuple(words))
+
+
+def words_of(values: Mapping[str, Any]) -> list[str]:
+    """The words from which `parse_command_line` reads these values by key."""
+    return [f"{key}={text if _is_name(key, text := str(value)) else _written(value)}" for key, value in values.items()]
+
+
+def words_to_repeat(asked: Asked) -> list[str]:
+    """The command line that asks for the same."""
+    folder = [] if asked.config_dir is None else ["--config-dir", asked.config_dir]
+    axes = [f"{name}={','.join(map(_label, values))}" for name, values in asked.axes.items()]
+    flags = {key: value for key, value in (("of", asked.of), ("tuned", asked.tuned)) if value is not None}
+    return [*folder, f"+sweep={asked.sweep}", *axes, *words_of({**asked.overrides, **flags})]
+
+
+def _label(value: Any) -> str:
+    """How a label, or a value, of an axis is typed; labels are known by their text, so plain ones need no quotes."""
+    is_plain = isinstance(value, str) and re.fullmatch(r"[\w.-]+", value, re.ASCII)
+    return str(value) if is_plain else _written(value)
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{','.join(map(_written, value))}]"
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{name}:{_written(each)}" for name, each in value.items()) + "}"
+    if isinstance(value, str):
+        return value if _is_read_as_it_is(value) else QuotedString(value, Quote.double).with_quotes()
+    return json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
+
+
+def _is_read_as_it_is(text: str) -> bool:
+    return re.fullmatch(r"[A-Za-z_][\w-]*", text, re.ASCII) is not None and _value(_parsed(f"key={text}")) == text
+
+
+def _is_name(key: str, text: str) -> bool:
+    """Whether the word `key=text` names a file, folder or sweep, by its name as it is: any signs, and no quotes."""
+    is_text = bool(text) and text[0] not in "'\"" and text not in ("null", "None", "true", "True", "false", "False")
+    return is_text and (key.startswith("paths.") or key in ("of", "planned", "tuned"))
+
+
+def _typed(text: str) -> list[str]:
+    """The values of a word as they were typed; none where quotes, brackets or calls say what they are."""
+    inner = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    return [] if set(inner) & set("'\"[]{}()\\") else [each.strip() for each in inner.split(",")]
 
 
 def _parsed(word: str) -> Override:

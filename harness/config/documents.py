@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,24 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from spike_ssm.results.errors import UserError
+from spike_ssm.results.names import check_name, texts_in
 
 _EXAMPLES = {"sweep": "grid:", "study": "sweep: NAME", "tune": "optim.lr: {low: 0.001, high: 0.1, log: true}"}
+
+_REFERENCE = re.compile(r"\$\{(oc\.select:)?[^{}:]*\}")
+
+
+def check_references(where: str, content: Any) -> None:
+    """Raise `UserError` where a text refers to anything but other keys, as `${oc.env:HOME}` does to the environment.
+
+    Whatever a configuration holds is stored with results and shown on pages, which are passed on.
+    """
+    for text in texts_in(content):
+        inner = text
+        while (without := _REFERENCE.sub("", inner)) != inner:
+            inner = without
+        if "${" in inner:
+            raise UserError(f"{where}: {text!r} refers to something other than a key of its own; write the value out.")
 
 
 class Documents:
@@ -25,11 +42,16 @@ class Documents:
 
     def load(self, group: str, name: str) -> dict[str, Any]:
         """The content of GROUP/NAME.yaml, which is no part of a run's configuration, as plain containers."""
+        check_name(group, name)
         for folder in self._folders:
             path = folder / group / f"{name}.yaml"
             if path.is_file():
                 try:
-                    content = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+                    loaded = OmegaConf.load(path)
+                    check_references(str(path), OmegaConf.to_container(loaded))
+                    content = OmegaConf.to_container(loaded, resolve=True)
+                except UserError:
+                    raise
                 except Exception as error:
                     reason = " ".join(str(error).split()).rstrip(".")
                     raise UserError(f"The {group} file {path} cannot be read: {reason}.") from error

@@ -6,7 +6,7 @@ On the command line an axis narrows the sweep; everything else set there holds f
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from spike_ssm.harness.config.robustness import RANGES
 from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.data import TASKS
 from spike_ssm.harness.plan.controls import planned_controls
+from spike_ssm.harness.plan.labels import JOINT, Axes, check_alike, check_labels, check_overrides
 from spike_ssm.harness.plan.sweep_file import NOTE, Sweep, axis_of, listed, spelled_out
 from spike_ssm.harness.system.slurm import automatic_launcher
 from spike_ssm.results.errors import UserError
@@ -48,9 +49,10 @@ class Grid:
     variant_notes: dict[str, str]
     controls: Controls | None = None
 
+    def only(self, ids: Collection[str]) -> Grid:
+        """The grid with the runs of these ids alone."""
+        return replace(self, runs=[run for run in self.runs if run.plan.id in ids])
 
-_Axes = dict[str, dict[str, dict[str, Any]]]
-"""Axis -> label -> settings."""
 
 Tuned = Callable[[Settings, str], Mapping[str, Any]]
 """From a run's settings and variant to settings that were chosen for it."""
@@ -73,14 +75,17 @@ def expand(composer: Composer, command: CommandLine, sweep: Sweep, tuned: Tuned 
     if not seeds or not all(isinstance(seed, int) and seed >= 0 for seed in seeds):
         raise UserError(f"The seeds of sweep {sweep.name!r} must be whole numbers from 0 on, but they are {seeds}.")
     axes = {name: axis_of(sweep, name, values) for name, values in sweep.grid.items()}
-    for name in set(axes) & set(overrides):
-        axes[name] = _narrowed(name, axes[name], spelled_out(sweep, name, overrides.pop(name)))
+    for name, wanted in axis_choices(sweep, command).items():
+        axes[name] = _narrowed(name, axes[name], wanted)
+        overrides.pop(name, None)
     for key, value in overrides.items():
         if isinstance(value, list) and key not in LISTS:
             raise UserError(
                 f"{key} is not an axis of sweep {sweep.name!r} (its axes are {', '.join([*axes, 'seed'])}), "
                 "so it takes one value."
             )
+    check_labels(sweep, axes)
+    check_overrides(sweep, axes, overrides)
     runs: dict[str, GridRun] = {}
     notes: dict[str, str] = {}
     for point, its_seeds in _points(sweep, axes, seeds):
@@ -88,7 +93,7 @@ def expand(composer: Composer, command: CommandLine, sweep: Sweep, tuned: Tuned 
             continue
         chosen = [axes[axis][label] for axis, label in point.items()]
         values = {key: value for settings in chosen for key, value in settings.items() if key != NOTE}
-        variant = " / ".join(label for axis, label in point.items() if axis != "task") or "default"
+        variant = JOINT.join(label for axis, label in point.items() if axis != "task") or "default"
         notes[variant] = " ".join(str(settings[NOTE]) for settings in chosen if NOTE in settings)
         own = {**values, "seed": its_seeds[0], **overrides}
         of_point = composer.settings({**automatic, **sweep.base, **own})
@@ -98,7 +103,9 @@ def expand(composer: Composer, command: CommandLine, sweep: Sweep, tuned: Tuned 
         for seed in its_seeds:
             settings = replace(of_point, seed=seed)
             plan = PlannedRun(settings.run_id(), point, variant, seed)
-            runs.setdefault(plan.id, GridRun(plan, settings, found))
+            first = runs.setdefault(plan.id, GridRun(plan, settings, found))
+            if first.plan.axes != point and overrides:
+                check_alike(composer.settings, sweep, first.plan.axes, point, axes, overrides)
     if not runs:
         raise UserError(f"Nothing is left of sweep {sweep.name!r} after its exclusions.")
     controls = planned_controls(sweep.controls, [run.plan for run in runs.values()]) if sweep.controls else None
@@ -106,11 +113,29 @@ def expand(composer: Composer, command: CommandLine, sweep: Sweep, tuned: Tuned 
     return Grid(list(runs.values()), _baseline(sweep, list(axes)), notes, controls)
 
 
-def _narrowed(name: str, axis: dict[str, dict[str, Any]], wanted: Any) -> dict[str, dict[str, Any]]:
+def axis_choices(sweep: Sweep, command: CommandLine) -> dict[str, list[Any]]:
+    """What the command line asks for on the axes that it narrows: labels as texts, and values that are no labels.
+
+    A label is known by how it was typed, also where that reads as something else: null, true, 1e-3, 007.
+    """
+    choices = {}
+    for name in [name for name in sweep.grid if name in command.overrides]:
+        labels = axis_of(sweep, name, sweep.grid[name])
+        values = listed(spelled_out(sweep, name, command.overrides[name]))
+        typed = command.texts.get(name, [])
+        texts = typed if len(typed) == len(values) else map(str, values)
+        choices[name] = [
+            text if text in labels else str(value) if str(value) in labels else value
+            for text, value in zip(texts, values, strict=True)
+        ]
+    return choices
+
+
+def _narrowed(name: str, axis: dict[str, dict[str, Any]], wanted: list[Any]) -> dict[str, dict[str, Any]]:
     """The labels asked for. On an axis of plain values, values that the sweep does not list are fine too."""
     plain = all(list(settings) == [name] for settings in axis.values())
     narrowed = {}
-    for value in listed(wanted):
+    for value in wanted:
         label = str(value)
         if label not in axis and not plain:
             raise UserError(f"{name}={label} is not on this sweep's axis; choose from {', '.join(axis)}.")
@@ -118,7 +143,7 @@ def _narrowed(name: str, axis: dict[str, dict[str, Any]], wanted: Any) -> dict[s
     return narrowed
 
 
-def _points(sweep: Sweep, axes: _Axes, seeds: list[int]) -> Iterator[tuple[dict[str, str], list[int]]]:
+def _points(sweep: Sweep, axes: Axes, seeds: list[int]) -> Iterator[tuple[dict[str, str], list[int]]]:
     """Every point with its seeds: what the exclusions leave of the product, then the inclusions."""
     rules = [_checked_rule(sweep, rule) for rule in sweep.exclude]
     for labels in itertools.product(*axes.values()):
@@ -168,4 +193,4 @@ def _baseline(sweep: Sweep, axes: list[str]) -> str | None:
     for axis, label in named.items():
         if label not in axis_of(sweep, axis, sweep.grid[axis]):
             raise sweep.wrong(f"the baseline's {axis}={label} is not on the axis {axis!r}")
-    return " / ".join(named.values()) or "default"
+    return JOINT.join(named.values()) or "default"

@@ -149,6 +149,8 @@ def axis_of(sweep: Sweep, name: str, values: Any) -> dict[str, dict[str, Any]]:
     values = spelled_out(sweep, name, values)
     if not isinstance(values, list | Mapping) or not values:
         raise sweep.wrong(f"the axis {name!r} is empty. Give a list of values, or labels with settings")
+    if len({str(value) for value in values}) < len(set(map(repr, values))):
+        raise sweep.wrong(f"the axis {name!r} has labels that differ only in type, which names cannot tell apart")
     if isinstance(values, list):
         return {str(value): {name: value} for value in values}
     for label, settings in values.items():

@@ -17,7 +17,7 @@ from spike_ssm.results.errors import UserError
 SEEDS = [1000]
 """Seeds of trials where the command names none; far from the 0, 1, 2, ... of sweeps."""
 
-_NOT_HERE = ("of", "tuned", "test", "wait", "collect", "show", "robustness")
+_NOT_HERE = ("of", "tuned", "planned", "test", "wait", "collect", "show", "robustness")
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,16 @@ from typing import Any
 
 from spike_ssm.harness.config.command_line import CommandLine
 from spike_ssm.harness.config.settings import PathSettings, Settings
-from spike_ssm.harness.plan.grid import Grid, Tuned
+from spike_ssm.harness.plan.grid import Grid, Tuned, untuned
 from spike_ssm.harness.plan.sweep_file import Sweep
 from spike_ssm.results.errors import UserError
+from spike_ssm.results.store import results_folder
 from spike_ssm.results.tuning import Tuning, read_tuning, tuning_path
+
+
+def results_of(command: CommandLine) -> Path:
+    """The results folder of the command line."""
+    return results_folder(str(command.overrides.get("paths.results", PathSettings.results)))
 
 
 def wanted_tuning(sweep: Sweep, command: CommandLine) -> Tuning | None:
@@ -18,14 +24,16 @@ def wanted_tuning(sweep: Sweep, command: CommandLine) -> Tuning | None:
     tuned = command.flags.tuned
     if tuned is None or tuned is False:
         return None
-    results = Path(str(command.overrides.get("paths.results", PathSettings.results))).expanduser().absolute()
+    results = results_of(command)
     name = sweep.of or sweep.name
     path = tuning_path(results, name, sweep.scale) if tuned is True else Path(str(tuned)).expanduser().absolute()
     return read_tuning(path, name, sweep.scale)
 
 
-def choices_of(tuning: Tuning) -> Tuned:
-    """From a run's settings and variant to what the tuning chose for it."""
+def tuned_by(tuning: Tuning | None) -> Tuned:
+    """From a run's settings and variant to what the tuning chose for it; without one, to nothing."""
+    if tuning is None:
+        return untuned
 
     def of_run(settings: Settings, variant: str) -> dict[str, Any]:
         choice = tuning.choice(settings.task.name, variant)

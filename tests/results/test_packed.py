@@ -24,7 +24,7 @@ def folder(tmp_path: Path) -> Path:
     write_run(folder, row("c", test_accuracy=0.5))
     write_manifest(folder, MANIFEST)
     other = [PlannedRun("a", {"task": "listops"}, "none", 0), PlannedRun("c", {"task": "listops"}, "fixed", 0)]
-    write_manifest(folder, Manifest("other", "Other", "?", "laptop", "", None, "python", runs=other))
+    write_manifest(folder, Manifest("other", "Other", "?", "laptop", "", None, ["+sweep=other"], runs=other))
     return folder
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from spike_ssm.harness.config.command_line import THIS_TIME, parse_command_line
-from spike_ssm.harness.config.compose import Composer
+from spike_ssm.harness.config import compose
+from spike_ssm.harness.config.command_line import THIS_TIME, parse_command_line, words_of
+from spike_ssm.harness.config.compose import GROUPS, Composer, set_value, validated
 from spike_ssm.harness.sweep import main
 from spike_ssm.results.errors import UserError
 
@@ -112,6 +116,71 @@ def test_the_packaged_sweeps_stay_there_beside_a_users_folder(place: Any) -> Non
     assert {"ablation_refractory", "mini"} <= set(composer.options("sweep"))
 
 
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_nan=False),
+    st.text(st.characters(exclude_categories=("C", "Z"), include_characters=" ")).filter(lambda text: "${" not in text),
+)
+KEYS = st.sampled_from(["neuron.leak", "launcher.account", "seed"])
+
+
+@given(values=st.dictionaries(KEYS, VALUES | st.lists(VALUES, min_size=1), min_size=1))
+def test_values_are_read_from_the_words_that_are_written_of_them(values: dict[str, Any]) -> None:
+    read = parse_command_line(words_of(values)).overrides
+    assert read == values
+    assert repr(read) == repr(values), "with their types"
+
+
+@given(name=st.text(st.characters(exclude_categories=("C", "Z"), include_characters=" "), min_size=1))
+def test_a_folder_is_named_as_it_is_unless_it_begins_with_a_quote(name: str) -> None:
+    assert parse_command_line(words_of({"paths.results": name})).overrides == {"paths.results": name}
+    if name[0] not in "'\"" and name.lower() not in ("null", "true", "false", "none"):
+        assert parse_command_line([f"paths.results={name}"]).overrides == {"paths.results": name}
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "none": {},
+    "numbers and switches": {"neuron.leak": 0.25, "optim.epochs": 3, "model.prenorm": True, "optim.lr": 1},
+    "texts for numbers": {"neuron.leak": "0.25", "seed": "3"},
+    "a task": {"task": "speed", "task.length": 64, "neuron.solver": "pmbc", "neuron.max_iterations": 3},
+    "lists": {"robustness": "standard", "robustness.weight_bits": [8, 4], "robustness.length": []},
+    "below a mapping": {"scale": "gpu", "launcher": "slurm", "launcher.resources.gpu.memory_gb": 3},
+    "references": {"protocol": "pspikessm", "scale": "paper", "optim.lr": 0.5},
+    "a neuron that refers to its task": {"neuron": "psn", "task.max_length": 77},
+}
+
+
+@pytest.mark.parametrize("changes", list(CHANGES.values()), ids=list(CHANGES))
+def test_settings_are_those_of_a_configuration_on_which_every_value_is_set(
+    composer: Composer, changes: dict[str, Any]
+) -> None:
+    composition = composer._compose({key: value for key, value in changes.items() if key in GROUPS})
+    config = pickle.loads(composition._content)
+    for key, value in {**composition._resources, **changes}.items():
+        if key not in GROUPS:
+            set_value(config, key, value)
+    assert composer.settings(changes) == validated(config)
+
+
+def test_a_value_is_checked_once_however_many_runs_have_it(monkeypatch: pytest.MonkeyPatch, composer: Composer) -> None:
+    checked = []
+
+    def counted(config: Any, key: str, value: Any) -> None:
+        checked.append((key, value))
+        set_value(config, key, value)
+
+    monkeypatch.setattr(compose, "set_value", counted)
+    monkeypatch.setattr(compose, "validated", lambda _: pytest.fail("composed again"))
+    leaks, decays = ([(0.01 + number) / 25 for number in range(20)] for _ in range(2))
+    found = {
+        composer.settings({"neuron.leak": leak, "neuron.decay": decay}).run_id() for leak in leaks for decay in decays
+    }
+    assert len(found) == 400
+    assert len(checked) <= 40
+
+
 # --- what is refused on the command line
 
 BAD_WORDS = {
@@ -171,7 +240,9 @@ BAD_WORDS = {
     "text as seed": ("seed=a", "seeds of sweep 'mini' must be whole numbers from 0 on", "['a']"),
     "seed below 0": ("seed=-1", "must be whole numbers from 0 on", "[-1]"),
     "no seeds": ("seed=[]", "must be whole numbers from 0 on"),
-    "unknown sweep": ("+sweep=nope", "There is no sweep 'nope'", "lra, mini"),
+    "a second sweep": ("+sweep=lra", "+sweep=mini and +sweep=lra name two sweeps", "one after the other"),
+    "the environment": ("launcher.account=${oc.env:HOME}", "cannot refer to others or to the environment"),
+    "a line's end": ("launcher.account='a\nb'", "must be one line"),
     "no cluster": ("launcher=slurm", "lacks SLURM's sbatch or srun", "Use launcher=local"),
 }
 
@@ -183,6 +254,12 @@ def test_a_word_that_makes_no_sense_is_one_sentence_with_what_is_allowed(
     monkeypatch.setenv("PATH", str(tmp_path))  # no sbatch, wherever these tests run
     sentence = refused(word)
     assert [fragment for fragment in fragments if fragment not in sentence] == []
+
+
+def test_a_sweep_that_does_not_exist_is_one_sentence_with_those_that_do(refused: Callable[..., str]) -> None:
+    sentence = refused(name="nope")
+    assert "There is no sweep 'nope'" in sentence
+    assert "lra, mini" in sentence
 
 
 def test_a_label_that_is_not_on_a_labelled_axis_is_one_sentence_with_the_labels(refused: Callable[..., str]) -> None:
@@ -284,6 +361,15 @@ BAD_FILES: dict[str, tuple[str | dict[str, Any], list[str]]] = {
     "invalid YAML": ("grid: {neuron.leak: [0.5\n", ["bad.yaml cannot be read", "line 2"]),
     "a list": ("- 1\n", ["must hold keys and values"]),
     "an empty file": ("", ["no ['grid', 'question', 'seeds', 'title']", FIELDS]),
+    "the environment in a title": (
+        "title: ${oc.env:HOME}\nquestion: Q?\nseeds: [0]\ngrid: {neuron.leak: [0.5]}\n",
+        ["'${oc.env:HOME}' refers to something other than a key of its own", "write the value out"],
+    ),
+    "the environment by another way": ("title: a\nnew: ${${title}:x}\n", ["'${${title}:x}' refers to something other"]),
+    "a setting that refers to the environment later": (
+        {"base": {"launcher.account": "\\${oc.env:HOME}"}},
+        ["refers to something other than a key of its own"],
+    ),
     "an interpolation of nothing": ("title: ${nothing}\n", ["cannot be read", "'nothing' not found"]),
 }
 

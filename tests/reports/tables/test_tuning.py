@@ -101,6 +101,6 @@ def test_a_sweep_that_was_not_tuned_has_neither_table_nor_marks(page: Any):
 
 
 def test_a_manifest_keeps_its_tuning(tmp_path: Path):
-    manifest = Manifest("a", "A", "?", "laptop", "", None, "python", tuning=TUNING)
+    manifest = Manifest("a", "A", "?", "laptop", "", None, ["+sweep=a"], tuning=TUNING)
     write_manifest(tmp_path, manifest)
     assert read_manifest(tmp_path, "a") == manifest
