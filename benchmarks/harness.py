@@ -64,10 +64,10 @@ STAND_INS = {
         echo . >> "$JOBS/count"; n=$(wc -l < "$JOBS/count")
         grep -o -e '--array=0-[0-9]*' "$1" | cut -d- -f4 > "$JOBS/$n.last" || exit 1
         echo "Submitted batch job $n" """,
-    "scontrol": f'echo "MaxArraySize = {MAX_ARRAY_SIZE}"',
+    "scontrol": f"echo ClusterName = stand-in; echo MaxArraySize = {MAX_ARRAY_SIZE}",
     "squeue": """
         cd "$JOBS"; for file in *.last; do
-            seq 0 "$(cat "$file")" | sed "s/.*/${file%.last}_&|PENDING|Resources/"
+            seq 0 "$(cat "$file")" | sed "s/.*/${file%.last}_&|PENDING|$(id -un)|spike-ssm/"
         done""",
     "sacct": "",
     "srun": "",  # only looked for

@@ -15,8 +15,7 @@ from pathlib import Path
 
 from spike_ssm.harness.state.submissions import submissions
 from spike_ssm.harness.system import slurm
-from spike_ssm.results.errors import UserError, exit_status
-from spike_ssm.results.process import Process
+from spike_ssm.results.errors import exit_status
 from spike_ssm.results.store import RESULTS, read_manifest, results_folder
 
 
@@ -32,19 +31,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _cancel(sweep: str, results: Path) -> int:
     read_manifest(results, sweep)  # raises where there is no such sweep
     ours = [submission for submission in submissions(results) if submission.sweep == sweep]
-    jobs = [job for submission in ours if submission.kind == "slurm" for job in submission.jobs]
-    states = slurm.job_states(jobs) if jobs else {}
-    if states is None:
-        raise UserError("SLURM does not answer; nothing was cancelled there. Try again.")
-    live = [job for job, state in states.items() if state.is_live]
+    jobs = [one.owned(job) for one in ours if one.kind == "slurm" for job in one.jobs]
+    fates = slurm.fates(jobs) if jobs else {}
+    live = [job.id for job, fate in fates.items() if fate.is_live]
     slurm.cancel(live)
-    processes = [Process(**one.process) for one in ours if one.kind == "local" and one.process]
+    processes = [one.process for one in ours if one.kind == "local" and one.process]
     here = [process.pid for process in processes if process.lives()]
     elsewhere = sorted({process.host for process in processes if process.lives() is None})
     for pid in here:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
     print(f"Cancelled {len(live)} SLURM jobs and {len(here)} local sweeps.")
+    unknown = [fate.why for fate in fates.values() if fate.state == slurm.UNKNOWN]
+    if unknown:
+        print(f"Of {len(unknown)} SLURM jobs nothing can be said here. {unknown[-1]}")
     if elsewhere:
         print(f"Whether a local sweep still runs on {', '.join(elsewhere)} cannot be told from here; look there.")
     return 0

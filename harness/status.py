@@ -58,7 +58,7 @@ def _show(manifest: Manifest, results: Path, every: bool) -> int:
     states = Survey(results, [run.id for run in manifest.runs]).states()
     for run in manifest.runs:
         state = states[run.id]
-        if every or state.status in ("running", "preempted") or state.has_failed:
+        if every or state.status in ("running", "preempted", "unknown") or state.has_failed:
             label = run_label(run.axes.get("task"), run.variant, run.seed)
             print(f"{run.id}  {label}: {_line(state)}")
     print(f"{manifest.title} ({manifest.scale}): {counts(states)}")

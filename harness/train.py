@@ -66,7 +66,7 @@ def _train(command: CommandLine) -> int:
         require_trained(results, {settings.trained().run_id(): label}, training)
     if command.flags.retry:
         discard_failure(results, job.run_id)
-    execution = Execution(work, lambda job: execute(job, "debug", group=group))
+    execution = Execution(work, lambda job, watch: execute(job, "debug", watch, group))
     with Display({job.run_id: label}, workers=1) as display:
         launch([job], "train", display, execution)
     group.dismiss()

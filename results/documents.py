@@ -1,8 +1,8 @@
 """Documents that people write as YAML, read into dataclasses that say what they may hold.
 
-A field's type is what its key takes: str, int, float, bool, Any, lists and mappings of these, another dataclass, or one
-of these or None. `Annotated[TYPE, "must ..."]` says it in better words. A dataclass with a `FORM` is described by it as
-a whole, where its keys or values are not right.
+A field's type is what its key takes: str, int, float, bool, Any, one of some words (`Literal`), lists and mappings of
+these, another dataclass, or one of these or None. `Annotated[TYPE, "must ..."]` says it in better words. A dataclass
+with a `FORM` is described by it as a whole, where its keys or values are not right.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import functools
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from spike_ssm.results.errors import UserError
 
@@ -101,6 +101,8 @@ def _fits(hint: Any, value: Any) -> bool:
     if hint is Any:
         return True
     kind, inside = get_origin(hint) or hint, get_args(hint)
+    if kind is Literal:
+        return value in inside
     if kind is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
@@ -112,6 +114,8 @@ def _fits(hint: Any, value: Any) -> bool:
 
 def _words(hint: Any) -> str:
     kind, inside = get_origin(hint) or hint, get_args(hint)
+    if kind is Literal:
+        return " or ".join(map(str, inside))
     if kind is list and inside and inside[0] is not Any:
         return f"a list of {_WORDS.get(get_origin(inside[0]) or inside[0], _WORDS[dict])[1]}"
     return _WORDS[kind][0]

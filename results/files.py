@@ -8,14 +8,24 @@ moves are atomic on NFS; locks, times and exclusive creation are not to be relie
 from __future__ import annotations
 
 import os
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from spike_ssm.results.process import Process
 
 _SUFFIX = ".tmp"
+_FORGOTTEN_S = 7 * 86400.0  # no process writes a file for so long, and no clock is so wrong
+
+
+Guard = Callable[[], None]
+"""Called before a file gets its name; raises where that is no longer right, as `harness.state.lease.Lease.guard`."""
+
+
+def unguarded() -> None:
+    """The guard of what needs none."""
 
 
 def private_name(path: Path) -> Path:
@@ -63,16 +73,19 @@ def link_if_free(temporary: Path, path: Path) -> bool:
 def remove_leftovers(folder: Path, name: str = "") -> None:
     """Remove temporary files (of file `name`, or all) whose processes have died.
 
-    Those of another host stay until that host looks: nothing seen from here tells whether their writers live.
+    Nothing seen from here tells whether a writer elsewhere lives: its files stay until it looks itself, or for a week.
     """
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(f".{name}") and entry.name.endswith(_SUFFIX) and _is_orphan(entry.name):
+            if entry.name.startswith(f".{name}") and entry.name.endswith(_SUFFIX) and _is_orphan(entry):
                 with suppress(OSError):
                     Path(entry.path).unlink()
 
 
-def _is_orphan(name: str) -> bool:
-    token = name.partition("~")[2].rpartition("~")[0]
+def _is_orphan(entry: os.DirEntry[str]) -> bool:
+    token = entry.name.partition("~")[2].rpartition("~")[0]
     writer = Process.from_token(token)
-    return writer is not None and writer.lives() is False
+    if writer is None:
+        return False
+    lives = writer.lives()
+    return lives is False or (lives is None and time.time() - entry.stat().st_mtime > _FORGOTTEN_S)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +15,10 @@ _SEPARATOR = "~"  # in no host name, boot id or number
 
 @dataclass(frozen=True)
 class Process:
-    """A process on a machine. `boot` and `pid_space` are empty where the system (macOS) does not name them."""
+    """A process on a machine. `pid_space` is empty where the system (macOS) does not name it."""
 
     host: str
-    boot: str  # a new one each time the machine starts
+    boot: str  # tells machines of one host name apart: on Linux a new one each time a machine starts
     pid_space: str  # containers on one host count their pids apart
     pid: int
     start: str  # on Linux in clock ticks since boot, which no change of the clock moves; elsewhere seconds since 1970
@@ -33,13 +34,13 @@ class Process:
         return Process(socket.gethostname()[:64], _boot(), _pid_space(), pid, start_of(pid) or "")
 
     def lives(self) -> bool | None:
-        """Whether it still runs; None when it cannot be seen from here: another host, or another container's pids."""
+        """Whether it still runs; None when it cannot be seen from here.
+
+        It is then of another host, of another machine of this host's name or this one before it started anew, or
+        counted among another container's pids.
+        """
         here = Process.current()
-        if self.host != here.host:
-            return None
-        if self.boot != here.boot:
-            return False
-        if self.pid_space != here.pid_space:
+        if (self.host, self.boot, self.pid_space) != (here.host, here.boot, here.pid_space):
             return None
         return start_of(self.pid) == self.start
 
@@ -68,7 +69,7 @@ def start_of(pid: int) -> str | None:
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.2f}"
-    except psutil.Error:
+    except (psutil.Error, ValueError, OverflowError):  # a number that is no pid
         return None
 
 
@@ -76,7 +77,7 @@ def _boot() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
-        return ""
+        return f"{uuid.getnode():012x}"  # of the network card
 
 
 def _pid_space() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from spike_ssm.harness.launch.launcher import launch, submit, wait
 from spike_ssm.harness.launch.local_pool import worker_count
 from spike_ssm.harness.plan.grid import GridRun
 from spike_ssm.harness.run.job import Execution, Job
+from spike_ssm.harness.state import lease
 from spike_ssm.harness.state.survey import RunState, Survey
 from spike_ssm.harness.system import slurm
 from spike_ssm.harness.system.provenance import code_version
@@ -69,7 +71,7 @@ class Batch:
         """Have what is to do executed and wait for it, with a display."""
         if todo := self._cleared():
             with Display({job.run_id: self._labels[job.run_id] for job in todo}, self._at_a_time()) as display:
-                again = {job.run_id for job in todo if self._states[job.run_id].recorded}
+                again = {job.run_id for job in todo if self._is_wanted_again(self._states[job.run_id])}
                 launch(todo, self.name, display, execution, again)
 
     def submit(self, execution: Execution, words: Sequence[str]) -> None:
@@ -78,17 +80,33 @@ class Batch:
             submit(todo, self.name, words, execution)
 
     def collect(self) -> None:
-        """Record the runs that ended without a word."""
-        ended = [
-            job
-            for run_id, job in self._jobs.items()
-            if self._states[run_id].is_finished and not self._states[run_id].recorded
-        ]
-        wait(ended, Survey(self.results, [job.run_id for job in ended]), lambda _: None)
+        """Record the runs of this user that ended without a word."""
+        survey = Survey(self.results, self._jobs)
+        states = self._judged(survey)
+        ended = [job for run_id, job in self._jobs.items() if states[run_id].record_after_s is not None]
+        wait(ended, Survey(self.results, [job.run_id for job in ended], survey.watch), lambda _: None)
 
     def states(self) -> dict[str, RunState]:
         """The state of every run now, by id."""
         return Survey(self.results, self._jobs).states()
+
+    def _judged(self, survey: Survey) -> dict[str, RunState]:
+        """The states, once every holder that is far and silent had the time to be heard of."""
+        states, until, told = survey.states(), time.monotonic() + 2 * lease.PATIENCE_S, False
+        while time.monotonic() < until and any(self._is_unheard(run_id, state) for run_id, state in states.items()):
+            if not told:
+                print(f"Some runs were not heard of lately; whether they live is known in {lease.PATIENCE_S:.0f} s.")
+                told = True
+            time.sleep(lease.PATIENCE_S / lease.POLLS / 2)
+            states = survey.states()
+        return states
+
+    def _is_unheard(self, run_id: str, state: RunState) -> bool:
+        return state.status == "unknown" and self._jobs[run_id].files.lease.exists()
+
+    def _is_wanted_again(self, state: RunState) -> bool:
+        """Whether a run in this state is to be submitted although it has a result, or somebody may have it."""
+        return state.recorded or (state.status == "unknown" and self.flags.retry)
 
     def _cleared(self) -> list[Job]:
         """What is to do, earlier failures forgotten."""

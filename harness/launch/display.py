@@ -67,6 +67,8 @@ class Display:
             return Text(f"{head}: done,{measure} {self._time_left(states)}", "green")
         if state.has_failed:
             return Text(f"{head}: {state.status}. {state.error}", "red")
+        if state.status == "unknown":
+            return Text(f"{head}: unknown. {state.error}", "yellow")
         return Text(f"{head}: {state.status}", "dim")
 
     def _time_left(self, states: dict[str, RunState]) -> str:

@@ -11,12 +11,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict
+from pathlib import Path
 
 from spike_ssm.harness.launch import slurm_arrays
 from spike_ssm.harness.launch.local_pool import Pool
 from spike_ssm.harness.run.failure import record_failure
 from spike_ssm.harness.run.job import Execution, Job
+from spike_ssm.harness.state import lease
 from spike_ssm.harness.state.submissions import Submission, record
 from spike_ssm.harness.state.survey import RunState, Survey
 from spike_ssm.harness.system.environment import worker_environment
@@ -24,8 +25,10 @@ from spike_ssm.results.errors import UserError
 from spike_ssm.results.process import Process
 
 SECONDS_BETWEEN_SURVEYS = 0.3
-SECONDS_OF_DOUBT = 10.0
-"""Seconds after which a job that ended counts as ended without a result: file systems and SLURM's books lag."""
+WAITED_FOR = (
+    "This command waits for its result, and takes the run over when nothing has been heard of the holder for "
+    f"{lease.PATIENCE_S:.0f} s."
+)
 
 Watcher = Callable[[dict[str, RunState]], None]
 """Called with the state of every run by id, a few times per second."""
@@ -57,7 +60,7 @@ def submit(jobs: Sequence[Job], sweep: str, words: Sequence[str], execution: Exe
 
 def _record_local(jobs: Sequence[Job], sweep: str, pid: int) -> None:
     held = {"": [job.run_id for job in jobs]}
-    record(jobs[0].results, Submission("local", sweep, held, asdict(Process.of(pid))))
+    record(jobs[0].results, Submission("local", sweep, held, Process.of(pid)))
 
 
 def launch(jobs: Sequence[Job], sweep: str, watch: Watcher, execution: Execution, again: Collection[str] = ()) -> None:
@@ -69,15 +72,10 @@ def launch(jobs: Sequence[Job], sweep: str, watch: Watcher, execution: Execution
     kind = jobs[0].settings.launcher.kind
     survey = Survey(jobs[0].results, [job.run_id for job in jobs])
     if kind == "debug":
-        for job in jobs:
-            execution.execute(job)
-            watch(survey.states())
+        _execute_here(jobs, survey, watch, execution)
         return
     if kind == "slurm":
-        states = survey.states()
-        if todo := [job for job in jobs if job.run_id in again or not states[job.run_id].is_live]:
-            slurm_arrays.submit(todo, sweep, execution.work)
-        wait(jobs, survey, watch)
+        _execute_on_slurm(jobs, sweep, survey, watch, execution, again)
         return
     _record_local(jobs, sweep, os.getpid())
     pool = Pool(jobs, execution.work)
@@ -88,21 +86,77 @@ def launch(jobs: Sequence[Job], sweep: str, watch: Watcher, execution: Execution
         raise
 
 
+def _execute_here(jobs: Sequence[Job], survey: Survey, watch: Watcher, execution: Execution) -> None:
+    """Execute the runs in this process; where another one is at a run, wait for its result or its death."""
+    states, told = survey.states(), set[str]()
+    for job in jobs:
+        while not states[job.run_id].recorded:
+            _require_folder(job.results)
+            if _is_held(job, states[job.run_id]):
+                if job.run_id not in told:
+                    print(f"Run {job.run_id} is held by {lease.read(job.files.lease)}. {WAITED_FOR}")
+                    told.add(job.run_id)
+                time.sleep(SECONDS_BETWEEN_SURVEYS)
+            elif not execution.execute(job, survey.watch):  # somebody was quicker
+                time.sleep(SECONDS_BETWEEN_SURVEYS)
+            states = survey.states()
+            watch(states)
+
+
+def _is_held(job: Job, state: RunState) -> bool:
+    """Whether a process is at the run, or may be, whatever became of the jobs it was handed to."""
+    return state.status == "running" or (state.status == "unknown" and job.files.lease.exists())
+
+
+def _require_folder(results: Path) -> None:
+    """Raise `UserError` when the results folder is no longer there, before anything makes another in its place."""
+    if not results.is_dir():
+        raise UserError(
+            f"The results folder {results} was moved or removed while its runs were waited for. Runs at work stop; "
+            "move the folder back and run the sweep again, or name it with paths.results=FOLDER."
+        )
+
+
+def _execute_on_slurm(
+    jobs: Sequence[Job], sweep: str, survey: Survey, watch: Watcher, execution: Execution, again: Collection[str]
+) -> None:
+    """Have SLURM execute what nobody else is at or, while that is waited for, will not finish."""
+    submitted: set[str] = set()
+
+    def submit_these(ids: set[str]) -> None:
+        if todo := [job for job in jobs if job.run_id in ids - submitted]:
+            slurm_arrays.submit(todo, sweep, execution.work)
+            submitted.update(job.run_id for job in todo)
+
+    def submit_waiting(states: Mapping[str, RunState]) -> None:
+        submit_these({run_id for run_id, state in states.items() if state.status == "waiting"})
+
+    submit_these({run_id for run_id, state in survey.states().items() if run_id in again or not state.is_live})
+    wait(jobs, survey, watch, submit_waiting)
+
+
 def wait(
     jobs: Sequence[Job], survey: Survey, watch: Watcher, tend: Callable[[Mapping[str, RunState]], None] | None = None
 ) -> None:
-    """Return when each of `jobs` has a result; those that ended without one are given a failed one."""
+    """Return when each of `jobs` has a result, or has failed as another user's job.
+
+    Those of this user that ended without one are given a failed one.
+    """
     doubted: dict[str, float] = {}
     while True:
+        for results in {job.results for job in jobs}:
+            _require_folder(results)
         states = survey.states()
         watch(states)
         for job in jobs:
             state = states[job.run_id]
             if not state.is_finished or state.recorded:
                 doubted.pop(job.run_id, None)
-            elif time.monotonic() - doubted.setdefault(job.run_id, time.monotonic()) > SECONDS_OF_DOUBT:
+                continue
+            for_s = time.monotonic() - doubted.setdefault(job.run_id, time.monotonic())
+            if state.record_after_s is not None and for_s > state.record_after_s:
                 record_failure(job, state.status, state.error or "", survey.watch)
-        if all(state.recorded for state in states.values()):
+        if all(state.recorded or (state.is_finished and state.record_after_s is None) for state in states.values()):
             return
         if tend is not None:
             tend(states)

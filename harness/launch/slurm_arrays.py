@@ -37,7 +37,8 @@ def submit(jobs: Sequence[Job], sweep: str, work: Work) -> None:
             share = max(1, round(launcher.max_parallel * len(part) / len(bundles)))
             ids = _submit_array(part, launcher, share, work)
             held = {job: [run.run_id for run in bundle] for job, bundle in zip(ids, part, strict=True)}
-            record(jobs[0].results, Submission("slurm", sweep, held))
+            name = str(launcher.extra.get("job-name", slurm.JOB_NAME))
+            record(jobs[0].results, Submission("slurm", sweep, held, name=name))
 
 
 def _alike(jobs: Sequence[Job]) -> list[tuple[LauncherSettings, list[Job]]]:
@@ -66,7 +67,7 @@ def _sbatch(launcher: LauncherSettings) -> dict[str, Any]:
     """submitit's parameters."""
     optional = {name: getattr(launcher, name) for name in ("partition", "account", "qos", "constraint")}
     return {
-        "job_name": "spike-ssm",
+        "job_name": slurm.JOB_NAME,
         "time": math.ceil(launcher.timeout_minutes or 0),
         "ntasks_per_node": launcher.processes,
         "cpus_per_task": launcher.threads,

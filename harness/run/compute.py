@@ -60,7 +60,8 @@ def _train_network(job: Job, report: Report, checkpoints: Checkpoints, group: Pr
     group.call(job.run_id)
     every_s = 60 * settings.launcher.checkpoint_minutes
     tracker = open_tracker(settings.tracker, job.results, job.run_id, settings.identity())
-    keeping = {"keep": partial(keep_weights, job.results, job.run_id)} if settings.keeps_weights() else {}
+    keep = partial(keep_weights, job.results, job.run_id, guard=checkpoints.guard)
+    keeping = {"keep": keep} if settings.keeps_weights() else {}
     hooks = Hooks(report, tracker.log, **keeping)
     with closing(tracker), interruptible():
         trained = run_training(

@@ -6,6 +6,7 @@ import json
 import logging
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -17,12 +18,13 @@ from spike_ssm.harness.measurements import MEASUREMENTS
 from spike_ssm.harness.run.compute import NOT_BEGUN, Report, compute
 from spike_ssm.harness.run.job import Job
 from spike_ssm.harness.run.process_group import SINGLE, ProcessGroup
-from spike_ssm.harness.state.lease import Lease, Watch
+from spike_ssm.harness.state.lease import Lease, LostLease, Watch
 from spike_ssm.harness.system import slurm
 from spike_ssm.harness.system.provenance import code_version, environment
 from spike_ssm.harness.training.checkpoint import Checkpoints
 from spike_ssm.harness.training.trainer import Progress
 from spike_ssm.results.errors import sentence
+from spike_ssm.results.files import Guard
 from spike_ssm.results.store import write_json, write_run
 
 SECONDS_BETWEEN_REPORTS = 0.5
@@ -34,7 +36,8 @@ def execute(job: Job, worker: str, watch: Watch | None = None, group: ProcessGro
     """Execute the run unless it has a result or another process is at it. Returns whether it was executed here.
 
     A run that fails leaves a result too, with its error: it neither stops the others nor runs again unasked. A run that
-    is interrupted leaves a checkpoint, from which the next call goes on. `watch`: what was seen of holders elsewhere.
+    is interrupted leaves a checkpoint, from which the next call goes on. One that lost its lease leaves nothing and
+    was not executed here. `watch`: what was seen of holders elsewhere.
     The others of the `group` that this process leads train the run along.
     """
     claim = Lease.acquire(job.files.lease, slurm_alive=slurm.is_live, watch=watch)
@@ -43,23 +46,30 @@ def execute(job: Job, worker: str, watch: Watch | None = None, group: ProcessGro
     with claim:
         if job.files.result.exists():
             return False
-        checkpoints = Checkpoints(job.files.checkpoints, job.run_id)
+        checkpoints = Checkpoints(job.files.checkpoints, job.run_id, claim.guard)
         _log.info("Run %s begins, worker %s, code %s.", job.run_id, worker, code_version())
         try:
             row = {**job.identity(), **_outcome(job, worker, checkpoints, group)}
-            if claim.held():
-                write_run(job.results, row)
-                if row["status"] == "done":
-                    checkpoints.remove()  # a failed run's is there to be looked at, and to go on from
+            claim.guard()
+            write_run(job.results, row)
+            if row["status"] == "done":
+                checkpoints.remove()  # a failed run's is there to be looked at, and to go on from
+        except LostLease as error:
+            _log.warning(str(error))
+            return False
         finally:
-            job.files.progress.unlink(missing_ok=True)
+            with suppress(OSError):  # what is left is told from a running run's by the lease
+                if claim.held():
+                    job.files.progress.unlink(missing_ok=True)
     return True
 
 
 def _outcome(job: Job, worker: str, checkpoints: Checkpoints, group: ProcessGroup) -> dict[str, Any]:
     moment = datetime.now(UTC).isoformat(timespec="seconds")
     try:
-        measured = {"status": "done", **compute(job, _reporter(job, worker), checkpoints, group)}
+        measured = {"status": "done", **compute(job, _reporter(job, worker, checkpoints.guard), checkpoints, group)}
+    except LostLease:
+        raise
     except Exception as error:
         _log.info("Run %s failed.", job.run_id, exc_info=error)
         lacks_memory = _is_out_of_memory(error)
@@ -102,8 +112,8 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def _reporter(job: Job, worker: str) -> Report:
-    """Writes a run's progress to its file, twice a second at most."""
+def _reporter(job: Job, worker: str, guard: Guard) -> Report:
+    """Writes a run's progress to its file, twice a second at most; raises `LostLease` when the run is another's."""
     path, last = job.files.progress, 0.0
 
     def report(progress: Progress) -> None:
@@ -111,6 +121,7 @@ def _reporter(job: Job, worker: str) -> Report:
         now = time.monotonic()
         if now - last >= SECONDS_BETWEEN_REPORTS:
             last = now
+            guard()
             write_json(path, {"worker": worker, **asdict(progress)})
 
     trains = job.settings.task.name not in MEASUREMENTS and job.settings.robustness is None

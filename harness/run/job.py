@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spike_ssm.harness.config.settings import Settings
+from spike_ssm.harness.state.lease import Watch
 from spike_ssm.harness.state.run_files import RunFiles
 from spike_ssm.harness.system.provenance import code_version
 
@@ -50,8 +51,9 @@ Work = Callable[[Sequence[Job], int], None]
 class Execution:
     """The way jobs are executed, for launchers, which do not import what runs compute.
 
-    work: in worker processes. execute: one job in this process.
+    work: in worker processes. execute: one job in this process, unless another one is at it, as the watch tells;
+    whether it was.
     """
 
     work: Work
-    execute: Callable[[Job], object]
+    execute: Callable[[Job, Watch], bool]

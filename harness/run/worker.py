@@ -37,6 +37,8 @@ SECONDS_TO_BE_ENDED = 120.0
 SLACK_S = 90.0
 """A worker starts so much later than its job at the most."""
 
+_log = logging.getLogger(__name__)
+
 
 def work(jobs: Sequence[Job], threads: int) -> None:
     """Execute every run that nobody else is at. Returns early when asked to stop, the run's checkpoint saved."""
@@ -53,6 +55,9 @@ def work(jobs: Sequence[Job], threads: int) -> None:
             train_along(jobs, group)
         return
     for job in _offered(jobs):
+        if not job.results.is_dir():
+            _log.warning("The results folder %s was moved or removed: this worker stops.", job.results)
+            break
         try:
             _limit_memory(job.settings.launcher.memory_gb)
             with own_log(job.files.log):
@@ -67,7 +72,7 @@ def work(jobs: Sequence[Job], threads: int) -> None:
     group.dismiss()
 
 
-EXECUTION = Execution(work, lambda job: execute(job, "debug"))
+EXECUTION = Execution(work, lambda job, watch: execute(job, "debug", watch))
 """How the commands have their runs executed."""
 
 

@@ -15,7 +15,8 @@ acquired, and where its own holder died taken over, in just the same way. Every 
 - A holder was taken for dead but lives: cut off from the file server, or stopped for longer than watchers wait. Another
   computes the run as well. The slow one asks `held` before it publishes, is told no, and throws its result away. Should
   the lease be lost between the answer and the publishing, the results' own rule decides: the first finished result
-  stays (`results.store.write_run`). `release` looks whose lease it is, and leaves another's.
+  stays (`results.store.write_run`). It asks in the same way before each file that it leaves on its way (`guard`), and
+  stops. `release` looks whose lease it is, and leaves another's.
 
 So there is at most one result always, and one computation unless a holder that was cut off survives.
 """
@@ -24,6 +25,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 import time
 import uuid
@@ -35,7 +37,8 @@ from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 
-from spike_ssm.harness.system.slurm import restarts, this_job
+from spike_ssm.harness.system import slurm
+from spike_ssm.results.documents import read_document
 from spike_ssm.results.errors import UserError
 from spike_ssm.results.files import link_if_free, remove_leftovers, written
 from spike_ssm.results.process import Process
@@ -49,25 +52,48 @@ PATIENCE_S = 90.0
 POLLS = 10
 """Looks over which the patience is spread, at least."""
 
-SlurmAlive = Callable[[str, int], bool | None]
-"""Whether that life of a job goes on, given its id, as squeue shows it, and a restart count; None: cannot say."""
+SlurmAlive = Callable[[slurm.OwnedJob], bool | None]
+"""Whether a job waits or runs; None: cannot say."""
+
+
+class LostLease(Exception):  # noqa: N818 (no error of the run's)
+    """The lease that a run is computed under is another's by now, or gone: this computation does not count."""
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lease. `process` is None when the file is damaged: then only the lack of beats tells."""
+    """Who holds a lease. `process` is None when the file is damaged: then only the lack of beats tells.
+
+    Files of earlier versions name neither user nor cluster.
+    """
 
     uuid: str
     process: Process | None
     job: str | None = None  # SLURM's, JOB or ARRAY_TASK
     restart: int = 0  # how often SLURM had requeued the job
     acquired: str = ""  # ISO 8601, UTC; for people only
+    user: str = ""
+    cluster: str = ""  # SLURM's, of the job
+    name: str = ""  # of the job
 
     @staticmethod
     def current() -> Holder:
         """This process, about to acquire."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        return Holder(uuid.uuid4().hex, Process.current(), this_job(), restarts(), now)
+        job = slurm.this_job()
+        place = (slurm.cluster(), os.environ.get("SLURM_JOB_NAME", "")) if job else ("", "")
+        return Holder(uuid.uuid4().hex, Process.current(), job, slurm.restarts(), now, slurm.user(), *place)
+
+    def owned_job(self) -> slurm.OwnedJob | None:
+        """The job that the process is part of, if any."""
+        return slurm.OwnedJob(self.job, self.user, self.cluster, self.name) if self.job else None
+
+    def __str__(self) -> str:
+        """Who that is, for people."""
+        if self.process is None:
+            return "nobody knows whom, because its lease is damaged"
+        job = f" of SLURM's job {self.job}" if self.job else ""
+        return f"process {self.process.pid}{job} on host {self.process.host}"
 
     def to_json(self) -> bytes:
         """What a lease file holds."""
@@ -77,10 +103,12 @@ class Holder:
     def from_json(content: bytes) -> Holder:
         """The inverse of `to_json`; damaged content gives a holder of whom nothing is known."""
         try:
-            fields = json.loads(content)
-            return Holder(**{**fields, "process": Process(**fields["process"])})
-        except (ValueError, TypeError, KeyError):
-            return Holder(f"damaged-{sha256(content).hexdigest()[:16]}", None)
+            holder = read_document(Holder, json.loads(content), "lease")
+            if re.fullmatch("[0-9a-zA-Z]{1,64}", holder.uuid):  # it becomes part of a file's name
+                return holder
+        except (ValueError, RecursionError, UserError):
+            pass
+        return Holder(f"damaged-{sha256(content).hexdigest()[:16]}", None)
 
 
 class Watch:
@@ -95,6 +123,7 @@ class Watch:
     ) -> None:
         self._patience_s, self._longest_step_s, self._clock = patience_s, patience_s / polls, clock
         self._seen: dict[Path, tuple[str, str, float, float]] = {}  # holder, beat, last look, silent for so long
+        self._heard: dict[Path, str] = {}  # the holder that beat between two looks
 
     def is_silent(self, path: Path, holder: Holder) -> bool:
         """Look once more at the beat of lease `path`: has `holder` been silent for longer than the patience?"""
@@ -104,8 +133,14 @@ class Watch:
             silent_s += min(now - last, self._longest_step_s)
         else:
             silent_s = 0.0
+            if known_holder == holder.uuid:
+                self._heard[path] = holder.uuid
         self._seen[path] = (holder.uuid, beat, now, silent_s)
         return silent_s >= self._patience_s * (1 - 1e-9)  # sums of steps round
+
+    def has_heard(self, path: Path, holder: Holder) -> bool:
+        """Whether `holder` of lease `path` has beaten since the first look."""
+        return self._heard.get(path) == holder.uuid
 
 
 def read(path: Path) -> Holder | None:
@@ -118,11 +153,12 @@ def read(path: Path) -> Holder | None:
 
 def seen_alive(holder: Holder, slurm_alive: SlurmAlive | None = None) -> bool | None:
     """Whether the holder lives, as far as this system or SLURM can see it; None where neither can."""
-    if holder.job is not None and holder.job == this_job() and holder.restart < restarts():
+    if holder.job is not None and holder.job == slurm.this_job() and holder.restart < slurm.restarts():
         return False  # an earlier life of this very job, ended by the requeue
     seen = None if holder.process is None else holder.process.lives()
-    if seen is None and holder.job is not None and slurm_alive is not None:
-        seen = slurm_alive(holder.job, holder.restart)
+    job = holder.owned_job()
+    if seen is None and job is not None and slurm_alive is not None:
+        seen = slurm_alive(job)
     return seen
 
 
@@ -132,6 +168,14 @@ def is_alive(path: Path, holder: Holder, slurm_alive: SlurmAlive | None = None, 
     if seen is None:
         return watch is None or not watch.is_silent(path, holder)
     return seen
+
+
+def seconds_since_beat(path: Path) -> float | None:
+    """The age of the last beat at lease `path`, by file times and this clock: for people only, both may be wrong."""
+    for file in (_beat_path(path), path):
+        with suppress(OSError):
+            return max(0.0, time.time() - file.stat().st_mtime)
+    return None
 
 
 class Lease:
@@ -165,6 +209,13 @@ class Lease:
         """Whether the lease is still this process's. Ask immediately before publishing a result."""
         holder = None if self._released.is_set() else read(self.path)
         return holder is not None and holder.uuid == self.holder.uuid
+
+    def guard(self) -> None:
+        """Raise `LostLease` unless the lease is still this process's. Ask before each file that a run leaves."""
+        if not self.held():
+            holder = read(self.path)
+            now = f"is held by {holder}" if holder else "is gone, or the results folder was moved or removed"
+            raise LostLease(f"The lease {self.path} {now}: this process stops, and what it computed does not count.")
 
     def release(self) -> None:
         """Give the lease up. One that was lost in the meantime stays with whoever has it."""

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from spike_ssm.results.documents import read_document
+from spike_ssm.results.errors import UserError
 from spike_ssm.results.store import run_path
 
 LOG_TAIL_BYTES = 4000
+
+
+@dataclass(frozen=True)
+class Reported:
+    """What a progress file holds: the worker, and the fields of `harness.training.trainer.Progress`."""
+
+    worker: str
+    epoch: int
+    epochs: int
+    done: float
+    loss: float
+    validation_accuracy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -52,10 +66,9 @@ class RunFiles:
     def read_progress(self) -> dict[str, Any] | None:
         """`worker` and the fields of `harness.training.trainer.Progress`, as the run last said them."""
         try:
-            progress: dict[str, Any] = json.loads(self.progress.read_text())
-        except (OSError, ValueError):  # not begun, or finished this moment
+            return asdict(read_document(Reported, json.loads(self.progress.read_bytes()), str(self.progress)))
+        except (OSError, ValueError, RecursionError, UserError):  # not begun, finished this moment, or damaged
             return None
-        return progress
 
     def log_tail(self) -> str | None:
         """The last lines of its log, where there is one."""

@@ -1,7 +1,8 @@
 """What is known of a run, and from where: its own files first, then whoever it was handed to.
 
-Nothing here imports torch: `python -m harness.status` answers at once. A state is never a guess. A run counts as
-failed when its result says so, or when the process that was at it is gone for certain and nobody else has it.
+Nothing here imports torch: `python -m harness.status` answers at once. A state is never a guess: where nobody here can
+tell, it is `unknown`. A run counts as failed when its result says so, or when the process that was at it is gone for
+certain and nobody else has it; what becomes of another user's job is not this user's to record.
 """
 
 from __future__ import annotations
@@ -17,17 +18,22 @@ from spike_ssm.harness.state.run_files import RunFiles
 from spike_ssm.harness.state.submissions import Submission, submissions
 from spike_ssm.harness.system import slurm
 from spike_ssm.results.errors import UserError
-from spike_ssm.results.process import Process
 from spike_ssm.results.schema import FAILURES, Status
 from spike_ssm.results.store import Outcome, read_outcomes, run_path
 
-State = Literal[Status, "waiting", "queued", "running", "preempted"]
+State = Literal[Status, "waiting", "queued", "running", "preempted", "unknown"]
 STATES: tuple[str, ...] = get_args(State)
 FINISHED: tuple[str, ...] = get_args(Status)
 
 SECONDS_BETWEEN_QUESTIONS = 3.0
-"""The least time between two questions to SLURM."""
+"""The least time between two questions to SLURM about the same jobs."""
 
+SECONDS_OF_DOUBT = 10.0
+"""Seconds after which a job that ended counts as ended without a result: file systems and SLURM's books lag."""
+
+SECONDS_OF_ABSENCE = 60.0
+"""Seconds for which SLURM must have known nothing of a job that is to count as ended."""
+_AGAIN = "It is waited for; retry=true runs it again."
 
 _ENDINGS: dict[str, Status] = {
     "TIMEOUT": "timed out",
@@ -43,20 +49,23 @@ class RunState:
     """What is known of a run.
 
     waiting: handed to nobody; queued: its job waits or has runs before it; preempted: begun, and its job waits to go
-    on; the others are what they say. `recorded`: the result file says so, not only SLURM.
+    on; unknown: whoever has it cannot be asked from here; the others are what they say. `recorded`: the result file
+    says so, not only SLURM. `record_after_s`: seconds for which a failure that only SLURM tells must stand before it
+    may be recorded; None where that is another's to do.
     """
 
     status: State
     worker: str | None = None  # that is at it
     progress: dict[str, Any] | None = None  # fields of harness.training.trainer.Progress, while running
     measure: str | None = None  # of a finished run, in words: its test accuracy or perplexity
-    error: str | None = None
+    error: str | None = None  # why it failed or is unknown, and what else there is to know of one that runs
     recorded: bool = False
+    record_after_s: float | None = None
 
     @property
     def is_live(self) -> bool:
-        """Whether somebody has it, at work or in a queue."""
-        return self.status in ("queued", "running", "preempted")
+        """Whether somebody has it, at work or in a queue, or may have it."""
+        return self.status in ("queued", "running", "preempted", "unknown")
 
     @property
     def is_finished(self) -> bool:
@@ -72,12 +81,13 @@ class RunState:
 class Survey:
     """Looks at runs as often as it is asked to, and at SLURM no oftener than every few seconds."""
 
-    def __init__(self, results: Path, run_ids: Iterable[str]) -> None:
+    def __init__(self, results: Path, run_ids: Iterable[str], watch: lease.Watch | None = None) -> None:
         self._results = results
         self._run_ids = list(run_ids)
         self._finished: dict[str, RunState] = {}
-        self.watch = lease.Watch()
-        self._jobs: dict[str, slurm.JobState] | None = {}
+        self.watch = watch or lease.Watch(lease.PATIENCE_S)
+        self._fates: dict[slurm.OwnedJob, slurm.Fate] = {}
+        self._cluster = ""
         self._asked = float("-inf")
 
     def states(self) -> dict[str, RunState]:
@@ -90,53 +100,84 @@ class Survey:
                 self._finished[run_id] = _finished(outcome)
         open_runs = [run_id for run_id in open_runs if run_id not in self._finished]
         handed = _by_run(submissions(self._results), set(open_runs)) if open_runs else {}
-        self._ask_slurm({job for places in handed.values() for one, job in places if one.kind == "slurm"})
-        unfinished = {run_id: self._unfinished(run_id, handed.get(run_id, [])) for run_id in open_runs}
+        holders = {run_id: lease.read(RunFiles(self._results, run_id).lease) for run_id in open_runs}
+        jobs = {job for holder in holders.values() if holder and (job := holder.owned_job())}
+        jobs |= {one.owned(job) for places in handed.values() for one, job in places if one.kind == "slurm"}
+        self._ask_slurm(jobs)
+        unfinished = {run_id: self._unfinished(run_id, holders[run_id], handed.get(run_id, [])) for run_id in open_runs}
         return {run_id: self._finished.get(run_id) or unfinished[run_id] for run_id in self._run_ids}
 
-    def _ask_slurm(self, jobs: set[str]) -> None:
-        if jobs and time.monotonic() - self._asked >= SECONDS_BETWEEN_QUESTIONS:
-            self._jobs = slurm.job_states(jobs)
-            self._asked = time.monotonic()
+    def _ask_slurm(self, jobs: set[slurm.OwnedJob]) -> None:
+        asked_lately = time.monotonic() - self._asked < SECONDS_BETWEEN_QUESTIONS
+        if not jobs or (asked_lately and jobs <= self._fates.keys()):
+            return
+        self._cluster = self._cluster or slurm.cluster()
+        self._fates = slurm.fates(jobs, self._cluster)
+        self._asked = time.monotonic()
 
-    def _unfinished(self, run_id: str, places: list[tuple[Submission, str]]) -> RunState:
-        """The state of a run without a result, handed to `places`."""
+    def _unfinished(self, run_id: str, holder: lease.Holder | None, places: list[tuple[Submission, str]]) -> RunState:
+        """The state of a run without a result, whose lease is `holder`'s and which was handed to `places`."""
         files = RunFiles(self._results, run_id)
-        holder = lease.read(files.lease)
         if holder is not None and lease.is_alive(files.lease, holder, self._is_job_alive, self.watch):
-            return _running(files)
-        ends = [self._place_state(one, job) for one, job in places]
+            return self._held(files, holder)
+        ends = [end for one, job in places if (end := self._place_state(one, job))]
         if "live" in ends:
             return RunState("preempted" if files.checkpoints.exists() else "queued")
-        if "unknown" in ends:
-            return RunState("queued", error="SLURM does not answer.")
-        last = next((end for end in reversed(ends) if isinstance(end, RunState)), None)
-        return _with_log(last, files) if last else RunState("waiting")
+        if not ends or isinstance(ends[-1], str):
+            return RunState("waiting")
+        return ends[-1] if ends[-1].status == "unknown" else _with_log(ends[-1], files)
 
-    def _is_job_alive(self, job: str, restart: int) -> bool | None:  # noqa: ARG002 (squeue does not tell lives apart)
-        state = None if self._jobs is None else self._jobs.get(job)
-        return None if state is None else state.is_live
+    def _held(self, files: RunFiles, holder: lease.Holder) -> RunState:
+        """The state of a run that `holder` is at, or was when it was last heard of."""
+        progress = files.read_progress()
+        running = RunState("running")
+        if progress is not None:
+            running = RunState("running", worker=progress.pop("worker"), progress=progress)
+        silent_s = lease.seconds_since_beat(files.lease)
+        if (
+            lease.seen_alive(holder, self._is_job_alive) is not None
+            or self.watch.has_heard(files.lease, holder)
+            or silent_s is None
+            or silent_s <= lease.PATIENCE_S
+        ):
+            return running
+        return RunState(
+            "unknown",
+            error=f"Last heard of {_ago(silent_s)} ago: {holder}. A sweep that finds it silent for "
+            f"{lease.PATIENCE_S:.0f} s takes the run over.",
+        )
 
-    def _place_state(self, submission: Submission, job: str) -> RunState | Literal["live", "unknown", "gone"]:
-        """What a job that holds an unfinished run says of it: it may come to it yet, nobody knows, or it ended."""
+    def _is_job_alive(self, job: slurm.OwnedJob) -> bool | None:
+        fate = self._fates.get(job)
+        return fate.is_live if fate else None
+
+    def _place_state(self, submission: Submission, job: str) -> RunState | Literal["live"] | None:
+        """What whoever was handed an unfinished run says of it: it may come to it yet, or how it ended if it says."""
         if submission.kind == "local":
-            alive = submission.process and Process(**submission.process).lives()
-            return "gone" if alive is False else "live"
-        if self._jobs is None:
-            return "unknown"
-        state = self._jobs.get(job)
-        if state is None:
-            return RunState("failed", error=f"SLURM no longer knows its job {job}, and does not say how it ended.")
-        if state.is_live:
+            process = submission.process
+            alive = process and process.lives()
+            if alive is None:
+                where = f"process {process.pid} on host {process.host}" if process else "an unnamed process"
+                return RunState("unknown", error=f"It was handed to {where}, which cannot be asked from here. {_AGAIN}")
+            return "live" if alive else None
+        fate = self._fates[submission.owned(job)]
+        if fate.state == slurm.UNKNOWN:
+            return RunState("unknown", error=f"{fate.why} {_AGAIN}")
+        if fate.is_live:
             return "live"
-        return RunState(_ENDINGS.get(state.state, "failed"), error=f"SLURM says {state.state} of its job {job}.")
+        if fate.state == slurm.GONE:
+            return RunState("failed", error=fate.why, record_after_s=SECONDS_OF_ABSENCE)
+        error = f"SLURM says {fate.state} of its job {job}."
+        record_after_s = SECONDS_OF_DOUBT if fate.mine else None
+        return RunState(_ENDINGS.get(fate.state, "failed"), error=error, record_after_s=record_after_s)
 
 
-def _running(files: RunFiles) -> RunState:
-    progress = files.read_progress()
-    if progress is None:
-        return RunState("running")
-    return RunState("running", worker=progress.pop("worker"), progress=progress)
+def _ago(seconds: float) -> str:
+    """The time in words."""
+    for name, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {name}"
+    return f"{seconds:.0f} seconds"
 
 
 def _with_log(state: RunState, files: RunFiles) -> RunState:

@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from spike_ssm.harness.system.root import ROOT, source_files
-from spike_ssm.results.files import replace
+from spike_ssm.results.files import Guard, unguarded, written
 
 FORMAT = 3
 """Counts up when the content of a checkpoint changes its meaning."""
@@ -64,7 +64,7 @@ def code_fingerprint() -> str:
 
 
 class Checkpoints:
-    """The checkpoints of one run, in a folder of their own; one process at a time may write there.
+    """The checkpoints of one run, in a folder of their own; one process at a time may write there, as `guard` sees to.
 
     A file is in the safetensors format and has in its metadata the values, as JSON, and a checksum of everything. It is
     for the same run and code only. Trouble never stops the training: it is logged, in one sentence a file.
@@ -72,8 +72,9 @@ class Checkpoints:
     It also keeps the run's time, which begins when this object is made and goes on from what `latest` finds.
     """
 
-    def __init__(self, folder: Path, run_id: str) -> None:
+    def __init__(self, folder: Path, run_id: str, guard: Guard = unguarded) -> None:
         self.folder = folder
+        self.guard = guard
         self._owner = {"format": FORMAT, "run": run_id, "code": code_fingerprint()}
         self._good: list[Path] = []  # oldest first
         self._complained = False
@@ -88,11 +89,13 @@ class Checkpoints:
         """Write `state` under a temporary name, move it, and remove all but the newest good checkpoints.
 
         Where it cannot be written (a full disk, say), earlier checkpoints stay and the first such failure is logged.
+        Raises `LostLease`, and leaves all as it is, where the run has become another's.
         """
         try:
+            self.guard()
             self.folder.mkdir(parents=True, exist_ok=True)
             path = self.folder / f"{self._next_number():08d}.safetensors"
-            write_state(path, {**self._owner, "seconds": self.seconds()}, state)
+            write_state(path, {**self._owner, "seconds": self.seconds()}, state, self.guard)
             self._good = [*self._good, path][-KEPT:]
             for other in set(self.folder.glob("*.safetensors*")) - set(self._good):
                 other.unlink(missing_ok=True)
@@ -141,9 +144,11 @@ class Checkpoints:
         return max((int(path.stem) for path in self._paths() if path.stem.isdecimal()), default=0) + 1
 
 
-def write_state(path: Path, owner: Mapping[str, Any], state: State) -> None:
-    """Write `state` and whose it is, with a checksum; `path` is whole or not there. Raises `OSError`."""
-    replace(path, _serialised(owner, state))
+def write_state(path: Path, owner: Mapping[str, Any], state: State, guard: Guard = unguarded) -> None:
+    """Write `state` and whose it is, with a checksum; `path` is whole or not there. Raises `OSError`, or as `guard`."""
+    with written(path, _serialised(owner, state)) as temporary:
+        guard()  # writing takes long
+        temporary.replace(path)
 
 
 def _serialised(owner: Mapping[str, Any], state: State) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.data.task import Dataset
+from spike_ssm.harness.state.lease import LostLease
 from spike_ssm.harness.system.signals import Interrupted
 from spike_ssm.harness.training.checkpoint import Checkpoints
 from spike_ssm.harness.training.data_parallel import BY_ITSELF, Processes
@@ -98,7 +99,8 @@ class _Saving:
         try:
             yield
         except Interrupted:
-            self.now()
+            with suppress(LostLease):
+                self.now()
             raise
 
     def when_due(self) -> None:

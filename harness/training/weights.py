@@ -11,6 +11,7 @@ from torch import Tensor
 from spike_ssm.harness.state.run_files import RunFiles
 from spike_ssm.harness.training.checkpoint import DamageError, State, code_fingerprint, read_state, write_state
 from spike_ssm.results.errors import UserError
+from spike_ssm.results.files import Guard, unguarded
 
 FORMAT = 1
 """Counts up when the content of a file changes its meaning."""
@@ -18,15 +19,17 @@ FORMAT = 1
 _log = logging.getLogger(__name__)
 
 
-def keep_weights(results: Path, run_id: str, weights: Mapping[str, Tensor]) -> None:
+def keep_weights(results: Path, run_id: str, weights: Mapping[str, Tensor], guard: Guard = unguarded) -> None:
     """Write the weights, a network's `state_dict`, with run and code version in the metadata, and a checksum.
 
     Where they cannot be written (a full disk, say) that is logged: the run's numbers are worth more than its weights.
+    The guard raises `LostLease` where the run has become another's.
     """
     path = RunFiles(results, run_id).weights
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_state(path, {"format": FORMAT, "run": run_id, "code": code_fingerprint()}, State(dict(weights), {}))
+        owner = {"format": FORMAT, "run": run_id, "code": code_fingerprint()}
+        write_state(path, owner, State(dict(weights), {}), guard)
     except OSError as error:
         _log.warning("The weights of run %s cannot be kept in %s (%s).", run_id, path, error.strerror or error)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 import time
@@ -17,17 +18,23 @@ from rich.console import Console
 
 from spike_ssm.harness import cancel, retry, status
 from spike_ssm.harness.config.settings import LauncherSettings, Settings
+from spike_ssm.harness.launch import launcher
 from spike_ssm.harness.launch.display import Display
-from spike_ssm.harness.launch.launcher import launch
+from spike_ssm.harness.launch.launcher import launch, wait
 from spike_ssm.harness.launch.local_pool import worker_count
 from spike_ssm.harness.run.execute import execute
 from spike_ssm.harness.run.failure import record_failure
-from spike_ssm.harness.run.job import Job
+from spike_ssm.harness.run.job import Execution, Job
 from spike_ssm.harness.run.worker import EXECUTION
-from spike_ssm.harness.state.lease import Lease
-from spike_ssm.harness.state.survey import RunState, look
+from spike_ssm.harness.state import lease, survey
+from spike_ssm.harness.state.lease import Holder, Lease
+from spike_ssm.harness.state.run_files import RunFiles
+from spike_ssm.harness.state.submissions import Submission, record
+from spike_ssm.harness.state.survey import RunState, Survey, look
+from spike_ssm.harness.system import slurm
 from spike_ssm.harness.system.slurm import automatic_launcher
-from spike_ssm.results.store import read_run, run_path, write_json
+from spike_ssm.results.process import Process
+from spike_ssm.results.store import read_manifest, read_run, run_path, write_json, write_run
 
 PATIENCE_S = 90
 
@@ -224,6 +231,126 @@ def test_two_sweeps_at_the_same_time_execute_each_run_once(place: Any) -> None:
     assert {run_id: len(versions) for run_id, versions in written.items()} == dict.fromkeys(place.rows(), 1)
     assert len(written) == 4
     assert {row["status"] for row in place.rows().values()} == {"done"}
+
+
+# --- runs that somebody else holds, or had
+
+
+def leave_lease(job: Job) -> None:
+    """A process on another host holds the run, and is not heard of."""
+    elsewhere = Process("another-host", "another-boot", "1", 1234, "5678")
+    job.files.lease.parent.mkdir(parents=True, exist_ok=True)
+    job.files.lease.write_bytes(replace(Holder.current(), process=elsewhere).to_json())
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those who wait find a holder dead that has been silent for 0.2 s."""
+    monkeypatch.setattr(lease, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(launcher, "SECONDS_BETWEEN_SURVEYS", 0.02)
+
+
+@pytest.fixture
+def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Puts a command on the PATH, where there is a cluster `alpha` without accounting, whose queue is empty."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+
+    def put(command: str, script: str) -> None:
+        (folder / command).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / command).chmod(0o755)
+
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    monkeypatch.delenv("SLURM_CLUSTER_NAME", raising=False)
+    for command, script in {
+        "sacct": "exit 1",
+        "squeue": "",
+        "srun": "",
+        "scontrol": "echo ClusterName = alpha",
+    }.items():
+        put(command, script)
+    return put
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.fault(
+    "A run of `harness.train` or `launcher=debug` is held on a host that died.",
+    "It is said who holds it; the command waits for it to be heard of, then takes the run over.",
+)
+def test_a_run_held_by_a_dead_host_is_waited_for_and_taken_over(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    job.settings.launcher.kind = "debug"
+    leave_lease(job)
+    seen: list[str] = []
+    launch([job], "mini", lambda states: seen.append(states[job.run_id].status), EXECUTION)
+    assert (seen[0], seen[-1]) == ("running", "done")
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "is held by" in line]
+    assert line.startswith(f"Run {job.run_id} is held by process 1234 on host another-host. This command waits for")
+
+
+def test_a_run_that_another_process_finishes_is_waited_for(job: Job) -> None:
+    job.settings.launcher.kind = "debug"
+    job.files.lease.parent.mkdir(parents=True)
+    other = Lease.acquire(job.files.lease) or pytest.fail("nobody else holds it")
+
+    def finish(states: dict[str, RunState]) -> None:
+        if states[job.run_id].status == "running":
+            write_run(job.results, {**job.identity(), "status": "done"})
+            other.release()
+
+    launch([job], "mini", finish, Execution(EXECUTION.work, lambda *_: pytest.fail("it was computed twice")))
+    assert look(job.results, job.run_id).status == "done"
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_run_whose_host_died_is_submitted_again_while_the_sweep_waits(
+    job: Job, tmp_path: Path, say: Callable[[str, str], None]
+) -> None:
+    say("sbatch", f"cp $1 {tmp_path}/submitted; echo Submitted batch job 7")
+    job.settings.launcher.kind = "slurm"
+    leave_lease(job)
+
+    def until_submitted(_: dict[str, RunState]) -> None:
+        if (tmp_path / "submitted").exists():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):  # a sweep that submits nothing hangs here
+        launch([job], "mini", until_submitted, EXECUTION)
+
+
+@pytest.mark.fault(
+    "Another user's job failed, and this user's command waits for its run or collects it.",
+    "The failure is shown and never recorded.",
+)
+def test_a_failure_of_another_users_job_is_never_recorded(
+    job: Job, say: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(survey, "SECONDS_OF_DOUBT", 0.0)
+    say("squeue", "echo '7|FAILED|somebody|spike-ssm'")
+    path = record(job.results, Submission("slurm", "mini", {"7": [job.run_id]}))
+    path.write_text(path.read_text().replace(f'"{slurm.user()}"', '"somebody"'))
+    seen: list[RunState] = []
+    wait([job], Survey(job.results, [job.run_id]), lambda states: seen.append(states[job.run_id]))
+    assert (seen[-1].status, seen[-1].error and seen[-1].error[:25]) == ("failed", "SLURM says FAILED of its ")
+    assert not job.files.result.exists()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_collect_finds_out_whether_a_silent_holder_lives(
+    place: Any, say: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(survey, "SECONDS_OF_DOUBT", 0.0)
+    say("sbatch", "echo Submitted batch job 7")
+    words = ("launcher=slurm", "neuron.leak=0.5", "launcher.partition=short")
+    assert place.sweep(*words, "wait=false").status == 0
+    (run,) = read_manifest(place.results, "mini").runs
+    files = RunFiles(place.results, run.id)
+    elsewhere = Process("another-host", "another-boot", "1", 1234, "5678")
+    files.lease.write_bytes(replace(Holder.current(), process=elsewhere).to_json())
+    os.utime(files.lease, (0, 0))
+    say("squeue", f"echo '7|NODE_FAIL|{slurm.user()}|spike-ssm'")
+    outcome = place.sweep(*words, "collect=true")
+    assert any("were not heard of lately" in line for line in outcome.out)
+    assert place.rows()[run.id]["error"].startswith("SLURM says NODE_FAIL of its job 7.")
 
 
 # --- faults of the machine

@@ -10,13 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from spike_ssm.harness.state import lease as lease_module
-from spike_ssm.harness.state.lease import Holder, Lease, Watch, is_alive, read
+from spike_ssm.harness.state.lease import Holder, Lease, LostLease, Watch, is_alive, read
+from spike_ssm.harness.system.slurm import OwnedJob
 from spike_ssm.results.errors import UserError
 from spike_ssm.results.process import Process
 
@@ -141,8 +142,16 @@ def test_a_pid_that_went_to_another_process_is_not_the_holder(path: Path) -> Non
     assert Lease.acquire(path) is not None
 
 
-def test_the_processes_of_an_earlier_boot_are_dead(path: Path) -> None:
-    assert not is_alive(path, leave(path, process=replace(Process.current(), boot="earlier")))
+@pytest.mark.fault(
+    "Two machines have one host name.",
+    "Neither is taken for the other: a holder lives as long as it beats.",
+)
+def test_a_process_of_another_machine_of_this_hosts_name_is_judged_by_its_beats(path: Path) -> None:
+    """It may as well be this machine before it started anew, which nothing tells from here."""
+    holder = leave(path, process=replace(Process.current(), boot="another", pid=2**22 + 1))
+    assert Lease.acquire(path) is None
+    assert looks(path, holder, [10.0] * 50, lambda number: beat(path, holder, number // 3)) == [True] * 50
+    assert looks(path, holder, [10.0] * 8) == [True] * 6 + [False] * 2
 
 
 def test_pids_of_another_container_on_this_host_tell_nothing(path: Path) -> None:
@@ -162,13 +171,13 @@ def test_an_earlier_life_of_the_own_slurm_job_is_dead(path: Path, monkeypatch: p
 def test_slurm_knows_of_jobs_on_other_hosts(path: Path, says: bool) -> None:
     asked = []
 
-    def slurm_alive(job: str, restart: int) -> bool:
-        asked.append((job, restart))
+    def slurm_alive(job: OwnedJob) -> bool:
+        asked.append(job)
         return says
 
-    holder = leave(path, process=ELSEWHERE, job="17", restart=1)
+    holder = leave(path, process=ELSEWHERE, job="17", restart=1, user="me", cluster="alpha", name="spike-ssm")
     assert is_alive(path, holder, slurm_alive) is says
-    assert asked == [("17", 1)]
+    assert asked == [OwnedJob("17", "me", "alpha", "spike-ssm")]
 
 
 def looks(path: Path, holder: Holder, seconds: list[float], each: Callable[[int], None] = lambda _: None) -> list[bool]:
@@ -178,7 +187,7 @@ def looks(path: Path, holder: Holder, seconds: list[float], each: Callable[[int]
     for number, pause in enumerate(seconds):
         clock.now += pause
         each(number)
-        seen.append(is_alive(path, holder, lambda _job, _restart: None, watch))
+        seen.append(is_alive(path, holder, lambda _job: None, watch))
     return seen
 
 
@@ -243,8 +252,18 @@ def test_a_robbed_holder_knows_and_releases_nothing(path: Path) -> None:
     lease = Lease.acquire(path)
     robber = leave(path)
     assert not lease.held()
+    with pytest.raises(LostLease, match=f"held by process {os.getpid()} on host "):
+        lease.guard()
     lease.release()
     assert read(path) == robber
+
+
+def test_a_holder_whose_lease_was_removed_knows(path: Path) -> None:
+    with Lease.acquire(path) as lease:
+        lease.guard()
+        path.unlink()
+        with pytest.raises(LostLease, match="is gone, or the results folder was moved or removed"):
+            lease.guard()
 
 
 def test_a_taker_that_is_late_leaves_the_lease_of_the_living(
@@ -290,7 +309,25 @@ Lease.acquire(path)
         assert not [name for name in listing(path) if name.endswith(".tmp")]
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 100, b"[]", b'{"uuid": "x"}', b'{"uuid": "x", "process": {}}'])
+WHOLE = json.loads(Holder("x", ELSEWHERE).to_json())
+WRONG = (
+    {"uuid": 7},
+    {"uuid": "../x"},
+    {"process": None},
+    {"process": [1]},
+    {"job": 7},
+    {"restart": "1"},
+    {"host": "x"},
+)
+DAMAGED = [b"", b"\0" * 100, b"[]", b"null", b"7", b"[" * 100_000, b'{"uuid": "x"}', b'{"uuid": "x", "process": {}}']
+DAMAGED += [json.dumps({**WHOLE, **wrong}).encode() for wrong in WRONG]
+
+
+@pytest.mark.fault(
+    "A lease file is damaged, or holds values of other types.",
+    "Its holder lives as long as it beats; then the run is taken over.",
+)
+@pytest.mark.parametrize("content", DAMAGED, ids=range(len(DAMAGED)))
 def test_a_damaged_lease_is_judged_by_its_silence(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     assert Lease.acquire(path) is None
@@ -299,10 +336,22 @@ def test_a_damaged_lease_is_judged_by_its_silence(path: Path, content: bytes) ->
     assert looks(path, holder, [10.0] * 8) == [True] * 6 + [False] * 2
 
 
+@pytest.mark.parametrize("pid", [-1, 0, 2**70], ids=["negative", "zero", "huge"])
+def test_a_number_that_is_no_pid_is_no_process(path: Path, pid: int) -> None:
+    assert not is_alive(path, leave(path, process=replace(Process.current(), pid=pid)))
+
+
+def test_a_lease_of_an_earlier_version_is_read(path: Path) -> None:
+    holder = leave(path, process=ELSEWHERE, job="17")
+    said = json.loads(path.read_text())
+    path.write_text(json.dumps({key: said[key] for key in ("uuid", "process", "job", "restart", "acquired")}))
+    assert read(path) == replace(holder, user="")
+
+
 def test_what_a_lease_says_is_read_as_it_was_written(path: Path) -> None:
-    holder = leave(path, job="17_3", restart=4)
+    holder = leave(path, job="17_3", restart=4, cluster="alpha", name="spike-ssm")
     assert read(path) == holder
-    assert set(json.loads(path.read_text())) == {"uuid", "process", "job", "restart", "acquired"}
+    assert set(json.loads(path.read_text())) == {f.name for f in fields(Holder)}
 
 
 def test_a_folder_that_cannot_be_written_to_is_a_sentence() -> None:
