@@ -36,7 +36,8 @@ from spike_ssm.harness.state.survey import Survey
 from spike_ssm.harness.system.environment import compute_with
 from spike_ssm.harness.system.provenance import environment
 from spike_ssm.harness.system.root import ROOT
-from spike_ssm.results.store import prepare_folder, read_manifest, read_outcome, run_path, write_run
+from spike_ssm.results.reading import read_outcome, run_path
+from spike_ssm.results.store import prepare_folder, read_manifest, write_run
 
 CPU = torch.device("cpu")
 SWEEP = "many"

@@ -25,7 +25,7 @@ from spike_ssm.results.store import RESULTS, read_manifest, read_manifests, resu
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command's exit status: 1 when a run has failed or there is no such sweep."""
+    """The command's exit status: 1 when a run has failed or cannot be told of, or there is no such sweep."""
     parser = argparse.ArgumentParser(
         "harness.status", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -43,14 +43,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _show_all(results: Path) -> int:
-    manifests = read_manifests(results)
-    if not manifests:
+    manifests, errors = read_manifests(results)
+    if not manifests and not errors:
         print(f"No sweep has been run in {results}.")
-    failed = False
+    failed = bool(errors)
     for manifest in manifests:
         states = Survey(results, [run.id for run in manifest.runs]).states()
-        failed |= any(state.has_failed for state in states.values())
+        failed |= any(state.has_failed or state.is_unreadable for state in states.values())
         print(f"{manifest.name} ({manifest.scale}): {counts(states)}")
+    for error in errors:
+        print(f"Error: {error}", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -62,7 +64,7 @@ def _show(manifest: Manifest, results: Path, every: bool) -> int:
             label = run_label(run.axes.get("task"), run.variant, run.seed)
             print(f"{run.id}  {label}: {_line(state)}")
     print(f"{manifest.title} ({manifest.scale}): {counts(states)}")
-    return 1 if any(state.has_failed for state in states.values()) else 0
+    return 1 if any(state.has_failed or state.is_unreadable for state in states.values()) else 0
 
 
 def counts(states: dict[str, RunState]) -> str:

@@ -149,7 +149,7 @@ def _finish(grid: Grid, batch: Batch) -> int:
     states = batch.states()
     for run in grid.runs:
         state = states[run.plan.id]
-        if state.has_failed:
+        if state.has_failed or state.is_unreadable:
             print(f"{state.status.capitalize()}: {run.label}. {state.error}", file=sys.stderr)
     from spike_ssm.reports.pages.sweep import build_report  # plotting libraries, needed only now
 

@@ -29,9 +29,12 @@ from spike_ssm.harness.plan.search_space import choose
 from spike_ssm.harness.plan.trials import Search, Trial, plan
 from spike_ssm.harness.run.worker import EXECUTION
 from spike_ssm.harness.system.provenance import code_version
-from spike_ssm.results.errors import UserError
-from spike_ssm.results.store import read_run, run_path
-from spike_ssm.results.tuning import Choice, Tuning, read_trials, read_tuning, tuning_path, write_tuning
+from spike_ssm.results.errors import UnreadableError, UserError
+from spike_ssm.results.files import may_exist
+from spike_ssm.results.reading import read_run, run_path
+from spike_ssm.results.store import set_aside
+from spike_ssm.results.tuning import Choice, Tuning
+from spike_ssm.results.tuning_files import read_trials, read_tuning, tuning_path, write_tuning
 
 _SCORES = {"accuracy": "validation_accuracy", "perplexity": "validation_perplexity"}
 
@@ -85,7 +88,7 @@ def _conclude(search: Search, results: Path, words: Sequence[str]) -> int:
         chosen=chosen,
     )
     path = tuning_path(results, search.sweep.name, search.sweep.scale)
-    write_tuning(path, *_with_earlier(tuning, rows, path))
+    write_tuning(path, *_with_earlier(tuning, rows, path, results))
     for task, variants in chosen.items():
         for variant, choice in variants.items():
             print(f"{task} · {variant}: {_said(choice)}")
@@ -93,19 +96,30 @@ def _conclude(search: Search, results: Path, words: Sequence[str]) -> int:
     return 0 if all(choice.trial is not None for variants in chosen.values() for choice in variants.values()) else 1
 
 
-def _with_earlier(tuning: Tuning, rows: list[dict[str, Any]], path: Path) -> tuple[Tuning, list[dict[str, Any]]]:
-    """Joined with what lies at `path`, where that is an equal search of other tasks or variants."""
+def _with_earlier(
+    tuning: Tuning, rows: list[dict[str, Any]], path: Path, results: Path
+) -> tuple[Tuning, list[dict[str, Any]]]:
+    """Joined with what lies at `path`, where that is an equal search of other tasks or variants.
+
+    What is damaged moves to quarantine. Raises `UserError` where it cannot be read now.
+    """
+    if not may_exist(path):
+        return tuning, rows
     try:
-        earlier = read_tuning(path, tuning.sweep, tuning.scale) if path.exists() else None
-    except UserError:  # damaged: made anew
-        earlier = None
-    if earlier is None:
+        earlier, trials = read_tuning(path, tuning.sweep, tuning.scale), read_trials(path)
+    except UnreadableError:
+        raise
+    except UserError as error:  # made anew
+        print(error)
+        for each in (path, path.with_suffix(".parquet")):
+            if may_exist(each):
+                set_aside(results, each)
         return tuning, rows
     if not tuning.is_same_search(earlier):
         print("The earlier tuning tried other points, so it is replaced; variants that only it had are untuned now.")
         return tuning, rows
     here = {(row["task"], row["variant"]) for row in rows}
-    kept = [row for row in read_trials(path) if (row["task"], row["variant"]) not in here]
+    kept = [row for row in trials if (row["task"], row["variant"]) not in here]
     return tuning.joined(earlier), [*kept, *rows]
 
 

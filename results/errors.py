@@ -10,6 +10,10 @@ class UserError(Exception):
     """Error that the user can mend. The message says what was wrong, where, what is allowed and what to do."""
 
 
+class UnreadableError(UserError):
+    """Error that a file cannot be read now, or not by this code. Nothing tells whether its content is right."""
+
+
 def sentence(error: Exception) -> str:
     """The sentence that a run's result keeps of the error that ended it."""
     text = str(error).strip() or "no message"

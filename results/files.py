@@ -7,15 +7,22 @@ moves are atomic on NFS; locks, times and exclusive creation are not to be relie
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
 
 from spike_ssm.results.process import Process
 
+PATIENCE_S = 120.0
+"""Seconds for which what must not be lost is tried again: a file server that starts anew takes about a minute."""
+
+_SECONDS_BETWEEN_TRIES = 0.5
 _SUFFIX = ".tmp"
 _FORGOTTEN_S = 7 * 86400.0  # no process writes a file for so long, and no clock is so wrong
 
@@ -26,6 +33,10 @@ Guard = Callable[[], None]
 
 def unguarded() -> None:
     """The guard of what needs none."""
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 def private_name(path: Path) -> Path:
@@ -53,6 +64,58 @@ def replace(path: Path, content: bytes) -> None:
     """Write `path`; a reader sees the old file or the new one, never a part. Raises `OSError`."""
     with written(path, content) as temporary:
         temporary.replace(path)
+
+
+def patiently(action: Callable[[], T], trouble: str, patience_s: float = PATIENCE_S) -> T:
+    """What `action` returns, tried again for so long while it raises `OSError`; raises the last of them.
+
+    trouble: the beginning of the one warning, e.g. "The result cannot be written".
+    """
+    deadline, warned = time.monotonic() + patience_s, False
+    while True:
+        try:
+            return action()
+        except OSError as error:
+            if time.monotonic() >= deadline:
+                raise
+            if not warned:
+                _log.warning("%s (%s). It is tried again for %.0f s.", trouble, error.strerror or error, patience_s)
+            warned = True
+            time.sleep(_SECONDS_BETWEEN_TRIES)
+
+
+class Survived:
+    """A context in which an `OSError` ends the block and nothing else; the first of all is logged.
+
+    For files that a run can do without: how far it is, what it printed. trouble: the beginning of the warning.
+    """
+
+    def __init__(self, trouble: str) -> None:
+        self._trouble, self._warned = trouble, False
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, OSError):
+            return False
+        if not self._warned:
+            _log.warning("%s (%s): the run goes on without.", self._trouble, error.strerror or error)
+        self._warned = True
+        return True
+
+
+def may_exist(path: Path) -> bool:
+    """Whether there is such a file, or nothing tells that there is none: no permission, say."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def link_if_free(temporary: Path, path: Path) -> bool:

@@ -10,10 +10,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from spike_ssm.results.errors import UserError
-from spike_ssm.results.files import replace
+from spike_ssm.results.reading import check_version, conformed
+from spike_ssm.results.errors import UnreadableError, UserError
+from spike_ssm.results.files import may_exist, replace
+from spike_ssm.results.reading import read_run, run_path
 from spike_ssm.results.schema import RUN, Manifest
-from spike_ssm.results.store import prepare_folder, read_manifest, read_run, run_path, write_manifest, write_run
+from spike_ssm.results.store import prepare_folder, read_manifest, write_manifest, write_run
 
 _MANIFESTS = b"spike_ssm.manifests"
 _LEVEL = 19  # of zstd, which takes longer: these files are kept for long
@@ -26,11 +28,9 @@ def pack(folder: Path, sweeps: Sequence[str], path: Path) -> int:
     """
     manifests = [read_manifest(folder, sweep) for sweep in sweeps]
     ids = dict.fromkeys(run.id for manifest in manifests for run in manifest.runs)
-    rows = [read_run(run_path(folder, run_id)) for run_id in ids if run_path(folder, run_id).exists()]
+    rows = [read_run(run_path(folder, run_id)) for run_id in ids if may_exist(run_path(folder, run_id))]
     footer = {_MANIFESTS: json.dumps([manifest.to_json() for manifest in manifests], sort_keys=True).encode()}
-    table = pa.Table.from_pylist(
-        [dict.fromkeys(RUN.names) | row for row in rows], schema=RUN.with_metadata({**(RUN.metadata or {}), **footer})
-    )
+    table = pa.Table.from_pylist(rows, schema=RUN.with_metadata({**(RUN.metadata or {}), **footer}))
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", compression_level=_LEVEL)
     try:
@@ -46,15 +46,20 @@ def unpack(path: Path, folder: Path) -> list[Manifest]:
     Returns the manifests. Raises `UserError` when the file is missing, damaged or of another kind.
     """
     try:
-        table = pq.read_table(path)
+        content = path.read_bytes()
+    except OSError as error:
+        raise UnreadableError(f"{path} cannot be read now ({error.strerror}).") from error
+    try:
+        table = pq.read_table(pa.BufferReader(content))
+        check_version(path, table.schema.metadata or {})
         manifests = [Manifest.from_json(each) for each in json.loads((table.schema.metadata or {})[_MANIFESTS])]
-        rows: list[dict[str, Any]] = table.to_pylist()
+        rows: list[dict[str, Any]] = conformed(path, table, RUN.names).to_pylist()
     except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
         why = " ".join(str(error).split())
         raise UserError(f"{path} is no file that `python -m results pack` wrote ({why}).") from error
     prepare_folder(folder)
     for row in rows:
-        write_run(folder, {name: value for name, value in row.items() if name in RUN.names})
+        write_run(folder, row)
     for manifest in manifests:
         write_manifest(folder, manifest)
     return manifests

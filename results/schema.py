@@ -17,6 +17,7 @@ from spike_ssm.results.names import check_line, check_name, texts_in
 from spike_ssm.results.tuning import Tuning
 
 SCHEMA_VERSION = 1
+VERSION_KEY = b"spike_ssm.schema_version"  # of it, in the footer of a file
 
 MEASUREMENTS = ("speed", "pmbc_map")
 """Tasks that train nothing: their runs have no accuracy, and a section of their own in the report."""
@@ -227,7 +228,7 @@ RUN = pa.schema(
         ("robustness", ROBUSTNESS),  # of a trained network, evaluated again; null for what was trained or measured
         ("predictions", PREDICTIONS),
     ],
-    metadata={"spike_ssm.schema_version": str(SCHEMA_VERSION)},
+    metadata={VERSION_KEY: str(SCHEMA_VERSION)},
 )
 
 

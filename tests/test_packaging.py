@@ -116,7 +116,7 @@ def test_the_installed_sweep_command_runs_a_sweep_with_workers(bin_folder: Path,
     page = elsewhere / "html" / "ablation_refractory.html"
     assert done.stdout.splitlines()[-1] == str(page)
     assert page.is_file()
-    assert len(list((elsewhere / "runs").glob("*.parquet"))) == 2
+    assert len(list((elsewhere / "runs").glob("rows/*.parquet"))) == 2
     assert run([bin_folder / "spike-ssm-status", "--results", "runs"], elsewhere).stdout.endswith("2 runs: 2 done\n")
 
 

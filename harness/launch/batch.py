@@ -49,7 +49,7 @@ class Batch:
 
     def is_to_run(self, state: RunState) -> bool:
         """Whether a run in this state is to be executed."""
-        return not (state.is_finished and state.recorded) or (state.has_failed and self.flags.retry)
+        return not state.recorded or (state.has_failed and self.flags.retry)
 
     def fates(self) -> dict[str, str]:
         """Run id -> what will become of the run, in words."""
@@ -63,7 +63,11 @@ class Batch:
         states, todo = self._states, len(self.todo)
         failed = sum(state.has_failed and state.recorded for state in states.values())
         at_a_time = f"{self.settings.launcher.kind}, {self._at_a_time()} at a time"
-        print(f"{len(states)} runs: {len(states) - todo} finished earlier, {todo} to run ({at_a_time}).")
+        unreadable = [state for state in states.values() if state.is_unreadable]
+        finished = len(states) - todo - len(unreadable)
+        print(f"{len(states)} runs: {finished} finished earlier, {todo} to run ({at_a_time}).")
+        if unreadable:
+            print(f"{len(unreadable)} of them are left alone: {unreadable[0].error}")
         if failed and not self.flags.retry:
             print(f"{failed} of them failed earlier; retry=true runs them again.")
 
@@ -102,7 +106,7 @@ class Batch:
         return states
 
     def _is_unheard(self, run_id: str, state: RunState) -> bool:
-        return state.status == "unknown" and self._jobs[run_id].files.lease.exists()
+        return state.status == "unknown" and not state.recorded and self._jobs[run_id].files.lease.exists()
 
     def _is_wanted_again(self, state: RunState) -> bool:
         """Whether a run in this state is to be submitted although it has a result, or somebody may have it."""

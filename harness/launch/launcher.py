@@ -140,9 +140,11 @@ def wait(
 ) -> None:
     """Return when each of `jobs` has a result, or has failed as another user's job.
 
-    Those of this user that ended without one are given a failed one.
+    Those of this user that ended without one are given a failed one. A result that cannot be read is waited for a
+    moment, and then left as it is.
     """
     doubted: dict[str, float] = {}
+    settled: set[str] = set()
     while True:
         for results in {job.results for job in jobs}:
             _require_folder(results)
@@ -150,13 +152,17 @@ def wait(
         watch(states)
         for job in jobs:
             state = states[job.run_id]
-            if not state.is_finished or state.recorded:
+            if state.is_finished == state.recorded:
                 doubted.pop(job.run_id, None)
                 continue
             for_s = time.monotonic() - doubted.setdefault(job.run_id, time.monotonic())
+            if state.is_unreadable and for_s > SECONDS_OF_DOUBT:
+                settled.add(job.run_id)
             if state.record_after_s is not None and for_s > state.record_after_s:
                 record_failure(job, state.status, state.error or "", survey.watch)
-        if all(state.recorded or (state.is_finished and state.record_after_s is None) for state in states.values()):
+            elif state.is_finished and state.record_after_s is None:
+                settled.add(job.run_id)
+        if all(run_id in settled or (state.recorded and state.is_finished) for run_id, state in states.items()):
             return
         if tend is not None:
             tend(states)

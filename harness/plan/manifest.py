@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,10 @@ from spike_ssm.harness.config.command_line import CommandLine, words_to_repeat
 from spike_ssm.harness.data import TASKS
 from spike_ssm.harness.plan.grid import Grid, axis_choices
 from spike_ssm.harness.plan.sweep_file import Sweep, axis_of, listed
-from spike_ssm.results.errors import UserError
+from spike_ssm.results.errors import UnreadableError, UserError
+from spike_ssm.results.files import may_exist
 from spike_ssm.results.schema import Asked, Manifest
-from spike_ssm.results.store import manifest_path, read_manifest, write_manifest
+from spike_ssm.results.store import manifest_path, read_manifest, set_aside, write_manifest
 from spike_ssm.results.tuning import Tuning
 
 PATIENCE_S = 60
@@ -103,10 +103,20 @@ def record(
 
 
 def _earlier(folder: Path, name: str) -> Manifest | None:
-    """What was planned so far; None where that is nothing, or cannot be read: results stay, whatever the plan says."""
-    with suppress(UserError):
+    """What was planned so far; None where that is nothing, or damaged, which moves to quarantine.
+
+    Raises `UnreadableError` where it cannot be read now.
+    """
+    path = manifest_path(folder, name)
+    if not may_exist(path):
+        return None
+    try:
         return read_manifest(folder, name)
-    return None
+    except UnreadableError:
+        raise
+    except UserError:
+        set_aside(folder, path)
+        return None
 
 
 def _with_earlier(

@@ -11,7 +11,8 @@ from torch import Tensor
 from spike_ssm.harness.state.run_files import RunFiles
 from spike_ssm.harness.training.weights import read_weights
 from spike_ssm.results.errors import UserError
-from spike_ssm.results.store import read_outcome, read_run
+from spike_ssm.results.files import may_exist
+from spike_ssm.results.reading import read_outcome, read_run
 
 BEFORE_SCANS = "fft_or_product"
 """How the SSM was computed in runs that do not say it."""
@@ -33,7 +34,7 @@ class Trained:
 def trained_run(results: Path, run_id: str) -> Trained:
     """The run with its weights. Raises `UserError` when it is not there, has failed, or its weights cannot be used."""
     path = RunFiles(results, run_id).result
-    outcome = read_outcome(path) if path.exists() else None
+    outcome = read_outcome(path) if may_exist(path) else None
     if outcome is None or outcome.status != "done" or outcome.test_accuracy is None:
         raise UserError(
             f"The trained run {run_id} is not in {results}: train it first, with these settings less robustness."
@@ -48,7 +49,7 @@ def require_trained(results: Path, labels: Mapping[str, str], command: str) -> N
     command: trains the runs that have no result. Those that have one are not trained again while it is there.
     """
     files = {run_id: RunFiles(results, run_id) for run_id in labels}
-    outcomes = {run_id: read_outcome(each.result) for run_id, each in files.items() if each.result.exists()}
+    outcomes = {run_id: read_outcome(each.result) for run_id, each in files.items() if may_exist(each.result)}
     untrained = [run_id for run_id in labels if run_id not in outcomes]
     failed = [run_id for run_id, outcome in outcomes.items() if outcome.status != "done"]
     bare = [i for i, each in outcomes.items() if each.status == "done" and not files[i].weights.exists()]

@@ -24,7 +24,7 @@ from spike_ssm.harness.system.provenance import code_version, environment
 from spike_ssm.harness.training.checkpoint import Checkpoints
 from spike_ssm.harness.training.trainer import Progress
 from spike_ssm.results.errors import sentence
-from spike_ssm.results.files import Guard
+from spike_ssm.results.files import Guard, Survived, may_exist, patiently
 from spike_ssm.results.store import write_json, write_run
 
 SECONDS_BETWEEN_REPORTS = 0.5
@@ -44,13 +44,13 @@ def execute(job: Job, worker: str, watch: Watch | None = None, group: ProcessGro
     if claim is None:
         return False
     with claim:
-        if job.files.result.exists():
+        if may_exist(job.files.result):
             return False
         checkpoints = Checkpoints(job.files.checkpoints, job.run_id, claim.guard)
         _log.info("Run %s begins, worker %s, code %s.", job.run_id, worker, code_version())
         try:
             row = {**job.identity(), **_outcome(job, worker, checkpoints, group)}
-            claim.guard()
+            patiently(claim.guard, f"The lease {claim.path} cannot be read")
             write_run(job.results, row)
             if row["status"] == "done":
                 checkpoints.remove()  # a failed run's is there to be looked at, and to go on from
@@ -115,16 +115,19 @@ def _is_out_of_memory(error: Exception) -> bool:
 def _reporter(job: Job, worker: str, guard: Guard) -> Report:
     """Writes a run's progress to its file, twice a second at most; raises `LostLease` when the run is another's."""
     path, last = job.files.progress, 0.0
+    survived = Survived(f"The progress of the run cannot be written to {path}")
 
     def report(progress: Progress) -> None:
         nonlocal last
         now = time.monotonic()
         if now - last >= SECONDS_BETWEEN_REPORTS:
             last = now
-            guard()
-            write_json(path, {"worker": worker, **asdict(progress)})
+            with survived:
+                guard()
+                write_json(path, {"worker": worker, **asdict(progress)})
 
     trains = job.settings.task.name not in MEASUREMENTS and job.settings.robustness is None
     epochs = job.settings.optim.epochs if trains else 0
-    write_json(path, {"worker": worker, **asdict(replace(NOT_BEGUN, epochs=epochs))})
+    with survived:
+        write_json(path, {"worker": worker, **asdict(replace(NOT_BEGUN, epochs=epochs))})
     return report

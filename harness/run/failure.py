@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from spike_ssm.harness.run.job import Job
 from spike_ssm.harness.state.lease import Lease, Watch
 from spike_ssm.harness.system import slurm
+from spike_ssm.results.files import may_exist
 from spike_ssm.results.store import write_run
 
 
@@ -17,7 +20,8 @@ def record_failure(job: Job, status: str, error: str, watch: Watch | None = None
     if claim is None:
         return
     with claim:
-        if not job.files.result.exists():
+        if not may_exist(job.files.result):
             log = job.files.log_tail()
             write_run(job.results, {**job.identity(), "status": status, "error": error, "log_tail": log})
-        job.files.progress.unlink(missing_ok=True)
+        with suppress(OSError):
+            job.files.progress.unlink(missing_ok=True)

@@ -6,16 +6,26 @@ import faulthandler
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from spike_ssm.results.files import Survived
 
 
 @contextmanager
 def own_log(path: Path) -> Iterator[None]:
-    """What this process prints goes to `path` inside, Python or not, after what stands there already."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """What this process prints goes to `path` inside, Python or not, after what stands there already.
+
+    Where there can be no such file it goes where it went before.
+    """
+    log = None
+    with Survived(f"The log {path} cannot be written"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    if log is None:
+        yield
+        return
     before = os.dup(sys.stdout.fileno()), os.dup(sys.stderr.fileno())
-    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         _redirect(log, log)
         faulthandler.enable()
@@ -28,5 +38,6 @@ def own_log(path: Path) -> Iterator[None]:
 
 def _redirect(output: int, errors: int) -> None:
     for stream, target in ((sys.stdout, output), (sys.stderr, errors)):
-        stream.flush()
+        with suppress(OSError):  # a full disk
+            stream.flush()
         os.dup2(target, stream.fileno())

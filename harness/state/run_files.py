@@ -9,7 +9,7 @@ from typing import Any
 
 from spike_ssm.results.documents import read_document
 from spike_ssm.results.errors import UserError
-from spike_ssm.results.store import run_path
+from spike_ssm.results.reading import run_path
 
 LOG_TAIL_BYTES = 4000
 

@@ -11,7 +11,7 @@ from typing import Literal
 from spike_ssm.harness.system import slurm
 from spike_ssm.results.documents import read_document
 from spike_ssm.results.errors import UserError
-from spike_ssm.results.files import link_if_free, written
+from spike_ssm.results.files import link_if_free, patiently, written
 from spike_ssm.results.process import Process
 
 
@@ -42,11 +42,15 @@ def record(results: Path, submission: Submission) -> Path:
     user, cluster = slurm.user(), slurm.cluster() if submission.kind == "slurm" else ""
     content = json.dumps(asdict(replace(submission, user=user, cluster=cluster)), indent=1, sort_keys=True)
     folder = _folder(results)
-    number = 1 + max(map(_number, folder.glob("*.json")), default=0)
-    with written(folder / "submission", content.encode()) as temporary:
-        while not link_if_free(temporary, path := folder / f"{number:020d}.json"):
-            number += 1
-    return path
+
+    def store() -> Path:
+        number = 1 + max(map(_number, folder.glob("*.json")), default=0)
+        with written(folder / "submission", content.encode()) as temporary:
+            while not link_if_free(temporary, path := folder / f"{number:020d}.json"):
+                number += 1
+        return path
+
+    return patiently(store, f"What was submitted cannot be written to {folder}")
 
 
 def submissions(results: Path) -> list[Submission]:

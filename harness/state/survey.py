@@ -17,9 +17,9 @@ from spike_ssm.harness.state import lease
 from spike_ssm.harness.state.run_files import RunFiles
 from spike_ssm.harness.state.submissions import Submission, submissions
 from spike_ssm.harness.system import slurm
-from spike_ssm.results.errors import UserError
+from spike_ssm.results.errors import UnreadableError, UserError
+from spike_ssm.results.reading import Outcome, ids_there, is_possible, read_outcomes
 from spike_ssm.results.schema import FAILURES, Status
-from spike_ssm.results.store import Outcome, read_outcomes, run_path
 
 State = Literal[Status, "waiting", "queued", "running", "preempted", "unknown"]
 STATES: tuple[str, ...] = get_args(State)
@@ -49,9 +49,10 @@ class RunState:
     """What is known of a run.
 
     waiting: handed to nobody; queued: its job waits or has runs before it; preempted: begun, and its job waits to go
-    on; unknown: whoever has it cannot be asked from here; the others are what they say. `recorded`: the result file
-    says so, not only SLURM. `record_after_s`: seconds for which a failure that only SLURM tells must stand before it
-    may be recorded; None where that is another's to do.
+    on; unknown: whoever has it cannot be asked from here, or its result file cannot be read now, so that it is neither
+    finished nor to be run; the others are what they say. `recorded`: there is a result file, it is not only SLURM that
+    says so. `record_after_s`: seconds for which a failure that only SLURM tells must stand before it may be recorded;
+    None where that is another's to do.
     """
 
     status: State
@@ -71,6 +72,11 @@ class RunState:
     def is_finished(self) -> bool:
         """Whether nothing will change any more, unless somebody asks for it."""
         return self.status in FINISHED
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether it has a result that cannot be read now."""
+        return self.recorded and not self.is_finished
 
     @property
     def has_failed(self) -> bool:
@@ -93,19 +99,19 @@ class Survey:
     def states(self) -> dict[str, RunState]:
         """The state of every run now, by id."""
         open_runs = [run_id for run_id in self._run_ids if run_id not in self._finished]
-        present = {path.name for path in self._results.glob("*.parquet")}  # one question to a slow file system
-        ended = [run_id for run_id in open_runs if run_path(self._results, run_id).name in present]
-        for run_id, outcome in read_outcomes(self._results, ended).items():
-            if outcome is not None:
-                self._finished[run_id] = _finished(outcome)
-        open_runs = [run_id for run_id in open_runs if run_id not in self._finished]
+        there = ids_there(self._results)
+        ended = [run_id for run_id in open_runs if there is None or run_id in there]
+        found = {i: _recorded(outcome) for i, outcome in read_outcomes(self._results, ended).items() if outcome}
+        self._finished |= {run_id: state for run_id, state in found.items() if state.is_finished}
+        open_runs = [run_id for run_id in open_runs if run_id not in found]
         handed = _by_run(submissions(self._results), set(open_runs)) if open_runs else {}
         holders = {run_id: lease.read(RunFiles(self._results, run_id).lease) for run_id in open_runs}
         jobs = {job for holder in holders.values() if holder and (job := holder.owned_job())}
         jobs |= {one.owned(job) for places in handed.values() for one, job in places if one.kind == "slurm"}
         self._ask_slurm(jobs)
         unfinished = {run_id: self._unfinished(run_id, holders[run_id], handed.get(run_id, [])) for run_id in open_runs}
-        return {run_id: self._finished.get(run_id) or unfinished[run_id] for run_id in self._run_ids}
+        known = {**unfinished, **found, **self._finished}
+        return {run_id: known[run_id] for run_id in self._run_ids}
 
     def _ask_slurm(self, jobs: set[slurm.OwnedJob]) -> None:
         asked_lately = time.monotonic() - self._asked < SECONDS_BETWEEN_QUESTIONS
@@ -190,7 +196,10 @@ def look(results: Path, run_id: str) -> RunState:
     return Survey(results, [run_id]).states()[run_id]
 
 
-def _finished(outcome: Outcome | UserError) -> RunState:
+def _recorded(outcome: Outcome | UserError) -> RunState:
+    """The state of a run that has a result file."""
+    if isinstance(outcome, UnreadableError):
+        return RunState("unknown", error=str(outcome), recorded=True)
     if isinstance(outcome, UserError):
         return RunState("failed", error=str(outcome), recorded=True)
     measure = None
@@ -198,6 +207,10 @@ def _finished(outcome: Outcome | UserError) -> RunState:
         measure = f"test perplexity {outcome.test_perplexity:.1f}"
     elif outcome.test_accuracy is not None:
         measure = f"test accuracy {outcome.test_accuracy:.1%}"
+    if not (
+        is_possible("test_accuracy", outcome.test_accuracy) and is_possible("test_perplexity", outcome.test_perplexity)
+    ):
+        measure = f"an impossible {measure}"
     return RunState(outcome.status, measure=measure, error=outcome.error, recorded=True)
 
 

@@ -52,4 +52,4 @@ def read_weights(results: Path, run_id: str) -> dict[str, Tensor]:
 
 
 def _again(results: Path, run_id: str) -> str:
-    return f"remove {results / f'{run_id}.parquet'} and train the run again"
+    return f"remove {RunFiles(results, run_id).result} and train the run again"

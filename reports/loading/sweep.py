@@ -12,8 +12,10 @@ import pandas as pd
 
 from spike_ssm.reports.loading.places import TEMPORARY, shortened, without_places
 from spike_ssm.reports.loading.plausible import left_out
+from spike_ssm.results.errors import UnreadableError, UserError
+from spike_ssm.results.reading import read_runs
 from spike_ssm.results.schema import RUN, Manifest
-from spike_ssm.results.store import read_manifest, read_runs, run_path
+from spike_ssm.results.store import read_manifest
 
 _NUMERIC = [field.name for field in RUN if str(field.type) in ("double", "int32", "int64")]
 _TEXTS = ("problem", "traceback", "config", "environment")
@@ -26,9 +28,9 @@ _PLANNED = ["id", "task", "variant", "seed"]
 class Sweep:
     """A manifest and one row a planned run.
 
-    `runs` has the columns of `results.schema.RUN` plus `variant`, `state` (done, failed, missing or damaged)
-    and `problem`, a sentence for every state but done. Rows are in the manifest's order. Nothing in it names a place of
-    the machine that a run had, and tracebacks are those of `reports.loading.places.shortened`.
+    `runs` has the columns of `results.schema.RUN` plus `variant`, `state` (done, failed, missing, damaged or
+    unreadable) and `problem`, a sentence for every state but done. Rows are in the manifest's order. Nothing in it
+    names a place of the machine that a run had, and tracebacks are those of `reports.loading.places.shortened`.
     """
 
     manifest: Manifest
@@ -93,14 +95,13 @@ def _plan(folder: Path, sweep: str) -> tuple[Manifest, pd.DataFrame]:
 def _joined(folder: Path, manifest: Manifest, planned: pd.DataFrame, details: bool) -> Sweep:
     """What was planned, with what there is of it."""
     ids = list(planned["id"])
-    rows, missing, damaged = read_runs(folder, ids, predictions=details, traces=details)
+    rows, missing, errors = read_runs(folder, ids, predictions=details, traces=details)
     problems = {
         run_id: _problem(status, error)
         for run_id, status, error in zip(rows["id"], rows["status"], rows["error"], strict=True)
     }
     problems |= dict.fromkeys(missing, ("missing", "not finished, or never started"))
-    for run_id in set(ids) - set(problems):
-        problems[run_id] = ("damaged", _sentence_about(run_path(folder, run_id), damaged))
+    problems |= {run_id: (trouble_of(error), str(error)) for run_id, error in errors.items()}
     runs = planned.merge(rows.drop(columns=["seed"]), on="id", how="left", suffixes=("", "_measured"))
     runs["task"] = runs["task"].fillna(runs.pop("task_measured")).fillna("task not recorded")
     runs["state"] = runs["id"].map(lambda run_id: problems[run_id][0])
@@ -122,8 +123,9 @@ def _problem(status: str, error: Any) -> tuple[str, str]:
     return "failed", error if isinstance(error, str) else "No error was recorded."
 
 
-def _sentence_about(path: Path, sentences: list[str]) -> str:
-    return next((sentence for sentence in sentences if str(path) in sentence), f"{path} is damaged.")
+def trouble_of(error: UserError) -> str:
+    """The state of a run whose result raises the error when it is read."""
+    return "unreadable" if isinstance(error, UnreadableError) else "damaged"
 
 
 def unfold(runs: pd.DataFrame, column: str) -> pd.DataFrame:

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spike_ssm.reports.loading.places import without_places
+from spike_ssm.reports.loading.sweep import trouble_of
 from spike_ssm.reports.render.files import file_name, write_all
 from spike_ssm.reports.render.html import rendered
 from spike_ssm.reports.render.table import Heading, Row, Table
 from spike_ssm.reports.render.text import ABSENT
 from spike_ssm.results.errors import UserError
+from spike_ssm.results.files import may_exist
+from spike_ssm.results.reading import read_run, run_path
 from spike_ssm.results.schema import Manifest
-from spike_ssm.results.store import manifest_path, read_manifest, read_run, run_path
+from spike_ssm.results.store import read_manifests
 
 NAME = "index"
 
@@ -25,19 +28,14 @@ class Listed:
     """A sweep of the index."""
 
     manifest: Manifest
-    states: Counter[str]  # done, failed, missing, damaged
+    states: Counter[str]  # done, failed, missing, damaged, unreadable
     last: str  # ISO 8601, when its latest run started; empty without one
 
 
 def listed(results: Path) -> tuple[list[Listed], list[str]]:
     """Every sweep of the folder by name, and a sentence for each manifest that cannot be read."""
-    found, problems = [], []
-    for name in sorted(path.stem for path in manifest_path(results, "any").parent.glob("*.json")):
-        try:
-            found.append(_look(results, read_manifest(results, name)))
-        except UserError as error:
-            problems.append(without_places(str(error), results))
-    return found, problems
+    manifests, errors = read_manifests(results)
+    return [_look(results, manifest) for manifest in manifests], [without_places(str(each), results) for each in errors]
 
 
 def _look(results: Path, manifest: Manifest) -> Listed:
@@ -45,9 +43,9 @@ def _look(results: Path, manifest: Manifest) -> Listed:
     for planned in manifest.runs:
         path = run_path(results, planned.id)
         try:
-            row = read_run(path, ["status", "started_at"]) if path.exists() else {"status": "missing"}
-        except UserError:
-            row = {"status": "damaged"}
+            row = read_run(path, ["status", "started_at"]) if may_exist(path) else {"status": "missing"}
+        except UserError as error:
+            row = {"status": trouble_of(error)}
         states[row["status"]] += 1
         starts.append(row.get("started_at") or "")
     return Listed(manifest, states, max(starts))
@@ -56,7 +54,7 @@ def _look(results: Path, manifest: Manifest) -> Listed:
 def build_index(sweeps: Sequence[Listed], problems: Sequence[str], out: Path) -> Path:
     """Write `index.html` to `out` and return its path. Pages that are not there yet are named by their command."""
     rows = tuple(_row(sweep, out) for sweep in sweeps)
-    headings = ("title", "scale", "done", "failed", "missing", "damaged", "latest run (UTC)", "report")
+    headings = ("title", "scale", "done", "failed", "missing", "damaged", "unreadable", "latest run (UTC)", "report")
     table = Table("Sweeps", "Sweep", tuple(Heading(text) for text in headings), rows, numeric=False)
     paper = (out / "paper.html").exists()
     page = rendered("index.html.j2", content=table, problems=problems, paper=paper)
@@ -67,7 +65,7 @@ def _row(sweep: Listed, out: Path) -> Row:
     name = sweep.manifest.name
     page = f"{file_name(name)}.html"
     there = (out / page).exists()
-    counts = (str(sweep.states[state]) for state in ("done", "failed", "missing", "damaged"))
+    counts = (str(sweep.states[state]) for state in ("done", "failed", "missing", "damaged", "unreadable"))
     report = "written" if there else shlex.join(["python", "-m", "reports", name])
     cells = (
         sweep.manifest.title,

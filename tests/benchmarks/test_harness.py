@@ -9,7 +9,8 @@ import pytest
 from benchmarks import harness
 from benchmarks.data import verdicts
 from benchmarks.finishing import finished_row
-from spike_ssm.results.store import read_runs, write_run
+from spike_ssm.results.reading import read_runs
+from spike_ssm.results.store import write_run
 
 
 @pytest.mark.slow
@@ -30,7 +31,7 @@ def test_results_of_several_processes_are_all_seen(tmp_path: Path) -> None:
     (finished,) = harness.finishing(tmp_path, runs=20)
     assert finished["subject"] == "20 results of 8 processes, written and seen"
     rows, missing, damaged = read_runs(tmp_path, [f"{number:012x}" for number in range(20)])
-    assert (len(rows), missing, damaged) == (20, [], [])
+    assert (len(rows), missing, damaged) == (20, [], {})
 
 
 def test_a_command_that_fails_is_not_timed(tmp_path: Path) -> None:
@@ -41,7 +42,7 @@ def test_a_command_that_fails_is_not_timed(tmp_path: Path) -> None:
 def test_a_run_of_one_step_is_executed_to_its_result(tmp_path: Path) -> None:
     (started,) = harness.starting(tmp_path)
     assert started["value"] > 0
-    assert len(list((tmp_path / "runs").glob("*.parquet"))) == 2
+    assert len(list((tmp_path / "runs").glob("rows/*.parquet"))) == 2
 
 
 def test_looking_at_a_sweep_imports_nothing_heavy() -> None:

@@ -23,7 +23,7 @@ from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.data.tasks.listops import ListOps
 from spike_ssm.harness.sweep import main
-from spike_ssm.results.store import read_run
+from spike_ssm.results.reading import read_run
 
 TINY = (
     *("task.min_length=3", "task.max_length=12", "task.train=64", "task.validation=32", "task.test=32"),
@@ -111,7 +111,7 @@ class Place:
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """Every stored row by id."""
-        return {path.stem: read_run(path) for path in self.results.glob("*.parquet")}
+        return {path.stem: read_run(path) for path in self.results.glob("rows/*.parquet")}
 
 
 @pytest.fixture(scope="session")

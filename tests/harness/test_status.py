@@ -76,6 +76,26 @@ def state(results: Path) -> str:
     return known(results).status
 
 
+def test_a_run_whose_result_cannot_be_read_now_is_unknown_until_it_can(tmp_path: Path, capsys: Any) -> None:
+    path = write_run(tmp_path, {"id": "a", "status": "done", "test_accuracy": 0.5})
+    path.rename(tmp_path / "away")
+    path.mkdir()  # reading it is an error of the system
+    write_run(tmp_path, {"id": "b", "status": "done", "test_accuracy": 0.5})
+    survey = Survey(tmp_path, ["a", "b"])
+    assert [each.status for each in survey.states().values()] == ["unknown", "done"]
+    runs = [PlannedRun(run_id, {"task": "listops"}, run_id, 0) for run_id in "ab"]
+    write_manifest(tmp_path, Manifest("mini", "Mini", "?", "laptop", "", None, ["+sweep=mini"], runs))
+    assert status.main(["mini", "--results", str(tmp_path)]) == 1
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith(
+        f"a  listops · a · seed 0: unknown, The result file {path} cannot be read now (Is a directory)"
+    )
+    assert told[1:] == ["Mini (laptop): 2 runs: 1 done, 1 unknown"]
+    path.rmdir()
+    (tmp_path / "away").rename(path)
+    assert [each.status for each in survey.states().values()] == ["done", "done"]
+
+
 def test_a_run_that_nobody_has_is_waiting(tmp_path: Path) -> None:
     assert state(tmp_path) == "waiting"
 
@@ -368,6 +388,23 @@ def test_status_lists_every_run_or_every_sweep_when_asked_to(sweep: Path, capsys
     assert len(capsys.readouterr().out.splitlines()) == 4
     assert status.main(["--results", str(sweep)]) == 1
     assert capsys.readouterr().out == "mini (laptop): 3 runs: 1 done, 1 out of memory, 1 waiting\n"
+
+
+@pytest.mark.fault(
+    "The manifest of a sweep is damaged, of newer code, or cannot be read now.",
+    "Status names it and tells of the other sweeps.",
+)
+def test_a_manifest_that_cannot_be_read_hides_no_other(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (sweep / "sweeps" / "cut.json").write_text("{")
+    (sweep / "sweeps" / "newer.json").write_text('{"runs": [], "of_later": 1}')
+    (sweep / "sweeps" / "shut.json").mkdir()  # reading it is an error of the system
+    status.main(["--results", str(sweep)])
+    told = capsys.readouterr()
+    assert told.out.startswith("mini (laptop): ")
+    cut, newer, shut = told.err.splitlines()
+    assert f"{sweep / 'sweeps' / 'cut.json'} is damaged, or of newer code (" in cut
+    assert "of_later" in newer
+    assert f"{sweep / 'sweeps' / 'shut.json'} cannot be read now (Is a directory)" in shut
 
 
 @pytest.mark.parametrize("command", [status.main, cancel.main])

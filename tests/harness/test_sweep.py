@@ -12,13 +12,14 @@ import pytest
 import yaml
 
 import spike_ssm.harness.train
+from spike_ssm.results.reading import read_run
 from spike_ssm.results.schema import RUN
-from spike_ssm.results.store import read_manifest, read_run
+from spike_ssm.results.store import read_manifest
 
 
 def stamps(folder: Path) -> dict[str, int]:
     """When each result was written."""
-    return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.parquet")}
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("rows/*.parquet")}
 
 
 def files(folder: Path) -> set[str]:
@@ -149,7 +150,7 @@ def test_local_workers_execute_a_sweep_from_a_folder_with_packages_of_the_same_n
     assert lines[0] == "2 runs: 0 finished earlier, 2 to run (local, 2 at a time)."
     assert lines[-1] == str(place.folder / "html" / "mini.html")
     assert Path(lines[-1]).is_file()
-    rows = [read_run(path) for path in (place.folder / "here").glob("*.parquet")]
+    rows = [read_run(path) for path in (place.folder / "here").glob("rows/*.parquet")]
     assert [row["status"] for row in rows] == ["done", "done"]
     assert {row["machine_shared"] for row in rows} == {True}
     assert {json.loads(row["environment"])["threads"] for row in rows} == {1}
@@ -180,12 +181,12 @@ def test_a_run_that_diverges_fails_by_itself_and_runs_again_only_when_asked_to(p
     assert third.out[0] == "2 runs: 1 finished earlier, 1 to run (debug, 1 at a time)."
     assert not any("retry=true" in line for line in third.out)
     changed = {name for name, stamp in stamps(place.results).items() if stamp != before[name]}
-    assert [read_run(place.results / name)["status"] for name in changed] == ["failed"]
+    assert [read_run(place.results / "rows" / name)["status"] for name in changed] == ["failed"]
 
 
 def test_a_damaged_result_spoils_neither_the_others_nor_the_report_and_retry_repairs_it(place: Any) -> None:
     place.sweep()
-    victim, other = sorted(place.results.glob("*.parquet"))
+    victim, other = sorted(place.results.glob("rows/*.parquet"))
     untouched = other.stat().st_mtime_ns
     victim.write_bytes(victim.read_bytes()[:100])
     outcome = place.sweep()
@@ -203,6 +204,41 @@ def test_a_damaged_result_spoils_neither_the_others_nor_the_report_and_retry_rep
     assert other.stat().st_mtime_ns == untouched
 
 
+def test_a_result_that_cannot_be_read_now_is_neither_run_again_nor_removed(place: Any) -> None:
+    place.sweep()
+    victim, _ = sorted(place.results.glob("rows/*.parquet"))
+    away = victim.rename(place.folder / "away")
+    victim.mkdir()  # reading it is an error of the system
+    before = stamps(place.results)
+    outcome = place.sweep("retry=true")
+    assert outcome.status == 1
+    assert outcome.out[0] == "2 runs: 1 finished earlier, 0 to run (debug, 1 at a time)."
+    sentence = f"The result file {victim} cannot be read now (Is a directory), so its run counts neither as finished"
+    assert outcome.out[1].startswith(f"1 of them are left alone: {sentence}")
+    assert outcome.err[0].startswith("Unknown: listops · ")
+    assert sentence in outcome.err[0]
+    assert "1 of 2 runs finished, 1 unreadable" in " ".join(
+        re.sub("<[^>]*>", "", Path(outcome.out[-1]).read_text()).split()
+    )
+    assert stamps(place.results) == before
+    victim.rmdir()
+    away.rename(victim)
+    assert place.sweep().status == 0
+
+
+@pytest.mark.fault(
+    "The file that says how far a run is, or its log, cannot be written.",
+    "The run goes on with one warning, and its result is there.",
+)
+def test_a_run_goes_on_without_its_progress_and_its_log(place: Any, caplog: Any) -> None:
+    for run in place.sweep("dry_run=true").out[:2]:
+        (place.results / "state" / f"{run.split()[0]}.json").mkdir(parents=True)
+    assert place.sweep().status == 0
+    said = [message for message in caplog.messages if "progress" in message]
+    assert len(said) == 2
+    assert all("cannot be written" in each and "the run goes on without" in each for each in said)
+
+
 def test_damaged_data_are_prepared_anew_for_the_run_that_needs_them(place: Any) -> None:
     place.sweep_file("data", grid={"task.data_seed": [1]})
     words = [f"paths.cache={place.folder}/data"]
@@ -210,7 +246,7 @@ def test_damaged_data_are_prepared_anew_for_the_run_that_needs_them(place: Any) 
     (prepared,) = (place.folder / "data").glob("listops/*/train-*.arrow")
     whole = prepared.read_bytes()
     prepared.write_bytes(whole[:-10])
-    (result,) = place.results.glob("*.parquet")
+    (result,) = place.results.glob("rows/*.parquet")
     before = read_run(result)
     result.unlink()
     assert place.sweep(*words, name="data").status == 0

@@ -14,7 +14,7 @@ import spike_ssm.harness.run.compute
 from spike_ssm.harness.plan.search_space import INITIAL_FIRING_RATE
 from spike_ssm.results.schema import RUN
 from spike_ssm.results.store import read_manifest
-from spike_ssm.results.tuning import TRIALS, read_tuning
+from spike_ssm.results.tuning_files import TRIALS, read_tuning
 
 LR = {"optim.lr": {"low": 0.001, "high": 0.1, "log": True}}
 TAKES = " budget, sampler, seed and what the sweep takes."
@@ -147,12 +147,12 @@ def test_a_variant_none_of_whose_trials_finished_is_left_untuned_and_the_command
 
 
 def test_finished_trials_are_not_run_again_and_a_larger_budget_goes_on(tuned: Any) -> None:
-    before = {path.name: path.stat().st_mtime_ns for path in tuned.results.glob("*.parquet")}
+    before = {path.name: path.stat().st_mtime_ns for path in tuned.results.glob("rows/*.parquet")}
     again = tuned.tune("budget=2")
     assert any("4 finished earlier, 0 to run" in line for line in again.out)
     more = tuned.tune("budget=3")
     assert any("4 finished earlier, 2 to run" in line for line in more.out)
-    assert {name: (tuned.results / name).stat().st_mtime_ns for name in before} == before
+    assert {name: (tuned.results / "rows" / name).stat().st_mtime_ns for name in before} == before
 
 
 def test_variants_may_be_tuned_one_after_the_other(tuned: Any) -> None:
@@ -169,6 +169,29 @@ def test_variants_may_be_tuned_one_after_the_other(tuned: Any) -> None:
     pd.testing.assert_frame_equal(
         trials_of(tuned).sort_values(order, ignore_index=True), trials.sort_values(order, ignore_index=True)
     )
+
+
+def test_an_earlier_tuning_that_is_damaged_is_kept_and_made_anew(tuned: Any) -> None:
+    path = tuned.results / "tuned" / "mini_laptop.yaml"
+    path.write_text("{")
+    outcome = tuned.tune("budget=2", "neuron=gelu")
+    assert outcome.status == 0
+    assert any(line.startswith(f"The tuning {path} is damaged") for line in outcome.out)
+    assert {file.suffix for file in (tuned.results / "quarantine").iterdir()} == {".yaml", ".parquet"}
+    assert set(tuning_of(tuned).chosen["listops"]) == {"gelu"}
+
+
+def test_an_earlier_tuning_that_cannot_be_read_now_stays(tuned: Any) -> None:
+    path = tuned.results / "tuned" / "mini_laptop.parquet"
+    away = path.rename(tuned.folder / "away")
+    path.mkdir()  # reading it is an error of the system
+    outcome = tuned.tune("budget=2", "neuron=gelu")
+    assert outcome.status == 1
+    assert outcome.err[0].startswith(f"Error: {path} cannot be read now (Is a directory).")
+    path.rmdir()
+    away.rename(path)
+    assert set(tuning_of(tuned).chosen["listops"]) == {"gelu", "lif_soft"}
+    assert set(trials_of(tuned)["variant"]) == {"gelu", "lif_soft"}
 
 
 def test_another_budget_replaces_the_tuning_whole_because_budgets_are_equal(tuned: Any) -> None:
@@ -300,7 +323,7 @@ def test_a_damaged_tuning_is_refused(place: Any, tmp_path: Path, content: str) -
     (tmp_path / "tuning.yaml").write_text(content)
     outcome = place.sweep(f"tuned={tmp_path / 'tuning.yaml'}")
     (sentence,) = outcome.err
-    assert f"The tuning {tmp_path / 'tuning.yaml'} is damaged (" in sentence
+    assert f"The tuning {tmp_path / 'tuning.yaml'} is damaged, or of newer code (" in sentence
 
 
 def test_a_tuning_of_another_sweep_or_scale_is_refused(tuned: Any) -> None:

@@ -14,8 +14,9 @@ import pytest
 from spike_ssm.reports.pages.paper.definition import definition
 from spike_ssm.reports.pages.sweep import build_report
 from spike_ssm.results.energy import energy_nj, energy_of
+from spike_ssm.results.reading import run_path
 from spike_ssm.results.schema import Manifest, PlannedRun
-from spike_ssm.results.store import run_path, write_manifest, write_run
+from spike_ssm.results.store import write_manifest, write_run
 
 VARIANTS = {
     "none": (0.420, 0.180),

@@ -11,10 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from spike_ssm.reports.loading.plausible import FRACTIONS, LARGEST
 from spike_ssm.reports.loading.sweep import load
 from spike_ssm.reports.pages.compare import build_comparison
 from spike_ssm.reports.pages.sweep import build_report
+from spike_ssm.results.reading import limits
 from spike_ssm.results.schema import RUN
 
 NAME = "ablation_refractory"
@@ -123,4 +123,4 @@ def test_single_columns_may_hold_anything(sweep: Callable[..., Path], tmp_path: 
     build_report(NAME, results, tmp_path)
     for column in columns:
         kept = load(results, NAME).runs[column].dropna()
-        assert kept.between(0, 1 if column in FRACTIONS else LARGEST).all()
+        assert kept.between(*limits(column)).all()

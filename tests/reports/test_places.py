@@ -13,8 +13,9 @@ from spike_ssm.reports.loading.places import shortened, without_places
 from spike_ssm.reports.loading.sweep import load
 from spike_ssm.reports.pages.index import build_index, listed
 from spike_ssm.reports.pages.sweep import build_report
+from spike_ssm.results.reading import run_path
 from spike_ssm.results.schema import Manifest
-from spike_ssm.results.store import read_manifest, run_path, write_manifest
+from spike_ssm.results.store import read_manifest, write_manifest
 
 NAME = "ablation_refractory"
 TRACEBACK = """Traceback (most recent call last):

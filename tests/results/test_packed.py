@@ -11,8 +11,9 @@ import pytest
 from spike_ssm.results.__main__ import main
 from spike_ssm.results.errors import UserError
 from spike_ssm.results.packed import pack, unpack
+from spike_ssm.results.reading import read_run, run_path
 from spike_ssm.results.schema import Manifest, PlannedRun
-from spike_ssm.results.store import read_manifest, read_run, run_path, write_manifest, write_run
+from spike_ssm.results.store import read_manifest, write_manifest, write_run
 from tests.results.test_store import MANIFEST, row
 
 
@@ -56,8 +57,8 @@ def test_the_commands_say_what_they_did(folder: Path, tmp_path: Path, capsys: py
 def test_what_cannot_be_done_is_said(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pq.write_table(pa.table({"x": [1]}), tmp_path / "else.parquet")
     (tmp_path / "text.parquet").write_text("no parquet")
-    for name in ("else", "text", "missing"):
-        with pytest.raises(UserError, match=f"{name}.parquet is no file that"):
+    for name, why in (("else", "is no file that"), ("text", "is no file that"), ("missing", "cannot be read now")):
+        with pytest.raises(UserError, match=f"{name}.parquet {why}"):
             unpack(tmp_path / f"{name}.parquet", tmp_path / "again")
     assert not (tmp_path / "again").exists()
     assert main(["pack", "lra", "--results", str(folder), "--to", str(tmp_path / "x.parquet")]) == 1

@@ -10,12 +10,19 @@ import time
 from pathlib import Path
 
 import pytest
+from pyarrow.parquet import read_table
 
 from spike_ssm.results.files import private_name, remove_leftovers
 from spike_ssm.results.process import Process
-from spike_ssm.results.store import prepare_folder, read_run, read_status, run_path, write_run
+from spike_ssm.results.reading import read_run, read_status, run_path
+from spike_ssm.results.store import discard_failure, prepare_folder, write_run
 
-CODE = "import os, sys, resource, signal\nfrom pathlib import Path\nfrom results.store import *\n"
+CODE = """
+import os, sys, resource, signal
+from pathlib import Path
+from results.reading import *
+from results.store import *
+"""
 
 WRITER = """
 import itertools
@@ -51,6 +58,7 @@ def names(folder: Path) -> set[str]:
 @pytest.mark.slow
 def test_a_writer_killed_at_any_moment_leaves_whole_files_and_leftovers_that_are_removed(tmp_path: Path) -> None:
     moments, leftovers, written = random.Random(0), 0, 0
+    rows = tmp_path / "rows"
     with python(WRITER, tmp_path) as server:
         for number in range(100):
             print(number, file=server.stdin, flush=True)
@@ -58,12 +66,12 @@ def test_a_writer_killed_at_any_moment_leaves_whole_files_and_leftovers_that_are
             time.sleep(moments.uniform(0.0, 0.12))
             os.kill(writer, 9)
             assert server.stdout.readline() == "gone\n"
-            leftovers += any(name.endswith(".tmp") for name in names(tmp_path))
+            leftovers += any(name.endswith(".tmp") for name in names(rows))
             prepare_folder(tmp_path)
-            assert all(name.endswith(".parquet") for name in names(tmp_path))
-            for name in names(tmp_path):
-                assert len(read_run(tmp_path / name)["config"]) == 2_000_000
-                (tmp_path / name).unlink()
+            assert all(name.endswith(".parquet") for name in names(rows))
+            for name in names(rows):
+                assert len(read_run(rows / name)["config"]) == 2_000_000
+                (rows / name).unlink()
                 written += 1
         assert server.communicate()[0] == "end\n"
     assert leftovers > 0
@@ -87,7 +95,7 @@ FULL = """
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 try:
-    write_run(Path(sys.argv[1]), {"id": "a", "status": "done", "config": os.urandom(20_000).hex()})
+    write_run(Path(sys.argv[1]), {"id": "a", "status": "done", "config": os.urandom(20_000).hex()}, patience_s=0)
 except UserError as error:
     print(error)
 """
@@ -103,7 +111,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_the_failure_that_was_there(tmp_pat
     told, _ = python(FULL, tmp_path, room).communicate()
     assert told.startswith(f"The result file {run_path(tmp_path, 'a')} cannot be written (File too large). Make room")
     assert told.count("\n") == 1
-    assert names(tmp_path) == {"a.parquet"}
+    assert names(tmp_path / "rows") == {"a.parquet"}
     assert read_status(tmp_path, "a") == ("failed", "Once.")
 
 
@@ -113,7 +121,7 @@ if os.getuid() == 0:  # whom no permission stops
     os.setgid(65534)
     os.setuid(65534)
 folder = Path(sys.argv[1])
-for write in (lambda: write_run(folder, {"id": "a", "status": "done"}), lambda: prepare_folder(folder)):
+for write in (lambda: write_run(folder, {"id": "a", "status": "done"}, patience_s=0), lambda: prepare_folder(folder)):
     try:
         write()
     except UserError as error:
@@ -162,5 +170,83 @@ def test_writers_that_finish_together_leave_one_finished_result_a_run(tmp_path: 
     for writer in writers:
         writer.communicate()
         assert writer.returncode == 0
-    assert len(names(tmp_path)) == 10 + 4 * 10
-    assert {read_run(tmp_path / name)["status"] for name in names(tmp_path)} == {"done"}
+    rows = tmp_path / "rows"
+    assert len(names(rows)) == 10 + 4 * 10
+    assert {read_run(rows / name)["status"] for name in names(rows)} == {"done"}
+
+
+ANOTHER_USER = """
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+folder = Path(sys.argv[1])
+for what in (lambda: read_status(folder, "a"), lambda: discard_failure(folder, "a")):
+    try:
+        print(what())
+    except UnreadableError as error:
+        print(error)
+write_run(folder, {"id": "a", "status": "done"})
+"""
+
+
+@pytest.mark.fault(
+    "A result cannot be read now: the disk says EIO, or it is another user's and closed to others.",
+    "It is neither finished nor run again, and says so; retry removes nothing, and it counts when it can be read.",
+)
+@pytest.mark.skipif(os.getuid() != 0, reason="needs a second user")
+def test_a_result_that_another_user_closed_is_never_removed(tmp_path: Path) -> None:
+    path = write_run(tmp_path, {"id": "a", "status": "done"})
+    for folder in tmp_path.parents[:2]:  # another user must be able to pass
+        folder.chmod(0o755)
+    for folder in (tmp_path, path.parent):
+        folder.chmod(0o777)
+    path.chmod(0o600)
+    before = path.read_bytes()
+    told, _ = python(ANOTHER_USER, tmp_path).communicate()
+    looking, discarding = told.splitlines()
+    assert looking == discarding
+    assert looking.startswith(
+        f"The result file {path} cannot be read now (Permission denied), so its run counts neither"
+    )
+    assert path.read_bytes() == before
+    (kept,) = (tmp_path / "quarantine").iterdir()  # what the other user computed meanwhile
+    assert read_table(kept)["status"].to_pylist() == ["done"]
+
+
+@pytest.mark.parametrize("status", ["done", "failed"])
+def test_what_replaced_a_failure_while_it_was_looked_at_stays(tmp_path: Path, status: str) -> None:
+    """A hundred times one process retries a failure while another finishes the run."""
+    for number in range(100):
+        write_run(tmp_path, {"id": f"r{number}", "status": "failed", "error": "Once."})
+    code = (
+        "for n in range(100): write_run(Path(sys.argv[1]), {'id': f'r{n}', 'status': sys.argv[2], 'error': 'Twice.'})"
+    )
+    with python(code, tmp_path, status) as writer:
+        while writer.poll() is None:
+            for number in range(100):
+                discard_failure(tmp_path, f"r{number}")
+    found = {read_status(tmp_path, f"r{number}")[0] for number in range(100)}
+    assert found == {"done"} if status == "done" else found <= {None, "failed"}
+
+
+FULL_FOR_A_MOMENT = """
+import logging, threading
+logging.basicConfig(stream=sys.stdout, format="%(message)s")
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+limit = lambda soft: resource.setrlimit(resource.RLIMIT_FSIZE, (soft, resource.RLIM_INFINITY))
+limit(100)
+threading.Timer(1.2, limit, [resource.RLIM_INFINITY]).start()
+write_run(Path(sys.argv[1]), {"id": "a", "status": "done"})
+"""
+
+
+@pytest.mark.fault(
+    "The disk is full for a moment when a result is written.",
+    "It is tried again for two minutes, with one warning, and is there.",
+)
+def test_a_result_outlives_a_disk_that_is_full_for_a_moment(tmp_path: Path) -> None:
+    told, _ = python(FULL_FOR_A_MOMENT, tmp_path).communicate()
+    path = run_path(tmp_path, "a")
+    assert told == f"The result file {path} cannot be written (File too large). It is tried again for 120 s.\n"
+    assert read_status(tmp_path, "a") == ("done", None)
+    assert names(path.parent) == {"a.parquet"}

@@ -17,7 +17,8 @@ from spike_ssm.harness.state.run_files import RunFiles
 from spike_ssm.harness.state.submissions import submissions
 from spike_ssm.harness.state.survey import RunState, Survey
 from spike_ssm.harness.sweep import main
-from spike_ssm.results.store import read_manifest, read_run, run_path
+from spike_ssm.results.reading import read_run, run_path
+from spike_ssm.results.store import read_manifest
 
 PATIENCE_S = 240.0
 """How long a test waits at most, s: the other tests may run beside it."""

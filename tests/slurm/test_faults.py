@@ -18,7 +18,7 @@ import pytest
 from spike_ssm.harness import cancel, retry
 from spike_ssm.harness.system import slurm
 from spike_ssm.harness.system.environment import worker_environment
-from spike_ssm.results.store import read_run, run_path
+from spike_ssm.results.reading import read_run, run_path
 from tests.slurm.site import Site, slurm_command, wait_until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]

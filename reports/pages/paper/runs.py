@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spike_ssm.reports.loading.sweep import device, flatten
+from spike_ssm.results.reading import FRACTIONS, is_possible
 from spike_ssm.results.schema import RUN
 
 COLUMNS = (
@@ -22,7 +23,6 @@ COLUMNS = (
 )  # fmt: skip
 _NEEDED = ("id", "status", "task", "scale", "seed", "config")
 _DECISIVE = ("task.", "model.", "optim.")
-_FRACTIONS = ("test_accuracy", "firing_rate", "undetermined")
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,10 @@ class Runs:
 
 
 def gather(folders: Sequence[Path]) -> Runs:
-    """The runs of all parquet files in `folders`; of an id that is there twice the first folder's."""
+    """The runs of all parquet files in `folders`, and in their `rows`; of an id that is there twice the first's."""
     runs, seen = Runs(), set[str]()
     for folder in folders:
-        for path in sorted(folder.glob("*.parquet")):
+        for path in sorted([*folder.glob("*.parquet"), *folder.glob("rows/*.parquet")]):
             for run in _read(path, runs):
                 if run.id not in seen:
                     seen.add(run.id)
@@ -81,7 +81,12 @@ def gather(folders: Sequence[Path]) -> Runs:
 
 def _read(path: Path, into: Runs) -> list[Run]:
     try:
-        with pq.ParquetFile(path) as file:
+        content = path.read_bytes()
+    except OSError as error:
+        into.problems.append(f"{path} cannot be read now and is left out: {error.strerror or error}.")
+        return []
+    try:
+        with pq.ParquetFile(pa.BufferReader(content)) as file:
             schema = file.schema_arrow
             if not _is_runs(path, schema, into):
                 return []
@@ -130,7 +135,7 @@ def _run(row: Mapping[str, Any]) -> Run | str:
     for key, value in (("task.name", row["task"]), ("scale", row["scale"]), ("seed", row["seed"])):
         if settings.get(key, value) != value or value is None:
             return f"its row says {key} {value!r} and its configuration {settings.get(key)!r}."
-    outside = [name for name in _FRACTIONS if row.get(name) is not None and not 0 <= row[name] <= 1]
+    outside = [name for name in COLUMNS if name in FRACTIONS and not is_possible(name, row.get(name))]
     if outside:
         return f"its {outside[0]} is {row[outside[0]]!r} and should be a fraction."
     texts = {name: str(row.get(name) or "") for name in ("code_version", "started_at")}

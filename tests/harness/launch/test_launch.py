@@ -34,7 +34,8 @@ from spike_ssm.harness.state.survey import RunState, Survey, look
 from spike_ssm.harness.system import slurm
 from spike_ssm.harness.system.slurm import automatic_launcher
 from spike_ssm.results.process import Process
-from spike_ssm.results.store import read_manifest, read_run, run_path, write_json, write_run
+from spike_ssm.results.reading import read_run, run_path
+from spike_ssm.results.store import read_manifest, write_json, write_run
 
 PATIENCE_S = 90
 
@@ -221,7 +222,7 @@ def test_two_sweeps_at_the_same_time_execute_each_run_once(place: Any) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while any(sweep.poll() is None for sweep in sweeps):
         assert time.monotonic() < deadline
-        for path in place.results.glob("*.parquet"):
+        for path in place.results.glob("rows/*.parquet"):
             stat = path.stat()
             written.setdefault(path.stem, set()).add((stat.st_ino, stat.st_mtime_ns))
         time.sleep(0.005)

@@ -34,9 +34,9 @@ from spike_ssm.models.neurons.base import NeuronSettings
 from spike_ssm.models.ops.refractory_lif import Options, Rules, Solution, solve
 from spike_ssm.models.ops.surrogate import spike, surrogate_gradient
 from spike_ssm.results.errors import UserError
+from spike_ssm.results.reading import read_run
 from spike_ssm.results.schema import MEASUREMENTS as MEASURED_TASKS
 from spike_ssm.results.schema import RUN
-from spike_ssm.results.store import read_run
 
 CPU = torch.device("cpu")
 TINY = ("task.batch=2", "task.rounds=1", "task.channels=3", "task.length=40")

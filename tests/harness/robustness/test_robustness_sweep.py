@@ -25,8 +25,9 @@ from spike_ssm.harness.training.checkpoint import read_state, write_state
 from spike_ssm.harness.training.fit import Hooks, run_training
 from spike_ssm.harness.training.weights import read_weights
 from spike_ssm.results.errors import UserError
+from spike_ssm.results.reading import read_run, run_path
 from spike_ssm.results.schema import ROBUSTNESS
-from spike_ssm.results.store import read_manifest, read_run, run_path, write_run
+from spike_ssm.results.store import read_manifest, write_run
 
 EVALUATING = {"title": "Robust", "question": "How robust?", "of": "mini", "base": {"launcher": "debug"}}
 FEW = "input_noise: [0.5]\nspike_deletion: [0.2, 1.0]\nweight_bits: [8, 4]\nlength: [0.5, 2]\nstate_bits: [6]\n"

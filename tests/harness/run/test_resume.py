@@ -34,7 +34,7 @@ from spike_ssm.harness.training.fit import Hooks, run_training
 from spike_ssm.harness.training.trainer import Progress
 from spike_ssm.models.network import Network
 from spike_ssm.models.ssm import choice
-from spike_ssm.results.store import read_run, read_status, run_path
+from spike_ssm.results.reading import read_run, read_status, run_path
 
 SettingsOf = Callable[..., Settings]
 Run = dict[str, Any]

@@ -32,8 +32,9 @@ from spike_ssm.models.operations import Operations, Part
 from spike_ssm.models.ssm import choice
 from spike_ssm.results.energy import energy_of
 from spike_ssm.results.errors import UserError
+from spike_ssm.results.reading import read_run
 from spike_ssm.results.schema import RUN
-from spike_ssm.results.store import read_run, write_run
+from spike_ssm.results.store import write_run
 
 CPU = torch.device("cpu")
 

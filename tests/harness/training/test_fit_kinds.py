@@ -19,7 +19,8 @@ from spike_ssm.harness.data.splits import Flat, Scaling, Sequences, Split
 from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.training.fit import run_training
 from spike_ssm.harness.training.trainer import Trainer
-from spike_ssm.results.store import read_run, write_run
+from spike_ssm.results.reading import read_run
+from spike_ssm.results.store import write_run
 
 SettingsOf = Callable[..., Settings]
 Integers = npt.NDArray[np.integer]

@@ -23,8 +23,9 @@ from spike_ssm.harness.training.trainer import Trainer
 from spike_ssm.models.activity import LayerActivity, input_deviations, record_activity
 from spike_ssm.models.network import Network
 from spike_ssm.results.raster import RASTER_CHANNELS, RASTER_STEPS, pack_raster, unpack_raster
+from spike_ssm.results.reading import read_run
 from spike_ssm.results.schema import POTENTIAL_EDGES, TIME_BINS, TRACES
-from spike_ssm.results.store import read_run, write_run
+from spike_ssm.results.store import write_run
 
 CPU = torch.device("cpu")
 COLUMNS = {TRACES.value_type.field(place).name for place in range(TRACES.value_type.num_fields)}

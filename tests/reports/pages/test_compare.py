@@ -14,7 +14,7 @@ from scipy import stats
 from spike_ssm.reports.__main__ import main
 from spike_ssm.reports.pages.compare import build_comparison
 from spike_ssm.reports.statistics.seeds import welch_interval
-from spike_ssm.results.store import read_runs
+from spike_ssm.results.reading import read_runs
 
 NAME = "ablation_refractory"
 

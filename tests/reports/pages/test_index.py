@@ -8,7 +8,7 @@ from spike_ssm.reports.__main__ import main
 from spike_ssm.reports.pages.index import build_index, listed
 from spike_ssm.reports.pages.sweep import build_report
 from spike_ssm.reports.render.latex import escaped
-from spike_ssm.results.store import run_path
+from spike_ssm.results.reading import run_path
 
 
 def test_every_state_of_a_sweeps_runs_is_counted(sweep, failed_row, tmp_path):

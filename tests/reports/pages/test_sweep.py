@@ -15,8 +15,9 @@ import pytest
 
 from spike_ssm.reports.pages.sweep import build_report
 from spike_ssm.results.errors import UserError
+from spike_ssm.results.reading import run_path
 from spike_ssm.results.schema import Controls, Effect, Manifest
-from spike_ssm.results.store import read_manifest, run_path, write_manifest
+from spike_ssm.results.store import read_manifest, write_manifest
 
 
 class Page(HTMLParser):

@@ -21,7 +21,8 @@ from spike_ssm.reports.pages.paper.runs import gather
 from spike_ssm.reports.pages.sweep import build_report
 from spike_ssm.reports.sections.robustness.areas import area, place_of
 from spike_ssm.reports.sections.robustness.corruptions import CORRUPTIONS
-from spike_ssm.results.store import read_run, write_run
+from spike_ssm.results.reading import read_run
+from spike_ssm.results.store import write_run
 
 LEVELS = {"input_noise": [0, 0.5, 2.0], "length": [1, 0.5, 2.0], "weight_bits": [32, 4, 8], "spike_deletion": [0, 0.1]}
 VARIANTS = ("none", "fixed", "trainable")
@@ -66,7 +67,7 @@ def build(sweep: Callable[..., Path], tmp_path: Path) -> Callable[..., tuple[Pat
 def stored(results: Path) -> pd.DataFrame:
     """Every level of every run, from the result files alone."""
     rows = []
-    for path in results.glob("*.parquet"):
+    for path in results.glob("rows/*.parquet"):
         run = read_run(path)
         rows += [{"variant": run["id"].split("-")[1], "seed": run["seed"], **entry} for entry in run["robustness"]]
     return pd.DataFrame(rows)

@@ -17,6 +17,7 @@ import pytest
 from spike_ssm.reports.loading.published import speed_table
 from spike_ssm.reports.pages.sweep import build_report
 from spike_ssm.reports.render.text import ranged, significant
+from spike_ssm.results.reading import run_path
 from spike_ssm.results.schema import Manifest, PlannedRun
 from spike_ssm.results.store import read_manifest, write_manifest, write_run
 
@@ -84,7 +85,7 @@ def built(tmp_path: Path) -> Callable[..., str]:
         with_map: bool = False,
     ) -> str:
         planned = []
-        for earlier in tmp_path.glob("*.parquet"):  # the first finished result of a run stays
+        for earlier in tmp_path.glob("rows/*.parquet"):  # the first finished result of a run stays
             earlier.unlink()
         for method, length, seed in itertools.product(METHODS, LENGTHS, seeds):
             row = speed_row(method, length, seed)
@@ -277,7 +278,7 @@ def test_measurements_and_tasks_share_a_page(
     trained = sweep(details=False, seeds=(0,))
     plans = read_manifest(tmp_path, "speed").runs
     for plan in plans:
-        (trained / f"{plan.id}.parquet").write_bytes((tmp_path / f"{plan.id}.parquet").read_bytes())
+        run_path(trained, plan.id).write_bytes(run_path(tmp_path, plan.id).read_bytes())
     manifest = read_manifest(trained, "ablation_refractory")
     write_manifest(trained, replace(manifest, runs=[*manifest.runs, *plans]))
     shown = text_of(build_report("ablation_refractory", trained, tmp_path / "both").read_text(encoding="utf-8"))

@@ -17,7 +17,7 @@ from spike_ssm.reports.render import palette
 from spike_ssm.reports.render.table import Table
 from spike_ssm.reports.render.text import ABSENT
 from spike_ssm.reports.tables.energy import STORED, STREAMED, energy_tables
-from spike_ssm.results.store import read_run, run_path
+from spike_ssm.results.reading import read_run, run_path
 from spike_ssm.results.traffic import Token
 from tests.reports.conftest import LAYERS, Synthetic
 

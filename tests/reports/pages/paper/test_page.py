@@ -282,7 +282,7 @@ def test_every_number_of_ours_is_the_one_recomputed_from_the_parquet_files(paper
     paper_runs("lra_accuracy", "Binary S4D", "text", [0.7], scale="gpu")
     folder = paper_runs("lra_firing_rate", "SPikE-SSM", "text", [0.081, 0.079, 0.083], measure="firing_rate")
     rows = html_table(build(tmp_path / "out", folder), "lra_accuracy")
-    runs = pd.concat([pq.read_table(path).to_pandas() for path in folder.glob("*.parquet")])
+    runs = pd.concat([pq.read_table(path).to_pandas() for path in folder.glob("rows/*.parquet")])
     by_task = {task: group["test_accuracy"].dropna() * 100 for task, group in runs.groupby("task")}
     three = by_task["listops"]
     half = stats.t.ppf(0.975, 2) * three.std() / math.sqrt(3)
@@ -336,7 +336,7 @@ def test_a_command_names_only_what_is_missing(paper_runs, tmp_path):
 
 def test_damaged_empty_and_foreign_files_are_named_and_left_out(paper_runs, tmp_path):
     folder = paper_runs("lra_accuracy", "S4D-Lin", "listops", [0.602, 0.606, 0.607])
-    (good,) = [path for path in folder.glob("*.parquet") if "-0-" in path.name][:1]
+    (good,) = [path for path in folder.glob("rows/*.parquet") if "-0-" in path.name][:1]
     (folder / "cut.parquet").write_bytes(good.read_bytes()[:-40])
     (folder / "empty.parquet").write_bytes(b"")
     pq.write_table(pq.read_table(good).slice(0, 0), folder / "rowless.parquet")
@@ -462,4 +462,4 @@ def test_the_csv_has_the_ids_of_the_runs_behind_a_cell(paper_runs, tmp_path):
     rows = list(csv.DictReader(io.StringIO((tmp_path / "paper" / "lra_accuracy.csv").read_text())))
     (row,) = [row for row in rows if (row["model"], row["column"]) == ("S4D-Lin", "listops")]
     assert row["seeds"] == "2"
-    assert all(json.dumps(path.stem)[1:-1] in row["runs"] for path in folder.glob("*.parquet"))
+    assert all(json.dumps(path.stem)[1:-1] in row["runs"] for path in folder.glob("rows/*.parquet"))

@@ -1,0 +1,20 @@
+"""The log of a run, and a run without one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from spike_ssm.harness.run.log import own_log
+
+
+def test_a_run_whose_log_cannot_be_written_prints_where_its_worker_does(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "a.log"
+    with own_log(path):
+        print("Said.")
+    assert capfd.readouterr().out == "Said.\n"
+    assert caplog.messages == [f"The log {path} cannot be written (Not a directory): the run goes on without."]
