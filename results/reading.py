@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ID_KEY, OUTCOME_KEY = b"spike_ssm.id", b"spike_ssm.outcome"
-"""Of a run's id, and of the JSON of its outcome, in a file's footer."""
+"""Keys in a file's footer: of the run's id, and of the JSON of its outcome."""
 
 _FOOTER_BYTES = 65536  # more than a footer has, so that one read gets it
 _THREADS = 4  # they wait for a file server more than they compute

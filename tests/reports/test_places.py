@@ -115,7 +115,7 @@ def test_no_output_of_a_sweep_names_a_place_of_the_machine(
         assert str(tmp_path) not in text, path
     shown = page.read_text(encoding="utf-8")
     assert unescape(shown).count("python -m harness.sweep +sweep=a 'paths.results=~/r'</code>") == 1
-    assert "The result file lis-none-2.parquet is damaged" in shown
+    assert "The result file rows/lis-none-2.parquet is damaged" in shown
     assert "… 3 calls of other code" in shown
     assert "~/spike/results/x.parquet cannot be written" in shown
     assert load(results, NAME).runs["traceback"].dropna().tolist() == [SHORT]

@@ -213,20 +213,17 @@ def test_a_result_that_another_user_closed_is_never_removed(tmp_path: Path) -> N
     assert read_table(kept)["status"].to_pylist() == ["done"]
 
 
-@pytest.mark.parametrize("status", ["done", "failed"])
-def test_what_replaced_a_failure_while_it_was_looked_at_stays(tmp_path: Path, status: str) -> None:
-    """A hundred times one process retries a failure while another finishes the run."""
-    for number in range(100):
+FINISHING = "for n in range(30): write_run(Path(sys.argv[1]), {'id': f'r{n}', 'status': 'done'})"
+
+
+def test_a_result_that_replaces_a_failure_while_it_is_discarded_stays(tmp_path: Path) -> None:
+    for number in range(30):
         write_run(tmp_path, {"id": f"r{number}", "status": "failed", "error": "Once."})
-    code = (
-        "for n in range(100): write_run(Path(sys.argv[1]), {'id': f'r{n}', 'status': sys.argv[2], 'error': 'Twice.'})"
-    )
-    with python(code, tmp_path, status) as writer:
+    with python(FINISHING, tmp_path) as writer:
         while writer.poll() is None:
-            for number in range(100):
+            for number in range(30):
                 discard_failure(tmp_path, f"r{number}")
-    found = {read_status(tmp_path, f"r{number}")[0] for number in range(100)}
-    assert found == {"done"} if status == "done" else found <= {None, "failed"}
+    assert {read_status(tmp_path, f"r{number}")[0] for number in range(30)} == {"done"}
 
 
 FULL_FOR_A_MOMENT = """

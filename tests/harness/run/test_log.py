@@ -17,4 +17,4 @@ def test_a_run_whose_log_cannot_be_written_prints_where_its_worker_does(
     with own_log(path):
         print("Said.")
     assert capfd.readouterr().out == "Said.\n"
-    assert caplog.messages == [f"The log {path} cannot be written (Not a directory): the run goes on without."]
+    assert caplog.messages == [f"The log {path} cannot be written (File exists): the run goes on without."]
