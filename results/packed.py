@@ -10,10 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from spike_ssm.results.reading import check_version, conformed
 from spike_ssm.results.errors import UnreadableError, UserError
 from spike_ssm.results.files import may_exist, replace
-from spike_ssm.results.reading import read_run, run_path
+from spike_ssm.results.reading import check_version, conformed, read_run, run_path
 from spike_ssm.results.schema import RUN, Manifest
 from spike_ssm.results.store import prepare_folder, read_manifest, write_manifest, write_run
 
