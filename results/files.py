@@ -34,6 +34,7 @@ Guard = Callable[[], None]
 def unguarded() -> None:
     """The guard of what needs none."""
 
+
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")

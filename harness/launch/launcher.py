@@ -19,7 +19,7 @@ from spike_ssm.harness.run.failure import record_failure
 from spike_ssm.harness.run.job import Execution, Job
 from spike_ssm.harness.state import lease
 from spike_ssm.harness.state.submissions import Submission, record
-from spike_ssm.harness.state.survey import RunState, Survey
+from spike_ssm.harness.state.survey import SECONDS_OF_DOUBT, RunState, Survey
 from spike_ssm.harness.system.environment import worker_environment
 from spike_ssm.results.errors import UserError
 from spike_ssm.results.process import Process
@@ -154,6 +154,7 @@ def wait(
             state = states[job.run_id]
             if state.is_finished == state.recorded:
                 doubted.pop(job.run_id, None)
+                settled.discard(job.run_id)
                 continue
             for_s = time.monotonic() - doubted.setdefault(job.run_id, time.monotonic())
             if state.is_unreadable and for_s > SECONDS_OF_DOUBT:
