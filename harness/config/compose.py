@@ -182,17 +182,33 @@ def set_value(config: DictConfig, key: str, value: Any) -> None:
         raise UserError(f"{key} cannot be set; pick another {parents[0]} with {parents[0]}=NAME.")
     node: Any = config
     for depth, part in enumerate([*parents, leaf]):
+        if depth == len(parents) and _is_open(node):
+            break
         if not isinstance(node, DictConfig) or part not in node:
             where = ".".join(parents[:depth]) or "a run"
             allowed = ", ".join(map(str, node)) if isinstance(node, DictConfig) else "no settings below it"
             raise UserError(f"{key} is not a setting; {where} has {allowed}.")
         node = node._get_node(part) if part == leaf and depth == len(parents) else node[part]
-    if isinstance(node, DictConfig):
-        raise UserError(f"{key} is a group of settings; set one of {', '.join(f'{key}.{k!s}' for k in node)}.")
+    else:
+        _check_group(key, node, value)
     try:
-        OmegaConf.update(config, key, value)
+        OmegaConf.update(config, key, value, merge=False, force_add=_is_open(node))
     except OmegaConfBaseException as error:
         raise UserError(f"{key}={value}: {str(error).splitlines()[0]}.") from error
+
+
+def _is_open(node: Any) -> bool:
+    """Whether the keys of this node are for the user to name: it is a mapping of texts, as `launcher.extra` is."""
+    return isinstance(node, DictConfig) and node._metadata.element_type is str
+
+
+def _check_group(key: str, node: Any, value: Any) -> None:
+    """Raise `UserError` where `key` is that of several settings, and `value` is not all of them."""
+    if _is_open(node):
+        if not isinstance(value, Mapping):
+            raise UserError(f"{key}={value} must be a mapping, as {key}='{{KEY: VALUE}}', or {key}.KEY=VALUE for one.")
+    elif isinstance(node, DictConfig):
+        raise UserError(f"{key} is a group of settings; set one of {', '.join(f'{key}.{k!s}' for k in node)}.")
 
 
 def validated(config: DictConfig) -> Settings:
@@ -221,13 +237,17 @@ def settings_to_json(settings: Settings) -> str:
 
 
 def settings_from_json(text: str) -> Settings:
-    """The inverse of `settings_to_json`."""
-    content = json.loads(text)
-    schema = OmegaConf.structured(Settings)
-    schema.task = TASK_SETTINGS[content["task"]["name"]]
-    schema.neuron = NEURONS[content["neuron"]["name"]][1]
-    settings: Settings = OmegaConf.to_object(OmegaConf.merge(schema, content))  # type: ignore[assignment]
-    return settings
+    """The inverse of `settings_to_json`. Raises `UserError` where `text` holds no settings that a run may have."""
+    try:
+        content = json.loads(text)
+        schema = OmegaConf.structured(Settings)
+        schema.task = TASK_SETTINGS[content["task"]["name"]]
+        schema.neuron = NEURONS[content["neuron"]["name"]][1]
+        merged = OmegaConf.merge(schema, content)
+    except (ValueError, TypeError, KeyError, OmegaConfBaseException) as error:
+        raise UserError(f"These are no settings of a run: {str(error).partition(chr(10))[0]}.") from error
+    assert isinstance(merged, DictConfig)
+    return validated(merged)
 
 
 def check_resources(launcher: LauncherSettings) -> None:

@@ -17,6 +17,7 @@ import platformdirs
 from omegaconf import MISSING
 
 from spike_ssm.harness.config.robustness import RobustnessSettings
+from spike_ssm.harness.config.words import check_asked, check_one_line
 from spike_ssm.harness.data.settings import TaskSettings
 from spike_ssm.models.identity import LATER, identity_of
 from spike_ssm.models.network import ModelSettings
@@ -133,7 +134,7 @@ class LauncherSettings:
     resources: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Raise ValueError for an unknown launcher, a count out of range or resources that do not exist."""
+        """Raise ValueError for an unknown launcher, a count out of range, or words and resources that cannot be."""
         _one_of("launcher", self.kind, LAUNCHERS)
         for label in ("processes", "threads", "max_parallel", "runs_per_job", "grace_seconds"):
             _at_least(f"launcher.{label}", getattr(self, label), 1)
@@ -145,6 +146,9 @@ class LauncherSettings:
             elif self.kind == "slurm" and label != "workers":
                 raise ValueError(f"SLURM jobs need launcher.{label}; set it to a number of at least {least}.")
         self._check_processes()
+        check_asked(
+            {"partition": self.partition, "account": self.account, "qos": self.qos}, self.constraint, self.extra
+        )
         for name, needs in self.resources.items():
             for label in needs:
                 _one_of(f"launcher.resources.{name}:", label, RESOURCES)
@@ -175,6 +179,11 @@ class PathSettings:
     reports: str = "reports/html"
     cache: str | None = None
     data: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a path of several lines."""
+        for label, path in asdict(self).items():
+            check_one_line(f"paths.{label}", path)
 
 
 @dataclass

@@ -202,6 +202,7 @@ def test_a_firing_rate_penalty_that_makes_no_sense_gets_a_sentence(changes: dict
 
 positive = st.floats(1e-6, 1e6)
 words = st.text("abz XYZ0189/.,:;·é-_'\"", max_size=20)
+names = st.text("abzXYZ0189_", min_size=1, max_size=20)
 runs = st.builds(
     Settings,
     scale=st.builds(ScaleSettings, st.sampled_from(["laptop", "gpu", "paper"]), words),
@@ -217,7 +218,7 @@ runs = st.builds(
     optim=st.builds(OptimSettings, lr=positive, weight_decay=st.floats(0, 1), batch_size=st.integers(1, 512)),
     seed=st.integers(0, 2**31),
     robustness=st.none() | st.builds(RobustnessSettings, weight_bits=st.just([4.0]), length=st.just([0.5, 2.0])),
-    launcher=st.builds(LauncherSettings, workers=st.none() | st.integers(1, 64), account=st.none() | words),
+    launcher=st.builds(LauncherSettings, workers=st.none() | st.integers(1, 64), account=st.none() | names),
     paths=st.builds(PathSettings, results=words, cache=st.none() | words),
     device=st.sampled_from(["auto", "cpu", "cuda"]),
     keep_weights=st.none() | st.booleans(),
