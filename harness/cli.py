@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import shlex
 import signal
 import sys
@@ -10,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from spike_ssm.harness.config.command_line import CommandLine, key_of, parse_command_line, words_to_repeat
-from spike_ssm.harness.config.compose import Composer
+from spike_ssm.harness.config.command_line import key_of, parse_command_line, words_to_repeat
+from spike_ssm.harness.config.documents import Documents, config_folders
 from spike_ssm.results.errors import exit_status
 from spike_ssm.results.store import RESULTS, read_manifest, results_folder
 
@@ -20,11 +21,10 @@ def run_command(
     program: str,
     description: str | None,
     arguments: Sequence[str] | None,
-    run: Callable[[Composer, CommandLine], int],
     *,
     named: bool = False,
 ) -> int:
-    """The exit status of `run`, which is given a composer and the command line.
+    """The exit status of the work of `program`, which is given a composer and the command line.
 
     Errors for people are printed and give 1. SIGTERM, with which harness.cancel asks, ends it in good order like
     Ctrl-C, with 130. named: words that are no key=value are names.
@@ -42,10 +42,21 @@ def run_command(
         names = [word for word in options.settings if named and "=" not in word]
         settings = [word for word in options.settings if word not in names]
         command = parse_command_line([*unknown, *settings])
+        if command.sweep is not None:
+            Documents(config_folders(options.config_dir)).find("sweep", command.sweep)  # a misspelt name: at once
         rest = tuple(word for word in words if word not in names)
+        run = work_of(program)
+        from spike_ssm.harness.config.compose import Composer  # imports torch, as the work does
+
         return run(Composer(options.config_dir), replace(command, words=rest, names=tuple(names)))
 
     return exit_status(command, "Stopped; jobs on SLURM go on. The same command goes on from here.")
+
+
+def work_of(program: str) -> Callable[..., int]:
+    """What the command `program` does; imported only now, so that --help and words that are refused need no torch."""
+    run: Callable[..., int] = importlib.import_module(program.replace("harness.", f"{__package__}.commands.", 1)).run
+    return run
 
 
 def repeated_words(program: str, description: str, word: str, arguments: Sequence[str] | None) -> list[str]:

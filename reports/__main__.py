@@ -17,10 +17,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from spike_ssm.reports.pages.compare import build_comparison
-from spike_ssm.reports.pages.index import build_index, listed
-from spike_ssm.reports.pages.paper.page import build_paper
-from spike_ssm.reports.pages.sweep import build_report
 from spike_ssm.reports.render.files import FORMATS, formats
 from spike_ssm.results.errors import UserError, exit_status
 from spike_ssm.results.store import RESULTS
@@ -52,6 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _page(chosen: argparse.Namespace) -> Path:
     """Write what was asked for; returns the page's path. Raises `UserError`."""
+    from spike_ssm.reports.pages.compare import build_comparison  # seconds of plotting libraries, not for --help
+    from spike_ssm.reports.pages.paper.page import build_paper
+    from spike_ssm.reports.pages.sweep import build_report
+
     wanted, (name, names) = formats(chosen.format), (chosen.name, chosen.compared)
     if name == "compare":
         if not 1 <= len(names) <= 2 or (len(names) == 1 and chosen.against is None):
@@ -68,6 +68,8 @@ def _page(chosen: argparse.Namespace) -> Path:
 
 
 def _index(results: Path, out: Path) -> Path:
+    from spike_ssm.reports.pages.index import build_index, listed
+
     sweeps, problems = listed(results)
     if not sweeps and not problems:
         raise UserError(

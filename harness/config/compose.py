@@ -23,17 +23,13 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from spike_ssm.harness.config.documents import Documents, check_references
+from spike_ssm.harness.config.documents import SWEEPS, Documents, check_references, config_folders
 from spike_ssm.harness.config.settings import SCALES, LauncherSettings, Settings
 from spike_ssm.harness.data import TASKS
 from spike_ssm.harness.measurements import MEASUREMENTS
-from spike_ssm.harness.system.root import ROOT
 from spike_ssm.models.neurons import NEURONS
 from spike_ssm.results.errors import UserError
 from spike_ssm.results.names import texts_in
-
-SWEEPS = ROOT / "sweeps"
-"""The packaged configuration root."""
 
 GROUPS = ("task", "neuron", "model", "optim", "scale", "protocol", "launcher", "robustness")
 """Configuration groups: `task=listops` picks sweeps/task/listops.yaml."""
@@ -57,11 +53,9 @@ class Composer(Documents):
     """
 
     def __init__(self, config_dir: Path | None = None) -> None:
-        if config_dir is not None and not config_dir.is_dir():
-            raise UserError(f"--config-dir {config_dir} is not a folder. Name one that holds sweep/NAME.yaml files.")
-        register_schemas()
+        super().__init__(config_folders(config_dir))
         self.config_dir = config_dir and config_dir.absolute()
-        super().__init__([*([config_dir.absolute()] if config_dir else []), SWEEPS])
+        register_schemas()
         adds_groups = any((folder / group).exists() for folder in self._folders[:-1] for group in GROUPS)
         self._composed: _Composed = {} if adds_groups else _PACKAGED
 
@@ -73,11 +67,11 @@ class Composer(Documents):
 
     def _compose(self, choices: Mapping[str, Any]) -> Composition:
         """What these groups make, before any value is set."""
-        for group, choice in choices.items():
-            if choice not in self.options(group):
-                raise UserError(f"{group}={choice} does not exist; choose one of {', '.join(self.options(group))}.")
         key = tuple(sorted((group, str(choice)) for group, choice in choices.items()))
         if key not in self._composed:
+            for group, choice in key:
+                if choice not in self.options(group):
+                    raise UserError(f"{group}={choice} does not exist; choose one of {', '.join(self.options(group))}.")
             words = [f"{group}={choice}" for group, choice in key]
             folders = [str(folder).replace("'", "\\'") for folder in self._folders[:-1]]
             search = ",".join(f"'file://{folder}'" for folder in folders)

@@ -9,8 +9,12 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from spike_ssm.harness.system.root import ROOT
 from spike_ssm.results.errors import UserError
 from spike_ssm.results.names import check_name, texts_in
+
+SWEEPS = ROOT / "sweeps"
+"""The packaged configuration root."""
 
 _EXAMPLES = {"sweep": "grid:", "study": "sweep: NAME", "tune": "optim.lr: {low: 0.001, high: 0.1, log: true}"}
 
@@ -30,6 +34,13 @@ def check_references(where: str, content: Any) -> None:
             raise UserError(f"{where}: {text!r} refers to something other than a key of its own; write the value out.")
 
 
+def config_folders(config_dir: Path | None) -> list[Path]:
+    """The folder of the user's, if any, and the packaged one. Raises `UserError`."""
+    if config_dir is not None and not config_dir.is_dir():
+        raise UserError(f"--config-dir {config_dir} is not a folder. Name one that holds sweep/NAME.yaml files.")
+    return [*([config_dir.absolute()] if config_dir else []), SWEEPS]
+
+
 class Documents:
     """The documents of several folders, GROUP/NAME.yaml; a folder's go before those of the folders after it."""
 
@@ -40,22 +51,27 @@ class Documents:
         """Names that `group` offers."""
         return sorted({path.stem for folder in self._folders for path in (folder / group).glob("*.yaml")})
 
-    def load(self, group: str, name: str) -> dict[str, Any]:
-        """The content of GROUP/NAME.yaml, which is no part of a run's configuration, as plain containers."""
+    def find(self, group: str, name: str) -> Path:
+        """The file GROUP/NAME.yaml. Raises `UserError` where there is none, with the names that there are."""
         check_name(group, name)
         for folder in self._folders:
             path = folder / group / f"{name}.yaml"
             if path.is_file():
-                try:
-                    loaded = OmegaConf.load(path)
-                    check_references(str(path), OmegaConf.to_container(loaded))
-                    content = OmegaConf.to_container(loaded, resolve=True)
-                except UserError:
-                    raise
-                except Exception as error:
-                    reason = " ".join(str(error).split()).rstrip(".")
-                    raise UserError(f"The {group} file {path} cannot be read: {reason}.") from error
-                if not isinstance(content, dict):
-                    raise UserError(f"The {group} file {path} must hold keys and values, such as `{_EXAMPLES[group]}`.")
-                return {str(key): value for key, value in content.items()}
+                return path
         raise UserError(f"There is no {group} {name!r}; choose one of {', '.join(self.options(group))}.")
+
+    def load(self, group: str, name: str) -> dict[str, Any]:
+        """The content of GROUP/NAME.yaml, which is no part of a run's configuration, as plain containers."""
+        path = self.find(group, name)
+        try:
+            loaded = OmegaConf.load(path)
+            check_references(str(path), OmegaConf.to_container(loaded))
+            content = OmegaConf.to_container(loaded, resolve=True)
+        except UserError:
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split()).rstrip(".")
+            raise UserError(f"The {group} file {path} cannot be read: {reason}.") from error
+        if not isinstance(content, dict):
+            raise UserError(f"The {group} file {path} must hold keys and values, such as `{_EXAMPLES[group]}`.")
+        return {str(key): value for key, value in content.items()}

@@ -8,25 +8,25 @@ another learning rate, an axis that was changed) are set aside as a plan of thei
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from spike_ssm.harness.config.command_line import CommandLine, words_to_repeat
 from spike_ssm.harness.data import TASKS
 from spike_ssm.harness.plan.grid import Grid, axis_choices
 from spike_ssm.harness.plan.sweep_file import Sweep, axis_of, listed
+from spike_ssm.harness.state.lease import Lease, Watch, read
 from spike_ssm.results.errors import UnreadableError, UserError
 from spike_ssm.results.files import may_exist
 from spike_ssm.results.schema import Asked, Manifest
 from spike_ssm.results.store import manifest_path, read_manifest, set_aside, write_manifest
 from spike_ssm.results.tuning import Tuning
 
-PATIENCE_S = 60
-"""How long a command waits for others that write the same manifest, each for less than a second."""
+PATIENCE_S = 150.0
+"""How long a command waits for others that write the same manifest: longer than it takes to notice that one died."""
 
 
 def asked_of(sweep: Sweep, command: CommandLine, config_dir: Path | None) -> Asked:
@@ -80,26 +80,31 @@ def record(
     expanded: a command line -> its grid, as `grid` is that of `command`. Raises `UserError`.
     """
     asked = asked_of(sweep, command, config_dir)
-    path = manifest_path(folder, sweep.name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        # group members may write to a shared folder, and the lock is empty
-        with FileLock(path.with_name(f".{path.name}.lock"), timeout=PATIENCE_S, mode=0o666):
-            earlier = _earlier(folder, sweep.name)
-            if earlier is None:
-                write_manifest(folder, manifest_of(sweep, grid, asked, tuning))
-                return None
-            wide, its_grid = _with_earlier(sweep, asked, command, grid, earlier, expanded)
-            left = _without(earlier, its_grid)
-            if left is not None:
-                write_manifest(folder, left)
-            write_manifest(folder, manifest_of(sweep, its_grid, wide, tuning))
-            return None if left is None else left.name
-    except (Timeout, OSError) as error:
-        raise UserError(
-            f"The manifest {path} cannot be written ({error}). Make its folder writable, end the command that holds "
-            "it, or name another with paths.results=FOLDER."
-        ) from error
+    with _alone(manifest_path(folder, sweep.name)):
+        earlier = _earlier(folder, sweep.name)
+        if earlier is None:
+            write_manifest(folder, manifest_of(sweep, grid, asked, tuning))
+            return None
+        wide, its_grid = _with_earlier(sweep, asked, command, grid, earlier, expanded)
+        left = _without(earlier, its_grid)
+        if left is not None:
+            write_manifest(folder, left)
+        write_manifest(folder, manifest_of(sweep, its_grid, wide, tuning))
+        return None if left is None else left.name
+
+
+def _alone(manifest: Path) -> Lease:
+    """A lease on `manifest`, waited for. Raises `UserError`."""
+    path, watch = manifest.with_name(f"{manifest.name}.lease"), Watch()
+    end = time.monotonic() + PATIENCE_S
+    while (lease := Lease.acquire(path, watch=watch)) is None:
+        if time.monotonic() > end:
+            raise UserError(
+                f"The manifest {manifest} has been held for minutes by {read(path)}. End that command, or name another "
+                "results folder with paths.results=FOLDER."
+            )
+        time.sleep(0.02)
+    return lease
 
 
 def _earlier(folder: Path, name: str) -> Manifest | None:

@@ -11,7 +11,8 @@ import yaml
 
 import spike_ssm.harness.study
 from spike_ssm.harness.config.command_line import CommandLine, Flags
-from spike_ssm.harness.config.compose import SWEEPS, Composer
+from spike_ssm.harness.config.compose import Composer
+from spike_ssm.harness.config.documents import SWEEPS
 from spike_ssm.harness.plan.grid import expand
 from spike_ssm.harness.plan.study_file import Study
 from spike_ssm.harness.plan.sweep_file import load_sweep

@@ -15,7 +15,8 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from spike_ssm.harness.config.compose import SWEEPS, Composer
+from spike_ssm.harness.config.compose import Composer
+from spike_ssm.harness.config.documents import SWEEPS
 from spike_ssm.models.network import Classifier, Inputs, ModelSettings
 from spike_ssm.models.neurons import NEURONS, Neuron, NeuronSettings, build_neuron
 from spike_ssm.models.neurons.base import ThresholdSettings

@@ -27,6 +27,7 @@ from spike_ssm.harness.measurements.methods import check_spikes, loop_of, method
 from spike_ssm.harness.measurements.pmbc_map import PMBCMapSettings, measure_pmbc_map
 from spike_ssm.harness.measurements.speed import SpeedSettings, measure_speed, saved_mib
 from spike_ssm.harness.measurements.timing import Contention
+from spike_ssm.harness.plan.grid import expand
 from spike_ssm.harness.plan.sweep_file import load_sweep
 from spike_ssm.harness.state.survey import RunState
 from spike_ssm.models.neurons import RefractoryLIFSettings, build_neuron
@@ -49,7 +50,7 @@ def swept(composer: Composer, *words: str) -> list[Any]:
     """Settings of the packaged speed sweep, narrowed by words of a command line."""
     command = parse_command_line(words)
     sweep = load_sweep(composer, "speed", str(command.overrides.get("scale", "laptop")))
-    return [run.settings for run in spike_ssm.harness.sweep.expand(composer, command, sweep).runs]
+    return [run.settings for run in expand(composer, command, sweep).runs]
 
 
 def silent(_: float) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+import spike_ssm.harness.commands.sweep
 import spike_ssm.harness.run.execute
 import spike_ssm.harness.sweep
 import spike_ssm.harness.train
@@ -19,6 +20,7 @@ from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.robustness import RANGES, RobustnessSettings
 from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.data.task import Dataset
+from spike_ssm.harness.plan.grid import expand
 from spike_ssm.harness.plan.sweep_file import load_sweep
 from spike_ssm.harness.state.run_files import RunFiles
 from spike_ssm.harness.training.checkpoint import read_state, write_state
@@ -130,7 +132,7 @@ def test_the_packaged_sweep_evaluates_the_runs_of_the_neuron_ablation(composer: 
         command = parse_command_line(words)
         assert command.sweep is not None
         sweep = load_sweep(composer, command.sweep, "laptop")
-        return [run.settings for run in spike_ssm.harness.sweep.expand(composer, command, sweep).runs]
+        return [run.settings for run in expand(composer, command, sweep).runs]
 
     evaluating, training = runs_of("+sweep=robustness"), runs_of("+sweep=ablation_neuron")
     assert [settings.trained().run_id() for settings in evaluating] == [settings.run_id() for settings in training]
@@ -237,7 +239,7 @@ def test_damaged_weights_and_those_of_another_run_are_refused(robust: Any) -> No
 def test_what_cannot_be_evaluated_gets_one_sentence(robust: Any, word: str, sentence: str) -> None:
     tiny = [each for each in robust.words(word, name="robust") if not each.startswith(("task.", "optim.", "model."))]
     with pytest.raises(UserError) as raised:
-        spike_ssm.harness.sweep.run(Composer(robust.folder / "config"), parse_command_line(tiny[2:]))
+        spike_ssm.harness.commands.sweep.run(Composer(robust.folder / "config"), parse_command_line(tiny[2:]))
     assert sentence in str(raised.value)
     assert "\n" not in str(raised.value)
     assert not robust.rows()
