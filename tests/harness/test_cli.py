@@ -18,7 +18,6 @@ ASKED = {
     "harness.retry": [["--help"], ["nope"]],
     "harness.collect": [["--help"], ["nope"]],
     "harness.cancel": [["--help"], ["nope"]],
-    
     "reports": [["--help"]],
     "results": [["--help"]],
 }
