@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,14 @@ OUTCOMES = pytest.StashKey[dict[str, set[str]]]()
 # Before torch is imported, here and in what tests start: several processes of tests share the machine, and threads that
 # wait would else spin on the cores that the threads need which they wait for.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What the user's private folder holds stays as it is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPIKE_SSM_PRIVATE", str(tmp_path_factory.mktemp("private")))
+        yield
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -17,6 +17,7 @@ from spike_ssm.harness.launch import slurm_arrays
 from spike_ssm.harness.launch.local_pool import Pool
 from spike_ssm.harness.run.failure import record_failure
 from spike_ssm.harness.run.job import Execution, Job
+from spike_ssm.harness.run.log import open_log
 from spike_ssm.harness.state import lease
 from spike_ssm.harness.state.submissions import Submission, record
 from spike_ssm.harness.state.survey import SECONDS_OF_DOUBT, RunState, Survey
@@ -45,9 +46,8 @@ def submit(jobs: Sequence[Job], sweep: str, words: Sequence[str], execution: Exe
         return
     if kind == "debug":
         raise UserError("launcher=debug runs in this process, so it has to wait; use launcher=local with wait=false.")
-    log = jobs[0].results / "logs" / f"{sweep}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with worker_environment(), log.open("ab") as file:
+    log = open_log(jobs[0].results / "logs" / f"{sweep}.log")
+    with worker_environment(), os.fdopen(log, "ab") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "spike_ssm.harness.sweep", *words],
             stdin=subprocess.DEVNULL,

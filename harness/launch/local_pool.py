@@ -14,6 +14,7 @@ import torch
 from spike_ssm.harness.config.settings import LauncherSettings
 from spike_ssm.harness.run.failure import record_failure
 from spike_ssm.harness.run.job import Job, Work
+from spike_ssm.harness.run.order import submission_folder, write_order
 from spike_ssm.harness.state.survey import RunState
 from spike_ssm.harness.system.environment import worker_environment
 from spike_ssm.results.errors import UserError
@@ -39,6 +40,8 @@ class Pool:
         self._launcher = jobs[0].settings.launcher
         self._size = worker_count(self._launcher, len(jobs))
         self._started = 0
+        self._folder = submission_folder()
+        self._order = write_order(self._folder, self._jobs, self._launcher.threads)
         self._workers: list[tuple[submitit.Job[None], int]] = []
         self._begun: dict[str, float] = {}  # run id -> when it was first seen running
 
@@ -69,7 +72,7 @@ class Pool:
         if self._started >= self._size + len(self._jobs):
             raise UserError(f"Worker processes end without taking a run. {_last_words(self._last)}")
         self._started += 1
-        executor = submitit.LocalExecutor(folder=self._jobs[0].results / "logs")
+        executor = submitit.LocalExecutor(folder=self._folder)
         gpus, processes = torch.cuda.device_count(), self._launcher.processes
         visible = sorted({(slot * processes + number) % gpus for number in range(processes)}) if gpus else []
         executor.update_parameters(
@@ -79,7 +82,7 @@ class Pool:
             visible_gpus=visible,
         )
         with worker_environment():
-            self._workers.append((executor.submit(self._work, self._jobs, self._launcher.threads), slot))
+            self._workers.append((executor.submit(self._work, self._order), slot))
 
     def _record_death(self, worker: submitit.Job[None], states: Mapping[str, RunState]) -> None:
         for job in self._jobs:

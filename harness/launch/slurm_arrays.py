@@ -7,14 +7,18 @@ submitit writes the batch files and starts the workers. What became of a job is 
 from __future__ import annotations
 
 import math
+import uuid
 from collections.abc import Sequence
 from dataclasses import astuple
+from pathlib import Path
 from typing import Any, TypeVar
 
 import submitit
+from submitit.core.utils import FailedJobError, FailedSubmissionError
 
 from spike_ssm.harness.config.settings import LauncherSettings
 from spike_ssm.harness.run.job import Job, Work
+from spike_ssm.harness.run.order import submission_folder, write_order
 from spike_ssm.harness.state.submissions import Submission, record
 from spike_ssm.harness.system import slurm
 from spike_ssm.harness.system.environment import worker_environment
@@ -25,20 +29,35 @@ T = TypeVar("T")
 MEND = "Mend the launcher.* settings (sweeps/launcher/slurm.yaml), or use launcher=local."
 
 
+class _RefusedError(Exception):
+    """SLURM did not take an array; the message says why."""
+
+
 def submit(jobs: Sequence[Job], sweep: str, work: Work) -> None:
     """Hand `jobs` to SLURM, where `work` executes them, and leave a record of it.
 
-    Raises `UserError` when SLURM does not take them.
+    `launcher.max_parallel` tasks run at once, of all arrays together. Raises `UserError` when SLURM does not take all.
     """
-    most = slurm.max_array_size()
-    for launcher, members in _alike(jobs):
-        bundles = _chunks(members, launcher.runs_per_job)
-        for part in _chunks(bundles, most):
-            share = max(1, round(launcher.max_parallel * len(part) / len(bundles)))
-            ids = _submit_array(part, launcher, share, work)
-            held = {job: [run.run_id for run in bundle] for job, bundle in zip(ids, part, strict=True)}
-            name = str(launcher.extra.get("job-name", slurm.JOB_NAME))
-            record(jobs[0].results, Submission("slurm", sweep, held, name=name))
+    longest, most = slurm.max_array_size(), jobs[0].settings.launcher.max_parallel
+    arrays = [
+        (launcher, part)
+        for launcher, members in _alike(jobs)
+        for part in _chunks(_chunks(members, launcher.runs_per_job), longest)
+    ]
+    shares = _shares([len(bundles) for _, bundles in arrays], most)
+    folder, taken = submission_folder(), 0
+    ids: list[list[str]] = []
+    for number, (launcher, bundles) in enumerate(arrays):
+        name = f"{slurm.JOB_NAME}-{uuid.uuid4().hex[:12]}"
+        wanted = _sbatch(launcher, after=ids[number - most][0] if number >= most else None)
+        wanted |= {"job_name": name, "array_parallelism": shares[number]}
+        try:
+            ids.append(_submit_array(bundles, wanted, folder, work))
+        except _RefusedError as error:
+            raise UserError(_refusal(str(error), taken, len(jobs), sweep)) from error
+        held = {job: [run.run_id for run in bundle] for job, bundle in zip(ids[-1], bundles, strict=True)}
+        record(jobs[0].results, Submission("slurm", sweep, held, name=name))
+        taken += sum(map(len, bundles))
 
 
 def _alike(jobs: Sequence[Job]) -> list[tuple[LauncherSettings, list[Job]]]:
@@ -50,31 +69,64 @@ def _alike(jobs: Sequence[Job]) -> list[tuple[LauncherSettings, list[Job]]]:
     return list(groups.values())
 
 
-def _submit_array(bundles: Sequence[Sequence[Job]], launcher: LauncherSettings, parallel: int, work: Work) -> list[str]:
-    """The ids of the array's tasks, one a bundle."""
-    executor = submitit.SlurmExecutor(folder=bundles[0][0].results / "logs")
-    executor.update_parameters(**_sbatch(launcher), array_parallelism=parallel)
+def _shares(sizes: Sequence[int], most: int) -> list[int]:
+    """How many tasks of each array may run at once: one, and by its size a part of what is then left of `most`.
+
+    Where there are more arrays than `most`, each waits for the one that is `most` places before it.
+    """
+    spare = max(0, most - len(sizes))
+    return [1 + spare * size // sum(sizes) for size in sizes]
+
+
+def _submit_array(bundles: Sequence[Sequence[Job]], wanted: dict[str, Any], folder: Path, work: Work) -> list[str]:
+    """The ids of the array's tasks, one a bundle. Raises `_RefusedError`; SLURM then has no job of it."""
+    threads = bundles[0][0].settings.launcher.threads
+    orders = [write_order(folder, bundle, threads) for bundle in bundles]
+    executor = submitit.SlurmExecutor(folder=folder)
+    executor.update_parameters(**wanted)
     try:
         with worker_environment():
-            tasks = executor.map_array(work, bundles, [launcher.threads] * len(bundles))
-    except submitit.core.utils.FailedJobError as error:
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise UserError(f"SLURM did not take the jobs: {reason}. {MEND}") from error
-    return [task.job_id for task in tasks]
+            return [task.job_id for task in executor.map_array(work, orders)]
+    except (FailedJobError, FailedSubmissionError, OSError) as error:
+        said = str(error).partition("\nJob instance")[0]  # what submitit adds is for programmers
+        raise _RefusedError(f"{' '.join(said.split()).rstrip('.')}. {_recalled(wanted['job_name'])}") from error
 
 
-def _sbatch(launcher: LauncherSettings) -> dict[str, Any]:
-    """submitit's parameters."""
+def _recalled(name: str) -> str:
+    """A sentence on the job of this name that SLURM may have taken although sbatch did not say so; it is cancelled."""
+    ids = slurm.cancel_named(name)
+    if ids is None:
+        return (
+            f"Whether it took a job all the same cannot be told, since squeue does not answer: "
+            f"scancel --name={name} ends one. "
+        )
+    return f"Job {', '.join(ids)}, which it took all the same, was cancelled. " if ids else ""
+
+
+def _refusal(reason: str, taken: int, runs: int, sweep: str) -> str:
+    if not taken:
+        return f"SLURM did not take the jobs: {reason}{MEND}"
+    return (
+        f"SLURM took {taken} of {runs} runs, and not the others: {reason}The {taken} go on; python -m harness.status "
+        f"{sweep} shows them, and python -m harness.cancel {sweep} ends them. {MEND}"
+    )
+
+
+def _sbatch(launcher: LauncherSettings, after: str | None) -> dict[str, Any]:
+    """submitit's parameters; after: a task of the array that has to end first."""
     optional = {name: getattr(launcher, name) for name in ("partition", "account", "qos", "constraint")}
+    extra: dict[str, Any] = {key: value.lower() == "true" or value for key, value in launcher.extra.items()}
+    if after is not None:
+        needs = [extra["dependency"]] if "dependency" in extra else []
+        extra["dependency"] = ",".join([*needs, f"afterany:{after.split('_')[0]}"])
     return {
-        "job_name": slurm.JOB_NAME,
         "time": math.ceil(launcher.timeout_minutes or 0),
         "ntasks_per_node": launcher.processes,
         "cpus_per_task": launcher.threads,
         "srun_args": [f"--cpus-per-task={launcher.threads}", "--kill-on-bad-exit=1"],  # srun takes no hint from sbatch
         "mem": f"{(launcher.memory_gb or 0) * launcher.processes}GB",
         "signal_delay_s": launcher.grace_seconds,
-        "additional_parameters": {"requeue": True, **launcher.extra},
+        "additional_parameters": {"requeue": True, **extra},
         **({"gpus_per_node": launcher.gpus * launcher.processes} if launcher.gpus else {}),
         **{name: value for name, value in optional.items() if value is not None},
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,8 +43,8 @@ class Job:
         }
 
 
-Work = Callable[[Sequence[Job], int], None]
-"""Executes the jobs that no other worker has claimed, with n threads; pickled by its name for a worker process."""
+Work = Callable[[str], None]
+"""Executes those jobs of the order in a file that no other worker has claimed; pickled by its name for a worker."""
 
 
 @dataclass(frozen=True)

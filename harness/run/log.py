@@ -20,8 +20,7 @@ def own_log(path: Path) -> Iterator[None]:
     """
     log = None
     with Survived(f"The log {path} cannot be written"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        log = open_log(path)
     if log is None:
         yield
         return
@@ -34,6 +33,15 @@ def own_log(path: Path) -> Iterator[None]:
         _redirect(*before)
         for descriptor in (log, *before):
             os.close(descriptor)
+
+
+def open_log(path: Path) -> int:
+    """A descriptor of the file, to write behind what stands there. Raises `OSError`.
+
+    A link, which another user of the folder may have put there, is not followed to a file of the reader's.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644)
 
 
 def _redirect(output: int, errors: int) -> None:

@@ -19,11 +19,13 @@ from types import FrameType
 
 import submitit
 
+from spike_ssm.harness.config.compose import settings_from_json
 from spike_ssm.harness.run.compute import train_along
 from spike_ssm.harness.run.execute import execute
 from spike_ssm.harness.run.failure import record_failure
 from spike_ssm.harness.run.job import Execution, Job
 from spike_ssm.harness.run.log import own_log
+from spike_ssm.harness.run.order import read_order
 from spike_ssm.harness.run.process_group import assemble
 from spike_ssm.harness.state import lease
 from spike_ssm.harness.state.lease import PATIENCE_S, POLLS, Watch
@@ -40,9 +42,13 @@ SLACK_S = 90.0
 _log = logging.getLogger(__name__)
 
 
-def work(jobs: Sequence[Job], threads: int) -> None:
-    """Execute every run that nobody else is at. Returns early when asked to stop, the run's checkpoint saved."""
+def work(order: str) -> None:
+    """Execute every run of the order in this file that nobody else is at.
+
+    Returns early when asked to stop, the run's checkpoint saved.
+    """
     started = time.monotonic()
+    jobs, threads = read_order(order, settings_from_json)
     compute_with(threads)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
     name = submitit.JobEnvironment().job_id

@@ -17,6 +17,7 @@ from spike_ssm.harness.state import lease
 from spike_ssm.harness.state.run_files import RunFiles
 from spike_ssm.harness.state.submissions import Submission, submissions
 from spike_ssm.harness.system import slurm
+from spike_ssm.harness.system.private import private_root
 from spike_ssm.results.errors import UnreadableError, UserError
 from spike_ssm.results.reading import Outcome, ids_there, is_possible, read_outcomes
 from spike_ssm.results.schema import FAILURES, Status
@@ -187,7 +188,8 @@ def _ago(seconds: float) -> str:
 
 
 def _with_log(state: RunState, files: RunFiles) -> RunState:
-    where = f" Its log is {files.log}." if files.log.exists() else f" Logs are in {files.log.parent}."
+    jobs = f" Logs of jobs are below {private_root()}, by the job's number."
+    where = f" Its log is {files.log}." if files.log.exists() else jobs
     return replace(state, error=f"{state.error}{where}")
 
 

@@ -186,10 +186,20 @@ def cancel(ids: Collection[str]) -> None:
         _ask("scancel", *part)
 
 
+def cancel_named(name: str) -> list[str] | None:
+    """End the jobs of this name; their ids, None when SLURM does not answer."""
+    listed = _ask("squeue", "--noheader", f"--name={name}", "--format=%F")  # of an array, the number of all its tasks
+    if listed is None:
+        return None
+    found = sorted(set(listed.split()))
+    cancel(found)
+    return found
+
+
 def max_array_size() -> int:
-    """The most tasks that an array may have here."""
+    """The most tasks that an array may have here; 1 where the cluster has no arrays, which its 0 says."""
     size = _configured("MaxArraySize") or ""
-    return int(size) if size.isdecimal() else DEFAULT_ARRAY_SIZE
+    return max(1, int(size)) if size.isdecimal() else DEFAULT_ARRAY_SIZE
 
 
 def this_job() -> str | None:

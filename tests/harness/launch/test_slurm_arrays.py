@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from submitit.core.utils import DelayedSubmission
 
+from spike_ssm.harness.config.command_line import parse_command_line
 from spike_ssm.harness.config.compose import Composer, check_resources
 from spike_ssm.harness.config.settings import LauncherSettings
 from spike_ssm.harness.launch.slurm_arrays import submit
@@ -29,13 +31,18 @@ def batch_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder where the stand-in puts what it gets. The cluster's arrays have three tasks at the most."""
     kept = tmp_path / "kept"
     kept.mkdir()
-    commands = tmp_path / "bin"
-    commands.mkdir()
+    (tmp_path / "bin").mkdir()
     for name, script in {"sbatch": SBATCH.format(kept), "srun": "", "scontrol": "echo 'MaxArraySize = 3'"}.items():
-        (commands / name).write_text(f"#!/bin/sh\n{script}\n")
-        (commands / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{commands}:/usr/bin:/bin")
+        command(kept, name, script)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     return kept
+
+
+def command(batch_files: Path, name: str, script: str) -> None:
+    """Put a stand-in for SLURM's command beside the others."""
+    path = batch_files.parent / "bin" / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
 
 
 @pytest.fixture
@@ -90,12 +97,187 @@ def test_everything_that_the_launcher_says_is_asked_for(batch_files: Path, job: 
     assert (said["signal"], said["time"], said["requeue"]) == ("USR2@300", "91", "")
 
 
-def test_further_options_go_to_sbatch_as_they_are(batch_files: Path, composer: Composer, tmp_path: Path) -> None:
-    settings = composer.settings({"launcher": "slurm"})
-    settings.launcher.extra = {"exclude": "node7", "mail-type": "FAIL"}
-    submit([Job("a", settings, tmp_path / "results", machine_shared=True)], "mini", work)
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["launcher.extra={exclude: node7, mail-type: FAIL, exclusive: true}"], id="together"),
+        pytest.param(
+            ["launcher.extra.exclude=node7", "launcher.extra.mail-type=FAIL", "launcher.extra.exclusive=true"],
+            id="one-by-one",
+        ),
+    ],
+)
+def test_further_options_go_to_sbatch_as_they_are(batch_files: Path, job: Callable[..., Job], words: list[str]) -> None:
+    submit([job(**parse_command_line(words).overrides)], "mini", work)
     (path,) = batch_files.iterdir()
-    assert (options(path)["exclude"], options(path)["mail-type"]) == ("node7", "FAIL")
+    said = options(path)
+    assert (said["exclude"], said["mail-type"], said["exclusive"]) == ("node7", "FAIL", "")
+
+
+@pytest.mark.parametrize("value", ["node7", "[exclude]", "7"])
+def test_further_options_are_a_mapping(composer: Composer, value: str) -> None:
+    with pytest.raises(UserError, match=re.escape("must be a mapping, as launcher.extra='{KEY: VALUE}', or")):
+        composer.settings(parse_command_line([f"launcher.extra={value}"]).overrides)
+
+
+@pytest.mark.fault(
+    "A manifest of somebody else's has a line break, or what a shell would run, in what SLURM is asked for.",
+    "It is refused in a sentence before anything is submitted, by retry too.",
+)
+@pytest.mark.parametrize("field", ["partition", "account", "qos", "constraint", "extra.comment"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(
+            "a\ntouch canary",
+            "a\rb",
+            "a\u2028b",
+            "a b",
+            "a;b",
+            "$(id)",
+            "`id`",
+            "a'b",
+            'a"b',
+            "a>b",
+            "a\\b",
+            "a#b",
+            "-a",
+        ),
+        *("a\x1b[2J", "a\x00b"),
+    ],
+)
+def test_words_that_a_shell_would_run_are_refused(composer: Composer, field: str, value: str) -> None:
+    with pytest.raises(UserError, match=rf"^launcher\.{re.escape(field)} must be of letters, digits and [^\n]+\.$"):
+        composer.settings({"launcher": "slurm", f"launcher.{field}": value})
+
+
+@pytest.mark.parametrize(
+    "option", ["wrap", "output", "export", "get-user-env", "time", "account", "chdir", "array", "x\ny", "no-requeue"]
+)
+def test_options_that_run_programs_or_replace_what_is_set_are_refused(composer: Composer, option: str) -> None:
+    with pytest.raises(UserError, match=r"^launcher\.extra cannot hold [^\n]+ it takes acctg-freq, begin, [^\n]+\.$"):
+        composer.settings({"launcher": "slurm", f"launcher.extra.{option}": "a"})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("partition", "gpu,gpu-long"), ("account", "project_1@site"), ("constraint", "[rack1|rack2]&nvme*2")),
+        *(("extra.nodelist", "node[1-3,7]"), ("extra.begin", "now+1hour"), ("extra.gres", "gpu:a100:1")),
+        *(("extra.mail-user", "me@example.org"), ("extra.dependency", "afterok:12")),
+    ],
+)
+def test_words_that_clusters_have_are_taken(composer: Composer, field: str, value: str) -> None:
+    composer.settings({"launcher": "slurm", f"launcher.{field}": value})
+
+
+def test_a_path_of_several_lines_never_reaches_a_batch_file(composer: Composer) -> None:
+    with pytest.raises(UserError, match=r"^paths\.results must hold no line breaks"):
+        composer.settings({"paths.results": "a\n#SBATCH --wrap=id"})
+    with pytest.raises(UserError, match=r"holds a line break or another control character"):
+        parse_command_line(["launcher.account='a\nid'"])
+
+
+# --- how many run at once
+
+
+def kinds(job: Callable[..., Job], runs: int, most: int) -> list[Job]:
+    """So many runs of each of three needs, of which `most` may run at once."""
+    needs = [{"launcher__threads": threads} for threads in (1, 2, 3)]
+    own = {"launcher__max_parallel": most, "launcher__runs_per_job": 1}
+    return [job(seed=seed, **need, **own) for need in needs for seed in range(runs)]
+
+
+def test_all_arrays_together_run_as_many_tasks_as_allowed(batch_files: Path, job: Callable[..., Job]) -> None:
+    submit(kinds(job, runs=3, most=6), "mini", work)
+    asked = [options(path) for path in sorted(batch_files.iterdir())]
+    assert [each["array"] for each in asked] == ["0-2%2", "0-2%2", "0-2%2"]
+    assert not any("dependency" in each for each in asked)
+
+
+def test_where_there_are_more_arrays_than_that_they_wait_for_one_another(
+    batch_files: Path, job: Callable[..., Job]
+) -> None:
+    submit(kinds(job, runs=2, most=2), "mini", work)
+    asked = [options(path) for path in sorted(batch_files.iterdir())]
+    assert [each["array"] for each in asked] == ["0-1%1", "0-1%1", "0-1%1"]
+    assert [each.get("dependency") for each in asked] == [None, None, "afterany:100"]
+
+
+def test_a_cluster_without_arrays_gets_a_job_for_each(batch_files: Path, job: Callable[..., Job]) -> None:
+    command(batch_files, "scontrol", "echo 'MaxArraySize = 0'")
+    jobs = [job(seed=seed, launcher__runs_per_job=1) for seed in range(3)]
+    submit(jobs, "mini", work)
+    assert ["array" in options(path) for path in batch_files.iterdir()] == [False] * 3
+    assert [one.jobs for one in submissions(jobs[0].results)] == [
+        {str(100 + number): [each.run_id]} for number, each in enumerate(jobs)
+    ]
+
+
+# --- what SLURM does not take
+
+
+@pytest.mark.fault(
+    "sbatch takes a job, but its answer cannot be understood, or it fails all the same.",
+    "The job is found by its name and cancelled, a sentence says so, and nothing counts as submitted.",
+)
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        pytest.param("echo Welcome to the cluster", 'Could not make sense of sbatch output "Welcome to', id="garbage"),
+        pytest.param("echo sbatch: Socket timed out >&2; exit 1", "sbatch: Socket timed out", id="timed-out"),
+    ],
+)
+def test_a_job_whose_number_is_not_known_does_not_stay(
+    batch_files: Path, job: Callable[..., Job], answer: str, sentence: str
+) -> None:
+    command(batch_files, "sbatch", f'cp "$1" {batch_files}/4711; {answer}')
+    named = f'name=$(sed -n "s/^#SBATCH --job-name=//p" {batch_files}/4711)'
+    command(batch_files, "squeue", f'{named}; case "$*" in *"--name=$name "*) echo 4711; echo 4711;; esac')
+    command(batch_files, "scancel", f'echo "$@" > {batch_files}/cancelled')
+    lone = job()
+    with pytest.raises(UserError, match=re.escape(sentence)) as refused:
+        submit([lone], "mini", work)
+    assert "Job 4711, which it took all the same, was cancelled." in str(refused.value)
+    assert (batch_files / "cancelled").read_text() == "4711\n"
+    assert submissions(lone.results) == []
+
+
+@pytest.mark.fault(
+    "sbatch takes a part of a sweep's arrays and refuses the next.",
+    "The sentence says how many runs were taken and how to see and end them; their record is kept.",
+)
+def test_what_was_taken_before_a_refusal_is_said_and_kept(batch_files: Path, job: Callable[..., Job]) -> None:
+    command(batch_files, "squeue", "")
+    taking = (batch_files.parent / "bin" / "sbatch").read_text()
+    full = f"if [ $(ls {batch_files} | wc -l) = 1 ]; then echo QOSMaxSubmitJobPerUserLimit >&2; exit 1; fi"
+    command(batch_files, "sbatch", f"{full}\n{taking}")
+    jobs = kinds(job, runs=3, most=64)
+    said = r"^SLURM took 3 of 9 runs, and not the others: .*QOSMaxSubmit.* The 3 go on; .*harness\.status mini"
+    with pytest.raises(UserError, match=said):
+        submit(jobs, "mini", work)
+    (kept,) = submissions(jobs[0].results)
+    assert kept.jobs == {f"100_{number}": [each.run_id] for number, each in enumerate(jobs[:3])}
+
+
+# --- what sbatch's jobs execute
+
+
+def test_nothing_that_is_executed_lies_in_the_results_folder(
+    batch_files: Path, job: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPIKE_SSM_PRIVATE", str(tmp_path / "private"))
+    jobs = [job(seed=seed, launcher__runs_per_job=1) for seed in range(2)]
+    submit(jobs, "mini", work)
+    kept = [path.suffix for path in jobs[0].results.rglob("*") if path.is_file()]
+    assert kept == [".json"], "the record of the submission, and no more"
+    pickles = list((tmp_path / "private").rglob("100_*_submitted.pkl"))
+    assert len(pickles) == 2
+    for path in pickles:
+        delayed = DelayedSubmission.load(path)
+        assert delayed.function is work
+        assert [type(argument) for argument in delayed.args] == [str]
+        assert not delayed.kwargs
 
 
 @pytest.mark.parametrize(
