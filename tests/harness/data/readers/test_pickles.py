@@ -233,6 +233,61 @@ def test_a_pickle_does_not_get_memory_that_it_cannot_fill(content: bytes) -> Non
     assert peak < 1_000_000
 
 
+SHARED = b"\x80\x02" + b")q\0" + b"h\0h\0\x86q\0" * 60
+"""A tuple of a tuple twice, of a tuple twice, and so on, which has 2 to the 60 places."""
+
+
+@pytest.mark.fault(
+    "A small pickle among downloaded files is made to take hours, all memory or the interpreter.",
+    "It is refused in a sentence within seconds.",
+)
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        pytest.param(SHARED + b"}h\0Ks0.", "a tuple is in it twice", id="shared-tuple-as-a-key"),
+        pytest.param(SHARED[:-3] + b".", "a tuple is in it twice", id="shared-tuple"),
+        pytest.param(b"\x80\x02})\x85K\0s.", "a tuple is a key", id="tuple-as-a-key"),
+        pytest.param(b"\x80\x02()\x85K\0d.", "a tuple is a key", id="tuple-as-a-key-of-old"),
+        pytest.param(b"\x80\x02)2\x86.", "it has the operation DUP", id="dup"),
+        pytest.param(b"\x80\x02]q\0h\0a.", "a list is in it twice", id="a-list-in-itself"),
+        pytest.param(b"\x80\x02)" + b"\x85" * 300_000 + b".", "containers lie in one another more than 20", id="deep-tuple"),
+        pytest.param(b"\x80\x02" + b"]" * 200_000 + b"a" * 199_999 + b".", "containers lie in one another more than 20", id="deep-list"),
+        pytest.param(b"\x80\x02" + b"(" * 5_000_000 + b".", "it has more than 1000000 operations", id="marks"),
+        pytest.param(b"\x80\x04\x8f(K\x01\x90.", "it has the operation EMPTY_SET", id="set"),
+        pytest.param(
+            b"\x80\x02" + named("_codecs", "encode") + b"q\0X\xe8\3\0\0" + b"a" * 1000 + b"q\1U\6latin1q\2]("
+            b"h\0h\1X\6\0\0\0latin1\x86Rh\0h\1X\6\0\0\0latin1\x86Re.",
+            "it makes more bytes than it has",
+            id="one-text-over-and-over",
+        ),
+        pytest.param(
+            b"\x80\x02" + named("numpy", "dtype") + b"T\xe8\3\0\0" + b"a" * 1000 + b"\x85R.",
+            "a type's name has 1000 characters",
+            id="long-name",
+        ),
+    ],
+)
+def test_a_small_pickle_costs_little(content: bytes, sentence: str) -> None:
+    with pytest.raises(UserError, match=rf"^some\.pickle is damaged \(its pickle cannot be read: {sentence}"):
+        load(content)
+
+
+@given(
+    labels=st.lists(st.integers(0, 9), min_size=1, max_size=30),
+    names=st.lists(st.binary(min_size=1, max_size=40), max_size=30),
+    protocol=st.integers(0, 5),
+    data=st.data(),
+)
+def test_every_batch_of_pictures_is_read(
+    labels: list[int], names: list[bytes], protocol: int, data: st.DataObject
+) -> None:
+    pixels = data.draw(arrays.arrays(np.uint8, (len(labels), 12)))
+    batch = {b"batch_label": b"training batch 1 of 5", b"labels": labels, b"data": pixels, b"filenames": names}
+    loaded = load(pickle.dumps(batch, protocol=protocol))
+    assert np.array_equal(loaded.pop(b"data").numpy(), pixels)
+    assert loaded == {key: value for key, value in batch.items() if key != b"data"}
+
+
 def test_what_a_pickle_does_to_the_stand_ins_ends_with_it() -> None:
     load(b"\x80\x02" + named("_codecs", "encode") + b"N}X\x0c\0\0\0__defaults__K\x01\x85s\x86b.")
     for stand_in in (("numpy", "dtype"), GLOBALS["reconstruct"]):
