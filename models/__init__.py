@@ -8,3 +8,7 @@ if __name__ == "models":  # in a checkout: another name of spike_ssm.models, see
     from spike_ssm.checkout import alias
 
     alias(__name__)
+else:
+    from spike_ssm.models.kernel_cache import keep_kernels
+
+    keep_kernels()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable
 
@@ -21,14 +22,25 @@ def sentence(error: Exception) -> str:
 
 
 def exit_status(command: Callable[[], int], stopped: str = "Stopped.") -> int:
-    """The exit status that `command` returns; 1 where it raises `UserError`, 130 where Ctrl-C ends it.
+    """The exit status that `command` returns; 1 where it raises `UserError` or lacks a right, 130 where Ctrl-C ends it.
 
-    The error's message, or the sentence `stopped`, is then printed as a line on standard error.
+    The error's message, or the sentence `stopped`, is then printed as a line on standard error. Characters that the
+    terminal's encoding lacks are printed as their numbers.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         return command()
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
+        return 1
+    except PermissionError as error:
+        print(
+            f"Error: {error.filename} may not be read or written by you ({error.strerror}). Ask its owner for the "
+            "right, or name another folder.",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print(stopped, file=sys.stderr)

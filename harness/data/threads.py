@@ -5,6 +5,8 @@ from __future__ import annotations
 import numba
 import torch
 
+import spike_ssm.models  # noqa: F401 (which finds a place for numba's kernels)
+
 
 def share_threads_with_numba() -> int:
     """Let numba's parallel kernels use as many threads as torch does; returns how many. Call it before each kernel.
