@@ -154,9 +154,9 @@ def _with(node: Any, changes: Sequence[tuple[Sequence[str], Any]]) -> Any:
         below.setdefault(first, []).append((rest, value))
     values = {}
     for name, inner in below.items():
-        path, value = inner[-1]
-        inside = node.get(name) if isinstance(node, dict) else getattr(node, name)
-        values[name] = _with(inside, inner) if path else value
+        whole, parts = [value for path, value in inner if not path], [each for each in inner if each[0]]
+        inside = whole[-1] if whole else node.get(name) if isinstance(node, dict) else getattr(node, name)
+        values[name] = _with(inside, parts) if parts else inside
     return {**node, **values} if isinstance(node, dict) else replace(node, **values)
 
 

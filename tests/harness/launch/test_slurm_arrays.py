@@ -105,6 +105,10 @@ def test_everything_that_the_launcher_says_is_asked_for(batch_files: Path, job: 
             ["launcher.extra.exclude=node7", "launcher.extra.mail-type=FAIL", "launcher.extra.exclusive=true"],
             id="one-by-one",
         ),
+        pytest.param(
+            ["launcher.extra={exclude: node7, mail-type: ALL, exclusive: true}", "launcher.extra.mail-type=FAIL"],
+            id="one-after-all",
+        ),
     ],
 )
 def test_further_options_go_to_sbatch_as_they_are(batch_files: Path, job: Callable[..., Job], words: list[str]) -> None:
@@ -174,7 +178,7 @@ def test_words_that_clusters_have_are_taken(composer: Composer, field: str, valu
 def test_a_path_of_several_lines_never_reaches_a_batch_file(composer: Composer) -> None:
     with pytest.raises(UserError, match=r"^paths\.results must hold no line breaks"):
         composer.settings({"paths.results": "a\n#SBATCH --wrap=id"})
-    with pytest.raises(UserError, match=r"holds a line break or another control character"):
+    with pytest.raises(UserError, match=r"must be one line"):
         parse_command_line(["launcher.account='a\nid'"])
 
 
