@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import psutil
 
 JOB_NAME = "spike-ssm"
-"""What the jobs of a sweep are called."""
+"""What the names of a sweep's jobs begin with; those of earlier versions are no longer than this."""
 
 LIVE = frozenset(
     {
