@@ -110,23 +110,23 @@ def cluster() -> str:
 
 def fates(jobs: Collection[OwnedJob], here: str | None = None) -> dict[OwnedJob, Fate]:
     """What is known of each of the jobs; here: this machine's cluster, asked for where it is None."""
-    here = cluster() if here is None else here
+    here, me = cluster() if here is None else here, user()
     askable = [job for job in jobs if not here or job.cluster in ("", here)]
     states = job_states({job.id for job in askable}) if askable else {}
-    found = {job: _fate(job, states, here) for job in askable}
+    found = {job: _fate(job, states, here, me) for job in askable}
     return {job: found.get(job) or Fate(UNKNOWN, f"Its job {job.id} is of the cluster {job.cluster}.") for job in jobs}
 
 
-def _fate(job: OwnedJob, states: dict[str, JobState] | None, here: str) -> Fate:
-    """The fate of a job that SLURM was asked about here, which gave `states`."""
+def _fate(job: OwnedJob, states: dict[str, JobState] | None, here: str, me: str) -> Fate:
+    """The fate of a job that SLURM was asked about by user `me` on cluster `here`, which gave `states`."""
     if states is None:
         why = "does not answer" if shutil.which("squeue") else "cannot be asked on this machine"
         return Fate(UNKNOWN, f"SLURM {why} about its job {job.id}.")
     said = states.get(job.id)
     if said and said.state != GONE and job.user in ("", said.user) and job.name in ("", said.name):
-        return Fate(said.state, mine=said.user == user())
-    if job.user != user():
-        return Fate(UNKNOWN, f"SLURM does not tell {user()} of job {job.id}{f' of {job.user}' if job.user else ''}.")
+        return Fate(said.state, mine=said.user == me)
+    if job.user != me:
+        return Fate(UNKNOWN, f"SLURM does not tell {me} of job {job.id}{f' of {job.user}' if job.user else ''}.")
     if said is None or not here or job.cluster != here:
         return Fate(UNKNOWN, f"SLURM no longer knows its job {job.id}, nor does its accounting list it.")
     return Fate(GONE, f"SLURM no longer knows its job {job.id}, and does not say how it ended.", mine=True)

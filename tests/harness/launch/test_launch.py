@@ -434,6 +434,24 @@ def test_a_local_sweep_can_be_cancelled_and_goes_on_when_retried(place: Any) -> 
     assert look(place.results, run_id).status == "done"
 
 
+@pytest.mark.slow
+@pytest.mark.fault(
+    "The results folder is moved while a local sweep computes.",
+    "Workers and sweep end; the sweep says so in a sentence, and no other folder appears in its place.",
+)
+def test_a_local_sweep_whose_results_folder_was_moved_ends_and_says_so(place: Any) -> None:
+    sweep = place.start("launcher=local", "launcher.workers=1", "optim.epochs=60", "launcher.checkpoint_minutes=0")
+    wait_for(lambda: list(place.results.glob("checkpoints/*/*.safetensors")), "the first checkpoint")
+    worker = worker_of(sweep)
+    place.results.rename(place.results.with_name("moved"))
+    _, err = sweep.communicate(timeout=PATIENCE_S)
+    assert sweep.returncode == 1
+    assert err.startswith(f"Error: The results folder {place.results} was moved or removed"), err
+    assert err.count("\n") == 1
+    wait_for(lambda: not worker.is_running(), "the worker to end")
+    assert not place.results.exists()
+
+
 @pytest.mark.fault(
     "The code changes between submission and start.",
     "The result says so, and names both versions.",
