@@ -352,6 +352,15 @@ def test_the_outcome_is_in_the_footer_and_of_older_files_in_the_columns(tmp_path
     assert read_outcome(path) == expected
 
 
+@pytest.mark.parametrize("length", [1, 127, 128, 20_000, 3_000_000])
+def test_the_outcome_is_told_without_parsing_what_a_footer_says_of_columns(tmp_path, monkeypatch, length):
+    """Of ten thousand runs that would take seconds."""
+    error = "é" * length
+    path = write_run(tmp_path, row(status="failed", test_accuracy=None, error=error))
+    monkeypatch.setattr(pq, "read_metadata", lambda _: pytest.fail("the footer was parsed"))
+    assert read_outcome(path) == Outcome("failed", error, None, None)
+
+
 def test_the_outcomes_of_many_runs_name_the_missing_and_the_damaged(tmp_path):
     write_run(tmp_path, row("a"))
     run_path(tmp_path, "b").touch()
