@@ -129,6 +129,8 @@ def _fate(job: OwnedJob, states: dict[str, JobState] | None, here: str, me: str)
         return Fate(UNKNOWN, f"SLURM does not tell {me} of job {job.id}{f' of {job.user}' if job.user else ''}.")
     if said is None or not here or job.cluster != here:
         return Fate(UNKNOWN, f"SLURM no longer knows its job {job.id}, nor does its accounting list it.")
+    if said.user == me and said.is_live:  # ours under another name, or another of ours
+        return Fate(UNKNOWN, f"SLURM calls job {job.id} {said.name}, and not {job.name}.")
     return Fate(GONE, f"SLURM no longer knows its job {job.id}, and does not say how it ended.", mine=True)
 
 
