@@ -64,11 +64,13 @@ STAND_INS = {
     "sbatch": """
         echo . >> "$JOBS/count"; n=$(wc -l < "$JOBS/count")
         grep -o -e '--array=0-[0-9]*' "$1" | cut -d- -f4 > "$JOBS/$n.last" || exit 1
+        sed -n "s/^#SBATCH --job-name=//p" "$1" > "$JOBS/$n.name"
         echo "Submitted batch job $n" """,
     "scontrol": f"echo ClusterName = stand-in; echo MaxArraySize = {MAX_ARRAY_SIZE}",
     "squeue": """
         cd "$JOBS"; for file in *.last; do
-            seq 0 "$(cat "$file")" | sed "s/.*/${file%.last}_&|PENDING|$(id -un)|spike-ssm/"
+            name=$(cat "${file%.last}.name")
+            seq 0 "$(cat "$file")" | sed "s/.*/${file%.last}_&|PENDING|$(id -un)|$name/"
         done""",
     "sacct": "",
     "srun": "",  # only looked for

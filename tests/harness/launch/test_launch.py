@@ -29,7 +29,7 @@ from spike_ssm.harness.run.worker import EXECUTION
 from spike_ssm.harness.state import lease, survey
 from spike_ssm.harness.state.lease import Holder, Lease
 from spike_ssm.harness.state.run_files import RunFiles
-from spike_ssm.harness.state.submissions import Submission, record
+from spike_ssm.harness.state.submissions import Submission, record, submissions
 from spike_ssm.harness.state.survey import RunState, Survey, look
 from spike_ssm.harness.system import slurm
 from spike_ssm.harness.system.slurm import automatic_launcher
@@ -348,7 +348,8 @@ def test_collect_finds_out_whether_a_silent_holder_lives(
     elsewhere = Process("another-host", "another-boot", "1", 1234, "5678")
     files.lease.write_bytes(replace(Holder.current(), process=elsewhere).to_json())
     os.utime(files.lease, (0, 0))
-    say("squeue", f"echo '7|NODE_FAIL|{slurm.user()}|spike-ssm'")
+    (submitted,) = submissions(place.results)
+    say("squeue", f"echo '7|NODE_FAIL|{slurm.user()}|{submitted.name}'")
     outcome = place.sweep(*words, "collect=true")
     assert any("were not heard of lately" in line for line in outcome.out)
     assert place.rows()[run.id]["error"].startswith("SLURM says NODE_FAIL of its job 7.")
