@@ -106,8 +106,8 @@ class Survey:
         self._finished |= {run_id: state for run_id, state in found.items() if state.is_finished}
         open_runs = [run_id for run_id in open_runs if run_id not in found]
         handed = _by_run(submissions(self._results), set(open_runs)) if open_runs else {}
-        holders = {run_id: lease.read(RunFiles(self._results, run_id).lease) for run_id in open_runs}
-        jobs = {job for holder in holders.values() if holder and (job := holder.owned_job())}
+        holders = {run_id: _holder(RunFiles(self._results, run_id).lease) for run_id in open_runs}
+        jobs = {job for holder in holders.values() if isinstance(holder, lease.Holder) and (job := holder.owned_job())}
         jobs |= {one.owned(job) for places in handed.values() for one, job in places if one.kind == "slurm"}
         self._ask_slurm(jobs)
         unfinished = {run_id: self._unfinished(run_id, holders[run_id], handed.get(run_id, [])) for run_id in open_runs}
@@ -122,9 +122,13 @@ class Survey:
         self._fates = slurm.fates(jobs, self._cluster)
         self._asked = time.monotonic()
 
-    def _unfinished(self, run_id: str, holder: lease.Holder | None, places: list[tuple[Submission, str]]) -> RunState:
+    def _unfinished(
+        self, run_id: str, holder: lease.Holder | OSError | None, places: list[tuple[Submission, str]]
+    ) -> RunState:
         """The state of a run without a result, whose lease is `holder`'s and which was handed to `places`."""
         files = RunFiles(self._results, run_id)
+        if isinstance(holder, OSError):
+            return RunState("unknown", error=f"Its lease {files.lease} cannot be read now ({holder.strerror}).")
         if holder is not None and lease.is_alive(files.lease, holder, self._is_job_alive, self.watch):
             return self._held(files, holder)
         ends = [end for one, job in places if (end := self._place_state(one, job))]
@@ -177,6 +181,14 @@ class Survey:
         error = f"SLURM says {fate.state} of its job {job}."
         record_after_s = SECONDS_OF_DOUBT if fate.mine else None
         return RunState(_ENDINGS.get(fate.state, "failed"), error=error, record_after_s=record_after_s)
+
+
+def _holder(path: Path) -> lease.Holder | OSError | None:
+    """Who holds lease `path`, None when nobody does, the error where it cannot be read now."""
+    try:
+        return lease.read(path)
+    except OSError as error:
+        return error
 
 
 def _ago(seconds: float) -> str:

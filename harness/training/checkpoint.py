@@ -19,7 +19,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from spike_ssm.harness.system.root import ROOT, source_files
-from spike_ssm.results.files import Guard, unguarded, written
+from spike_ssm.results.errors import UnreadableError
+from spike_ssm.results.files import PATIENCE_S, Guard, patiently, unguarded, written
 
 FORMAT = 3
 """Counts up when the content of a checkpoint changes its meaning."""
@@ -67,13 +68,16 @@ class Checkpoints:
     """The checkpoints of one run, in a folder of their own; one process at a time may write there, as `guard` sees to.
 
     A file is in the safetensors format and has in its metadata the values, as JSON, and a checksum of everything. It is
-    for the same run and code only. Trouble never stops the training: it is logged, in one sentence a file.
+    for the same run and code only. Trouble with writing never stops the training: it is logged, in one sentence a file.
 
     It also keeps the run's time, which begins when this object is made and goes on from what `latest` finds.
     """
 
-    def __init__(self, folder: Path, run_id: str, guard: Guard = unguarded) -> None:
+    def __init__(
+        self, folder: Path, run_id: str, guard: Guard = unguarded, patience_s: float = PATIENCE_S
+    ) -> None:
         self.folder = folder
+        self._patience_s = patience_s
         self.guard = guard
         self._owner = {"format": FORMAT, "run": run_id, "code": code_fingerprint()}
         self._good: list[Path] = []  # oldest first
@@ -110,10 +114,14 @@ class Checkpoints:
             self._complained = True
 
     def latest(self) -> State | None:
-        """The newest state that is whole and of the same run and code; None where there is none."""
+        """The newest state that is whole and of the same run and code; None where there is none.
+
+        Raises `UnreadableError` where a file could not be read for `patience_s` seconds.
+        """
         paths = self._paths()
         for path in reversed(paths):
             try:
+                self._await_readable(path)
                 owner, state = read_state(path)
             except DamageError as error:
                 _log.warning("The checkpoint %s is not used: it is damaged (%s).", path, error)
@@ -127,6 +135,16 @@ class Checkpoints:
         if paths:
             _log.warning("No checkpoint in %s can be used: training starts again.", self.folder)
         return None
+
+    def _await_readable(self, path: Path) -> None:
+        """Raise `UnreadableError` where the file stays closed: a training that began anew would remove it."""
+        try:
+            patiently(lambda: path.open("rb").close(), f"The checkpoint {path} cannot be read", self._patience_s)
+        except OSError as error:
+            raise UnreadableError(
+                f"The checkpoint {path} cannot be read ({error.strerror}), and the run does not begin anew while it is "
+                "there. Make it readable, or remove it, then run the sweep again with retry=true."
+            ) from error
 
     def newest(self) -> Path | None:
         """The file of the newest good checkpoint that was read or written here; None where there is none."""

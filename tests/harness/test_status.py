@@ -96,6 +96,13 @@ def test_a_run_whose_result_cannot_be_read_now_is_unknown_until_it_can(tmp_path:
     assert [each.status for each in survey.states().values()] == ["done", "done"]
 
 
+def test_a_run_whose_lease_cannot_be_read_now_is_unknown(tmp_path: Path) -> None:
+    path = RunFiles(tmp_path, "a").lease
+    path.mkdir(parents=True)  # reading it is an error of the system
+    state = Survey(tmp_path, ["a"]).states()["a"]
+    assert (state.status, state.error) == ("unknown", f"Its lease {path} cannot be read now (Is a directory).")
+
+
 def test_a_run_that_nobody_has_is_waiting(tmp_path: Path) -> None:
     assert state(tmp_path) == "waiting"
 

@@ -9,6 +9,7 @@ import os
 import resource
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from safetensors import safe_open
 from spike_ssm.harness.system.root import ROOT, source_files
 from spike_ssm.harness.training import checkpoint
 from spike_ssm.harness.training.checkpoint import Checkpoints, State, code_fingerprint
+from spike_ssm.results.errors import UnreadableError
 
 RUN = "0123456789ab"
 
@@ -188,6 +190,25 @@ def test_a_runs_time_goes_on_from_its_checkpoint_and_leaves_out_what_was_between
 
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+
+
+@pytest.mark.fault(
+    "A checkpoint cannot be read now: the disk says EIO, or it is another user's and closed to others.",
+    "It is waited for; where it stays so, the run fails with a sentence and does not begin anew, which would remove it.",
+)
+def test_a_checkpoint_that_cannot_be_read_now_is_waited_for_and_stays(tmp_path: Path) -> None:
+    *_, newest = saved(tmp_path, 1, 2)
+    away = newest.rename(tmp_path / "away")
+    newest.mkdir()  # reading it is an error of the system
+    with pytest.raises(UnreadableError, match="does not begin anew while it is there"):
+        Checkpoints(tmp_path, RUN, patience_s=0).latest()
+
+    def mend() -> None:
+        newest.rmdir()
+        away.rename(newest)
+
+    threading.Timer(0.3, mend).start()
+    assert number_in(tmp_path) == 2
 
 
 @pytest.mark.fault(
