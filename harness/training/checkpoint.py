@@ -73,9 +73,7 @@ class Checkpoints:
     It also keeps the run's time, which begins when this object is made and goes on from what `latest` finds.
     """
 
-    def __init__(
-        self, folder: Path, run_id: str, guard: Guard = unguarded, patience_s: float = PATIENCE_S
-    ) -> None:
+    def __init__(self, folder: Path, run_id: str, guard: Guard = unguarded, patience_s: float = PATIENCE_S) -> None:
         self.folder = folder
         self._patience_s = patience_s
         self.guard = guard

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from spike_ssm.results.errors import UserError
+from spike_ssm.results.files import Survived
 
 PROJECT = "spike-ssm"
 
@@ -46,14 +47,30 @@ def open_tracker(name: str, results: Path, run_id: str, config: Mapping[str, Any
     require(name)
     folder = results / "trackers" / run_id
     if name == "tensorboard":
-        return _TensorBoard(folder)
+        return _Spared(_TensorBoard(folder), folder)
     if name == "wandb":
-        return _WandB(folder, run_id, config)
+        return _Spared(_WandB(folder, run_id, config), folder)
     return _Nothing()
 
 
 def _numbers(row: EpochRow) -> dict[str, float]:
     return {name: value for name, value in row.items() if name != "epoch" and value is not None}
+
+
+class _Spared:
+    """A tracker whose files a run can do without."""
+
+    def __init__(self, tracker: Tracker, folder: Path) -> None:
+        self._tracker = tracker
+        self._survived = Survived(f"The tracker's files cannot be written to {folder}")
+
+    def log(self, row: EpochRow) -> None:
+        with self._survived:
+            self._tracker.log(row)
+
+    def close(self) -> None:
+        with self._survived:
+            self._tracker.close()
 
 
 class _Nothing:

@@ -194,7 +194,7 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 @pytest.mark.fault(
     "A checkpoint cannot be read now: the disk says EIO, or it is another user's and closed to others.",
-    "It is waited for; where it stays so, the run fails with a sentence and does not begin anew, which would remove it.",
+    "It is waited for; where it stays so, the run fails with a sentence, and does not begin anew and remove it.",
 )
 def test_a_checkpoint_that_cannot_be_read_now_is_waited_for_and_stays(tmp_path: Path) -> None:
     *_, newest = saved(tmp_path, 1, 2)

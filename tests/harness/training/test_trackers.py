@@ -52,6 +52,18 @@ def test_a_run_that_goes_on_replaces_the_epochs_that_it_does_again(tmp_path: Pat
     assert shown == {"train_loss": {1: pytest.approx(0.9), 2: pytest.approx(0.7), 3: pytest.approx(0.6)}}
 
 
+def test_a_tracker_whose_files_cannot_be_written_is_done_without(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "trackers").touch()
+    tracker = open_tracker("tensorboard", tmp_path, "run", {})
+    for epoch in (1, 2):
+        tracker.log({"epoch": epoch, "train_loss": 0.5})
+    tracker.close()
+    (said,) = [message for message in caplog.messages if "tracker" in message]
+    assert said.startswith(f"The tracker's files cannot be written to {tmp_path / 'trackers' / 'run'} (")
+
+
 def test_no_tracker_is_the_default_and_leaves_no_files(place: Any) -> None:
     assert place.sweep("launcher=debug", "neuron.leak=0.5").status == 0
     assert not (place.results / "trackers").exists()
