@@ -6,6 +6,7 @@
     python -m harness.sweep +sweep=NAME dry_run=true                which runs, and which are finished
     python -m harness.sweep +sweep=NAME show=config                 the resolved configuration of a run
     python -m harness.sweep +sweep=NAME retry=true                  failed runs again
+    python -m harness.sweep +sweep=NAME planned=NAME                of these runs, those that were asked for before
     python -m harness.sweep +sweep=NAME wait=false                  submit and return; see harness.status
     python -m harness.sweep +sweep=robustness of=NAME                a sweep's trained networks under corruptions
     python -m harness.sweep +sweep=NAME tuned=true                  with the settings that harness.tune chose

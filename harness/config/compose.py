@@ -154,9 +154,12 @@ def _with(node: Any, changes: Sequence[tuple[Sequence[str], Any]]) -> Any:
         below.setdefault(first, []).append((rest, value))
     values = {}
     for name, inner in below.items():
-        whole, parts = [value for path, value in inner if not path], [each for each in inner if each[0]]
-        inside = whole[-1] if whole else node.get(name) if isinstance(node, dict) else getattr(node, name)
-        values[name] = _with(inside, parts) if parts else inside
+        inside = node.get(name) if isinstance(node, dict) else getattr(node, name)
+        later = inner
+        for number, (path, value) in enumerate(inner):
+            if not path:  # all of it, to which what comes later is added
+                inside, later = value, inner[number + 1 :]
+        values[name] = _with(inside, later) if later else inside
     return {**node, **values} if isinstance(node, dict) else replace(node, **values)
 
 

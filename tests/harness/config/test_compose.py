@@ -147,6 +147,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "a task": {"task": "speed", "task.length": 64, "neuron.solver": "pmbc", "neuron.max_iterations": 3},
     "lists": {"robustness": "standard", "robustness.weight_bits": [8, 4], "robustness.length": []},
     "below a mapping": {"scale": "gpu", "launcher": "slurm", "launcher.resources.gpu.memory_gb": 3},
+    "an open mapping": {"launcher.extra.nice": "5", "launcher.extra": {"exclude": "n7"}, "launcher.extra.hold": "y"},
     "references": {"protocol": "pspikessm", "scale": "paper", "optim.lr": 0.5},
     "a neuron that refers to its task": {"neuron": "psn", "task.max_length": 77},
 }

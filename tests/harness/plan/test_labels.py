@@ -175,6 +175,18 @@ def test_a_label_is_named_on_the_command_line_as_it_is_written(grid: Plan, label
         assert (first.plan.variant, first.settings.neuron.leak) == (label, 0.25)
 
 
+@pytest.mark.parametrize(("key", "label"), [("true", "True"), ("1e-3", "0.001"), ("0.50", "0.5")])
+def test_a_label_without_quotes_in_the_file_is_named_like_there_or_as_it_is_shown(
+    place: Any, key: str, label: str
+) -> None:
+    place.sweep_file("mini", f"title: T\nquestion: Q?\nseeds: [0]\ngrid: {{leak: {{{key}: {{neuron.leak: 0.25}}}}}}\n")
+    composer = Composer(place.folder / "config")
+    sweep = load_sweep(composer, "mini", "laptop")
+    for typed in (key, label):
+        (run,) = expand(composer, parse_command_line([f"leak={typed}"]), sweep).runs
+        assert run.plan.variant == label
+
+
 def test_values_of_a_plain_axis_are_named_as_yaml_writes_them(grid: Plan) -> None:
     axis = {"neuron.threshold_trainable": [True, False]}
     assert [run.plan.variant for run in grid("neuron.threshold_trainable=true", grid=axis).runs] == ["True"]
