@@ -21,6 +21,9 @@ from spike_ssm.reports.statistics import pareto
 from spike_ssm.reports.statistics.matched import Curve, through
 from spike_ssm.reports.statistics.seeds import VERDICT_SEEDS, by_seed, t_interval
 
+ACCURACY_AND_RATE = "Accuracy against firing rate"
+"""Title of the figure that is seen first."""
+
 _NO_PARAMETER_MOVED = 1e-9
 _SMOOTH = 60  # points of a drawn curve
 _FEW_EPOCHS = 10  # that each gets a marker: a single epoch would draw no line at all
@@ -109,9 +112,9 @@ def accuracy_and_rate(
         caption += f" Steps: Pareto front of the means. {pareto.CAVEAT}" if on_front else ""
         caption += f" Dashed: {listing(joined)}, along which accuracies are compared at one rate." if joined else ""
         caption += _without_rate(runs, shown) + off
-        label = f"Accuracy against firing rate: {'; '.join(sentences)}."
+        label = f"{ACCURACY_AND_RATE}: {'; '.join(sentences)}."
         label += f" Pareto front of the means: {', '.join(on_front)}." if on_front else ""
-        return finished(axes, next(names), "Accuracy against firing rate", caption, label)
+        return finished(axes, next(names), ACCURACY_AND_RATE, caption, label)
 
 
 def _front(axes: Axes, runs: pd.DataFrame) -> list[str]:

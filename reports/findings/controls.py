@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spike_ssm.reports.render.statements import Findings, Statement
-from spike_ssm.reports.render.text import PERCENT_95, bounds, count, number
+from spike_ssm.reports.render.text import PERCENT_95, bounds, count, listing, number
 from spike_ssm.reports.statistics.controls import FEWER, MORE, NONE, POINT, UNDECIDED, WORSE, Judged
 from spike_ssm.reports.statistics.seeds import Comparison
 
@@ -22,6 +22,15 @@ def control_findings(judged: Sequence[Judged], of: str) -> Findings | None:
     )
     statements = tuple(Statement(each.verdict, (each.effect.variant,), _sentence(each)) for each in judged)
     return Findings(f"{of[:1].upper()}{of[1:]} itself, or something plainer?", lead, statements)
+
+
+def verdicts_in_words(judged: Sequence[Judged], of: str) -> list[Statement]:
+    """One statement with the verdict on each effect; none where the task has none of them."""
+    by_verdict: dict[str, list[str]] = {}
+    for each in judged:
+        by_verdict.setdefault(each.verdict, []).append(each.effect.variant)
+    said = "; ".join(f"{verdict} for {listing(variants)}" for verdict, variants in by_verdict.items())
+    return [Statement(of, (), f"At the same firing rate: {said}.")] if said else []
 
 
 def _sentence(judged: Judged) -> str:

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from spike_ssm.reports.figures.accuracy import ACCURACY_AND_RATE
 from spike_ssm.reports.figures.chosen import drawn_variants, remark
 from spike_ssm.reports.figures.parallel import Draw, Promise, drawing
 from spike_ssm.reports.figures.scaling import lines
 from spike_ssm.reports.loading.sweep import Sweep, joined, load_by_task
 from spike_ssm.reports.render import palette
+from spike_ssm.reports.render.drawn import Drawn
 from spike_ssm.reports.render.files import FORMATS, file_name, write_all, write_figures
 from spike_ssm.reports.render.html import rendered
 from spike_ssm.reports.render.latex import latex
@@ -171,6 +173,7 @@ def _page(
         name=name,
         manifest=sweep.manifest,
         sections=sections,
+        seen_first=_seen_first(sections),
         measured=measured,
         variants={variant: looks[variant] for variant in trained["variant"]},
         overview=None if measurements.empty else tables.overview(measurements, looks),
@@ -183,11 +186,24 @@ def _page(
     )
 
 
+def _seen_first(sections: Sequence[Section]) -> Drawn | None:
+    """The figure of the first screen, of the first task; None where no neuron fires."""
+    figures = sections[0].figures if sections else ()
+    return next((figure for figure in figures if figure.title == ACCURACY_AND_RATE), None)
+
+
 def _markdown(sweep: Sweep, sections: list[Section], measured: list[MeasuredSection]) -> str:
     manifest = sweep.manifest
     scale = escaped(f"Scale: {manifest.scale}. {manifest.scale_note}")
     parts = [f"# {escaped(manifest.title)}\n\n{paragraph(manifest.question)}\n\n{scale}\n"]
-    parts += [f"## {escaped(section.task)}\n\n" + "\n".join(map(markdown, section.tables)) for section in sections]
+    parts += [
+        f"## {escaped(section.task)}\n\n{_answer_as_list(section)}\n" + "\n".join(map(markdown, section.tables))
+        for section in sections
+    ]
     parts += [f"{FAMILIES}\n"] if sections else []
     parts += [section.markdown() for section in measured]
     return "\n".join(parts if sections or measured else [*parts, "No run of this sweep has finished.\n"])
+
+
+def _answer_as_list(section: Section) -> str:
+    return "".join(f"- {escaped(f'{each.tag.capitalize()}: {each.text}')}\n" for each in section.answer)

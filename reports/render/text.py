@@ -31,6 +31,11 @@ def _span(low: float, high: float, digits: int = 2, *, signed: bool) -> str:
     return f"{number(low, digits, signed=signed)} to {number(high, digits, signed=signed)}"
 
 
+def percent(value: float, digits: int = 1) -> str:
+    """`17.9 %`, of a value in percent, kept on one line."""
+    return f"{number(value, digits)}{_NBSP}%"
+
+
 def digits_for(values: Iterable[float]) -> int:
     """Decimals that show the largest of `values` with three significant digits, at most four."""
     largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)

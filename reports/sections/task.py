@@ -9,12 +9,13 @@ import pandas as pd
 
 from spike_ssm.reports.figures.scaling import lines, scaling_figures
 from spike_ssm.reports.findings.accuracy import caveat, task_findings
-from spike_ssm.reports.findings.controls import control_findings
+from spike_ssm.reports.findings.answer import answer
+from spike_ssm.reports.findings.controls import control_findings, verdicts_in_words
 from spike_ssm.reports.findings.factors import effect_findings
 from spike_ssm.reports.loading.sweep import correctness
 from spike_ssm.reports.render.drawn import Drawn
 from spike_ssm.reports.render.palette import Look
-from spike_ssm.reports.render.statements import Findings
+from spike_ssm.reports.render.statements import Findings, Statement
 from spike_ssm.reports.render.table import Table
 from spike_ssm.reports.statistics.baseline import compare_with_baseline
 from spike_ssm.reports.statistics.controls import control_names, judge
@@ -26,6 +27,7 @@ from spike_ssm.reports.tables.comparisons import comparison_table
 from spike_ssm.reports.tables.controls import control_table
 from spike_ssm.reports.tables.energy import energy_tables
 from spike_ssm.reports.tables.factors import effect_table
+from spike_ssm.reports.tables.glance import glance_table
 from spike_ssm.reports.tables.groups import group_table, weaker_rules
 from spike_ssm.reports.tables.matched import matched_table
 from spike_ssm.reports.tables.tuning import tagged, tuning_table
@@ -38,6 +40,8 @@ class Section:
 
     task: str
     note: str  # what its shortcut is
+    answer: list[Statement]  # what is seen first
+    glance: Table
     findings: list[Findings]
     caveat: str
     main: Table
@@ -90,6 +94,8 @@ def task_section(
     return measured, Section(
         task,
         note,
+        answer(alike, comparisons, verdicts_in_words(judged, manifest.controls.of) if manifest.controls else []),
+        glance_table(measured, looks, comparisons, controls),
         [*filter(None, (effect_findings(effects), *task_findings(runs, comparisons, manifest.baseline), explained))],
         caveat(runs),
         tables.main_table(measured, looks, comparisons, note, _data_notes(runs), weaker_rules(runs)),

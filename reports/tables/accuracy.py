@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
@@ -17,7 +16,8 @@ from spike_ssm.reports.render.text import ABSENT, digits_for, estimate, number
 from spike_ssm.reports.statistics import pareto
 from spike_ssm.reports.statistics.baseline import Comparisons
 from spike_ssm.reports.statistics.pooled import against_pooled
-from spike_ssm.reports.statistics.seeds import VERDICT_SEEDS, Interval, Verdict, by_seed, t_interval
+from spike_ssm.reports.statistics.seeds import VERDICT_SEEDS, Verdict, by_seed, t_interval
+from spike_ssm.reports.tables.columns import stated
 from spike_ssm.reports.tables.groups import where_shortcut_is_wrong
 
 
@@ -128,12 +128,6 @@ def measurements(
     return pd.DataFrame(rows)
 
 
-def _stated(row: Mapping[Hashable, Any] | pd.Series[Any], name: str, unit: str, seeds: int) -> Interval:
-    """The mean of a row of `measurements` with its interval and range."""
-    half, least, most = (row[f"{name}_{which}_{unit}"] for which in ("half_interval", "lowest", "highest"))
-    return Interval(row[f"{name}_{unit}"], half, seeds, least, most)
-
-
 def data_of(runs: pd.DataFrame) -> pd.Series[str]:
     """What each run was trained and tested on, as text; what cannot be read counts as the same."""
     return runs["config"].map(lambda config: json.dumps(json_object(config).get("task"), sort_keys=True))
@@ -158,8 +152,8 @@ def main_table(
     headings += [Heading(text, measure.heading.group) for text, measure in zip(dagger, measures, strict=True)]
     rows = []
     for row in numbers.to_dict("records"):
-        cells = [estimate(_stated(row, "accuracy", "percent", row["seeds"]))]
-        versus = _stated(row, "difference", "points", row["difference_seeds"])
+        cells = [estimate(stated(row, "accuracy", "percent", row["seeds"]))]
+        versus = stated(row, "difference", "points", row["difference_seeds"])
         cells += [estimate(versus, signed=True)] if difference else []
         cells += [str(row["seeds"]), *([row["pareto"] or ABSENT] if on_front else [])]
         cells += [number(row[m.name], digits[m.name]) for m in measures]
@@ -253,8 +247,6 @@ def overview(numbers: pd.DataFrame, looks: Mapping[str, Look]) -> Table | None:
     rows = []
     for variant in dict.fromkeys(numbers["variant"]):
         found = [indexed.loc[(variant, task)] if (variant, task) in indexed.index else None for task in tasks]
-        cells = [
-            ABSENT if row is None else estimate(_stated(row, "accuracy", "percent", row["seeds"])) for row in found
-        ]
+        cells = [ABSENT if row is None else estimate(stated(row, "accuracy", "percent", row["seeds"])) for row in found]
         rows.append(Row(variant, tuple(cells), looks[variant]))
     return Table("Test accuracy by task, %", "Variant", tuple(Heading(task) for task in tasks), tuple(rows))

@@ -96,7 +96,7 @@ def test_page_says_what_was_asked_at_which_scale_and_how_much_is_done(page):
     assert "Does the refractory period pay for itself?" in shown.text
     assert "laptop scale Small networks on short sequences" in shown.text
     assert "Only paper scale is comparable with published figures." in shown.text
-    assert "18 of 18 runs finished." in shown.text
+    assert "18 of 18 runs finished" in shown.text
 
 
 def test_the_page_says_whether_the_variants_are_equally_large(page, page_of):
@@ -492,3 +492,13 @@ def test_a_report_folder_that_is_a_file_is_a_sentence(sweep, tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"report folder .* cannot be written to .* --out FOLDER"):
         build_report("ablation_refractory", sweep(), tmp_path / "file")
+
+
+def test_the_page_begins_with_the_answer_its_figure_and_a_small_table(page):
+    html = page.html
+    assert html.index('id="answer"') < html.index("What the variants are") < html.index('id="task-1"')
+    rows = page.table("At a glance")
+    assert [row["Variant"] for row in rows][-1] == "Shortcut"
+    assert {row["Variant"].split()[0] for row in rows} >= {"none", "fixed", "trainable"}
+    assert html.count("<strong>Accuracy against firing rate</strong>") == 1, "once, above"
+    assert html.index("<strong>Accuracy against firing rate</strong>") < html.index('id="task-1"')
