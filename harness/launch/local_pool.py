@@ -40,7 +40,7 @@ class Pool:
         self._launcher = jobs[0].settings.launcher
         self._size = worker_count(self._launcher, len(jobs))
         self._started = 0
-        self._folder = submission_folder()
+        self._folder = submission_folder(here=True)
         self._order = write_order(self._folder, self._jobs, self._launcher.threads)
         self._workers: list[tuple[submitit.Job[None], int]] = []
         self._begun: dict[str, float] = {}  # run id -> when it was first seen running

@@ -6,6 +6,7 @@ submitit's pickle of a job holds a call of `harness.run.worker.work` with the pa
 from __future__ import annotations
 
 import json
+import tempfile
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -39,9 +40,17 @@ class _Order:
     runs: list[dict[str, Any]]
 
 
-def submission_folder() -> Path:
-    """A new folder of the user's own for what one submission starts: orders, and what submitit writes."""
-    folder = private_folder("jobs") / uuid.uuid4().hex
+def submission_folder(*, here: bool = False) -> Path:
+    """A new folder of the user's own for what one submission starts: orders, and what submitit writes.
+
+    here: on this machine alone, so that a temporary folder does where the user has no private one that can be used.
+    """
+    try:
+        folder = private_folder("jobs") / uuid.uuid4().hex
+    except UserError:
+        if not here:
+            raise
+        return Path(tempfile.mkdtemp(prefix="spike-ssm-jobs-"))
     folder.mkdir(mode=0o700)
     return folder
 

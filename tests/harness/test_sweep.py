@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -311,3 +314,13 @@ def test_train_says_so_when_its_run_fails(train: Callable[..., Any]) -> None:
     status, out, _ = train("optim.lr=1e30")
     assert status == 1
     assert "Training diverged" in out[0]
+
+
+@pytest.mark.slow
+def test_a_terminal_that_lacks_the_signs_of_labels_is_told_all_the_same(place: Any) -> None:
+    code = "import sys; from spike_ssm.harness.sweep import main; sys.exit(main())"
+    command = [sys.executable, "-P", "-c", code, *place.words("dry_run=true")]
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, env=ascii_only, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "listops \\xb7 0.5 \\xb7 seed 0  (to run)" in done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from submitit.core.utils import DelayedSubmission
 
+from spike_ssm.harness import retry
 from spike_ssm.harness.config.command_line import parse_command_line
 from spike_ssm.harness.config.compose import Composer, check_resources
 from spike_ssm.harness.config.settings import LauncherSettings
@@ -18,6 +20,8 @@ from spike_ssm.harness.run.job import Job
 from spike_ssm.harness.run.worker import work
 from spike_ssm.harness.state.submissions import submissions
 from spike_ssm.results.errors import UserError
+from spike_ssm.results.store import manifest_path
+from tests.harness.conftest import called
 
 SBATCH = """
 number=$(($(ls {0} | wc -l) + 100))
@@ -173,6 +177,20 @@ def test_options_that_run_programs_or_replace_what_is_set_are_refused(composer: 
 )
 def test_words_that_clusters_have_are_taken(composer: Composer, field: str, value: str) -> None:
     composer.settings({"launcher": "slurm", f"launcher.{field}": value})
+
+
+@pytest.mark.parametrize("account", ["mine\ntouch canary", "mine; touch canary"], ids=["line", "command"])
+def test_retry_of_a_manifest_of_somebody_elses_submits_no_command(batch_files: Path, place: Any, account: str) -> None:
+    assert place.sweep("launcher=slurm", "launcher.account=mine", "wait=false").status == 0
+    submitted = list(batch_files.iterdir())
+    path = manifest_path(place.results, "mini")
+    content = json.loads(path.read_text())
+    content["asked"]["overrides"]["launcher.account"] = account
+    path.write_text(json.dumps(content))
+    outcome = called(retry.main, ["mini", "--results", str(place.results), "wait=false"])
+    assert outcome.status == 1
+    assert len(outcome.err) == 1
+    assert list(batch_files.iterdir()) == submitted
 
 
 def test_a_path_of_several_lines_never_reaches_a_batch_file(composer: Composer) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import stat
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 from spike_ssm.harness.config.compose import TASK_SETTINGS, Composer, settings_from_json
 from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.run.job import Job
-from spike_ssm.harness.run.order import read_order, write_order
+from spike_ssm.harness.run.order import read_order, submission_folder, write_order
 from spike_ssm.models.neurons import NEURONS
 from spike_ssm.results.errors import UserError
 
@@ -74,6 +76,24 @@ def test_what_is_no_order_is_refused_in_a_sentence(
     path = changed(write_order(tmp_path, [job_of(composer.settings({}), tmp_path)], 1), change)
     with pytest.raises(UserError, match=re.escape(sentence)):
         read(path)
+
+
+@pytest.mark.fault(
+    "There is no home that can be written to.",
+    "Workers of this machine are started from a private temporary folder; SLURM's jobs need one that is named.",
+)
+def test_without_a_home_workers_of_this_machine_start_from_a_temporary_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SPIKE_SSM_PRIVATE", raising=False)
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "/dev/null/nowhere")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = submission_folder(here=True)
+    assert folder.parent == tmp_path
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    with pytest.raises(UserError, match=r"cannot be used .* SPIKE_SSM_PRIVATE=FOLDER\.$"):
+        submission_folder()
 
 
 def test_a_pickle_in_its_place_is_not_loaded(tmp_path: Path) -> None:
