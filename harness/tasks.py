@@ -27,6 +27,7 @@ from spike_ssm.harness.config.command_line import parse_command_line
 from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.settings import SCALES, Settings, cache_folder, files_folder
 from spike_ssm.harness.data import TASKS
+from spike_ssm.harness.data.sources import prepared_copies
 from spike_ssm.harness.data.task import Dataset, Task
 from spike_ssm.results.errors import UserError, exit_status
 
@@ -88,8 +89,13 @@ class Chosen:
 
     @property
     def folder(self) -> Path:
-        """The folder of its prepared data."""
-        return self.task.folder(cache_folder(self.settings))
+        """The folder of its prepared data. Raises `UserError`."""
+        return self.task.place(cache_folder(self.settings), files_folder(self.settings)).folder
+
+    @property
+    def copies(self) -> list[Path]:
+        """The folders of what is prepared of it, from whatever original files: these are not looked at."""
+        return prepared_copies(self.task.folder(cache_folder(self.settings)))
 
 
 def _scales(name: str, composer: Composer) -> list[str]:
@@ -104,7 +110,7 @@ def _list(words: Sequence[str], console: Console) -> None:
         for name, (task, settings) in TASKS.items():
             at = {scale: Chosen.of(name, [*words, f"scale={scale}"], composer) for scale in _scales(name, composer)}
             lengths = [f"{longest(at[scale].settings.task):,}" if scale in at else "" for scale in ("laptop", "paper")]
-            there = ", ".join(scale for scale, chosen in at.items() if chosen.folder.exists())
+            there = ", ".join(scale for scale, chosen in at.items() if chosen.copies)
             table.add_row(name, _asks(task), settings.kind, *lengths, there, task.source)
     console.print(table)
     console.print("Lengths are those of the longest sequences. Tasks without one at paper scale are stand-ins.")
@@ -143,8 +149,10 @@ def _prepare(chosen: Chosen, console: Console) -> Dataset:
     """Prepare the data, or open them, and say so in a line."""
     from spike_ssm.harness.data.preview import SPLIT_NAMES  # it loads matplotlib, which the list has no need of
 
-    settings, folder = chosen.settings, chosen.folder
-    there, started = folder.exists(), time.monotonic()
+    settings, started = chosen.settings, time.monotonic()
+    with console.status("looking at the original files"):
+        folder = chosen.folder
+        there = folder in chosen.copies
     with console.status(_Watch(folder, started)):
         data = chosen.task.prepare(cache_folder(settings), files_folder(settings))
     seconds = time.monotonic() - started

@@ -3,6 +3,7 @@
 A data set is prepared once, under a lock, in a folder beside its place (`NAME.partial`) that is renamed when all is
 written. Every shard in it is written to a temporary name and renamed too, so that an interrupted preparation goes on
 with the shard it was at. Files are Arrow streams of one record batch; `datasets.Dataset.from_file` opens them.
+Nothing but numbers and JSON is read, so that users who share a cache have to trust each other's data, not their code.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,11 @@ import numpy as np
 import pyarrow as pa
 from filelock import FileLock
 
+from spike_ssm.harness.data.readers.common import one_line
+from spike_ssm.harness.data.shared import make_folder, share
 from spike_ssm.harness.data.splits import SPLITS, Flat, Integers, Sequences, Shard
 from spike_ssm.results.errors import UserError
+from spike_ssm.results.files import replace
 
 FACTS = "facts.json"
 DIGESTS = "sha256.json"
@@ -32,6 +36,9 @@ DIGESTS = "sha256.json"
 
 CHECKED = "checked.json"
 """Sizes and times of change of all files when they were last compared with their checksums."""
+
+DAMAGE = (FileNotFoundError, NotADirectoryError, ValueError, AttributeError, KeyError)
+"""Exceptions that reading prepared data raises which are not there, or not as they were written."""
 
 _log = logging.getLogger(__name__)
 
@@ -60,11 +67,15 @@ class Preparation:
         table = _table(make())
         with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
             stream.write_table(table)
+        share(temporary)
         _to_disk(temporary)
         temporary.replace(path)
 
     def read(self) -> tuple[dict[str, tuple[Sequences, ...]], dict[str, Integers]]:
-        """Sequences and labels of each split, of the shards written until now."""
+        """Sequences and labels of each split, of the shards written until now.
+
+        Raises OSError, and ValueError where a file does not hold integers in sequences with labels.
+        """
         sequences, labels = {}, {}
         for split in SPLITS:
             batches = [_map(path) for path in sorted(self.folder.glob(f"{split}-*.arrow"))]
@@ -93,8 +104,17 @@ def _table(shard: Shard) -> pa.Table:
 
 
 def _map(path: Path) -> pa.RecordBatch:
-    """The one record batch of a file, mapped; an empty table's file has none."""
-    table = pa.ipc.open_stream(pa.memory_map(str(path))).read_all().combine_chunks()
+    """The one record batch of a file, mapped; an empty table's file has none. Raises ValueError."""
+    try:
+        table = pa.ipc.open_stream(pa.memory_map(str(path))).read_all().combine_chunks()
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise ValueError(f"{path.name}: {error}") from error  # what pyarrow says of contents that make no sense
+    for name, kind in zip(table.schema.names, table.schema.types, strict=True):
+        if not pa.types.is_integer(kind if name == "label" else getattr(kind, "value_type", kind)):
+            raise ValueError(f"{path.name} holds {kind} in its column {name}")
+    table.validate()
     return table.to_batches()[0] if table.num_rows else pa.RecordBatch.from_pylist([], schema=table.schema)
 
 
@@ -109,27 +129,37 @@ def prepared(folder: Path, build: Callable[[Preparation], dict[str, Any]]) -> Pr
     wait. Raises `UserError` when the folder cannot be written.
     """
     with _user_errors(folder):
-        if not _is_unchanged(folder):
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder.with_name(f"{folder.name}.lock")):
-                _check_or_build(folder, build)
-        sequences, labels = Preparation(folder).read()
+        if _is_unchanged(folder):
+            with suppress(*DAMAGE):
+                return _open(folder)
+        make_folder(folder.parent)
+        lock = folder.with_name(f"{folder.name}.lock")
+        with FileLock(lock):
+            share(lock)
+            return _open_or_build(folder, build)
+
+
+def _open(folder: Path) -> Prepared:
+    """Raises one of `DAMAGE`, and other OSErrors."""
+    sequences, labels = Preparation(folder).read()
     return Prepared(sequences, labels, json.loads((folder / FACTS).read_text()))
 
 
-def _check_or_build(folder: Path, build: Callable[[Preparation], dict[str, Any]]) -> None:
-    damage = _damage(folder)
-    if damage is None:
-        return
-    if folder.exists():
-        _log.warning("The prepared data in %s are damaged (%s) and are prepared anew.", folder, damage)
-        _discard(folder)
+def _open_or_build(folder: Path, build: Callable[[Preparation], dict[str, Any]]) -> Prepared:
+    try:
+        _check(folder)
+        return _open(folder)
+    except DAMAGE as damage:
+        if folder.exists():
+            _log.warning("The prepared data in %s are damaged (%s) and are prepared anew.", folder, one_line(damage))
+            _discard(folder)
     _build(folder, build)
+    return _open(folder)
 
 
 def _build(folder: Path, build: Callable[[Preparation], dict[str, Any]]) -> None:
     partial = folder.with_name(f"{folder.name}.partial")
-    partial.mkdir(exist_ok=True)
+    make_folder(partial)
     try:
         facts = build(Preparation(partial))
         (partial / FACTS).write_text(json.dumps(facts))
@@ -141,6 +171,7 @@ def _build(folder: Path, build: Callable[[Preparation], dict[str, Any]]) -> None
     for leftover in partial.glob("*.tmp"):
         leftover.unlink()
     for path in [*_files(partial), partial / DIGESTS, partial / CHECKED, partial]:
+        share(path)
         _to_disk(path)
     partial.rename(folder)
     _to_disk(folder.parent)
@@ -154,26 +185,24 @@ def _is_unchanged(folder: Path) -> bool:
     try:
         checked: dict[str, list[int]] = json.loads((folder / CHECKED).read_text())
         return checked == _stamps(folder)
-    except (FileNotFoundError, ValueError):
+    except DAMAGE:
         return False
 
 
-def _damage(folder: Path) -> str | None:
-    """The first fault of the prepared data, or None. Contents are read only if they may have changed."""
+def _check(folder: Path) -> None:
+    """Raise one of `DAMAGE` where the prepared data are damaged. Contents are read only if they may have changed."""
     if _is_unchanged(folder):  # another process may have prepared them in the meantime
-        return None
-    try:
-        expected = json.loads((folder / DIGESTS).read_text())
-        foreign = {path.name for path in _files(folder)} - expected.keys()
-        if foreign:
-            return f"{min(foreign)} does not belong to them"
-        for name, digest in expected.items():
-            if _sha256(folder / name) != digest:
-                return f"the contents of {name} changed"
-        (folder / CHECKED).write_text(json.dumps(_stamps(folder)))
-    except (FileNotFoundError, ValueError, AttributeError) as error:
-        return f"{type(error).__name__}: {error}"
-    return None
+        return
+    expected = json.loads((folder / DIGESTS).read_text())
+    foreign = {path.name for path in _files(folder)} - expected.keys()
+    if foreign:
+        raise ValueError(f"{min(foreign)} does not belong to them")
+    for name, digest in expected.items():
+        if _sha256(folder / name) != digest:
+            raise ValueError(f"the contents of {name} changed")
+    with suppress(PermissionError):  # data of somebody else's, who lets others read them
+        replace(folder / CHECKED, json.dumps(_stamps(folder)).encode())
+        share(folder / CHECKED)
 
 
 def _stamps(folder: Path) -> dict[str, list[int]]:
@@ -201,6 +230,11 @@ def _discard(folder: Path) -> None:
 def _user_errors(folder: Path) -> Iterator[None]:
     try:
         yield
+    except PermissionError as error:
+        raise UserError(
+            f"The prepared data in {folder.parent} may not be read or written ({error.filename}: {error.strerror}): "
+            "ask whose they are to share them with you, or name another folder with paths.cache=FOLDER."
+        ) from error
     except OSError as error:
         raise UserError(
             f"The prepared data cannot be written to {folder.parent} ({error.strerror or error}): free some space or "

@@ -12,6 +12,7 @@ import torch
 
 from spike_ssm.harness.data.cache import Preparation
 from spike_ssm.harness.data.random_splits import LARGEST_SEED, draw_parts
+from spike_ssm.harness.data.readers.common import copy_notes
 from spike_ssm.harness.data.settings import PartSettings
 from spike_ssm.harness.data.splits import Flat, Shard
 from spike_ssm.results.errors import UserError
@@ -58,12 +59,18 @@ class PublishedSettings(PartSettings):
 
 
 def write_published(
-    preparation: Preparation, published: Mapping[str, Pictures], settings: PublishedSettings
+    preparation: Preparation, published: Mapping[str, Pictures], sizes: Mapping[str, int], settings: PublishedSettings
 ) -> list[str]:
     """Write three splits of the `published` sets `train` and `test`, and return notes on what was left out.
 
-    Raises `UserError` when more images are asked for than there are.
+    sizes: number of images that each set has as published. Raises `UserError` when more images are asked for than
+    there are.
     """
+    notes = [
+        note
+        for name, each in (("train", "training"), ("test", "test"))
+        for note in copy_notes(len(published[name]), sizes[name], f"{each} images")
+    ]
     order = torch_permutation(len(published["train"]), settings.split_seed)
     kept = int(len(order) * (1.0 - settings.validation_share))
     parts = {
@@ -74,8 +81,8 @@ def write_published(
     for split, index in parts.items():
         if len(index) == 0:
             raise UserError(f"The {split} split would be empty: change task.validation_share.")
-    chosen, notes = draw_parts(parts, settings, settings.split_seed)
+    chosen, drawing = draw_parts(parts, settings, settings.split_seed)
     for split, numbers in chosen.items():
         pictures = published["test" if split == "test" else "train"]
         preparation.write(split, 0, pictures.take(np.array(numbers)).shard)
-    return notes
+    return [*notes, *drawing]

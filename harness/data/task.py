@@ -6,7 +6,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,8 +25,10 @@ from spike_ssm.harness.data.rules import (
     majority_accuracy,
 )
 from spike_ssm.harness.data.settings import Kind, TaskSettings
+from spike_ssm.harness.data.sources import GONE, HUB, Place, place_of
 from spike_ssm.harness.data.splits import Scaling, Split
 from spike_ssm.harness.data.vocabulary import Example, write_examples
+from spike_ssm.results.errors import UserError
 
 FORM = 3
 """Count of the forms in which prepared data have been stored."""
@@ -68,6 +70,13 @@ class Task(ABC):
     def build(self, preparation: Preparation, files: Path) -> Facts:
         """Write the shards of all splits; `files` is the folder of original files."""
 
+    def sources(self, files: Path) -> Sequence[Path]:  # noqa: ARG002
+        """The original files, and folders of them, that `build` reads; none where the data are generated.
+
+        Raises `UserError` where they are not there.
+        """
+        return ()
+
     @classmethod
     def shortcut(cls) -> str:
         """What the shortcut knows, in one sentence."""
@@ -89,16 +98,33 @@ class Task(ABC):
         return {}
 
     def folder(self, cache: Path) -> Path:
-        """The folder of the prepared data, named by a hash of the settings, their revision and the `FORM`."""
+        """The folder of data prepared at these settings, named by a hash of them, their revision and the `FORM`.
+
+        What was prepared from original files is beside it, see `place`.
+        """
         text = json.dumps(asdict(self.settings), sort_keys=True)
         settings: TaskSettings = self.settings
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
         return cache / settings.name / f"{digest}-{FORM}.{settings.revision}"
 
+    def place(self, cache: Path, files: Path) -> Place:
+        """Where in `cache` the data of the original `files` are, or are to be, prepared. Raises `UserError`."""
+        try:
+            paths = self.sources(files)
+        except UserError:  # which `build` raises too, unless the data were prepared before or come from the hub
+            return place_of(self.folder(cache), None)
+        return place_of(self.folder(cache), paths)
+
     def prepare(self, cache: Path, files: Path) -> Dataset:
-        """The dataset, from `cache` when it has been prepared there before, else from `files`."""
-        found = prepared(self.folder(cache), lambda preparation: self._build(preparation, files))
+        """The dataset, from `cache` when these very `files` have been prepared there before, else from them.
+
+        Where the files are gone, what was prepared from them is used, and a note says so.
+        """
+        folder, source = self.place(cache, files)
+        found = prepared(folder, lambda preparation: {**self._build(preparation, files), "source": source})
         facts = Facts(**found.facts["facts"])
+        if source == HUB != found.facts.get("source"):
+            facts = replace(facts, notes=(*facts.notes, GONE))
         train, validation, test = self._splits(found).values()
         return Dataset(train, validation, test, self.settings.kind, facts, Baselines(**found.facts["baselines"]))
 

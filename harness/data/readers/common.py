@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -12,17 +14,25 @@ from spike_ssm.results.errors import UserError
 
 T = TypeVar("T")
 
+LONGEST_LINE = 2**24
+LARGEST_FILE = 2**28
+"""Bytes that are read of a line, and of a file that is read as a whole; those of the data sets are far below."""
+
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
     r"""Number, from 1, and text of each line of a UTF-8 file, its `\n` kept; one line is in memory at a time.
 
     Only `\n` ends a line: a text may hold the other characters that Python takes for line ends. Raises `UserError`:
-    unreadable, empty, or not UTF-8.
+    unreadable, empty, not UTF-8, or a line of more than `LONGEST_LINE` bytes.
     """
     number = 0
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
+            for number, line in enumerate(iter(partial(file.readline, LONGEST_LINE + 1), b""), 1):
+                if len(line) > LONGEST_LINE:
+                    raise UserError(
+                        f"{path}, line {number}: it has more than {LONGEST_LINE:,} bytes: get the file again."
+                    )
                 yield number, decode(line, f"{path}, line {number}")
     except OSError as error:
         raise unreadable(path, error) from error
@@ -74,11 +84,14 @@ def wrong_line(place: str, problem: str, source: str) -> UserError:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a file. Raises `UserError`: unreadable."""
+    """The content of a file. Raises `UserError`: unreadable, no plain file, or of more than `LARGEST_FILE` bytes."""
     try:
-        return path.read_bytes()
+        status = path.stat()
+        if stat.S_ISREG(status.st_mode) and status.st_size <= LARGEST_FILE:
+            return path.read_bytes()
     except OSError as error:
         raise unreadable(path, error) from error
+    raise UserError(f"{path} is refused: it is no plain file of up to {LARGEST_FILE:,} bytes; get it again.")
 
 
 def files_in(folder: Path) -> list[Path]:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import re
+import ssl
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from glob import escape
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +24,9 @@ from spike_ssm.results.errors import UserError
 
 if TYPE_CHECKING:
     import datasets
+
+PATIENCE = 2.5
+"""Seconds in which the hub has to answer."""
 
 SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.parquet")
 
@@ -120,16 +129,56 @@ def load(
         # the library takes paths for patterns
         files = {split: [escape(str(path)) for path in _shards(data_dir, name, split)] for split in split_names}
         where = {"path": "parquet", "data_files": files}
+    silent = data_dir is None and not _answers()
     try:
-        loaded = datasets.load_dataset(
-            **where, split=list(split_names), cache_dir=None if cache is None else str(cache)
-        )
+        with _offline() if silent else nullcontext():
+            loaded = datasets.load_dataset(
+                **where, split=list(split_names), cache_dir=None if cache is None else str(cache)
+            )
     except Exception as error:  # the library passes on whatever its layers for network and files raise
-        raise _not_loaded(name, data_dir, error) from error
+        reason = TimeoutError(f"no answer within {PATIENCE:g} seconds") if silent else error
+        raise _not_loaded(name, data_dir, reason) from error
     origin = layout.repository if data_dir is None else str(data_dir / name)
     return {
         split: _checked(rows, layout, f"{origin} ({split})") for split, rows in zip(split_names, loaded, strict=True)
     }
+
+
+def _answers() -> bool:
+    """Whether the hub, or the proxy before it, answers in time. Unasked, the library would try again for minutes.
+
+    A thread asks, because looking up a name cannot be interrupted.
+    """
+    from huggingface_hub import constants
+
+    answered = threading.Event()
+
+    def ask() -> None:
+        try:
+            urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=PATIENCE).close()
+        except URLError as error:  # a refusal is an answer, and so is a certificate that only the library trusts
+            if not isinstance(error, HTTPError) and not isinstance(error.reason, ssl.SSLError):
+                return
+        except (OSError, ValueError, HTTPException):
+            return
+        answered.set()
+
+    threading.Thread(target=ask, daemon=True).start()
+    return answered.wait(PATIENCE)
+
+
+@contextmanager
+def _offline() -> Iterator[None]:
+    """The library as with HF_HUB_OFFLINE=1: it tries no network, and reads what it has kept."""
+    import datasets
+    from huggingface_hub import constants
+
+    before = datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE
+    datasets.config.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE = before
 
 
 def _checked(rows: datasets.Dataset, layout: Layout, place: str) -> HubSplit:

@@ -18,6 +18,10 @@ UNSIGNED_BYTE = 8
 """The format's number for the only type these data sets use."""
 
 
+LARGEST = 2**30
+"""Bytes that a file may hold; MNIST's largest holds 47 million."""
+
+
 def read(path: Path, item_shape: tuple[int, ...], source: str = MNIST_SOURCE) -> npt.NDArray[np.uint8]:
     """All items, uint8 [n, *item_shape]: `item_shape` is (28, 28) for images and () for labels.
 
@@ -30,9 +34,13 @@ def read(path: Path, item_shape: tuple[int, ...], source: str = MNIST_SOURCE) ->
             header = file.read(4 + 4 * (1 + len(item_shape)))
             count = _count(header, item_shape)
             size = count * math.prod(item_shape)
+            if size > LARGEST:
+                raise ValueError(
+                    f"its header says {size:,} bytes of {count:,} items, more than {LARGEST:,} are not read"
+                )
             content = file.read(size + 1)  # one more than there should be shows a file that is too long
-    except (gzip.BadGzipFile, EOFError, zlib.error, ValueError, MemoryError, OverflowError) as error:
-        raise damaged(path, str(error) or "it says that it holds more than fits in memory", source) from error
+    except (gzip.BadGzipFile, EOFError, zlib.error, ValueError) as error:
+        raise damaged(path, error, source) from error
     except OSError as error:
         raise unreadable(path, error) from error
     if len(content) != size:

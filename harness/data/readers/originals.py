@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from spike_ssm.harness.data.readers import archives, hub, places
@@ -31,13 +31,34 @@ def find_lra(files: Path, folders: Sequence[str], names: Mapping[str, str], whos
     }
 
 
+def choice_notes(files: Path, folders: Sequence[str]) -> list[str]:
+    """A note on which of the folders, relative to `files`, is read where several are there."""
+    there = {(files / folder).resolve(): str(Path(folder)) for folder in reversed(folders) if (files / folder).is_dir()}
+    first, *others = reversed(there.values()) if there else [""]
+    return [f"Read from {first}, though there is {' and '.join(others)} too."] if others else []
+
+
+def or_copies(find: Callable[[], Iterable[Path]], name: str, files: Path) -> list[Path]:
+    """What `find` finds, or else the files that were copied from the hub to the folder `name`. Raises `UserError`."""
+    try:
+        return list(find())
+    except UserError:
+        if copies := _copies(name, files):
+            return copies
+        raise
+
+
+def _copies(name: str, files: Path) -> list[Path]:
+    return sorted((files / name).rglob("*.parquet"))
+
+
 def from_hub(name: str, splits: Sequence[str], files: Path, missing: UserError) -> dict[str, hub.HubSplit]:
     """The splits of a data set in `hub.LAYOUTS`, of which no original files are there, as `missing` says.
 
     Parquet files copied from the hub to the folder `name` among the files are read in preference to it. Raises
     `UserError`.
     """
-    copied = any((files / name).rglob("*.parquet"))
+    copied = bool(_copies(name, files))
     try:
         return hub.load(name, splits, files if copied else None)
     except UserError as error:

@@ -20,6 +20,13 @@ from spike_ssm.results.errors import UserError
 
 Difficulty = Literal["curv_baseline", "curv_contour_length_9", "curv_contour_length_14"]
 
+CONTOUR_LENGTHS: dict[Difficulty, int] = {
+    "curv_baseline": 6,
+    "curv_contour_length_9": 9,
+    "curv_contour_length_14": 14,
+}
+"""Lengths, in dashes, of the contours of each difficulty."""
+
 COLUMNS = (
     *("folder", "name", "index", "label", "continuity", "contour length", "distractor length"),
     *("paddle length", "thickness", "margin", "contrasts"),
@@ -46,11 +53,17 @@ def read(folder: Path, size: int, difficulty: Difficulty = "curv_contour_length_
     """The images of `size` x `size` pixels in a folder `pathfinderN`, as their metadata list them, batch by batch.
 
     Batches are taken in numeric order. The one image that is empty in the release is left out, with a warning in the
-    log. Raises `UserError`: metadata or images missing or damaged, or a label other than 0 and 1.
+    log. Raises `UserError`: metadata or images missing or damaged, a label other than 0 and 1, an image that is listed
+    twice, or one of another difficulty.
     """
+    listed: set[Path] = set()
     for path in _batches(folder / difficulty / "metadata"):
         for place, row in _metadata(path):
             image = folder / difficulty / _image_path(place, row)
+            if image in listed:
+                raise wrong_line(place, f"{row[0]} {row[1]} is listed for the second time", LRA_SOURCE)
+            listed.add(image)
+            _check_difficulty(place, row, difficulty)
             content = read_bytes(image)
             if not content and size == 32 and image == folder / EMPTY_IN_THE_RELEASE:
                 _log.warning("%s is left out: it is empty in the Long Range Arena release.", image)
@@ -114,6 +127,14 @@ def _text(value: object) -> str:
     if isinstance(value, bytes):
         return value.decode("latin-1")
     return str(value) if isinstance(value, str | int | float) else type(value).__name__
+
+
+def _check_difficulty(place: str, row: tuple[str, ...], difficulty: Difficulty) -> None:
+    """Raise `UserError` when the contours are of another length than those of this difficulty."""
+    expected, found = CONTOUR_LENGTHS[difficulty], "".join(row[5:6])
+    if re.fullmatch(r"\d+(\.0*)?", found, re.ASCII) and float(found) != expected:
+        problem = f"the contour length is {found[:40]} where {difficulty} has {expected}"
+        raise wrong_line(place, problem, LRA_SOURCE)
 
 
 def _image_path(place: str, row: tuple[str, ...]) -> str:

@@ -13,8 +13,11 @@ MNIST_SOURCE = "MNIST's site (http://yann.lecun.com/exdb/mnist/)"
 FASHION_MNIST_SOURCE = "Fashion-MNIST (https://github.com/zalandoresearch/fashion-mnist)"
 WIKITEXT_SOURCE = "Salesforce's WikiText-103 (wikitext-103-v1.zip, word level)"
 
-RELEASES = ("lra_release/lra_release", "lra_release", "lra_release/lra_release/lra_release", ".")
-"""Places of the LRA release's folders: as unpacked, moved up, unpacked into a folder of its name, or right here."""
+RELEASES = ("lra_release/lra_release/lra_release", "lra_release/lra_release", "lra_release", ".")
+"""Places of the LRA release's folders: unpacked into a folder of its name, as unpacked, moved up, or right here.
+
+The inner ones come first: what lies beside the release's own folder, in the outer one, is another version of it.
+"""
 
 LISTOPS_FOLDERS = (*(f"{release}/listops-1000" for release in RELEASES), "listops")
 """LRA's name, and the one that the reference code of S4 (state-spaces/s4) gives it. Others likewise."""

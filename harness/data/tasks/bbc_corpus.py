@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from spike_ssm.harness.data.random_splits import DividedSettings, divide, draw_parts
 from spike_ssm.harness.data.readers.common import package_folder, read_bytes
 from spike_ssm.harness.data.settings import LONGEST, PartSettings
+from spike_ssm.harness.data.task import Task
 from spike_ssm.harness.data.vocabulary import Example
 from spike_ssm.results.errors import UserError
 
@@ -27,6 +29,16 @@ RUN = 8
 
 SHARED_RUNS = 0.1
 """Largest share of an article's runs of words that may stand in articles before it; others are left out."""
+
+
+class BbcTask(Task, ABC):
+    """A task made of the articles."""
+
+    source: ClassVar[str] = SOURCE
+
+    def sources(self, files: Path) -> Sequence[Path]:  # noqa: ARG002
+        """The package's folders of articles."""
+        return [_articles_folder() / topic for topic in TOPICS]
 
 
 @dataclass
@@ -71,9 +83,13 @@ def divided_articles(settings: DividedSettings) -> tuple[dict[str, list[Article]
     return {split: [articles[number] for number in numbers] for split, numbers in parts.items()}, note
 
 
+def _articles_folder() -> Path:
+    return package_folder(PACKAGE, "The BBC articles") / "bbcnews" / "data"
+
+
 def read_articles() -> list[Article]:
     """All articles, by topic and number. Raises `UserError` when the package is missing or not as it should be."""
-    folder = package_folder(PACKAGE, "The BBC articles") / "bbcnews" / "data"
+    folder = _articles_folder()
     articles = [
         Article(number, _text(path))
         for number, topic in enumerate(TOPICS)

@@ -25,11 +25,15 @@ class BrownText(NamedTuple):
     lines: list[list[str]]
 
 
+def find_brown(files: Path) -> list[Path]:
+    """The files of all texts, by name. Raises `UserError` where there is none."""
+    folder = find_file(files, places.inside(FOLDERS, "ca01"), "The Brown corpus", SOURCE).parent
+    return [path for path in files_in(folder) if NAME.fullmatch(path.name)]
+
+
 def read_brown(files: Path) -> list[BrownText]:
     """All texts, by name. Raises `UserError`: no file is there, or one is not as it should be."""
-    folder = find_file(files, places.inside(FOLDERS, "ca01"), "The Brown corpus", SOURCE).parent
-    paths = [path for path in files_in(folder) if NAME.fullmatch(path.name)]
-    return [BrownText(ord(path.name[1]) - ord("a"), list(filter(None, _sentences(path)))) for path in paths]
+    return [BrownText(ord(path.name[1]) - ord("a"), list(filter(None, _sentences(path)))) for path in find_brown(files)]
 
 
 def _sentences(path: Path) -> list[list[str]]:

@@ -19,7 +19,7 @@ import numpy as np
 
 from spike_ssm.harness.data.random_splits import DividedSettings, divide, draw_parts
 from spike_ssm.harness.data.readers import places
-from spike_ssm.harness.data.readers.common import damaged, decode, find_file, lines, wrong_line
+from spike_ssm.harness.data.readers.common import LARGEST_FILE, damaged, decode, find_file, lines, wrong_line
 from spike_ssm.harness.data.settings import LONGEST, Kind, PartSettings
 from spike_ssm.harness.data.task import PairTask
 from spike_ssm.harness.data.vocabulary import Example
@@ -53,10 +53,7 @@ def read_foldoc(files: Path) -> list[Entry]:
     Blanks are made single, braces about citations removed. Of headwords with several entries, citations mean the
     first. Raises `UserError`: files missing or damaged.
     """
-    index, path = (
-        find_file(files, places.inside(FOLDERS, name), f"FOLDOC's {name}", SOURCE)
-        for name in ("foldoc.index", "foldoc.dict.dz")
-    )
+    index, path = _find(files)
     headwords, content = _read_index(index), _unpack(path)
     spans = sorted({span for found in headwords.values() for span in found})
     texts = [_cut(content, span, path) for span in spans]
@@ -67,6 +64,14 @@ def read_foldoc(files: Path) -> list[Entry]:
         cited = {number_of[headwords[name][0]] for name in names if name in headwords}
         entries.append(Entry(" ".join(re.sub("[{}]", "", text).split()), frozenset(cited - {number})))
     return entries
+
+
+def _find(files: Path) -> list[Path]:
+    """The index and the entries."""
+    return [
+        find_file(files, places.inside(FOLDERS, name), f"FOLDOC's {name}", SOURCE)
+        for name in ("foldoc.index", "foldoc.dict.dz")
+    ]
 
 
 def _read_index(path: Path) -> dict[str, list[Span]]:
@@ -92,9 +97,12 @@ def _number(digits: str) -> int:
 def _unpack(path: Path) -> bytes:
     try:
         with gzip.open(path) as file:
-            return file.read()
+            content = file.read(LARGEST_FILE + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise damaged(path, error, SOURCE) from error
+    if len(content) > LARGEST_FILE:
+        raise damaged(path, f"it unpacks to more than {LARGEST_FILE:,} bytes", SOURCE)
+    return content
 
 
 def _cut(content: bytes, span: Span, path: Path) -> str:
@@ -125,6 +133,10 @@ class Foldoc(PairTask):
     """Whether one entry of a dictionary of computing cites another (1) or not (0)."""
 
     source: ClassVar[str] = "The Free On-line Dictionary of Computing (Denis Howe, GFDL), Debian's package dict-foldoc."
+
+    def sources(self, files: Path) -> Sequence[Path]:
+        """Its two files."""
+        return _find(files)
 
     def examples(self, files: Path) -> tuple[dict[str, list[Example]], list[str]]:
         """Pairs of each split's entries. Raises `UserError`."""

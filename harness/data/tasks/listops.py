@@ -112,11 +112,16 @@ class ListOps(Task):
         "Long Range Arena's own files."
     )
 
+    def sources(self, files: Path) -> Sequence[Path]:
+        """LRA's three files, where they are to be read."""
+        return list(_released(files).values()) if self.settings.released else ()
+
     def build(self, preparation: Preparation, files: Path) -> Facts:
         """Generate or read all three splits. Raises `UserError`: such lengths are too rare, or a file is not right."""
         if self.settings.released:
-            paths = originals.find_lra(files, places.LISTOPS_FOLDERS, FILES, "ListOps'")
-            return Facts(10, list(SYMBOLS), write_released(preparation, paths, SYMBOLS))
+            share_threads_with_numba()
+            notes = write_released(preparation, _released(files), _evaluate_all)
+            return Facts(10, list(SYMBOLS), (*originals.choice_notes(files, places.LISTOPS_FOLDERS), *notes))
         whole, start = generate(self.settings), 0
         for split in SPLITS:
             size = getattr(self.settings, split)
@@ -127,6 +132,10 @@ class ListOps(Task):
     def groups(self, test: Split) -> dict[str, list[str]]:
         """The outermost operator, and the depth of what decides the answer."""
         return listops_rules.groups(test)
+
+
+def _released(files: Path) -> dict[str, Path]:
+    return originals.find_lra(files, places.LISTOPS_FOLDERS, FILES, "ListOps'")
 
 
 def _cut(whole: Shard, start: int, size: int) -> Shard:
@@ -230,12 +239,14 @@ def _apply(operator: int, arguments: Integers) -> int:
 
 @numba.njit(cache=True)
 def _evaluate(tokens: Integers) -> int:
-    """The digit a sequence [length], without its end token, stands for."""
+    """The digit a sequence [length], without its end token, stands for; -1 where it is no expression."""
     stack = np.empty(len(tokens), np.int64)  # each open operator's token, followed by its values so far
     opened = np.empty(len(tokens), np.int64)  # where in the stack the open operators are
     top, depth = 0, 0
     for token in tokens:
         if token == CLOSE:
+            if depth == 0 or opened[depth - 1] == top - 1:  # nothing to close, or nothing in it
+                return -1
             depth -= 1
             operator = opened[depth]
             stack[operator] = _apply(stack[operator], stack[operator + 1 : top])
@@ -246,7 +257,16 @@ def _evaluate(tokens: Integers) -> int:
                 depth += 1
             stack[top] = token if token >= MIN else token - DIGIT
             top += 1
-    return int(stack[0])
+    return int(stack[0]) if top == 1 and depth == 0 else -1
+
+
+@numba.njit(parallel=True, cache=True)
+def _evaluate_all(tokens: Integers, offsets: Integers) -> Integers:
+    """What each sequence stands for, as in `_evaluate`, [n]; each ends with its end token."""
+    values = np.empty(len(offsets) - 1, np.int64)
+    for i in numba.prange(len(values)):
+        values[i] = _evaluate(tokens[offsets[i] : offsets[i + 1] - 1])
+    return values
 
 
 @numba.njit(parallel=True, cache=True)

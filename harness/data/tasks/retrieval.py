@@ -54,11 +54,16 @@ class Retrieval(PairTask):
 
     source: ClassVar[str] = "The ACL Anthology Network (Radev et al. 2013) in the Long Range Arena release."
 
+    def sources(self, files: Path) -> Sequence[Path]:
+        """The release's three files."""
+        return list(_released(files).values())
+
     def examples(self, files: Path) -> tuple[Mapping[str, Iterable[Example]], list[str]]:
         """The pairs of the release's three files. Raises `UserError`."""
-        paths = originals.find_lra(files, places.AAN_FOLDERS, AAN_FILES, "Retrieval's")
+        paths = _released(files)
         wanted = {split: getattr(self.settings, split) for split in paths}
-        return {split: Rereadable(partial(_first_pairs, path, wanted[split])) for split, path in paths.items()}, []
+        pairs = {split: Rereadable(partial(_first_pairs, path, wanted[split])) for split, path in paths.items()}
+        return pairs, originals.choice_notes(files, places.AAN_FOLDERS)
 
     def build(self, preparation: Preparation, files: Path) -> Facts:
         """Write the three splits, and note what of the published pairs they lack. Raises `UserError`."""
@@ -71,7 +76,11 @@ class Retrieval(PairTask):
         ]
         if settings.train is None:
             notes += copy_notes(sizes["train"], AAN_PAIRS, "training pairs")
-        return replace(facts, notes=tuple(notes))
+        return replace(facts, notes=(*facts.notes, *notes))
+
+
+def _released(files: Path) -> dict[str, Path]:
+    return originals.find_lra(files, places.AAN_FOLDERS, AAN_FILES, "Retrieval's")
 
 
 def _first_pairs(path: Path, wanted: int | None) -> Iterator[Example]:
@@ -91,10 +100,8 @@ class BbcPairsSettings(bbc.PassageSettings):
     test: int = 2_000
 
 
-class BbcPairs(PairTask):
+class BbcPairs(bbc.BbcTask, PairTask):
     """Whether two passages, of different articles, are on the same of five topics (1) or not (0)."""
-
-    source: ClassVar[str] = bbc.SOURCE
 
     def examples(self, files: Path) -> tuple[dict[str, list[Example]], list[str]]:  # noqa: ARG002
         """Pairs drawn from each split's articles. Raises `UserError`."""
@@ -143,14 +150,13 @@ class BbcOrderPairsSettings(bbc.OrderSettings):
     name: str = "bbc_order_pairs"
 
 
-class BbcOrderPairs(PairTask):
+class BbcOrderPairs(bbc.BbcTask, PairTask):
     """Which of two passages of the same words is in the order it was written in: the first (1) or the second (0).
 
     The other one is shuffled. A stand-in for Retrieval in which the words in common tell nothing.
     """
 
     rules: ClassVar[Sequence[Rule]] = (WORD_PAIRS, OVERLAP, LENGTH)
-    source: ClassVar[str] = bbc.SOURCE
 
     def examples(self, files: Path) -> tuple[dict[str, list[Example]], list[str]]:  # noqa: ARG002
         """A pair per passage. Raises `UserError`."""

@@ -72,6 +72,14 @@ class Text(TextTask):
 
     source: ClassVar[str] = "The Large Movie Review Dataset, IMDb (Maas et al. 2011), which asks to be cited."
 
+    def sources(self, files: Path) -> Sequence[Path]:
+        """IMDb's folders of reviews, or copies of the hub's files."""
+        return originals.or_copies(
+            lambda: [_folder(files) / split / name for split in ("train", "test") for name in imdb.LABELS],
+            "imdb",
+            files,
+        )
+
     def examples(self, files: Path) -> tuple[Mapping[str, list[Example]], list[str]]:
         """IMDb from its folder, its archive, a copy of the hub's parquet files, or the hub."""
         settings, published = self.settings, read_imdb(files)
@@ -102,11 +110,15 @@ def _bytes(text: str) -> str:
     return text.encode("utf-8").decode("latin-1")
 
 
+def _folder(files: Path) -> Path:
+    candidates = places.inside(places.IMDB_FOLDERS, "train")
+    return originals.find(files, candidates, "aclImdb_v1", "IMDb", places.IMDB_SOURCE).parent
+
+
 def read_imdb(files: Path) -> dict[str, list[Example]]:
     """The published sets `train` and `test`. Raises `UserError`."""
-    candidates = places.inside(places.IMDB_FOLDERS, "train")
     try:
-        folder = originals.find(files, candidates, "aclImdb_v1", "IMDb", places.IMDB_SOURCE).parent
+        folder = _folder(files)
     except UserError as missing:
         rows = originals.from_hub("imdb", ("train", "test"), files, missing)
         return {
@@ -128,11 +140,10 @@ class BbcArticlesSettings(DividedSettings):
     max_length: int = 4096
 
 
-class BbcArticles(TextTask):
+class BbcArticles(bbc.BbcTask, TextTask):
     """Which of five topics a news article is on: a stand-in for Text whose words alone tell almost everything."""
 
     classes: ClassVar[int] = len(bbc.TOPICS)
-    source: ClassVar[str] = bbc.SOURCE
 
     def examples(self, files: Path) -> tuple[Mapping[str, list[Example]], list[str]]:  # noqa: ARG002
         """One example per article. Raises `UserError`."""
@@ -147,14 +158,13 @@ class BbcOrderSettings(bbc.OrderSettings):
     name: str = "bbc_order"
 
 
-class BbcOrder(TextTask):
+class BbcOrder(bbc.BbcTask, TextTask):
     """Whether the words of a passage are in the order they were written in (1) or shuffled (0).
 
     A stand-in for Text whose words alone tell nothing: a passage is shuffled by the toss of a coin.
     """
 
     rules: ClassVar[Sequence[Rule]] = (WORD_PAIRS, WORDS, LENGTH)
-    source: ClassVar[str] = bbc.SOURCE
 
     def examples(self, files: Path) -> tuple[dict[str, list[Example]], list[str]]:  # noqa: ARG002
         """One example per passage, half of them, drawn at random, shuffled. Raises `UserError`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
@@ -24,12 +24,12 @@ from spike_ssm.harness.data.cache import Preparation
 from spike_ssm.harness.data.facts import Baselines, Facts
 from spike_ssm.harness.data.random_splits import DividedSettings, divide
 from spike_ssm.harness.data.readers import hub, originals, places, wikitext
-from spike_ssm.harness.data.readers.common import Rereadable
+from spike_ssm.harness.data.readers.common import Rereadable, copy_notes
 from spike_ssm.harness.data.settings import LONGEST, Kind, PartSettings, check_limits
 from spike_ssm.harness.data.splits import SPLITS, Flat, Integers, Shard, Split
 from spike_ssm.harness.data.task import Task
 from spike_ssm.harness.data.tasks import bbc_corpus as bbc
-from spike_ssm.harness.data.tasks.brown_corpus import FILES, read_brown
+from spike_ssm.harness.data.tasks.brown_corpus import FILES, find_brown, read_brown
 from spike_ssm.harness.data.vocabulary import EOS, UNKNOWN, token_type, vocabulary
 from spike_ssm.results.errors import UserError
 
@@ -38,6 +38,9 @@ SHARD = 2**24
 
 ORDERS = {"trigram": 3, "bigram": 2, "unigram": 1}
 """Rules for the next word, the shortcut first -> words that they look at, the next one included."""
+
+WORDS = {"train": 103_227_021, "validation": 217_646, "test": 245_569}
+"""Number of words of each split of WikiText-103, with an `<eos>` a line."""
 
 NEWS_WORD = re.compile(r"\w+(?:['.-]\w+)*|\S")
 """A word of BBC news: letters and digits, joined by apostrophes, points and hyphens, or a single other sign."""
@@ -93,6 +96,8 @@ def windows(targets: int, context: int, stride: int) -> Windows:
 class LanguageTask(Task):
     """A task whose sequences are windows of words, the next of which is to be predicted."""
 
+    published: ClassVar[Mapping[str, int]] = {}  # number of words of each split, where all copies are to have them
+
     @classmethod
     def shortcut(cls) -> str:
         """What the strongest rule knows."""
@@ -123,11 +128,13 @@ class LanguageTask(Task):
         return Facts(len(symbols), symbols, (*notes, *self._notes(sizes, counts, symbols)))
 
     def _notes(self, sizes: Mapping[str, int], counts: Counter[str], symbols: list[str]) -> Iterator[str]:
-        """Notes on what the settings leave out."""
+        """Notes on what this copy lacks and on what the settings leave out."""
         settings = self.settings
         for split, size in sizes.items():
             if size == getattr(settings, split):
                 yield f"Only the first {size:,} words of the {split} split are used."
+            elif split in self.published:
+                yield from copy_notes(size, self.published[split], f"{split} words")
         rare = len(counts.keys() - set(symbols))
         if rare:
             yield (
@@ -177,12 +184,17 @@ class Wikitext103Settings(WindowSettings):
 class Wikitext103(LanguageTask):
     """The next word of Wikipedia's articles. Of its 267,735 words, `<unk>` and `<eos>` are two; `<pad>` is ours."""
 
+    published: ClassVar[Mapping[str, int]] = WORDS
     source: ClassVar[str] = "WikiText-103 (Merity et al. 2017, CC BY-SA)."
+
+    def sources(self, files: Path) -> Sequence[Path]:
+        """Its three files, or copies of the hub's files."""
+        return originals.or_copies(lambda: _paths(files).values(), "wikitext-103", files)
 
     def lines(self, files: Path) -> tuple[Mapping[str, Lines], list[str]]:
         """WikiText-103 from its files, its archive, a copy of the hub's parquet files, or the hub."""
         try:
-            paths = {split: _path(files, name) for split, name in WIKITEXT_NAMES.items()}
+            paths = _paths(files)
         except UserError as missing:
             rows = originals.from_hub("wikitext-103", SPLITS, files, missing)
             return {split: Rereadable(partial(_lines_of, part)) for split, part in rows.items()}, []
@@ -191,6 +203,10 @@ class Wikitext103(LanguageTask):
 
 WIKITEXT_NAMES: dict[str, wikitext.Split] = {"train": "train", "validation": "valid", "test": "test"}
 """Split -> its name in the release."""
+
+
+def _paths(files: Path) -> dict[str, Path]:
+    return {split: _path(files, name) for split, name in WIKITEXT_NAMES.items()}
 
 
 def _path(files: Path, name: wikitext.Split) -> Path:
@@ -210,10 +226,8 @@ class BbcWordsSettings(WindowSettings, DividedSettings):
     min_freq: int = 5
 
 
-class BbcWords(LanguageTask):
+class BbcWords(bbc.BbcTask, LanguageTask):
     """The next word of news articles: a stand-in for WikiText-103."""
-
-    source: ClassVar[str] = bbc.SOURCE
 
     def lines(self, files: Path) -> tuple[Mapping[str, Lines], list[str]]:  # noqa: ARG002
         """The articles of each split: headlines and paragraphs are lines, punctuation marks are words."""
@@ -237,6 +251,10 @@ class Brown(LanguageTask):
     """The next word of American prose of 1961: a stand-in for WikiText-103."""
 
     source: ClassVar[str] = "The Brown corpus (Francis & Kučera 1964), redistribution permitted, of NLTK or npm."
+
+    def sources(self, files: Path) -> Sequence[Path]:
+        """Its files."""
+        return find_brown(files)
 
     def lines(self, files: Path) -> tuple[Mapping[str, Lines], list[str]]:
         """The texts of each split: sentences are lines; every kind has the same share of its files in each split."""

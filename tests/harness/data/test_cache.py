@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import resource
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from datasets import Dataset
 from hypothesis import given, settings
@@ -373,3 +375,113 @@ def test_a_disk_that_takes_no_more_is_a_sentence_and_leaves_nothing(tmp_path: Pa
     assert names(tmp_path) == ["set.lock"]
     prepared(tmp_path / "set", build)
     assert names(tmp_path) == ["set", "set.lock"]
+
+
+# --- a folder that several users share
+
+AS_NOBODY = """
+import json, os, sys
+from pathlib import Path
+from spike_ssm.results.errors import UserError
+from tests.harness.data.test_cache import build, contents, prepared
+if os.getuid() == 0:  # whom no permission stops
+    os.setgroups([])
+    os.setgid(int(sys.argv[2]))
+    os.setuid(65534)
+os.umask(0o022)
+try:
+    print(json.dumps(contents(prepared(Path(sys.argv[1]), build))))
+except UserError as error:
+    print(error)
+"""
+
+
+@pytest.fixture
+def as_nobody(tmp_path: Path) -> Callable[[Path, int], str]:
+    """What a process of another user, who is in this group, says when it opens or prepares a data set."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder != Path(tempfile.gettempdir()) and folder.is_relative_to(tempfile.gettempdir()):
+            folder.chmod(0o755)
+
+    def said(folder: Path, group: int) -> str:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+        command = [sys.executable, "-c", AS_NOBODY, str(folder), str(group)]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+
+    return said
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+
+
+@needs_root
+@pytest.mark.fault(
+    "two users share a cache whose folder their group may write to, and both have a umask of 022",
+    "Each opens what the other has prepared, and prepares anew what is damaged.",
+)
+def test_a_group_shares_a_cache(tmp_path: Path, as_nobody: Callable[[Path, int], str]) -> None:
+    group = 4242
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    os.chown(cache, -1, group)
+    cache.chmod(0o2770)
+    before = os.umask(0o022)
+    try:
+        prepared(cache / "task" / "mine", build)
+    finally:
+        os.umask(before)
+    whole = json.dumps(WHOLE)
+    assert as_nobody(cache / "task" / "mine", group) == whole
+    assert as_nobody(cache / "task" / "theirs", group) == whole
+    change_a_byte(cache / "task" / "mine" / "train-00000.arrow")
+    assert as_nobody(cache / "task" / "mine", group) == whole
+    assert all(path.stat().st_gid == group and path.stat().st_mode & 0o060 for path in cache.rglob("*"))
+
+
+@needs_root
+@pytest.mark.slow
+@pytest.mark.fault(
+    "prepared data, or the folder they are in, belong to somebody who does not share them",
+    "One sentence that names the file and says what to do.",
+)
+def test_data_that_are_not_shared_are_a_sentence(tmp_path: Path, as_nobody: Callable[[Path, int], str]) -> None:
+    folder = tmp_path / "task" / "set"
+    prepared(folder, build)
+    assert as_nobody(folder, 65534) == json.dumps(WHOLE), "who may read need not write"
+    for path, mode in ((folder / "facts.json", 0o600), (folder, 0o700), (folder.parent, 0o700)):
+        path.chmod(mode)
+        said = as_nobody(folder, 65534)
+        assert said.startswith(f"The prepared data in {folder.parent} may not be read or written ({folder}/"), said
+        assert said.endswith("or name another folder with paths.cache=FOLDER.")
+
+
+def test_what_others_may_not_write_to_stays_so(tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir(mode=0o755)
+    prepared(tmp_path / "cache" / "task" / "set", build)
+    assert not any(path.stat().st_mode & 0o022 for path in (tmp_path / "cache").rglob("*"))
+
+
+@pytest.mark.fault(
+    "a prepared file is replaced by another with a checksum to match",
+    "It is read as numbers alone; what is none is prepared anew, with a warning.",
+)
+@pytest.mark.parametrize("content", ["no arrow", "texts", "no label"])
+def test_contents_that_cannot_be_examples_are_prepared_anew(
+    content: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "set"
+    prepared(folder, build)
+    tables = {
+        "texts": pa.table({"sequence_0": [["a"]], "label": ["b"]}),
+        "no label": pa.table({"sequence_0": [[1]]}),
+    }
+    path = folder / "test-00000.arrow"
+    path.write_bytes(b"\xff\xff\xff\xff\x10\x00\x00\x00" + bytes(100))
+    if content in tables:
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, tables[content].schema) as stream:
+            stream.write_table(tables[content])
+    digests = json.loads((folder / "sha256.json").read_text())
+    digests[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (folder / "sha256.json").write_text(json.dumps(digests))
+    assert contents(prepared(folder, build)) == WHOLE
+    assert "are damaged" in caplog.text

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spike_ssm.harness.data.readers import archives
 from spike_ssm.harness.data.readers.archives import extract, find
 from spike_ssm.results.errors import UserError
 
@@ -143,6 +144,80 @@ def test_a_zip_that_would_leave_its_folder_is_refused_and_leaves_nothing(name: s
     with pytest.raises(UserError, match=r"^\S*bad\.zip is refused: its member .*\.$"):
         extract(tmp_path / "bad.zip", tmp_path / "into" / "target")
     assert list(contents(tmp_path)) == ["bad.zip"]
+
+
+ZEROS = bytes(2**27)
+
+
+def gz_bomb(path: Path) -> None:
+    path.write_bytes(gzip.compress(ZEROS, 1))
+
+
+def tar_bomb(path: Path) -> None:
+    tar(path, file("zeros", ZEROS))
+
+
+def zip_bomb(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros", ZEROS)
+
+
+def sparse_tar(path: Path) -> None:
+    """A file of 8 EiB in a block of 512 bytes."""
+    header = bytearray(tarfile.TarInfo("sparse").tobuf(tarfile.GNU_FORMAT))
+    header[156:157] = tarfile.GNUTYPE_SPARSE
+    header[483:495] = b"\x80\0\0\0\x7f" + b"\xff" * 7  # the size that it is to have
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    path.write_bytes(gzip.compress(bytes(header) + bytes(1024)))
+
+
+def long_header(path: Path) -> None:
+    """A path of 128 MiB."""
+    header = tarfile.TarInfo("././@LongLink")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, len(ZEROS)
+    path.write_bytes(gzip.compress(header.tobuf(tarfile.GNU_FORMAT) + ZEROS, 1))
+
+
+def deep_tar(path: Path) -> None:
+    tar(path, file("/".join("a" * 500), b"1"))
+
+
+def unusual_zip(path: Path) -> None:
+    """LZMA, the dictionary of which takes as much memory as a member says."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a", b"1")
+
+
+@pytest.mark.fault(
+    "an archive unpacks to a thousand times its size, or says so, or its headers fill the memory",
+    "It is refused in one sentence, little is read of it, and nothing of it stays.",
+)
+@pytest.mark.parametrize(
+    ("write", "reason"),
+    [
+        (gz_bomb, r"it unpacks to more than 67,108,864 bytes, .*"),
+        (tar_bomb, r"it unpacks to more than 67,108,864 bytes, .*"),
+        (zip_bomb, r"it unpacks to more than 67,108,864 bytes, .*"),
+        (sparse_tar, r"its member 'sparse' is a link, a device or a sparse file, .*"),
+        (long_header, r"a header in it has 134,\d+,\d+ bytes"),
+        (deep_tar, r"its member 'a/a/.*' is more than 32 folders deep"),
+        (unusual_zip, r"its member 'a' is packed in another way than deflate"),
+    ],
+    ids=["gz", "tar", "zip", "sparse", "header", "deep", "lzma"],
+)
+def test_what_would_fill_disk_or_memory_is_refused(write: Callable[[Path], None], reason: str, tmp_path: Path) -> None:
+    write(tmp_path / "bomb.gz")
+    with pytest.raises(UserError, match=rf"^\S*bomb\.gz is refused: {reason}; delete it and get the published one\.$"):
+        extract(tmp_path / "bomb.gz", tmp_path / "target")
+    assert [path.name for path in tmp_path.iterdir()] == ["bomb.gz"]
+
+
+def test_more_members_than_any_data_set_has_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "MOST_MEMBERS", 2)
+    for archive in (tar_of_files(tmp_path), zip_of_files(tmp_path)):
+        with pytest.raises(UserError, match=r"^\S* is refused: it has more than 2 members; .*\.$"):
+            extract(archive, tmp_path / "target")
 
 
 def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +173,30 @@ def test_without_a_network_one_sentence_says_what_to_put_where(tmp_path: Path) -
     (sentence,) = done.stdout.splitlines()
     assert sentence.startswith("uoft-cs/cifar10 cannot be loaded from the Hugging Face hub (")
     assert sentence.endswith("into cifar10/plain_text below the folder paths.data.")
+
+
+@pytest.mark.fault(
+    "the hub takes the connection and never answers, or is not there at all",
+    "One sentence within 5 seconds, that says which files to put where.",
+)
+@pytest.mark.parametrize("listening", [True, False], ids=["silent", "absent"])
+def test_a_hub_that_does_not_answer_is_not_waited_for(
+    listening: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        if not listening:
+            server.close()
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{port}")
+        started = time.monotonic()
+        with pytest.raises(
+            UserError, match=r"^uoft-cs/cifar10 cannot be loaded .* \(no answer within 2\.5 seconds\): .*"
+        ):
+            hub.load("cifar10", ["train"], cache=tmp_path)
+        assert time.monotonic() - started < 5
+    assert not constants.HF_HUB_OFFLINE
 
 
 def test_the_library_is_imported_only_by_who_loads_from_the_hub() -> None:

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from spike_ssm.harness.data.readers import idx, pathfinder
 from spike_ssm.harness.data.readers.images import decode_png
@@ -64,9 +65,17 @@ def test_a_truncated_idx_file_is_a_sentence_wherever_it_was_cut(
         (b"<html>", r"it begins with 0x3c68746d where"),
         (idx_bytes(DIGITS[:, :20]), r"its items have the shape \(20, 28\) where \(28, 28\) is expected"),
         (idx_bytes(DIGITS) + b"\0", r"its header says 2352 bytes of 3 items, there are more"),
-        (b"\0\0\x08\x03" + b"\xff" * 4 + struct.pack(">II", 28, 28), r"\S.+"),
+        (
+            b"\0\0\x08\x03" + b"\xff" * 4 + struct.pack(">II", 28, 28),
+            r"its header says 3,367,254,359,280 bytes of 4,.*",
+        ),
+        (
+            gzip.compress(b"\0\0\x08\x03" + struct.pack(">III", 2_000_000, 28, 28)),
+            r"its header says 1,568,000,000 bytes of 2,000,000 items, more than 1,073,741,824 are not read",
+        ),
         (gzip.compress(idx_bytes(DIGITS))[:-8] + bytes(8), r"CRC check failed.*"),
     ],
+    ids=["axes", "kind", "no idx", "shape", "too long", "too many", "too many packed", "checksum"],
 )
 def test_a_bad_idx_file_is_a_sentence(content: bytes, sentence: str, tmp_path: Path) -> None:
     path = tmp_path / "images.gz"
@@ -83,6 +92,14 @@ def test_a_missing_idx_file_is_a_sentence(tmp_path: Path) -> None:
 def png(array: npt.NDArray[np.uint8]) -> bytes:
     file = io.BytesIO()
     Image.fromarray(array).save(file, "PNG")
+    return file.getvalue()
+
+
+def png_with_comment(text: str) -> bytes:
+    """A comment that is compressed a thousandfold."""
+    file, comments = io.BytesIO(), PngInfo()
+    comments.add_text("Comment", text, zip=True)
+    Image.new("L", (32, 32)).save(file, "PNG", pnginfo=comments)
     return file.getvalue()
 
 
@@ -156,6 +173,8 @@ def baseline(tmp_path: Path) -> Path:
     """The easy set, with the image that is empty in the release, and one after it."""
     write_pathfinder(tmp_path / "pathfinder32", 32, {0: 174})
     folder = (tmp_path / "pathfinder32" / "curv_contour_length_14").rename(tmp_path / "pathfinder32" / "curv_baseline")
+    (metadata,) = (folder / "metadata").iterdir()
+    metadata.write_text(metadata.read_text().replace(" 1.0 14 ", " 1.0 6 "))
     (folder / "imgs" / "0" / "sample_172.png").write_bytes(b"")
     return tmp_path / "pathfinder32"
 
@@ -182,6 +201,7 @@ def test_any_other_empty_image_is_a_sentence(baseline: Path) -> None:
         (b"GIF89a", r"it is not a PNG image"),
         (png(np.zeros((64, 32), np.uint8)), r"it has 32 x 64 pixels where 32 x 32 are expected"),
         (png(np.zeros((1, 1), np.uint8)).replace(b"\0\0\0\1" * 2, b"\x7f\xff\xff\xff" * 2), r".+"),
+        (png_with_comment("0" * 2**27), r"Decompressed data too large.*"),
     ],
 )
 def test_a_bad_image_is_a_sentence(content: bytes, sentence: str, tmp_path: Path) -> None:

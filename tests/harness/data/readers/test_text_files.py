@@ -210,3 +210,23 @@ def test_a_missing_file_is_a_sentence_that_says_what_where_and_where_from(tmp_pa
             UserError, match=rf"^ListOps is missing: {folder} {state}.* {looked}; it comes from .*lra_release\.gz.*\.$"
         ):
             common.find_file(folder, candidates, "ListOps", places.LRA_SOURCE)
+
+
+@pytest.mark.fault(
+    "a text file is one line without an end, or a file that is to be read whole is longer than any should be",
+    "One sentence that names the file; no more than a bounded part is read.",
+)
+def test_what_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "endless"
+    with path.open("wb") as file:  # with holes, which take no room
+        file.write(b"first\n")
+        file.truncate(2**40)
+    read = common.lines(path)
+    assert next(read) == (1, "first\n")
+    with pytest.raises(UserError, match=r"^\S*endless, line 2: it has more than 16,777,216 bytes: .*\.$"):
+        next(read)
+    for large in (path, Path("/dev/zero")):
+        with pytest.raises(
+            UserError, match=rf"^{large} is refused: it is no plain file of up to 268,435,456 bytes.*\.$"
+        ):
+            common.read_bytes(large)

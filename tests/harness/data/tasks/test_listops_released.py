@@ -97,6 +97,33 @@ def test_a_bad_row_is_a_sentence_and_nothing_is_left_behind(name: str, row: str,
     assert not list((files.parent / "cache").rglob("*.arrow"))
 
 
+@pytest.mark.fault(
+    "a released ListOps file has a label that is not the value of its expression, or what is no expression",
+    "One sentence that names the file and the line; nothing is prepared.",
+)
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ("( ( ( [MAX 3 ) 4 ) ] )\t3", "the label is 3, but the value of the expression is 4"),
+        ("( ( ( [SM 9 ) ( ( ( [MED 1 ) 8 ) ] ) ) ] )\t4", "the label is 4, but the value of the expression is 3"),
+        ("\t0", "the expression is empty, or its brackets"),
+        ("( )\t0", "the expression is empty, or its brackets"),
+        ("( [MAX ] )\t0", "the expression is empty, or its brackets"),
+        ("( [MAX 3 )\t3", "the expression is empty, or its brackets"),
+        ("[MAX 3 ] ]\t3", "the expression is empty, or its brackets"),
+        ("] 3\t3", "the expression is empty, or its brackets"),
+        ("3 4\t3", "the expression is empty, or its brackets"),
+        ("( ( [MAX 3 ] )\t3", "the expression is empty, or its brackets"),
+    ],
+    ids=["maximum", "nested", "empty", "parentheses", "no argument", "open", "closed twice", "closed", "two", "uneven"],
+)
+def test_every_expression_is_evaluated(row: str, sentence: str, files: Path) -> None:
+    write(files / "listops", {**FEW, "val": f"{HEADER}7\t7\r\n{row}\r\n7\t7\r\n"})
+    with pytest.raises(UserError, match=rf"basic_val\.tsv, line 3: {sentence}.*: get the file again from .*\.$"):
+        prepare(files)
+    assert not list((files.parent / "cache").rglob("*.arrow"))
+
+
 def test_a_missing_file_is_a_sentence_that_says_where_it_was_looked_for(files: Path) -> None:
     write(files / "listops", {"train": FEW["train"], "test": FEW["test"]})
     with pytest.raises(UserError, match=r"^ListOps' basic_val\.tsv is missing: .*listops-1000.*Long Range Arena"):
