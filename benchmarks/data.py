@@ -26,7 +26,8 @@ from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.data import TASKS
 from spike_ssm.harness.data.task import Dataset
-from spike_ssm.harness.data.tasks.listops import ListOpsSettings, generate
+from spike_ssm.harness.data.tasks.listops import ListOpsSettings
+from spike_ssm.harness.data.tasks.listops_examples import generate
 from spike_ssm.harness.data.tasks.pathfinder_shapes import parameters
 from spike_ssm.harness.data.tasks.pathfinder_snakes import generate as generate_images
 from spike_ssm.harness.measurements.timing import Contention

@@ -18,18 +18,28 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from spike_ssm.harness.config.command_line import parse_command_line
-from spike_ssm.harness.config.compose import Composer
-from spike_ssm.harness.config.settings import SCALES, Settings, cache_folder, files_folder
+from spike_ssm.harness.config.documents import Documents
 from spike_ssm.harness.data import TASKS
+from spike_ssm.harness.data.settings import TaskSettings
+from spike_ssm.harness.data.shared import cache_folder
 from spike_ssm.harness.data.sources import prepared_copies
+from spike_ssm.harness.data.suites import ALL
 from spike_ssm.harness.data.task import Dataset, Task
+from spike_ssm.harness.system.root import ROOT
 from spike_ssm.results.errors import UserError, exit_status
+
+if TYPE_CHECKING:  # they load torch and Hydra, which the list has no need of
+    from spike_ssm.harness.config.compose import Composer
+    from spike_ssm.harness.config.settings import Settings
+
+SCALES = tuple(ALL)
+DOCUMENTS = Documents([ROOT / "sweeps"])
 
 WIDTH = 120
 """Characters a line where the output is no terminal."""
@@ -75,43 +85,68 @@ class Chosen:
     @staticmethod
     def of(name: str, words: Sequence[str], composer: Composer | None = None) -> Chosen:
         """The task `name` with the settings of these words. Raises `UserError`."""
-        composer = composer or Composer()
+        from spike_ssm.harness.config.compose import Composer
+
         if name not in TASKS:
             raise UserError(f"There is no task {name!r}; choose one of {', '.join(TASKS)}.")
         command = parse_command_line(words)
         if command.sweep is not None:
             raise UserError("harness.tasks prepares one task; use python -m harness.sweep for a sweep.")
         scale = command.overrides.get("scale", "laptop")
-        if scale in SCALES and scale not in _scales(name, composer):
-            raise UserError(f"The task {name} has no scale={scale}; choose {' or '.join(_scales(name, composer))}.")
-        settings = composer.settings({**command.overrides, "task": name})
+        if scale in SCALES and scale not in _scales(name):
+            raise UserError(f"The task {name} has no scale={scale}; choose {' or '.join(_scales(name))}.")
+        settings = (composer or Composer()).settings({**command.overrides, "task": name})
         return Chosen(settings, TASKS[name][0](settings.task))
 
     @property
     def folder(self) -> Path:
         """The folder of its prepared data. Raises `UserError`."""
-        return self.task.place(cache_folder(self.settings), files_folder(self.settings)).folder
+        return self.task.place(*self.folders).folder
 
     @property
     def copies(self) -> list[Path]:
         """The folders of what is prepared of it, from whatever original files: these are not looked at."""
-        return prepared_copies(self.task.folder(cache_folder(self.settings)))
+        return prepared_copies(self.task.folder(self.folders[0]))
+
+    @property
+    def folders(self) -> tuple[Path, Path]:
+        """Those of prepared data and of original files."""
+        from spike_ssm.harness.config.settings import files_folder
+
+        return cache_folder(self.settings.paths.cache), files_folder(self.settings)
 
 
-def _scales(name: str, composer: Composer) -> list[str]:
-    return [scale for scale in SCALES if name in composer.options(f"setup/{scale}")]
+def _scales(name: str) -> list[str]:
+    return [scale for scale in SCALES if name in DOCUMENTS.options(f"setup/{scale}")]
+
+
+def at_scale(name: str, scale: str) -> TaskSettings:
+    """A task's settings at a scale: those that Hydra composes, which takes a tenth of a second for each."""
+    own = {key: value for key, value in DOCUMENTS.load("task", name).items() if key != "defaults"}
+    return TASKS[name][1](**{**own, **_setup(f"setup/{scale}", name)})
+
+
+def _setup(group: str, name: str) -> dict[str, Any]:
+    """What a setup says of the task, after the setups that it starts from, /setup/SCALE/NAME@_global_."""
+    content, found = DOCUMENTS.load(group, name), {}
+    for default in content.get("defaults", []):
+        other_group, _, other = default.strip("/").removesuffix("@_global_").rpartition("/")
+        found |= _setup(other_group, other)
+    return found | content.get("task", {})
 
 
 def _list(words: Sequence[str], console: Console) -> None:
     """A row a task; its data are prepared at a scale if their folder is there."""
     table = Table("task", "what it asks", "kind", "length\nlaptop", "\npaper", "prepared", "source", show_lines=True)
-    composer = Composer()
-    with console.status("looking at every task"):
-        for name, (task, settings) in TASKS.items():
-            at = {scale: Chosen.of(name, [*words, f"scale={scale}"], composer) for scale in _scales(name, composer)}
-            lengths = [f"{longest(at[scale].settings.task):,}" if scale in at else "" for scale in ("laptop", "paper")]
-            there = ", ".join(scale for scale, chosen in at.items() if chosen.copies)
-            table.add_row(name, _asks(task), settings.kind, *lengths, there, task.source)
+    named = parse_command_line(words).overrides
+    if others := named.keys() - {"paths.cache"}:
+        raise UserError(f"{min(others)} has no effect on the list of tasks; paths.cache=FOLDER is all that it takes.")
+    cache = cache_folder(named.get("paths.cache"))
+    for name, (task, settings) in TASKS.items():
+        at = {scale: at_scale(name, scale) for scale in _scales(name)}
+        lengths = [f"{longest(at[scale]):,}" if scale in at else "" for scale in ("laptop", "paper")]
+        there = ", ".join(scale for scale, each in at.items() if prepared_copies(task(each).folder(cache)))
+        table.add_row(name, _asks(task), settings.kind, *lengths, there, task.source)
     console.print(table)
     console.print("Lengths are those of the longest sequences. Tasks without one at paper scale are stand-ins.")
 
@@ -154,7 +189,7 @@ def _prepare(chosen: Chosen, console: Console) -> Dataset:
         folder = chosen.folder
         there = folder in chosen.copies
     with console.status(_Watch(folder, started)):
-        data = chosen.task.prepare(cache_folder(settings), files_folder(settings))
+        data = chosen.task.prepare(*chosen.folders)
     seconds = time.monotonic() - started
     sizes = ", ".join(f"{len(getattr(data, split)):,} {name}" for split, name in SPLIT_NAMES.items())
     mebibytes = sum(path.stat().st_size for path in folder.iterdir()) / 2**20

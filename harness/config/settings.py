@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from omegaconf import MISSING
 
 from spike_ssm.harness.config.robustness import RobustnessSettings
 from spike_ssm.harness.config.words import check_asked, check_one_line
+from spike_ssm.harness.data import shared
 from spike_ssm.harness.data.settings import TaskSettings
 from spike_ssm.models.identity import LATER, identity_of
 from spike_ssm.models.network import ModelSettings
@@ -250,9 +250,7 @@ class Settings:
 
 def cache_folder(settings: Settings) -> Path:
     """The folder of prepared data."""
-    if settings.paths.cache:
-        return Path(settings.paths.cache).expanduser().absolute()
-    return Path(platformdirs.user_cache_dir("spike-ssm"))
+    return shared.cache_folder(settings.paths.cache)
 
 
 def files_folder(settings: Settings) -> Path:

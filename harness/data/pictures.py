@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from spike_ssm.harness.data.cache import Preparation
 from spike_ssm.harness.data.random_splits import LARGEST_SEED, draw_parts
@@ -41,6 +40,8 @@ class Pictures:
 
 def torch_permutation(count: int, seed: int) -> npt.NDArray[np.int64]:
     """The numbers below `count` in the order of `torch.utils.data.random_split` with a generator of this seed."""
+    import torch  # seconds, and only for who divides images
+
     return torch.randperm(count, generator=torch.Generator().manual_seed(seed)).numpy()
 
 

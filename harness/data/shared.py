@@ -6,9 +6,16 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+import platformdirs
+
 FOLDERS = stat.S_IRWXG | stat.S_ISGID
 FILES = stat.S_IRGRP | stat.S_IWGRP
 """The permissions that what is made takes over from the folder that it is made in."""
+
+
+def cache_folder(named: str | None) -> Path:
+    """The folder of prepared data: the one that `paths.cache` names, or the user's own."""
+    return Path(named).expanduser().absolute() if named else Path(platformdirs.user_cache_dir("spike-ssm"))
 
 
 def share(path: Path) -> None:

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice, pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from spike_ssm.models.network import IGNORED
+if TYPE_CHECKING:
+    import torch  # imported where tensors are made: seconds, which who only lists tasks does without
 
 Integers = npt.NDArray[np.integer]
 
@@ -111,6 +111,8 @@ class Batch:
     @property
     def targets(self) -> int:
         """Number of answers asked for."""
+        from spike_ssm.models.network import IGNORED
+
         return int((self.labels != IGNORED).sum())
 
     def part(self, number: int, parts: int) -> Batch:
@@ -127,6 +129,10 @@ class Batch:
 
 def collate(split: Split, examples: npt.NDArray[np.int64]) -> Batch:
     """The batch of these `examples`, padded to the longest of them."""
+    import torch
+
+    from spike_ssm.models.network import IGNORED
+
     rows = [sequences[example] for sequences in split.sequences for example in examples.tolist()]
     labels = torch.from_numpy(split.labels[examples].astype(np.int64))
     if split.predicts_next:
@@ -144,6 +150,8 @@ def collate(split: Split, examples: npt.NDArray[np.int64]) -> Batch:
 
 def _padded(rows: list[Integers], padding: int) -> torch.Tensor:
     """[len(rows), longest] int64."""
+    import torch
+
     padded = np.full((len(rows), max(map(len, rows), default=0)), padding, dtype=np.int64)
     for target, row in zip(padded, rows, strict=True):
         target[: len(row)] = row

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,7 +27,7 @@ from spike_ssm.harness.data.splits import SPLITS, Flat, Sequences, Split
 from spike_ssm.harness.data.task import Dataset, Task
 from spike_ssm.harness.data.tasks.retrieval import BbcOrderPairsSettings, BbcPairsSettings
 from spike_ssm.harness.system.root import ROOT
-from spike_ssm.harness.tasks import Chosen, longest, main
+from spike_ssm.harness.tasks import Chosen, at_scale, longest, main
 
 TINY = ("task.min_length=3", "task.max_length=12", "task.train=64", "task.validation=32", "task.test=30")
 
@@ -63,12 +66,33 @@ def test_every_task_is_listed_with_its_kind_lengths_and_source_and_where_its_dat
     assert {name: cells[4] for name, cells in rows().items() if cells[4]} == {"listops": "laptop"}
 
 
+def test_the_list_takes_less_than_two_seconds_of_a_processor(tmp_path: Path) -> None:
+    """So it loads neither torch nor numba nor Hydra's composition."""
+    code = (
+        "import sys, time; from spike_ssm.harness.tasks import main; "
+        f"status = main(['list', 'paths.cache={tmp_path}']); "
+        "print(status, time.process_time(), *sorted({'torch', 'numba', 'pandas', 'datasets'} & set(sys.modules)))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    status, seconds, *loaded = done.stdout.splitlines()[-1].split()
+    assert (status, loaded) == ("0", [])
+    assert float(seconds) < 2
+
+
+def test_a_setting_that_would_not_change_the_list_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "task.max_length=100"]) == 1
+    assert capsys.readouterr().err.startswith("task.max_length has no effect on the list of tasks;")
+
+
 @pytest.mark.slow
 def test_every_task_says_how_long_its_sequences_are_at_every_scale() -> None:
     composer = Composer()
     for name in TASKS:
         scales = [scale for scale in SCALES if name in composer.options(f"setup/{scale}")]
-        lengths = [longest(Chosen.of(name, [f"scale={scale}"], composer).settings.task) for scale in scales]
+        composed = [Chosen.of(name, [f"scale={scale}"], composer).settings.task for scale in scales]
+        assert [at_scale(name, scale) for scale in scales] == composed
+        lengths = [longest(settings) for settings in composed]
         assert lengths == sorted(lengths), "laptop, gpu, paper"
         assert lengths[0] >= 50
 

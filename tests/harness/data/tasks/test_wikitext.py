@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spike_ssm.harness.data.splits import IGNORED, Split, batches
+from spike_ssm.harness.data.splits import Split, batches
 from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.data.tasks import wikitext
 from spike_ssm.harness.data.tasks.wikitext import (
@@ -24,6 +24,7 @@ from spike_ssm.harness.data.tasks.wikitext import (
     Wikitext103Settings,
     windows,
 )
+from spike_ssm.models.network import IGNORED
 from spike_ssm.results.errors import UserError
 
 TEXTS = {
