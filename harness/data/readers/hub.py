@@ -151,6 +151,8 @@ def _answers() -> bool:
     """
     from huggingface_hub import constants
 
+    if constants.HF_HUB_OFFLINE:  # the library says so itself
+        return True
     answered = threading.Event()
 
     def ask() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from spike_ssm.harness.data.readers import archives, hub, places
-from spike_ssm.harness.data.readers.common import find_file
+from spike_ssm.harness.data.readers.common import find_file, unreadable
 from spike_ssm.results.errors import UserError
 
 
@@ -14,12 +14,15 @@ def find(files: Path, candidates: Sequence[str], archive: str, what: str, source
     """The first of the candidates, relative to `files`, that exists.
 
     Where none does, `archive`, a name without its ending, is unpacked beside itself first, if it is there. Raises
-    `UserError`: see `common.find_file`, or the archive is damaged.
+    `UserError`: see `common.find_file`, or a folder is unreadable, or the archive is damaged.
     """
-    if not any((files / candidate).exists() for candidate in candidates):
-        packed = archives.find(files, archive)
-        if packed is not None:
-            archives.extract(packed, files / archive)
+    try:
+        there = any((files / candidate).exists() for candidate in candidates)
+        packed = None if there else archives.find(files, archive)
+    except OSError as error:
+        raise unreadable(Path(error.filename or files), error) from error
+    if packed is not None:
+        archives.extract(packed, files / archive)
     return find_file(files, candidates, what, source)
 
 
@@ -49,7 +52,10 @@ def or_copies(find: Callable[[], Iterable[Path]], name: str, files: Path) -> lis
 
 
 def _copies(name: str, files: Path) -> list[Path]:
-    return sorted((files / name).rglob("*.parquet"))
+    try:
+        return sorted((files / name).rglob("*.parquet"))
+    except OSError as error:
+        raise unreadable(files / name, error) from error
 
 
 def from_hub(name: str, splits: Sequence[str], files: Path, missing: UserError) -> dict[str, hub.HubSplit]:

@@ -19,7 +19,7 @@ import numpy as np
 
 from spike_ssm.harness.data.random_splits import DividedSettings, divide, draw_parts
 from spike_ssm.harness.data.readers import places
-from spike_ssm.harness.data.readers.common import LARGEST_FILE, damaged, decode, find_file, lines, wrong_line
+from spike_ssm.harness.data.readers.common import LARGEST_FILE, damaged, decode, find_file, lines, unreadable, wrong_line
 from spike_ssm.harness.data.settings import LONGEST, Kind, PartSettings
 from spike_ssm.harness.data.task import PairTask
 from spike_ssm.harness.data.vocabulary import Example
@@ -98,8 +98,10 @@ def _unpack(path: Path) -> bytes:
     try:
         with gzip.open(path) as file:
             content = file.read(LARGEST_FILE + 1)
-    except (OSError, EOFError, zlib.error) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise damaged(path, error, SOURCE) from error
+    except OSError as error:
+        raise unreadable(path, error) from error
     if len(content) > LARGEST_FILE:
         raise damaged(path, f"it unpacks to more than {LARGEST_FILE:,} bytes", SOURCE)
     return content

@@ -6,6 +6,9 @@ import os
 import pickle
 import shutil
 import struct
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from spike_ssm.harness.data.tasks.image import Image, ImageSettings
 from spike_ssm.harness.data.tasks.listops import ListOps, ListOpsSettings
 from spike_ssm.harness.data.tasks.mnist import SMnist, SMnistSettings
 from spike_ssm.harness.data.tasks.text import Text, TextSettings
+from spike_ssm.harness.system.root import ROOT
 from spike_ssm.results.errors import UserError
 
 
@@ -169,6 +173,52 @@ def test_names_belong_to_the_identity(tmp_path: Path) -> None:
     before = identity([tmp_path / "files"], tmp_path / "memory")
     (tmp_path / "files" / "1_9.txt").rename(tmp_path / "files" / "2_9.txt")
     assert identity([tmp_path / "files"], tmp_path / "memory") != before
+
+
+AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from spike_ssm.results.errors import UserError
+from tests.harness.data.test_sources import TASKS
+if os.getuid() == 0:  # whom no permission stops
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+for _, task in TASKS.values():
+    try:
+        task.prepare(Path(sys.argv[2]), Path(sys.argv[1]))
+    except UserError as error:
+        print(error)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.fault(
+    "the original files, or the folder they are in, may not be read",
+    "One sentence that names what cannot be read.",
+)
+@pytest.mark.parametrize("closed", ["folder", "files"])
+def test_originals_that_may_not_be_read_are_a_sentence(closed: str, tmp_path: Path) -> None:
+    files, cache = tmp_path / "files", tmp_path / "cache"
+    for write, _ in TASKS.values():
+        write(files, 0)
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder != Path(tempfile.gettempdir()) and folder.is_relative_to(tempfile.gettempdir()):
+            folder.chmod(0o755)
+    cache.mkdir()
+    cache.chmod(0o777)
+    closing = [files] if closed == "folder" else [path for path in files.rglob("*") if path.is_file()]
+    for path in closing:
+        path.chmod(0)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-c", AS_NOBODY, str(files), str(cache)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    for path in closing:
+        path.chmod(0o700)
+    assert done.returncode == 0, done.stderr
+    sentences = done.stdout.splitlines()
+    assert len(sentences) == len(TASKS)
+    assert all(f"{files}" in each and "cannot be read (Permission denied)" in each for each in sentences), sentences
 
 
 def test_generated_data_have_no_original(tmp_path: Path) -> None:
