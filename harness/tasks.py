@@ -110,7 +110,7 @@ class Chosen:
 
     @property
     def folders(self) -> tuple[Path, Path]:
-        """Those of prepared data and of original files."""
+        """The folders of prepared data and of original files."""
         from spike_ssm.harness.config.settings import files_folder
 
         return cache_folder(self.settings.paths.cache), files_folder(self.settings)

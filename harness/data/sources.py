@@ -26,7 +26,7 @@ IDENTITY = re.compile("[0-9a-f]{16}")
 
 
 class Place(NamedTuple):
-    """Where a data set is, or is to be, prepared; source: identity of its original files, `HUB`, or "" for none."""
+    """The folder that a data set is, or is to be, prepared in; source: identity of its original files, `HUB`, or "" for none."""
 
     folder: Path
     source: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,6 @@ import numpy as np
 from spike_ssm.harness.data.random_splits import DividedSettings, divide, draw_parts
 from spike_ssm.harness.data.readers.common import package_folder, read_bytes
 from spike_ssm.harness.data.settings import LONGEST, PartSettings
-from spike_ssm.harness.data.task import Task
 from spike_ssm.harness.data.vocabulary import Example
 from spike_ssm.results.errors import UserError
 
@@ -31,8 +29,8 @@ SHARED_RUNS = 0.1
 """Largest share of an article's runs of words that may stand in articles before it; others are left out."""
 
 
-class BbcTask(Task, ABC):
-    """A task made of the articles."""
+class FromArticles:
+    """The part of a task that all those made of the articles share."""
 
     source: ClassVar[str] = SOURCE
 

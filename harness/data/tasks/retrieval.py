@@ -100,7 +100,7 @@ class BbcPairsSettings(bbc.PassageSettings):
     test: int = 2_000
 
 
-class BbcPairs(bbc.BbcTask, PairTask):
+class BbcPairs(bbc.FromArticles, PairTask):
     """Whether two passages, of different articles, are on the same of five topics (1) or not (0)."""
 
     def examples(self, files: Path) -> tuple[dict[str, list[Example]], list[str]]:  # noqa: ARG002
@@ -150,7 +150,7 @@ class BbcOrderPairsSettings(bbc.OrderSettings):
     name: str = "bbc_order_pairs"
 
 
-class BbcOrderPairs(bbc.BbcTask, PairTask):
+class BbcOrderPairs(bbc.FromArticles, PairTask):
     """Which of two passages of the same words is in the order it was written in: the first (1) or the second (0).
 
     The other one is shuffled. A stand-in for Retrieval in which the words in common tell nothing.

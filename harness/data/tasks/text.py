@@ -140,7 +140,7 @@ class BbcArticlesSettings(DividedSettings):
     max_length: int = 4096
 
 
-class BbcArticles(bbc.BbcTask, TextTask):
+class BbcArticles(bbc.FromArticles, TextTask):
     """Which of five topics a news article is on: a stand-in for Text whose words alone tell almost everything."""
 
     classes: ClassVar[int] = len(bbc.TOPICS)
@@ -158,7 +158,7 @@ class BbcOrderSettings(bbc.OrderSettings):
     name: str = "bbc_order"
 
 
-class BbcOrder(bbc.BbcTask, TextTask):
+class BbcOrder(bbc.FromArticles, TextTask):
     """Whether the words of a passage are in the order they were written in (1) or shuffled (0).
 
     A stand-in for Text whose words alone tell nothing: a passage is shuffled by the toss of a coin.

@@ -226,7 +226,7 @@ class BbcWordsSettings(WindowSettings, DividedSettings):
     min_freq: int = 5
 
 
-class BbcWords(bbc.BbcTask, LanguageTask):
+class BbcWords(bbc.FromArticles, LanguageTask):
     """The next word of news articles: a stand-in for WikiText-103."""
 
     def lines(self, files: Path) -> tuple[Mapping[str, Lines], list[str]]:  # noqa: ARG002

@@ -41,9 +41,9 @@ TEST = [2, 3, 4, 3, 2, 9, 1, 2]
 """The words as tokens."""
 
 PARTIAL = [
-    "This copy has 12 train words where the published one has 103,227,021.",
-    "This copy has 5 validation words where the published one has 217,646.",
-    "This copy has 7 test words where the published one has 245,569.",
+    "This copy has 13 train words where the published one has 103,227,021.",
+    "This copy has 6 validation words where the published one has 217,646.",
+    "This copy has 8 test words where the published one has 245,569.",
 ]
 """Notes on these texts."""
 
