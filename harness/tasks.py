@@ -128,11 +128,12 @@ def at_scale(name: str, scale: str) -> TaskSettings:
 
 def _setup(group: str, name: str) -> dict[str, Any]:
     """What a setup says of the task, after the setups that it starts from, /setup/SCALE/NAME@_global_."""
-    content, found = DOCUMENTS.load(group, name), {}
+    content = DOCUMENTS.load(group, name)
+    found: dict[str, Any] = {}
     for default in content.get("defaults", []):
         other_group, _, other = default.strip("/").removesuffix("@_global_").rpartition("/")
         found |= _setup(other_group, other)
-    return found | content.get("task", {})
+    return {**found, **content.get("task", {})}
 
 
 def _list(words: Sequence[str], console: Console) -> None:

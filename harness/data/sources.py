@@ -26,7 +26,10 @@ IDENTITY = re.compile("[0-9a-f]{16}")
 
 
 class Place(NamedTuple):
-    """The folder that a data set is, or is to be, prepared in; source: identity of its original files, `HUB`, or "" for none."""
+    """The folder that a data set is, or is to be, prepared in.
+
+    source: identity of its original files, `HUB`, or "" for none.
+    """
 
     folder: Path
     source: str

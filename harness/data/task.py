@@ -108,7 +108,7 @@ class Task(ABC):
         return cache / settings.name / f"{digest}-{FORM}.{settings.revision}"
 
     def place(self, cache: Path, files: Path) -> Place:
-        """The place in `cache` of the data prepared, or to be prepared, from the original `files`. Raises `UserError`."""
+        """The place in `cache` of what is, or is to be, prepared from the original `files`. Raises `UserError`."""
         try:
             paths = self.sources(files)
         except UserError:  # which `build` raises too, unless the data were prepared before or come from the hub

@@ -18,6 +18,9 @@ from spike_ssm.results.errors import UserError
 
 UNKNOWN, EOS = map(SPECIAL.index, ("<unk>", "<eos>"))
 
+LISTOPS = (*SPECIAL, *"0123456789", "[MIN", "[MAX", "[MED", "[SM", "]")
+"""Symbol of each token of ListOps: LRA's 15 symbols without its parentheses, after padding, unknown and end."""
+
 SHARD = 4096
 """Examples per file."""
 

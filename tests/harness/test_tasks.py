@@ -82,7 +82,7 @@ def test_the_list_takes_less_than_two_seconds_of_a_processor(tmp_path: Path) -> 
 
 def test_a_setting_that_would_not_change_the_list_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "task.max_length=100"]) == 1
-    assert capsys.readouterr().err.startswith("task.max_length has no effect on the list of tasks;")
+    assert capsys.readouterr().err.startswith("Error: task.max_length has no effect on the list of tasks;")
 
 
 @pytest.mark.slow
@@ -156,7 +156,7 @@ def test_settings_choose_what_is_prepared() -> None:
         (["prepare", "listops", "task.length=3"], "Error: task.length is not a setting; task has name, min_length"),
         (["prepare", "listops", "task.train=-1"], "Error: task.train=-1 is not allowed"),
         (["prepare", "listops", "+sweep=speed"], "use python -m harness.sweep for a sweep."),
-        (["list", "paths.cash=x"], "Error: paths.cash is not a setting"),
+        (["list", "paths.cash=x"], "Error: paths.cash has no effect on the list of tasks; paths.cache=FOLDER"),
     ],
 )
 def test_a_wish_that_cannot_be_met_ends_in_one_sentence(

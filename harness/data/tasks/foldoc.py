@@ -19,7 +19,15 @@ import numpy as np
 
 from spike_ssm.harness.data.random_splits import DividedSettings, divide, draw_parts
 from spike_ssm.harness.data.readers import places
-from spike_ssm.harness.data.readers.common import LARGEST_FILE, damaged, decode, find_file, lines, unreadable, wrong_line
+from spike_ssm.harness.data.readers.common import (
+    LARGEST_FILE,
+    damaged,
+    decode,
+    find_file,
+    lines,
+    unreadable,
+    wrong_line,
+)
 from spike_ssm.harness.data.settings import LONGEST, Kind, PartSettings
 from spike_ssm.harness.data.task import PairTask
 from spike_ssm.harness.data.vocabulary import Example

@@ -21,7 +21,7 @@ from spike_ssm.harness.data.settings import TaskSettings
 from spike_ssm.harness.data.splits import SPLITS, Flat, Shard, Split
 from spike_ssm.harness.data.task import Task
 from spike_ssm.harness.data.tasks import listops_rules
-from spike_ssm.harness.data.tasks.listops_rules import SYMBOLS
+from spike_ssm.harness.data.vocabulary import LISTOPS as SYMBOLS
 from spike_ssm.results.errors import UserError
 
 GENERATED = "The examples are generated after the published procedure; they are not those LRA released."
@@ -36,6 +36,7 @@ LIMITS = {
     "data_seed": (0, 2**63 - 1),
 }
 """Lowest and highest value allowed of each setting."""
+
 
 @dataclass
 class ListOpsSettings(TaskSettings):

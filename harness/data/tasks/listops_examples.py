@@ -18,9 +18,11 @@ from spike_ssm.harness.data.readers import places
 from spike_ssm.harness.data.readers.common import copy_notes, wrong_line
 from spike_ssm.harness.data.readers.tsv import ListOpsRow, read_listops
 from spike_ssm.harness.data.splits import Flat, Integers, Shard
-from spike_ssm.harness.data.tasks.listops_rules import CLOSE, DIGIT, EOS, MAX, MIN, SM, SYMBOLS
 from spike_ssm.harness.data.threads import share_threads_with_numba
+from spike_ssm.harness.data.vocabulary import LISTOPS as SYMBOLS
 from spike_ssm.results.errors import UserError
+
+EOS, DIGIT, MIN, MAX, SM, CLOSE = map(SYMBOLS.index, ("<eos>", "0", "[MIN", "[MAX", "[SM", "]"))
 
 WAVE = 2**17
 """Candidates per wave of the search. The data set does not depend on it."""

@@ -10,9 +10,7 @@ import numpy as np
 from spike_ssm.harness.data.facts import Facts
 from spike_ssm.harness.data.rules import Answers, Rule, commonest, commonest_answers
 from spike_ssm.harness.data.splits import Integers, Split
-
-SYMBOLS = ("<pad>", "<unk>", "<eos>", *"0123456789", "[MIN", "[MAX", "[MED", "[SM", "]")
-"""Symbol of each token: LRA's 15 symbols without its parentheses, after padding, unknown and end."""
+from spike_ssm.harness.data.vocabulary import LISTOPS as SYMBOLS
 
 EOS, DIGIT, MIN, MAX, MED, SM, CLOSE = map(SYMBOLS.index, ("<eos>", "0", "[MIN", "[MAX", "[MED", "[SM", "]"))
 

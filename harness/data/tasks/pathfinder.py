@@ -207,7 +207,7 @@ class Pathfinder(GeneratedPictures):
         return Facts(CLASSES, notes=(*originals.choice_notes(files, places.pathfinder_folders(size)), *notes))
 
     def baselines(self, train: Split, test: Split, facts: Facts) -> Baselines:
-        """The rules and the majority class, as for any images. Raises `UserError` when they show that released labels belong to other images."""
+        """The rules and the majority class. Raises `UserError` when released labels seem to be of other images."""
         found = super().baselines(train, test, facts)
         if self.settings.released:
             released.check_labels(found, len(test))

@@ -178,6 +178,7 @@ def test_names_belong_to_the_identity(tmp_path: Path) -> None:
 AS_NOBODY = """
 import os, sys
 from pathlib import Path
+import spike_ssm.harness.data.tasks.listops_examples  # while its libraries can be read
 from spike_ssm.results.errors import UserError
 from tests.harness.data.test_sources import TASKS
 if os.getuid() == 0:  # whom no permission stops
