@@ -1,8 +1,8 @@
 """Pathfinder and Path-X, generated or as released, and two smaller sets that a small network learns.
 
-`harness.data.tasks.pathfinder_snakes` says what the task is and makes the images; `pathfinder_released` divides those
-of the Long Range Arena (LRA) release. All have the scaling of the reference code of S4 (state-spaces/s4,
-`src/dataloaders/lra.py`), to [-1, 1].
+`harness.data.tasks.pathfinder_snakes` says what the task is and makes the images. Those of the Long Range Arena (LRA)
+release are divided as in the reference code of S4 (state-spaces/s4, `src/dataloaders/lra.py`), whose scaling, to
+[-1, 1], all have.
 """
 
 from __future__ import annotations
@@ -10,26 +10,42 @@ from __future__ import annotations
 import math
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import IO, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from spike_ssm.harness.data.cache import Preparation
 from spike_ssm.harness.data.facts import Baselines, Facts
-from spike_ssm.harness.data.pictures import Pictures
+from spike_ssm.harness.data.pictures import Pictures, torch_permutation
 from spike_ssm.harness.data.readers import originals, pathfinder, places
+from spike_ssm.harness.data.readers.common import copy_notes
 from spike_ssm.harness.data.rules import BRIGHTNESS, NEAREST_MEAN, Rule, by_number
 from spike_ssm.harness.data.settings import TaskSettings
 from spike_ssm.harness.data.splits import SPLITS, Integers, Scaling, Shard, Split
 from spike_ssm.harness.data.task import PictureTask
-from spike_ssm.harness.data.tasks import pathfinder_released as released
 from spike_ssm.harness.data.tasks import pathfinder_shapes as drawing
-from spike_ssm.harness.data.tasks.pathfinder_released import SHARD
+from spike_ssm.results.errors import UserError
+
+SHARD = 4_000
+"""Images per file. The data set does not depend on it."""
+
+RELEASED = 200_000
+"""Number of images of each size and contour length in the release."""
+
+RELEASE_SEED = 42
+"""Seed with which S4 draws 10 % of them for validation and 10 % for the test."""
+
+FEWEST = 10
+"""Smallest number of images that can be divided like that."""
+
+MANY = 5_000
+"""Number of test images from which on rules that are at chance tell that labels are of other images."""
 
 SPAN = 2**32
 """Distance between the numbers of the splits' first images, so that no split depends on another's size."""
@@ -194,25 +210,85 @@ class Pathfinder(GeneratedPictures):
         """The release's images of this size and length, where they are to be read."""
         if not self.settings.released:
             return ()
-        return [released.find(files, self.settings.size) / self._difficulty]
+        return [_find(files, self.settings.size) / self._difficulty]
 
     def build(self, preparation: Preparation, files: Path) -> Facts:
         """Generate the images, or divide those of the release. Raises `UserError` when they are missing or damaged."""
         if not self.settings.released:
             return super().build(preparation, files)
         size, most = self.settings.size, {split: getattr(self.settings, split) for split in SPLITS}
-        folder = released.find(files, size)
+        folder = _find(files, size)
         with tempfile.TemporaryFile(dir=preparation.folder) as file:
-            notes = released.write_released(preparation, folder, size, self._difficulty, file, most)
+            notes = _write_released(preparation, folder, size, self._difficulty, file, most)
         return Facts(CLASSES, notes=(*originals.choice_notes(files, places.pathfinder_folders(size)), *notes))
 
     def baselines(self, train: Split, test: Split, facts: Facts) -> Baselines:
         """The rules and the majority class. Raises `UserError` when released labels seem to be of other images."""
         found = super().baselines(train, test, facts)
         if self.settings.released:
-            released.check_labels(found, len(test))
+            check_labels(found, len(test))
         return found
 
     @property
     def _difficulty(self) -> pathfinder.Difficulty:
         return cast(pathfinder.Difficulty, drawing.LENGTHS[self.settings.contour_length])
+
+
+def _find(files: Path, size: int) -> Path:
+    """The release's folder of images of `size` x `size` pixels. Raises `UserError`."""
+    what = f"Pathfinder of {size} x {size}"
+    return originals.find(files, places.pathfinder_folders(size), "lra_release", what, places.LRA_SOURCE)
+
+
+def _write_released(
+    preparation: Preparation, folder: Path, size: int, difficulty: pathfinder.Difficulty, file: IO[bytes],
+    most: Mapping[str, int],
+) -> tuple[str, ...]:  # fmt: skip
+    """Write the three splits, at most so many images of each, and return notes on them.
+
+    All images are kept in `file` meanwhile, in the order of the release, because Path-X is larger than memories. Raises
+    `UserError`.
+    """
+    labels, different = bytearray(), set()
+    for sample in pathfinder.read(folder, size, difficulty):
+        file.write(sample.image.data)
+        labels.append(sample.label)
+        different.add(blake2b(sample.image.data, digest_size=16).digest())
+    if len(labels) < FEWEST:
+        raise UserError(
+            f"{folder} holds only {len(labels)} images, too few to divide: get it from {places.LRA_SOURCE}."
+        )
+    file.flush()
+    pixels = np.memmap(file, np.uint8, "r", shape=(len(labels), size, size))
+    notes = copy_notes(len(labels), RELEASED, "images", "the release")
+    if len(different) < len(labels):
+        notes.append(f"{len(labels) - len(different):,} of the images repeat others, which may be in another split.")
+    return (*notes, *_divide(preparation, Pictures(pixels, np.frombuffer(labels, np.uint8)), most))
+
+
+def _divide(preparation: Preparation, pictures: Pictures, most: Mapping[str, int]) -> list[str]:
+    """Write the three splits, and return notes on what is left out."""
+    notes, tenth = [], len(pictures) // 10
+    order = torch_permutation(len(pictures), RELEASE_SEED)
+    for split, index in zip(SPLITS, np.split(order, [-2 * tenth, -tenth]), strict=True):
+        if most[split] < len(index):
+            notes.append(f"Of the {len(index):,} {split} examples, {most[split]:,} drawn at random are used.")
+        for start in range(0, min(most[split], len(index)), SHARD):
+            part = index[start : min(start + SHARD, most[split])]
+            preparation.write(split, start // SHARD, lambda part=part: pictures.take(part).shard())  # type: ignore[misc]
+    return notes
+
+
+def check_labels(baselines: Baselines, test_images: int) -> None:
+    """Raise `UserError` where no simple rule tells anything of the labels, as some do of the images' own.
+
+    Markers on one contour are about as far apart as it is long, for instance. A rule tells something where it is right
+    three standard errors more often than the commonest label.
+    """
+    chance = baselines.majority_accuracy + 3 * math.sqrt(0.25 / max(test_images, 1))
+    if test_images >= MANY and max(baselines.rules.values()) < chance:
+        raise UserError(
+            "The labels seem to belong to other images: neither the markers' distance nor the brightness tells "
+            "anything of them, as they do a little of the images' own; get the images and their metadata again from "
+            f"{places.LRA_SOURCE}."
+        )

@@ -397,11 +397,8 @@ except UserError as error:
 
 
 @pytest.fixture
-def as_nobody(tmp_path: Path) -> Callable[[Path, int], str]:
+def as_nobody() -> Callable[[Path, int], str]:
     """What a process of another user, who is in this group, says when it opens or prepares a data set."""
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder != Path(tempfile.gettempdir()) and folder.is_relative_to(tempfile.gettempdir()):
-            folder.chmod(0o755)
 
     def said(folder: Path, group: int) -> str:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
@@ -415,13 +412,14 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become 
 
 
 @needs_root
+@pytest.mark.slow
 @pytest.mark.fault(
     "two users share a cache whose folder their group may write to, and both have a umask of 022",
     "Each opens what the other has prepared, and prepares anew what is damaged.",
 )
-def test_a_group_shares_a_cache(tmp_path: Path, as_nobody: Callable[[Path, int], str]) -> None:
+def test_a_group_shares_a_cache(open_folder: Path, as_nobody: Callable[[Path, int], str]) -> None:
     group = 4242
-    cache = tmp_path / "cache"
+    cache = open_folder / "cache"
     cache.mkdir()
     os.chown(cache, -1, group)
     cache.chmod(0o2770)
@@ -444,8 +442,8 @@ def test_a_group_shares_a_cache(tmp_path: Path, as_nobody: Callable[[Path, int],
     "prepared data, or the folder they are in, belong to somebody who does not share them",
     "One sentence that names the file and says what to do.",
 )
-def test_data_that_are_not_shared_are_a_sentence(tmp_path: Path, as_nobody: Callable[[Path, int], str]) -> None:
-    folder = tmp_path / "task" / "set"
+def test_data_that_are_not_shared_are_a_sentence(open_folder: Path, as_nobody: Callable[[Path, int], str]) -> None:
+    folder = open_folder / "task" / "set"
     prepared(folder, build)
     assert as_nobody(folder, 65534) == json.dumps(WHOLE), "who may read need not write"
     for path, mode in ((folder / "facts.json", 0o600), (folder, 0o700), (folder.parent, 0o700)):

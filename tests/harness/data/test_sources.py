@@ -8,7 +8,6 @@ import shutil
 import struct
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -199,13 +198,10 @@ for _, task in TASKS.values():
     "One sentence that names what cannot be read.",
 )
 @pytest.mark.parametrize("closed", ["folder", "files"])
-def test_originals_that_may_not_be_read_are_a_sentence(closed: str, tmp_path: Path) -> None:
-    files, cache = tmp_path / "files", tmp_path / "cache"
+def test_originals_that_may_not_be_read_are_a_sentence(closed: str, open_folder: Path) -> None:
+    files, cache = open_folder / "files", open_folder / "cache"
     for write, _ in TASKS.values():
         write(files, 0)
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder != Path(tempfile.gettempdir()) and folder.is_relative_to(tempfile.gettempdir()):
-            folder.chmod(0o755)
     cache.mkdir()
     cache.chmod(0o777)
     closing = [files] if closed == "folder" else [path for path in files.rglob("*") if path.is_file()]

@@ -20,7 +20,7 @@ from torch.utils.data import random_split
 from spike_ssm.harness.data.facts import Baselines
 from spike_ssm.harness.data.splits import Split, batches
 from spike_ssm.harness.data.task import Dataset
-from spike_ssm.harness.data.tasks import pathfinder, pathfinder_released
+from spike_ssm.harness.data.tasks import pathfinder
 from spike_ssm.harness.data.tasks import pathfinder_snakes as snakes
 from spike_ssm.harness.data.tasks.pathfinder import (
     SPAN,
@@ -31,8 +31,8 @@ from spike_ssm.harness.data.tasks.pathfinder import (
     PathfinderSmallSettings,
     PathXSettings,
     PathXSmallSettings,
+    check_labels,
 )
-from spike_ssm.harness.data.tasks.pathfinder_released import check_labels
 from spike_ssm.harness.data.tasks.pathfinder_shapes import Snakes
 from spike_ssm.harness.data.tasks.pathfinder_shapes import parameters as published
 from spike_ssm.results.errors import UserError
@@ -250,7 +250,7 @@ def test_the_released_archive_is_unpacked_where_only_it_is_there(tmp_path: Path)
 def test_how_the_release_is_divided_over_files_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_release(tmp_path / "files")
     whole = prepare_released(tmp_path / "files")
-    monkeypatch.setattr(pathfinder_released, "SHARD", 3)
+    monkeypatch.setattr(pathfinder, "SHARD", 3)
     parts = prepare_released(tmp_path / "files", tmp_path / "other")
     assert len(parts.train.sequences[0].parts) == 11
     for split in SPLITS:
