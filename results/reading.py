@@ -269,7 +269,7 @@ def _damaged(path: Path, why: object) -> UserError:
     """The error that the content of `path` is wrong."""
     return UserError(
         f"The result file {path} is damaged and cannot be read ({str(why).partition(chr(10))[0]}). Run the sweep again "
-        "with retry=true, which moves it to the folder quarantine; no other run is affected."
+        "with retry=true, which moves it to the folder quarantine, or move it away; no other run is affected."
     )
 
 
