@@ -75,6 +75,7 @@ def expand(composer: Composer, command: CommandLine, sweep: Sweep, tuned: Tuned 
     if not seeds or not all(isinstance(seed, int) and seed >= 0 for seed in seeds):
         raise UserError(f"The seeds of sweep {sweep.name!r} must be whole numbers from 0 on, but they are {seeds}.")
     axes = {name: axis_of(sweep, name, values) for name, values in sweep.grid.items()}
+    check_labels(sweep, axes)
     for name, wanted in axis_choices(sweep, command).items():
         axes[name] = _narrowed(name, axes[name], wanted)
         overrides.pop(name, None)
@@ -84,7 +85,7 @@ def expand(composer: Composer, command: CommandLine, sweep: Sweep, tuned: Tuned 
                 f"{key} is not an axis of sweep {sweep.name!r} (its axes are {', '.join([*axes, 'seed'])}), "
                 "so it takes one value."
             )
-    check_labels(sweep, axes)
+    check_labels(sweep, axes)  # again: a plain axis takes values that the file does not list
     check_overrides(sweep, axes, overrides)
     runs: dict[str, GridRun] = {}
     notes: dict[str, str] = {}

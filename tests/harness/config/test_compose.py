@@ -149,6 +149,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "below a mapping": {"scale": "gpu", "launcher": "slurm", "launcher.resources.gpu.memory_gb": 3},
     "an open mapping": {"launcher.extra.nice": "5", "launcher.extra": {"exclude": "n7"}, "launcher.extra.hold": "y"},
     "references": {"protocol": "pspikessm", "scale": "paper", "optim.lr": 0.5},
+    "what refers": {"protocol": "pspikessm", "scale": "paper", "optim.dt_lr": 0.5, "neuron.leak": 0.25},
+    "a neuron that refers to its task, which stays": {"neuron": "psn", "model.layers": 2},
     "a neuron that refers to its task": {"neuron": "psn", "task.max_length": 77},
 }
 
