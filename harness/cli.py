@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
+import io
+import os
 import shlex
-import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, TextIO
 
 from spike_ssm.harness.config.command_line import key_of, parse_command_line, words_to_repeat
 from spike_ssm.harness.config.documents import Documents, config_folders
+from spike_ssm.harness.system.signals import Interrupted, stoppable
 from spike_ssm.results.errors import exit_status
 from spike_ssm.results.store import RESULTS, read_manifest, results_folder
 
@@ -26,8 +31,8 @@ def run_command(
 ) -> int:
     """The exit status of the work of `program`, which is given a composer and the command line.
 
-    Errors for people are printed and give 1. SIGTERM, with which harness.cancel asks, ends it in good order like
-    Ctrl-C, with 130. named: words that are no key=value are names.
+    Errors for people are printed and give 1; for its end by a signal see `in_good_order`. named: words that are no
+    key=value are names.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(
@@ -38,7 +43,6 @@ def run_command(
     options, unknown = parser.parse_known_args(words)
 
     def command() -> int:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         names = [word for word in options.settings if named and "=" not in word]
         settings = [word for word in options.settings if word not in names]
         command = parse_command_line([*unknown, *settings])
@@ -50,7 +54,63 @@ def run_command(
 
         return run(Composer(options.config_dir), replace(command, words=rest, names=tuple(names)))
 
-    return exit_status(command, "Stopped; jobs on SLURM go on. The same command goes on from here.")
+    return in_good_order(command, "The same command goes on from here; jobs on SLURM go on by themselves.")
+
+
+def in_good_order(command: Callable[[], int], afterwards: str) -> int:
+    """The exit status of `command`, or 128 + N where signal N stopped it: its sentence, and `afterwards`, are printed.
+
+    The signals are Ctrl-C, the end of its terminal, and SIGTERM, with which harness.cancel asks. A terminal or a pipe
+    that is gone is written to in vain, without an error.
+    """
+
+    def until_asked() -> int:
+        try:
+            with stoppable():
+                return command()
+        except Interrupted as error:
+            print(f"{error} {afterwards}", file=sys.stderr)
+            return 128 + error.signal
+
+    with _lasting_output():
+        return exit_status(until_asked, f"Stopped at once. {afterwards}")
+
+
+class _Outlasting(io.FileIO):
+    """A file descriptor that takes all that is written once its other side is gone."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            if error.errno not in (errno.EIO, errno.EPIPE):
+                raise
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            return len(bytes(data))
+
+
+@contextmanager
+def _lasting_output() -> Iterator[None]:
+    """Inside, standard output and error outlast their readers; where something else was put in their places, that stays."""
+    before = sys.stdout, sys.stderr
+    if (sys.stdout, sys.stderr) != (sys.__stdout__, sys.__stderr__):
+        yield
+        return
+    sys.stdout, sys.stderr = _lasting(before[0]), _lasting(before[1])
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        sys.stdout, sys.stderr = before
+
+
+def _lasting(stream: TextIO) -> TextIO:
+    stream.flush()
+    written = io.BufferedWriter(_Outlasting(stream.fileno(), "w", closefd=False))
+    return io.TextIOWrapper(written, stream.encoding, stream.errors, line_buffering=bool(stream.line_buffering))
 
 
 def work_of(program: str) -> Callable[..., int]:

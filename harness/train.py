@@ -3,6 +3,8 @@
 python -m harness.train task=listops neuron.leak=0.9 seed=1
 python -m harness.train task=speed neuron.solver=pmbc        a measurement, which trains nothing
 python -m harness.train task=listops robustness=standard     the run of the same settings under corruptions
+python -m harness.train neuron.leak=0.9 dry_run=true         its id, and whether it would be run
+python -m harness.train neuron.leak=0.9 show=config          its resolved configuration
 torchrun --nproc-per-node=2 -m harness.train ...             two processes, which share every batch
 
 The result is stored like any other; a run with the same id is not run again unless retry=true.
@@ -13,8 +15,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from spike_ssm.harness.cli import work_of
-from spike_ssm.results.errors import exit_status
+from spike_ssm.harness.cli import in_good_order, work_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if {"-h", "--help"} & set(words):
         print(__doc__)
         return 0
-    return exit_status(lambda: work_of("harness.train")(words))
+    return in_good_order(lambda: work_of("harness.train")(words), "The same command goes on from the last checkpoint.")
 
 
 if __name__ == "__main__":

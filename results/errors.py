@@ -15,6 +15,10 @@ class UnreadableError(UserError):
     """Error that a file cannot be read now, or not by this code. Nothing tells whether its content is right."""
 
 
+class UnpreparedError(UserError):
+    """A fault of the surroundings of a run, not of the run: it has no result, and the next attempt begins it anew."""
+
+
 def sentence(error: Exception) -> str:
     """The sentence that a run's result keeps of the error that ended it."""
     text = str(error).strip() or "no message"

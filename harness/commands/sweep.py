@@ -6,13 +6,10 @@ import shlex
 import sys
 import time
 from collections import Counter
-from dataclasses import asdict
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
 from spike_ssm.harness.config.command_line import CommandLine
-from spike_ssm.harness.config.compose import Composer
+from spike_ssm.harness.config.compose import Composer, settings_to_yaml
 from spike_ssm.harness.config.settings import PathSettings, Settings
 from spike_ssm.harness.launch.batch import Batch
 from spike_ssm.harness.plan.grid import Grid, expand
@@ -45,6 +42,7 @@ def run(composer: Composer, command: CommandLine) -> int:
     batch = Batch(str(flags.planned or sweep.name), grid.runs, flags)
     if flags.dry_run:
         _show_plan(grid, batch)
+        _require_trained(sweep, grid, batch, command)
         return 0
     if flags.collect:
         batch.collect()
@@ -118,7 +116,7 @@ def _show_plan(grid: Grid, batch: Batch) -> None:
 def _show_config(grid: Grid) -> None:
     run = grid.runs[0]
     print(f"# Run {run.plan.id}, {run.label}: the first of {len(grid.runs)}. Narrow the sweep to see another.")
-    print(OmegaConf.to_yaml(OmegaConf.create(asdict(run.settings))), end="")
+    print(settings_to_yaml(run.settings), end="")
 
 
 def _finish(grid: Grid, batch: Batch) -> int:

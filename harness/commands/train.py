@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from spike_ssm.harness.config.command_line import FLAGS, CommandLine, parse_command_line
-from spike_ssm.harness.config.compose import Composer
+from spike_ssm.harness.config.compose import Composer, settings_to_yaml
+from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.launch.display import Display
 from spike_ssm.harness.launch.launcher import launch
 from spike_ssm.harness.robustness.trained import require_trained
@@ -18,41 +18,60 @@ from spike_ssm.harness.run.job import Execution, Job
 from spike_ssm.harness.run.process_group import assemble
 from spike_ssm.harness.run.worker import work
 from spike_ssm.harness.state.survey import look
-from spike_ssm.harness.system.signals import Interrupted
 from spike_ssm.results.errors import UserError
 from spike_ssm.results.schema import run_label
-from spike_ssm.results.store import discard_failure, prepare_folder
+from spike_ssm.results.store import discard_failure, prepare_folder, results_folder
+
+
+TAKEN = ("retry", "dry_run", "show")
+"""Flags that make sense for a single run."""
 
 
 def run(words: Sequence[str]) -> int:
     """The exit status of the run that `words` describe: 1 when it failed. Raises `UserError`."""
-    try:
-        return _train(parse_command_line(words))
-    except Interrupted as error:
-        print(f"{error} The same command goes on from the checkpoint.", file=sys.stderr)
-        return 128 + error.signal
-
-
-def _train(command: CommandLine) -> int:
+    command = parse_command_line(words)
     if command.sweep is not None:
         raise UserError("harness.train runs one configuration; use python -m harness.sweep for a sweep.")
-    command.refuse("harness.train", [flag for flag in FLAGS if flag != "retry"], takes="settings and retry")
+    refused = [flag for flag in FLAGS if flag not in TAKEN]
+    command.refuse("harness.train", refused, takes=f"settings, {', '.join(TAKEN)}")
     settings = Composer().settings({**command.overrides, "launcher": "debug"})
-    results = prepare_folder(Path(settings.paths.results))
+    label = run_label(settings.task.name, settings.neuron.name, settings.seed)
+    if command.flags.show:
+        print(f"# Run {settings.run_id()}, {label}.\n{settings_to_yaml(settings)}", end="")
+        return 0
+    results = results_folder(settings.paths.results)
+    if command.flags.dry_run:
+        state = look(results, settings.run_id())
+        skipped = state.recorded and not state.unprepared and not (state.has_failed and command.flags.retry)
+        print(f"{settings.run_id()}  {label}  ({f'skipped, {state.status}' if skipped else 'to run'})")
+        _require_trained(settings, results, command)
+        return 0
+    return _execute(settings, label, prepare_folder(results), command)
+
+
+def _execute(settings: Settings, label: str, results: Path, command: CommandLine) -> int:
     job = Job(settings.run_id(), settings, results, machine_shared=False)
     group = assemble()
     if not group.leads:
         train_along([job], group)
         return int(group.broken)
-    label = run_label(settings.task.name, settings.neuron.name, settings.seed)
-    if settings.robustness is not None:
-        training = shlex.join(["python", "-m", "harness.train", *command.lasting("robustness")])
-        require_trained(results, {settings.trained().run_id(): label}, training)
+    _require_trained(settings, results, command)
     if command.flags.retry:
         discard_failure(results, job.run_id)
+    job.files.fault.unlink(missing_ok=True)
     execution = Execution(work, lambda job, watch: execute(job, "debug", watch, group))
     with Display({job.run_id: label}, workers=1) as display:
         launch([job], "train", display, execution)
     group.dismiss()
-    print(job.files.result)
+    if job.files.result.exists():
+        print(job.files.result)
     return 0 if look(results, job.run_id).status == "done" else 1
+
+
+def _require_trained(settings: Settings, results: Path, command: CommandLine) -> None:
+    """Raise `UserError`, with the command that trains it, when the run that is to be evaluated cannot be used."""
+    if settings.robustness is not None:
+        trained = settings.trained().run_id()
+        training = shlex.join(["python", "-m", "harness.train", *command.lasting("robustness")])
+        label = run_label(settings.task.name, settings.neuron.name, settings.seed)
+        require_trained(results, {trained: label}, training)

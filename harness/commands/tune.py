@@ -39,7 +39,18 @@ def run(composer: Composer, command: CommandLine) -> int:
             print(f"{trial.run.plan.id}  {_label(trial)}  {_shown(trial.run.tuned)}")
         return 0
     batch.run(EXECUTION)
+    _check_prepared(batch)
     return _conclude(search, batch.results, command.words)
+
+
+def _check_prepared(batch: Batch) -> None:
+    """Raise `UserError` when trials could not begin: a choice among the others would not be an equal search."""
+    unprepared = [state for state in batch.states().values() if state.unprepared]
+    if unprepared:
+        raise UserError(
+            f"{len(unprepared)} trials could not begin, so nothing is chosen. {unprepared[0].error} "
+            "Then run the same command again."
+        )
 
 
 def _label(trial: Trial) -> str:

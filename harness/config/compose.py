@@ -248,6 +248,11 @@ def register_schemas() -> None:
         store.store(group="neuron", name=f"{name}_settings", node=neuron_settings)
 
 
+def settings_to_yaml(settings: Settings) -> str:
+    """`settings` as YAML, to be read by people."""
+    return OmegaConf.to_yaml(OmegaConf.create(asdict(settings)))
+
+
 def settings_to_json(settings: Settings) -> str:
     """`settings` as JSON, to be sent to a worker."""
     return json.dumps(asdict(settings))

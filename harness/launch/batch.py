@@ -49,7 +49,8 @@ class Batch:
 
     def is_to_run(self, state: RunState) -> bool:
         """Whether a run in this state is to be executed."""
-        return not state.recorded or (state.has_failed and self.flags.retry)
+        ended = state.recorded and not state.unprepared
+        return not ended or (state.has_failed and self.flags.retry)
 
     def fates(self) -> dict[str, str]:
         """Run id -> what will become of the run, in words."""
@@ -61,14 +62,14 @@ class Batch:
     def announce(self) -> None:
         """Print what will be done."""
         states, todo = self._states, len(self.todo)
-        failed = sum(state.has_failed and state.recorded for state in states.values())
+        failed = sum(state.has_failed and not self.is_to_run(state) for state in states.values())
         at_a_time = f"{self.settings.launcher.kind}, {self._at_a_time()} at a time"
         unreadable = [state for state in states.values() if state.is_unreadable]
         finished = len(states) - todo - len(unreadable)
         print(f"{len(states)} runs: {finished} finished earlier, {todo} to run ({at_a_time}).")
         if unreadable:
             print(f"{len(unreadable)} of them are left alone: {unreadable[0].error}")
-        if failed and not self.flags.retry:
+        if failed:
             print(f"{failed} of them failed earlier; retry=true runs them again.")
 
     def run(self, execution: Execution) -> None:
@@ -117,6 +118,7 @@ class Batch:
         todo = self.todo
         for job in todo:
             discard_failure(job.results, job.run_id)
+            job.files.fault.unlink(missing_ok=True)
         return todo
 
     def _at_a_time(self) -> int:

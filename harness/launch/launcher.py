@@ -22,6 +22,7 @@ from spike_ssm.harness.state import lease
 from spike_ssm.harness.state.submissions import Submission, record
 from spike_ssm.harness.state.survey import SECONDS_OF_DOUBT, RunState, Survey
 from spike_ssm.harness.system.environment import worker_environment
+from spike_ssm.harness.system.signals import interruptible, raise_if_interrupted
 from spike_ssm.results.errors import UserError
 from spike_ssm.results.process import Process
 
@@ -66,6 +67,8 @@ def _record_local(jobs: Sequence[Job], sweep: str, pid: int) -> None:
 def launch(jobs: Sequence[Job], sweep: str, watch: Watcher, execution: Execution, again: Collection[str] = ()) -> None:
     """Have `jobs` executed and return when each has a result. Raises `UserError` when that cannot be.
 
+    Raises `Interrupted` when this process is asked to stop, once local workers have left checkpoints and ended.
+
     again: ids of the runs whose results were discarded. A SLURM job that left one may still be ending, and will not
     come back to its run.
     """
@@ -74,16 +77,17 @@ def launch(jobs: Sequence[Job], sweep: str, watch: Watcher, execution: Execution
     if kind == "debug":
         _execute_here(jobs, survey, watch, execution)
         return
-    if kind == "slurm":
-        _execute_on_slurm(jobs, sweep, survey, watch, execution, again)
-        return
-    _record_local(jobs, sweep, os.getpid())
-    pool = Pool(jobs, execution.work)
-    try:
-        wait(jobs, survey, watch, pool.tend)
-    except BaseException:
-        pool.cancel()
-        raise
+    with interruptible():  # what was handed to whom is recorded first
+        if kind == "slurm":
+            _execute_on_slurm(jobs, sweep, survey, watch, execution, again)
+            return
+        _record_local(jobs, sweep, os.getpid())
+        pool = Pool(jobs, execution.work)
+        try:
+            wait(jobs, survey, watch, pool.tend)
+        except BaseException:
+            pool.stop()
+            raise
 
 
 def _execute_here(jobs: Sequence[Job], survey: Survey, watch: Watcher, execution: Execution) -> None:
@@ -146,6 +150,7 @@ def wait(
     doubted: dict[str, float] = {}
     settled: set[str] = set()
     while True:
+        raise_if_interrupted()
         for results in {job.results for job in jobs}:
             _require_folder(results)
         states = survey.states()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,12 +17,18 @@ from spike_ssm.harness.run.failure import record_failure
 from spike_ssm.harness.run.job import Job, Work
 from spike_ssm.harness.run.order import submission_folder, write_order
 from spike_ssm.harness.state.survey import RunState
-from spike_ssm.harness.system.environment import worker_environment
+from spike_ssm.harness.system.environment import SWEEP, worker_environment
+from spike_ssm.harness.system.signals import out_of_earshot, presses
 from spike_ssm.results.errors import UserError
+from spike_ssm.results.process import Process
 
 A_WEEK_IN_MINUTES = 7 * 24 * 60
-SECONDS_TO_SAVE = 10.0
-"""A worker that is asked to stop has so long for its checkpoint."""
+SECONDS_TO_SAVE = 5.0
+"""After a second Ctrl-C workers have so long for their checkpoints."""
+
+SECONDS_BETWEEN_LOOKS = 0.05
+SECONDS_BETWEEN_REMINDERS = 1.0
+"""A worker that starts this moment may not hear the first time that it is to stop."""
 
 
 def worker_count(launcher: LauncherSettings, runs: int) -> int:
@@ -57,16 +64,41 @@ class Pool:
         for slot in free[: max(0, waiting - len(self._workers))]:
             self._start(slot)
 
-    def cancel(self) -> None:
-        """Ask all workers to save a checkpoint and stop; end those that do not."""
-        processes = [process for worker, _ in self._workers for process in _family(worker)]
-        for process in processes:
-            with suppress(psutil.NoSuchProcess):
-                process.terminate()
-        _, alive = psutil.wait_procs(processes, SECONDS_TO_SAVE)
-        for process in alive:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
+    def stop(self) -> None:
+        """Have all workers save a checkpoint and end, and wait until they have.
+
+        Those are killed that take longer than `launcher.grace_seconds`, or after a second Ctrl-C `SECONDS_TO_SAVE`; a
+        third one raises `KeyboardInterrupt` at once, with all of them killed.
+        """
+        deadline = time.monotonic() + self._launcher.grace_seconds
+        remind, hurried = 0.0, False
+        self._say_how_long()
+        try:
+            while (working := self._working()) and (now := time.monotonic()) < deadline:
+                if now >= remind:
+                    remind = now + SECONDS_BETWEEN_REMINDERS
+                    for process in [task for worker in working for task in _tasks(worker)]:
+                        with suppress(psutil.NoSuchProcess):
+                            process.terminate()
+                if presses() > 1 and not hurried:
+                    deadline, hurried = min(deadline, now + SECONDS_TO_SAVE), True
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+        finally:
+            for process in [each for worker in self._working() for each in _family(worker)]:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+
+    def _say_how_long(self) -> None:
+        if count := len(self._working()):
+            print(
+                f"{count} worker{'s' if count > 1 else ''} to end within {self._launcher.grace_seconds} s "
+                "(launcher.grace_seconds), with a checkpoint of each run. "
+                f"Ctrl-C again waits no longer than {SECONDS_TO_SAVE:.0f} s; a third time ends them at once.",
+                file=sys.stderr,
+            )
+
+    def _working(self) -> list[submitit.Job[None]]:
+        return [worker for worker, _ in self._workers if not worker.done()]
 
     def _start(self, slot: int) -> None:
         if self._started >= self._size + len(self._jobs):
@@ -81,7 +113,7 @@ class Pool:
             gpus_per_node=len(visible),
             visible_gpus=visible,
         )
-        with worker_environment():
+        with worker_environment(**{SWEEP: Process.current().token()}), out_of_earshot():
             self._workers.append((executor.submit(self._work, self._order), slot))
 
     def _record_death(self, worker: submitit.Job[None], states: Mapping[str, RunState]) -> None:
@@ -131,6 +163,15 @@ def _family(worker: submitit.Job[None]) -> list[psutil.Process]:
     try:
         watcher = psutil.Process(int(worker.job_id))
         return [*watcher.children(recursive=True), watcher]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _tasks(worker: submitit.Job[None]) -> list[psutil.Process]:
+    """The worker's processes that take runs; before there are any, the one that starts them."""
+    try:
+        watcher = psutil.Process(int(worker.job_id))
+        return watcher.children() or [watcher]
     except psutil.NoSuchProcess:
         return []
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
+
+import torch
 
 from spike_ssm.harness.config.settings import Settings, cache_folder, files_folder
 from spike_ssm.harness.data import TASKS
@@ -27,6 +29,7 @@ from spike_ssm.harness.training.fit import Hooks, run_training
 from spike_ssm.harness.training.trackers import open_tracker
 from spike_ssm.harness.training.trainer import Progress
 from spike_ssm.harness.training.weights import keep_weights
+from spike_ssm.results.errors import UnpreparedError, UserError
 
 Report = Callable[[Progress], None]
 """Told how far a run has come."""
@@ -38,28 +41,29 @@ NOT_BEGUN = Progress(epoch=0, epochs=0, done=0.0, loss=float("nan"), validation_
 
 
 def compute(job: Job, report: Report, checkpoints: Checkpoints, group: ProcessGroup) -> dict[str, Any]:
-    """The columns of `results.schema.RUN` that the run finds out. Raises what the run fails by."""
+    """The columns of `results.schema.RUN` that the run finds out.
+
+    Raises what the run fails by, and `UnpreparedError` where not it but its surroundings are at fault: the device, the
+    data, the tracker, the trained network.
+    """
     settings = job.settings
+    device = pick_device(settings.device, settings.launcher.gpus)
     if settings.task.name in MEASUREMENTS:
-        run = _measure_neuron(settings, report)
+        run = _measure_neuron(settings, device, report)
     elif settings.robustness is not None:
         run = _evaluate_trained(job, report)
     else:
         run = _train_network(job, report, checkpoints, group)
-    return {
-        **run,
-        "environment": json.dumps(
-            {**environment(pick_device(settings.device)), "processes": group.count}, sort_keys=True
-        ),
-    }
+    asked = {"device_asked": settings.device, "gpus_asked": settings.launcher.gpus}
+    return {**run, "environment": json.dumps({**environment(device, group.count), **asked}, sort_keys=True)}
 
 
 def _train_network(job: Job, report: Report, checkpoints: Checkpoints, group: ProcessGroup) -> dict[str, Any]:
     settings = job.settings
     data = _data(settings)
+    tracker = open_tracker(settings.tracker, job.results, job.run_id, settings.identity())
     group.call(job.run_id)
     every_s = 60 * settings.launcher.checkpoint_minutes
-    tracker = open_tracker(settings.tracker, job.results, job.run_id, settings.identity())
     keep = partial(keep_weights, job.results, job.run_id, guard=checkpoints.guard)
     keeping = {"keep": keep} if settings.keeps_weights() else {}
     hooks = Hooks(report, tracker.log, **keeping)
@@ -72,7 +76,8 @@ def _train_network(job: Job, report: Report, checkpoints: Checkpoints, group: Pr
 
 def _evaluate_trained(job: Job, report: Report) -> dict[str, Any]:
     settings = job.settings
-    trained = trained_run(job.results, settings.trained().run_id())
+    with _needed():
+        trained = trained_run(job.results, settings.trained().run_id())
 
     def prepare(task: TaskSettings) -> Dataset:
         return _data(replace(settings, task=task))
@@ -103,6 +108,7 @@ def train_along(jobs: Sequence[Job], group: ProcessGroup) -> None:
     while not group.broken and (run_id := group.called()):
         settings = by_id[run_id].settings
         try:
+            pick_device(settings.device, settings.launcher.gpus)
             with interruptible():
                 run_training(settings, _data(settings), together=group.together())
         except Exception as error:
@@ -112,15 +118,25 @@ def train_along(jobs: Sequence[Job], group: ProcessGroup) -> None:
 
 def _data(settings: Settings) -> Dataset:
     task, _ = TASKS[settings.task.name]
-    return task(settings.task).prepare(cache_folder(settings), files_folder(settings))
+    with _needed():
+        return task(settings.task).prepare(cache_folder(settings), files_folder(settings))
 
 
-def _measure_neuron(settings: Settings, report: Report) -> dict[str, Any]:
+@contextmanager
+def _needed() -> Iterator[None]:
+    """What a run needs is no part of it: errors for people are `UnpreparedError` here."""
+    try:
+        yield
+    except UserError as error:
+        raise UnpreparedError(str(error)) from error
+
+
+def _measure_neuron(settings: Settings, device: torch.device, report: Report) -> dict[str, Any]:
     measure, _ = MEASUREMENTS[settings.task.name]
     return measure(
         settings.task,
         settings.neuron,
         seed=settings.seed,
-        device=pick_device(settings.device),
+        device=device,
         report=_share(report),
     )

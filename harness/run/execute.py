@@ -23,7 +23,7 @@ from spike_ssm.harness.system import slurm
 from spike_ssm.harness.system.provenance import code_version, environment
 from spike_ssm.harness.training.checkpoint import Checkpoints
 from spike_ssm.harness.training.trainer import Progress
-from spike_ssm.results.errors import sentence
+from spike_ssm.results.errors import UnpreparedError, sentence
 from spike_ssm.results.files import Guard, Survived, may_exist, patiently
 from spike_ssm.results.store import write_json, write_run
 
@@ -35,9 +35,10 @@ _log = logging.getLogger(__name__)
 def execute(job: Job, worker: str, watch: Watch | None = None, group: ProcessGroup = SINGLE) -> bool:
     """Execute the run unless it has a result or another process is at it. Returns whether it was executed here.
 
-    A run that fails leaves a result too, with its error: it neither stops the others nor runs again unasked. A run that
-    is interrupted leaves a checkpoint, from which the next call goes on. One that lost its lease leaves nothing and
-    was not executed here. `watch`: what was seen of holders elsewhere.
+    A run that fails leaves a result too, with its error: it neither stops the others nor runs again unasked. Where its
+    surroundings are at fault it leaves that sentence and no result, and the next call begins it anew. A run that is
+    interrupted leaves a checkpoint, from which the next call goes on. One that lost its lease leaves nothing and was
+    not executed here. `watch`: what was seen of holders elsewhere.
     The others of the `group` that this process leads train the run along.
     """
     claim = Lease.acquire(job.files.lease, slurm_alive=slurm.is_live, watch=watch)
@@ -48,12 +49,19 @@ def execute(job: Job, worker: str, watch: Watch | None = None, group: ProcessGro
             return False
         checkpoints = Checkpoints(job.files.checkpoints, job.run_id, claim.guard)
         _log.info("Run %s begins, worker %s, code %s.", job.run_id, worker, code_version())
+        with suppress(OSError):  # while it has a lease, or a result, the run is not judged by it
+            job.files.fault.unlink(missing_ok=True)
         try:
             row = {**job.identity(), **_outcome(job, worker, checkpoints, group)}
             patiently(claim.guard, f"The lease {claim.path} cannot be read")
             write_run(job.results, row)
             if row["status"] == "done":
                 checkpoints.remove()  # a failed run's is there to be looked at, and to go on from
+        except UnpreparedError as error:
+            _log.info("Run %s cannot begin.", job.run_id, exc_info=error)
+            fault = {"error": str(error)}
+            if claim.held():
+                patiently(lambda: write_json(job.files.fault, fault), f"{job.files.fault} cannot be written")
         except LostLease as error:
             _log.warning(str(error))
             return False
@@ -68,7 +76,7 @@ def _outcome(job: Job, worker: str, checkpoints: Checkpoints, group: ProcessGrou
     moment = datetime.now(UTC).isoformat(timespec="seconds")
     try:
         measured = {"status": "done", **compute(job, _reporter(job, worker, checkpoints.guard), checkpoints, group)}
-    except LostLease:
+    except (LostLease, UnpreparedError):
         raise
     except Exception as error:
         _log.info("Run %s failed.", job.run_id, exc_info=error)

@@ -1,21 +1,21 @@
 """What a worker process does: one run after the other, each with a log of its own, until it is asked to stop.
 
-Two signals ask. SLURM sends SIGUSR2 when the time limit is near or a job with more right to the node waits, and SIGTERM
-for the latter, too, or when the job is cancelled. The run saves a checkpoint. After SIGUSR2 the worker sends its job
-back to the queue, from where it goes on later. After SIGTERM it ends as soon as SLURM has done with the job, because a
-cancelled job must not come back; if that does not happen, the job was preempted with a long grace time, and goes back
-to the queue too.
+Locally the sweep asks, by SIGTERM, and where it was killed the worker sees that it is gone. On SLURM two signals ask:
+SIGUSR2 when the time limit is near or a job with more right to the node waits, and SIGTERM for the latter, too, or when
+the job is cancelled. The run saves a checkpoint. After SIGUSR2 the worker sends its job back to the queue, from where
+it goes on later. After SIGTERM it ends as soon as SLURM has done with the job, because a cancelled job must not come
+back; if that does not happen, the job was preempted with a long grace time, and goes back to the queue too.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import resource
 import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from types import FrameType
 
 import submitit
 
@@ -30,8 +30,9 @@ from spike_ssm.harness.run.process_group import assemble
 from spike_ssm.harness.state import lease
 from spike_ssm.harness.state.lease import PATIENCE_S, POLLS, Watch
 from spike_ssm.harness.system import slurm
-from spike_ssm.harness.system.environment import compute_with
-from spike_ssm.harness.system.signals import SIGNALS, Interrupted
+from spike_ssm.harness.system.environment import SWEEP, compute_with
+from spike_ssm.harness.system.signals import Interrupted, stop_with, stoppable
+from spike_ssm.results.process import Process
 
 SECONDS_TO_BE_ENDED = 120.0
 """More than the usual KillWait, SLURM's time between SIGTERM and SIGKILL when a job is cancelled."""
@@ -47,13 +48,18 @@ def work(order: str) -> None:
 
     Returns early when asked to stop, the run's checkpoint saved.
     """
+    with stoppable():
+        if (sweep := Process.from_token(os.environ.get(SWEEP, ""))) is not None:
+            stop_with(sweep)
+        _work_off(order)
+
+
+def _work_off(order: str) -> None:
     started = time.monotonic()
     jobs, threads = read_order(order, settings_from_json)
     compute_with(threads)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
     name = submitit.JobEnvironment().job_id
-    for number in SIGNALS:
-        signal.signal(number, _stop)
     watch = Watch()
     group = assemble(submitit.JobEnvironment())
     if not group.leads:
@@ -69,8 +75,6 @@ def work(order: str) -> None:
             with own_log(job.files.log):
                 execute(job, name, watch, group)
         except Interrupted as interrupted:
-            for number in SIGNALS:
-                signal.signal(number, signal.SIG_IGN)
             _leave(job, interrupted.signal, time.monotonic() - started)
             return
         if group.broken:
@@ -103,11 +107,6 @@ def _limit_memory(gigabytes: int | None) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (gigabytes * 10**9, hard))
 
 
-def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (the signature of a handler)
-    """Stop at once what is not a training, which has handlers of its own: it can be done again."""
-    raise Interrupted(signal.Signals(number))
-
-
 def _still_wanted() -> bool:
     """Whether SLURM lets this job go on although it sent SIGTERM long ago: it was preempted, and not cancelled."""
     deadline = time.monotonic() + SECONDS_TO_BE_ENDED
@@ -120,9 +119,9 @@ def _still_wanted() -> bool:
 
 def _leave(job: Job, by: signal.Signals, seconds: float) -> None:
     """Send this worker's job back to the queue, as far as it has a queue and a right to it."""
-    if slurm.this_job() is None:
+    if job.settings.launcher.kind != "slurm":  # inside a job of SLURM, too, which is the user's own
         return
-    if by == signal.SIGTERM and not _still_wanted():
+    if by != signal.SIGUSR2 and not _still_wanted():
         return
     launcher = job.settings.launcher
     limit = launcher.timeout_minutes or 0

@@ -49,6 +49,11 @@ class RunFiles:
         return self.results / "state" / f"{self.run_id}.json"
 
     @property
+    def fault(self) -> Path:
+        """Why it could not begin, where not it but its surroundings were at fault; gone when it begins anew."""
+        return self.results / "state" / f"{self.run_id}.fault"
+
+    @property
     def log(self) -> Path:
         """What the run printed."""
         return self.results / "logs" / f"{self.run_id}.log"
@@ -69,6 +74,13 @@ class RunFiles:
             return asdict(read_document(Reported, json.loads(self.progress.read_bytes()), str(self.progress)))
         except (OSError, ValueError, RecursionError, UserError):  # not begun, finished this moment, or damaged
             return None
+
+    def read_fault(self) -> str:
+        """The sentence of `fault`."""
+        try:
+            return str(json.loads(self.fault.read_text())["error"])
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            return f"The run could not begin; why stands in {self.fault}, which cannot be read ({error})."
 
     def log_tail(self) -> str | None:
         """The last lines of its log, where there is one."""

@@ -51,9 +51,10 @@ class RunState:
 
     waiting: handed to nobody; queued: its job waits or has runs before it; preempted: begun, and its job waits to go
     on; unknown: whoever has it cannot be asked from here, or its result file cannot be read now, so that it is neither
-    finished nor to be run; the others are what they say. `recorded`: there is a result file, it is not only SLURM that
-    says so. `record_after_s`: seconds for which a failure that only SLURM tells must stand before it may be recorded;
-    None where that is another's to do.
+    finished nor to be run; the others are what they say. `recorded`: a file of the run says so, not only SLURM.
+    `record_after_s`: seconds for which a failure that only SLURM tells must stand before it may be recorded; None where
+    that is another's to do. `unprepared`: it failed by its surroundings, before it began, without a result, and the
+    next attempt runs it.
     """
 
     status: State
@@ -63,6 +64,7 @@ class RunState:
     error: str | None = None  # why it failed or is unknown, and what else there is to know of one that runs
     recorded: bool = False
     record_after_s: float | None = None
+    unprepared: bool = False
 
     @property
     def is_live(self) -> bool:
@@ -105,12 +107,15 @@ class Survey:
         found = {i: _recorded(outcome) for i, outcome in read_outcomes(self._results, ended).items() if outcome}
         self._finished |= {run_id: state for run_id, state in found.items() if state.is_finished}
         open_runs = [run_id for run_id in open_runs if run_id not in found]
+        faults = {path.stem for path in (self._results / "state").glob("*.fault")}
         handed = _by_run(submissions(self._results), set(open_runs)) if open_runs else {}
         holders = {run_id: _holder(RunFiles(self._results, run_id).lease) for run_id in open_runs}
         jobs = {job for holder in holders.values() if isinstance(holder, lease.Holder) and (job := holder.owned_job())}
         jobs |= {one.owned(job) for places in handed.values() for one, job in places if one.kind == "slurm"}
         self._ask_slurm(jobs)
-        unfinished = {run_id: self._unfinished(run_id, holders[run_id], handed.get(run_id, [])) for run_id in open_runs}
+        unfinished = {
+            each: self._unfinished(each, holders[each], handed.get(each, []), each in faults) for each in open_runs
+        }
         known = {**unfinished, **found, **self._finished}
         return {run_id: known[run_id] for run_id in self._run_ids}
 
@@ -123,14 +128,19 @@ class Survey:
         self._asked = time.monotonic()
 
     def _unfinished(
-        self, run_id: str, holder: lease.Holder | OSError | None, places: list[tuple[Submission, str]]
+        self, run_id: str, holder: lease.Holder | OSError | None, places: list[tuple[Submission, str]], at_fault: bool
     ) -> RunState:
-        """The state of a run without a result, whose lease is `holder`'s and which was handed to `places`."""
+        """The state of a run without a result, whose lease is `holder`'s and which was handed to `places`.
+
+        at_fault: there is a file that says why it could not begin.
+        """
         files = RunFiles(self._results, run_id)
         if isinstance(holder, OSError):
             return RunState("unknown", error=f"Its lease {files.lease} cannot be read now ({holder.strerror}).")
         if holder is not None and lease.is_alive(files.lease, holder, self._is_job_alive, self.watch):
             return self._held(files, holder)
+        if at_fault:
+            return RunState("failed", error=files.read_fault(), recorded=True, unprepared=True)
         ends = [end for one, job in places if (end := self._place_state(one, job))]
         if "live" in ends:
             return RunState("preempted" if files.checkpoints.exists() else "queued")

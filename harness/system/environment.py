@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
 from spike_ssm.harness.system.root import SEARCH_PATH
-from spike_ssm.results.errors import UserError
+from spike_ssm.results.errors import UnpreparedError
 
 KEEP_MEMORY = {
     "MALLOC_MMAP_MAX_": "0",
@@ -19,6 +20,9 @@ KEEP_MEMORY = {
 }
 """Environment variables for processes that train: without them glibc gives each step's tensors back to the system and
 faults them in again at the next step."""
+
+SWEEP = "SPIKE_SSM_SWEEP"
+"""Environment variable that tells a local worker which process it works for, as `results.process.Process.token`."""
 
 
 def compute_with(threads: int) -> None:
@@ -31,13 +35,14 @@ def compute_with(threads: int) -> None:
 
 
 @contextmanager
-def worker_environment() -> Iterator[None]:
-    """Environment variables that worker processes started inside inherit."""
+def worker_environment(**others: str) -> Iterator[None]:
+    """Environment variables that worker processes started inside inherit, and `others`."""
     wanted = {
         # workers import this very code, whatever folder they start in (it may have a models/ of its own)
         "PYTHONSAFEPATH": "1",
         "PYTHONPATH": os.pathsep.join(filter(None, (str(SEARCH_PATH), os.environ.get("PYTHONPATH")))),
         **KEEP_MEMORY,
+        **others,
     }
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
@@ -51,9 +56,16 @@ def worker_environment() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def pick_device(name: str) -> torch.device:
-    """The torch device of `auto`, `cpu` or `cuda`. Raises `UserError` when there is no CUDA device."""
+def pick_device(name: str, gpus: int = 0) -> torch.device:
+    """The torch device of `auto`, `cpu` or `cuda`; gpus: what the run was given of them, which `auto` must then use.
+
+    Raises `UnpreparedError` when one was asked for and torch sees none.
+    """
     available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise UserError("device=cuda, but torch sees no CUDA device here. Use device=auto or device=cpu.")
+    if not available and (name == "cuda" or (name == "auto" and gpus)):
+        asked = "device=cuda" if name == "cuda" else f"launcher.gpus={gpus}"
+        raise UnpreparedError(
+            f"{asked}, but torch {torch.__version__} sees no CUDA device on {platform.node()}. Use device=cpu, or "
+            "a machine with a GPU and a torch that is built for its driver."
+        )
     return torch.device("cuda" if name != "cpu" and available else "cpu")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from spike_ssm.results.errors import UserError
+from spike_ssm.results.errors import UnpreparedError
 from spike_ssm.results.files import Survived
 
 PROJECT = "spike-ssm"
@@ -30,9 +30,9 @@ class Tracker(Protocol):
 
 
 def require(name: str) -> None:
-    """Raise `UserError` when the package of the tracker `name` is not installed."""
+    """Raise `UnpreparedError` when the package of the tracker `name` is not installed."""
     if name != "none" and importlib.util.find_spec(name) is None:
-        raise UserError(
+        raise UnpreparedError(
             f"tracker={name} needs the package {name}, which is not installed. "
             f"Install it with pip install '{PROJECT}[{name}]', or leave tracker=none."
         )
@@ -41,8 +41,8 @@ def require(name: str) -> None:
 def open_tracker(name: str, results: Path, run_id: str, config: Mapping[str, Any]) -> Tracker:
     """The tracker `name` (`harness.config.settings.TRACKERS`) for a run.
 
-    Its files go to trackers/ID in the results folder. config: shown beside the run. Raises `UserError` when the package
-    is missing or does not start.
+    Its files go to trackers/ID in the results folder. config: shown beside the run. Raises `UnpreparedError` when the
+    package is missing or does not start.
     """
     require(name)
     folder = results / "trackers" / run_id
@@ -113,7 +113,7 @@ class _WandB:
         try:
             self._run = wandb.init(project=PROJECT, id=run_id, dir=folder, config=dict(config), resume="allow")
         except wandb.errors.Error as error:
-            raise UserError(
+            raise UnpreparedError(
                 f"tracker=wandb does not start: {' '.join(str(error).split()).rstrip('.')}. "
                 "Run wandb login once, or set WANDB_MODE=offline."
             ) from error

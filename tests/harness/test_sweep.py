@@ -310,6 +310,25 @@ def test_train_refuses_in_one_sentence_what_makes_no_sense(train: Callable[..., 
     assert fragment in sentence
 
 
+def test_train_shows_a_run_and_its_settings_and_executes_nothing(place: Any, train: Callable[..., Any]) -> None:
+    status, (line,), err = train("neuron.leak=0.9", "dry_run=true")
+    assert (status, err) == (0, [])
+    assert line.endswith("listops · refractory_lif · seed 0  (to run)")
+    status, (head, *settings), err = train("neuron.leak=0.9", "show=config")
+    assert (status, err, head.split()[2]) == (0, [], line.split()[0] + ",")
+    assert yaml.safe_load("\n".join(settings))["neuron"]["leak"] == 0.9
+    assert not place.results.exists()
+    train("neuron.leak=0.9")
+    assert train("neuron.leak=0.9", "dry_run=true")[1] == [line.replace("to run", "skipped, done")]
+
+
+@pytest.mark.parametrize("flag", ["wait=false", "collect=true", "of=mini", "budget=8"])
+def test_train_refuses_flags_that_say_nothing_to_a_single_run(train: Callable[..., Any], flag: str) -> None:
+    status, out, (sentence,) = train(flag)
+    assert (status, out) == (1, [])
+    assert sentence == f"Error: harness.train takes no {flag.split('=')[0]}; it takes settings, retry, dry_run, show."
+
+
 def test_train_says_so_when_its_run_fails(train: Callable[..., Any]) -> None:
     status, out, _ = train("optim.lr=1e30")
     assert status == 1

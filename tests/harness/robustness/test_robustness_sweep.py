@@ -170,6 +170,13 @@ def test_runs_that_were_not_trained_are_named_with_the_command_that_trains_them(
     assert robust.sweep("neuron.leak=0.9", name="robust").status == 0
 
 
+def test_a_dry_run_lists_the_runs_and_refuses_them_like_the_run_itself(robust: Any) -> None:
+    outcome = robust.sweep("neuron.leak=0.9", "dry_run=true", name="robust")
+    assert outcome.out[-1] == "1 runs, 1 to run, 0 skipped."
+    assert "(listops · 0.9 · seed 0) must be trained first" in error_of(outcome)
+    assert robust.rows() == {}
+
+
 def test_of_many_untrained_runs_three_are_named_and_the_others_counted(robust: Any) -> None:
     sentence = error_of(robust.sweep("seed=0,1,2", name="robust"))
     assert sentence.startswith("Error: Runs ")
