@@ -93,7 +93,7 @@ class _Outlasting(io.FileIO):
 
 @contextmanager
 def _lasting_output() -> Iterator[None]:
-    """Inside, standard output and error outlast their readers; where something else was put in their places, that stays."""
+    """Inside, standard output and error outlast their readers; what else was put in their places stays."""
     before = sys.stdout, sys.stderr
     if (sys.stdout, sys.stderr) != (sys.__stdout__, sys.__stderr__):
         yield

@@ -139,8 +139,9 @@ def _epoch_or_divergence(trainer: Trainer, after_step: Callable[[], None], check
             raise
         optim, position = trainer.settings.optim, trainer.position
         kept = checkpoints.newest() if checkpoints else None
+        step = min(position.step + 1, trainer.steps_per_epoch)  # the validation comes after the last one
         raise UserError(
-            f"Training diverged in epoch {position.epoch}, step {position.step + 1}: {error} "
+            f"Training diverged in epoch {position.epoch}, step {step}: {error} "
             f"Lower optim.lr ({optim.lr}) or optim.ssm_lr ({optim.ssm_lr}), or lengthen optim.warmup_epochs "
             f"({optim.warmup_epochs}). "
             + (f"The last good checkpoint is {kept}." if kept else "There is no checkpoint.")

@@ -213,13 +213,15 @@ class Trainer:
         self.report(Progress(position.epoch, epochs, done, position.loss_sum / position.seen, validation_accuracy))
 
     def _validate(self, counts_answers: bool, started: float) -> None:
-        """End the epoch."""
+        """End the epoch. Raises ValueError when the loss is not a finite number: no answer of that network counts."""
         position, optim = self.position, self.settings.optim
         noise = (self.settings.seed, position.epoch)
         self.processes.take_weights_of_first(self.network)  # on a GPU, sums may round differently in each process
         validation = evaluate(
             self.network, self.data.validation, optim.batch_size, self.device, noise=noise, processes=self.processes
         )
+        if not math.isfinite(validation.loss):
+            raise ValueError(f"The loss of the validation is {validation.loss}.")
         row = {
             "epoch": position.epoch,
             "train_loss": position.loss_sum / position.seen,

@@ -31,7 +31,7 @@ from spike_ssm.models.calibration import TOLERANCE
 from spike_ssm.models.operations import Operations, Part
 from spike_ssm.models.ssm import choice
 from spike_ssm.results.energy import energy_of
-from spike_ssm.results.errors import UserError
+from spike_ssm.results.errors import UnpreparedError, UserError
 from spike_ssm.results.reading import read_run
 from spike_ssm.results.schema import RUN
 from spike_ssm.results.store import write_run
@@ -442,14 +442,34 @@ def test_a_loss_that_is_no_number_names_the_step_the_layer_and_the_last_good_che
     assert kept.values["position"]["step"] == 3
 
 
+@pytest.mark.fault(
+    "The loss of a validation is no number.",
+    "The run has failed, with a sentence that says so; such an epoch is never the best one.",
+)
+def test_a_validation_whose_loss_is_no_number_is_never_the_best_one(
+    tiny: SettingsOf, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def falls_ill(*arguments: Any) -> Trainer:
+        trainer = Trainer(*arguments)
+        trainer.network.blocks[0].ssm.register_forward_hook(
+            lambda _module, _inputs, y: y * (1.0 if trainer.network.training else math.nan)
+        )
+        return trainer
+
+    monkeypatch.setattr("spike_ssm.harness.training.fit.Trainer", falls_ill)
+    with pytest.raises(UserError, match=r"diverged in epoch 1, step 4: The loss of the validation is nan\."):
+        run_training(tiny("neuron=gelu"), data)
+
+
 def test_a_cuda_device_is_asked_for_in_vain_where_there_is_none() -> None:
-    assert pick_device("cpu") == CPU
+    assert pick_device("cpu", gpus=1) == CPU
     if torch.cuda.is_available():
         assert pick_device("cuda").type == pick_device("auto").type == "cuda"
         return
     assert pick_device("auto") == CPU
-    with pytest.raises(UserError, match="Use device=auto or device=cpu"):
-        pick_device("cuda")
+    for name, gpus, asked in (("cuda", 0, "device=cuda"), ("auto", 1, "launcher.gpus=1")):
+        with pytest.raises(UnpreparedError, match=f"^{asked}, but torch .* sees no CUDA device .* Use device=cpu"):
+            pick_device(name, gpus)
 
 
 # --- measures
