@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from spikingjelly.activation_based import functional, neuron, surrogate
 from torch import Tensor
 
 from spike_ssm.models.ops.refractory_lif import Options, Rules, refractory_lif, solve
@@ -84,6 +83,8 @@ def loop(case: Case) -> Pass:
 
 def spikingjelly_node() -> torch.nn.Module:
     """SpikingJelly's soft-reset LIF with our leak. It has no refractory current and trains no parameter."""
+    from spikingjelly.activation_based import neuron, surrogate  # a peer that may not be here
+
     return neuron.LIFNode(  # type: ignore[no-any-return]
         tau=1 / (1 - LEAK), decay_input=False, v_reset=None, step_mode="m", surrogate_function=surrogate.ATan()
     )
@@ -91,6 +92,8 @@ def spikingjelly_node() -> torch.nn.Module:
 
 def spikingjelly_spikes(x: Tensor, node: torch.nn.Module) -> Tensor:
     """Spikes [L, B, H] of x [L, B, H], from rest."""
+    from spikingjelly.activation_based import functional
+
     functional.reset_net(node)
     return node(x)  # type: ignore[no-any-return]
 

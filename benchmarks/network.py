@@ -23,11 +23,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import report
-from benchmarks.report import MEASURED, THREADS, named, start_anew_with, verdict
+from benchmarks.report import MEASURED, THREADS, named, require_peer, start_anew_with, verdict
 from benchmarks.steps import BEFORE, CPU, CUDA, DENSE, OURS, PLAIN, Size, check, products, training_step
 from spike_ssm.harness.measurements.timing import interleaved_medians, wait_for
 from spike_ssm.harness.system.environment import KEEP_MEMORY, compute_with
 from spike_ssm.models.ssm.choice import LONG
+from spike_ssm.results.errors import exit_status
 
 SMALL_STATES = (Size(state_size=16), Size(state_size=4))
 PAPER_LISTOPS = Size(channels=256, state_size=4, length=2048, batch=32)
@@ -216,25 +217,27 @@ def run(device: torch.device, rounds: int, threads: int, save: bool) -> None:
         report.save(named("network", device, threads), rows, device, rounds=rounds)
 
 
-def main() -> None:
-    """Measure on the CPU, then on the GPU where there is one."""
+def main() -> int:
+    """Measure on the CPU, then on the GPU where there is one; the exit status."""
     parser = argparse.ArgumentParser("benchmarks.network", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=THREADS, help="of the CPU")
     parser.add_argument("--save", action="store_true", help=f"write {MEASURED.parent.name}/{MEASURED.name}/")
     parser.add_argument("--peak-of", metavar="CANDIDATE", help="print the peak memory of a step, MiB, and nothing else")
     options = parser.parse_args()
+    require_peer("spikingjelly")
     compute_with(options.threads)
     if options.peak_of:
         _print_peak(options.peak_of)
-        return
+        return 0
     start_anew_with(KEEP_MEMORY)
     run(CPU, options.rounds, options.threads, options.save)
     if torch.cuda.is_available():
         run(CUDA, options.rounds, options.threads, options.save)
     else:
         Console().print("There is no CUDA device here: the GPU rows are not measured.")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_status(main))

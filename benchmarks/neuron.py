@@ -10,6 +10,7 @@ avx512) or gpu.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from itertools import chain
 from typing import NamedTuple
@@ -21,10 +22,11 @@ from rich.table import Table
 
 from benchmarks import report, sections
 from benchmarks.cases import Case
-from benchmarks.report import MEASURED, THREADS, named, start_anew_with, verdict
+from benchmarks.report import MEASURED, THREADS, named, require_peer, start_anew_with, verdict
 from benchmarks.sections import BOTH, FORWARD, PEER, Row
 from spike_ssm.harness.system.environment import KEEP_MEMORY, compute_with
 from spike_ssm.harness.system.provenance import environment
+from spike_ssm.results.errors import exit_status
 
 SOLVERS = ("sequential", "pmbc", "fused")
 BYTES_PER_ELEMENT = 100  # of GPU memory, with the gate's float64 copies
@@ -132,13 +134,14 @@ def run(device: torch.device, rounds: int, threads: int, save: bool) -> None:
         report.save(named("neuron", device, threads), measured, device, rounds=rounds)
 
 
-def main() -> None:
-    """Measure on the CPU, then on the GPU where there is one."""
+def main() -> int:
+    """Measure on the CPU, then on the GPU where there is one; the exit status."""
     parser = argparse.ArgumentParser("benchmarks.neuron", description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=THREADS, help="of the CPU")
     parser.add_argument("--save", action="store_true", help=f"write {MEASURED.parent.name}/{MEASURED.name}/")
     options = parser.parse_args()
+    require_peer("spikingjelly")
     start_anew_with(KEEP_MEMORY)
     compute_with(options.threads)
     run(torch.device("cpu"), options.rounds, options.threads, options.save)
@@ -146,7 +149,8 @@ def main() -> None:
         run(torch.device("cuda"), options.rounds, options.threads, options.save)
     else:
         Console().print("There is no CUDA device here: the GPU rows are not measured.")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_status(main))

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.profile`: where the time of a training step goes, as docs/step_profile.svg.
+"""`python -m benchmarks.profile`: where the time of a training step goes; with --save, as docs/step_profile.svg.
 
 The network of benchmarks.network at state size 16, its batch and threads, on the CPU, through torch's profiler; the
 parts are told apart by the modules of the forward and by the nodes of the backward. Shares, not speeds: a profiled step
@@ -104,15 +104,18 @@ def draw(found: dict[str, Shares]) -> None:
 
 
 def main() -> None:
-    """Measure, print and draw."""
-    argparse.ArgumentParser("benchmarks.profile", description=__doc__).parse_args()  # --help, and no other word
+    """Measure and print, and draw where asked to."""
+    parser = argparse.ArgumentParser("benchmarks.profile", description=__doc__)
+    parser.add_argument("--save", action="store_true", help=f"draw {PICTURE.parent.name}/{PICTURE.name}")
+    options = parser.parse_args()
     start_anew_with(KEEP_MEMORY | {"OMP_NUM_THREADS": str(THREADS), "NUMBA_NUM_THREADS": str(THREADS)})
     compute_with(THREADS)
     found = measured(Size(state_size=16))
     for phase, parts in found.items():
         print(phase, ", ".join(f"{part} {share:.1f} %" for part, share in parts.items()))
-    draw(found)
-    print(os.path.relpath(PICTURE))
+    if options.save:
+        draw(found)
+        print(os.path.relpath(PICTURE))
 
 
 if __name__ == "__main__":

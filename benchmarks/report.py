@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import sys
@@ -13,6 +14,7 @@ import torch
 
 from spike_ssm.harness.system.provenance import code_version, environment
 from spike_ssm.harness.system.root import ROOT
+from spike_ssm.results.errors import UserError
 
 MEASURED = ROOT / "results" / "measured"
 THREADS = 2
@@ -24,6 +26,15 @@ def named(what: str, device: torch.device, threads: int = THREADS) -> str:
         return f"{what}_gpu"
     kind = torch.backends.cpu.get_cpu_capability().lower()
     return f"{what}_{kind}" if threads == THREADS else f"{what}_{kind}_threads_{threads}"
+
+
+def require_peer(name: str) -> None:
+    """Raise `UserError` when the package of a peer is not installed."""
+    if importlib.util.find_spec(name) is None:
+        raise UserError(
+            f"This benchmark measures against {name}, which is not installed: "
+            "pip install --no-deps -r requirements-peers.txt"
+        )
 
 
 def start_anew_with(variables: Mapping[str, str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ import torch
 from benchmarks import gate, neuron, sections
 from benchmarks.cases import Case
 from benchmarks.memory import beyond_input_and_output
+from spike_ssm.harness.system.root import ROOT
 from spike_ssm.models.ops.refractory_lif import Solution
 
 SOLVERS = ("sequential", "pmbc", "fused")
@@ -86,3 +89,15 @@ def test_verdicts_name_the_worst_ratio_and_whether_it_meets_the_target() -> None
     missed, met = neuron.verdicts(rows, targets)
     assert "55.00 (target at least 60.00: missed)" in missed
     assert "0.10 (target at most 1.00: met)" in met
+
+
+@pytest.mark.parametrize("module", ["neuron", "network"])
+def test_a_peer_that_is_not_installed_is_a_sentence_before_anything_is_measured(module: str) -> None:
+    without = f"import runpy, sys; sys.modules['spikingjelly'] = None; sys.argv = ['{module}']"
+    code = f"{without}; runpy.run_module('benchmarks.{module}', run_name='__main__')"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        "Error: This benchmark measures against spikingjelly, which is not installed: "
+        "pip install --no-deps -r requirements-peers.txt\n"
+    )
