@@ -22,7 +22,6 @@ from spike_ssm.results.errors import UserError
 from spike_ssm.results.schema import run_label
 from spike_ssm.results.store import discard_failure, prepare_folder, results_folder
 
-
 TAKEN = ("retry", "dry_run", "show")
 """Flags that make sense for a single run."""
 
