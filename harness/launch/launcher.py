@@ -93,6 +93,7 @@ def launch(jobs: Sequence[Job], sweep: str, watch: Watcher, execution: Execution
 def _execute_here(jobs: Sequence[Job], survey: Survey, watch: Watcher, execution: Execution) -> None:
     """Execute the runs in this process; where another one is at a run, wait for its result or its death."""
     states, told = survey.states(), set[str]()
+    watch(states)  # how a run ended earlier
     for job in jobs:
         while not states[job.run_id].recorded:
             _require_folder(job.results)

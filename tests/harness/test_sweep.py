@@ -333,6 +333,7 @@ def test_train_says_so_when_its_run_fails(train: Callable[..., Any]) -> None:
     status, out, _ = train("optim.lr=1e30")
     assert status == 1
     assert "Training diverged" in out[0]
+    assert train("optim.lr=1e30") == (1, out, []), "and says it again when it is not run again"
 
 
 @pytest.mark.slow
