@@ -18,6 +18,7 @@ ASKED = {
     "harness.retry": [["--help"], ["nope"]],
     "harness.collect": [["--help"], ["nope"]],
     "harness.cancel": [["--help"], ["nope"]],
+    "harness.tasks": [["--help"]],
     "harness.gallery": [["--help"]],
     "reports": [["--help"]],
     "results": [["--help"]],
