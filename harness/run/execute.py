@@ -24,7 +24,7 @@ from spike_ssm.harness.system.provenance import code_version, environment
 from spike_ssm.harness.training.checkpoint import Checkpoints
 from spike_ssm.harness.training.trainer import Progress
 from spike_ssm.results.errors import UnpreparedError, sentence
-from spike_ssm.results.files import Guard, Survived, may_exist, patiently
+from spike_ssm.results.files import PATIENCE_S, Guard, Survived, may_exist, patiently
 from spike_ssm.results.store import write_json, write_run
 
 SECONDS_BETWEEN_REPORTS = 0.5
@@ -41,7 +41,7 @@ def execute(job: Job, worker: str, watch: Watch | None = None, group: ProcessGro
     not executed here. `watch`: what was seen of holders elsewhere.
     The others of the `group` that this process leads train the run along.
     """
-    claim = Lease.acquire(job.files.lease, slurm_alive=slurm.is_live, watch=watch)
+    claim = Lease.acquire(job.files.lease, slurm_alive=slurm.is_live, watch=watch, patience_s=PATIENCE_S)
     if claim is None:
         return False
     with claim:

@@ -40,7 +40,7 @@ from types import TracebackType
 from spike_ssm.harness.system import slurm
 from spike_ssm.results.documents import read_document
 from spike_ssm.results.errors import UserError
-from spike_ssm.results.files import link_if_free, remove_leftovers, written
+from spike_ssm.results.files import link_if_free, patiently, remove_leftovers, written
 from spike_ssm.results.process import Process
 
 BEAT_S = 5.0
@@ -189,19 +189,27 @@ class Lease:
 
     @staticmethod
     def acquire(
-        path: Path, *, slurm_alive: SlurmAlive | None = None, watch: Watch | None = None, beat_s: float = BEAT_S
+        path: Path,
+        *,
+        slurm_alive: SlurmAlive | None = None,
+        watch: Watch | None = None,
+        beat_s: float = BEAT_S,
+        patience_s: float = 0.0,
     ) -> Lease | None:
-        """The lease at `path`, or None while a living process holds it. Asks once and never waits.
+        """The lease at `path`, or None while a living process holds it. Asks once and never waits for a holder.
 
         Keep one `watch` over repeated calls, so that holders elsewhere that died are noticed. Raises `UserError` when
-        the folder cannot be written to.
+        the folder could not be written to for `patience_s` seconds.
         """
         mine = Holder.current()
-        try:
+
+        def taken() -> bool:
             with written(path, mine.to_json()) as temporary:
-                if not (link_if_free(temporary, path) or _take_over(path, temporary, slurm_alive, watch)):
-                    return None
-            return Lease(path, mine, beat_s)
+                return link_if_free(temporary, path) or _take_over(path, temporary, slurm_alive, watch)
+
+        try:
+            free = patiently(taken, f"The lease {path} cannot be written", patience_s)
+            return Lease(path, mine, beat_s) if free else None
         except OSError as error:
             raise _cannot_write(path, error) from error
 

@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
@@ -352,6 +353,20 @@ def test_what_a_lease_says_is_read_as_it_was_written(path: Path) -> None:
     holder = leave(path, job="17_3", restart=4, cluster="alpha", name="spike-ssm")
     assert read(path) == holder
     assert set(json.loads(path.read_text())) == {f.name for f in fields(Holder)}
+
+
+@pytest.mark.fault(
+    "The folder of the leases cannot be written to for a moment when a worker begins a run.",
+    "It is tried again for two minutes, with one warning, and the run begins.",
+)
+def test_a_run_is_claimed_once_its_folder_can_be_written_to(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    folder.touch()  # no folder
+    threading.Timer(0.3, folder.unlink).start()
+    lease = Lease.acquire(folder / "a.lease", patience_s=30)
+    assert lease is not None
+    assert lease.held()
+    lease.release()
 
 
 def test_a_folder_that_cannot_be_written_to_is_a_sentence() -> None:
