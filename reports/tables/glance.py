@@ -39,7 +39,7 @@ def glance_table(
     shown = numbers.loc[order].sort_values("accuracy_percent", ascending=False, kind="stable")
     spiking, compared = shown["firing_rate_percent"].notna().any(), bool(comparisons.accuracy)
     headings = [Heading("accuracy, %")]
-    headings += [Heading("points")] if compared else []
+    headings += [Heading(f"vs {comparisons.baseline}, points")] if compared else []
     headings += [Heading("firing rate, %")] if spiking else []
     rows = []
     for row in shown.to_dict("records"):
