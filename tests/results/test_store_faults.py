@@ -227,12 +227,19 @@ def test_a_result_that_replaces_a_failure_while_it_is_discarded_stays(tmp_path: 
 
 
 FULL_FOR_A_MOMENT = """
-import logging, threading
-logging.basicConfig(stream=sys.stdout, format="%(message)s")
+import logging
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 limit = lambda soft: resource.setrlimit(resource.RLIMIT_FSIZE, (soft, resource.RLIM_INFINITY))
+
+
+class MakesRoom(logging.Handler):
+    def emit(self, record):
+        limit(resource.RLIM_INFINITY)
+        print(record.getMessage())
+
+
+logging.getLogger().addHandler(MakesRoom())
 limit(100)
-threading.Timer(1.2, limit, [resource.RLIM_INFINITY]).start()
 write_run(Path(sys.argv[1]), {"id": "a", "status": "done"})
 """
 
