@@ -414,6 +414,7 @@ def test_a_sweep_that_was_only_submitted_goes_on_by_itself(place: Any, capsys: p
     wait_for(lambda: len(place.rows()) == 2, "both runs")
     assert status.main(["mini", "--results", str(place.results)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "Two leaks (laptop): 2 runs: 2 done"
+    assert list(place.results.rglob("*.pkl")) == [], "nothing that is executed lies where others may write"
 
 
 @pytest.mark.slow
