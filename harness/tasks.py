@@ -7,6 +7,7 @@
     python -m harness.tasks show listops                what the data are like, and a picture of examples
 
 Settings are those of harness.train: key=value, such as scale=paper, task.max_length=100 or paths.cache=FOLDER.
+The list takes paths.cache=FOLDER alone.
 """
 
 from __future__ import annotations

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -116,6 +115,8 @@ def test_values_are_mapped_and_not_read_into_memory(tmp_path: Path) -> None:
 
 
 def test_the_files_are_what_the_datasets_library_opens(tmp_path: Path) -> None:
+    from datasets import Dataset  # seconds, which processes that import this module have no need of
+
     prepared(tmp_path / "set", build)
     rows = [row for number in (0, 1) for row in Dataset.from_file(str(tmp_path / "set" / f"train-0000{number}.arrow"))]
     assert [row["sequence_0"] for row in rows] == WHOLE["train"][0]
@@ -172,6 +173,8 @@ def test_shards_are_read_in_the_order_of_their_numbers(tmp_path: Path) -> None:
 
 
 def test_a_split_without_examples_is_empty_and_has_no_length(tmp_path: Path) -> None:
+    from datasets import Dataset  # seconds, which processes that import this module have no need of
+
     def build(preparation: Preparation) -> dict[str, Any]:
         preparation.write("train", 0, lambda: shard([[1]]))
         preparation.write("test", 0, lambda: shard([]))
