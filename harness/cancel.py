@@ -10,12 +10,12 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from spike_ssm.harness.state.submissions import submissions
 from spike_ssm.harness.system import slurm
 from spike_ssm.results.errors import exit_status
+from spike_ssm.results.process import Process
 from spike_ssm.results.store import RESULTS, read_manifest, results_folder
 
 
@@ -33,21 +33,32 @@ def _cancel(sweep: str, results: Path) -> int:
     ours = [submission for submission in submissions(results) if submission.sweep == sweep]
     jobs = [one.owned(job) for one in ours if one.kind == "slurm" for job in one.jobs]
     fates = slurm.fates(jobs) if jobs else {}
-    live = [job.id for job, fate in fates.items() if fate.is_live]
+    live = {job.id: fate.mine for job, fate in fates.items() if fate.is_live}
     slurm.cancel(live)
     processes = [one.process for one in ours if one.kind == "local" and one.process]
-    here = [process.pid for process in processes if process.lives()]
-    elsewhere = sorted({process.host for process in processes if process.lives() is None})
-    for pid in here:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-    print(f"Cancelled {len(live)} SLURM jobs and {len(here)} local sweeps.")
+    asked = [_asked_to_end(process) for process in processes if process.lives()]
+    print(f"Cancelled {sum(live.values())} SLURM jobs and {sum(asked)} local sweeps.")
+    foreign = len(live) - sum(live.values()) + asked.count(False)
+    if foreign:
+        print(f"{foreign} jobs or local sweeps are another user's, who alone can end them, or an administrator.")
     unknown = [fate.why for fate in fates.values() if fate.state == slurm.UNKNOWN]
     if unknown:
         print(f"Of {len(unknown)} SLURM jobs nothing can be said here. {unknown[-1]}")
+    elsewhere = sorted({process.host for process in processes if process.lives() is None})
     if elsewhere:
         print(f"Whether a local sweep still runs on {', '.join(elsewhere)} cannot be told from here; look there.")
-    return 0
+    return 1 if foreign or unknown or elsewhere else 0
+
+
+def _asked_to_end(process: Process) -> bool:
+    """Whether the process could be asked to end; False where it is another user's."""
+    try:
+        os.kill(process.pid, signal.SIGTERM)
+    except PermissionError:
+        return False
+    except ProcessLookupError:
+        pass
+    return True
 
 
 if __name__ == "__main__":

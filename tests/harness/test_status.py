@@ -448,8 +448,24 @@ def test_cancel_ends_no_job_that_took_over_an_id(
     say("squeue", listed("7", "RUNNING", name="training"))
     say("sacct", "exit 0")
     say("scancel", f"touch {tmp_path}/cancelled")
-    assert cancel.main(["mini", "--results", str(sweep)]) == 0
+    assert cancel.main(["mini", "--results", str(sweep)]) == 1
+    assert "SLURM calls job 7 training" in capsys.readouterr().out
     assert not (tmp_path / "cancelled").exists()
+
+
+def test_cancel_says_which_jobs_it_cannot_end(
+    sweep: Path, say: Say, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handed_by(sweep, "7", user="somebody")
+    say("squeue", listed("7", "RUNNING", "somebody"))
+    assert cancel.main(["mini", "--results", str(sweep)]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "Cancelled 0 SLURM jobs and 0 local sweeps.",
+        "1 jobs or local sweeps are another user's, who alone can end them, or an administrator.",
+    ]
+    say("squeue", "exit 1")
+    assert cancel.main(["mini", "--results", str(sweep)]) == 1
+    assert "nothing can be said here. SLURM does not answer about its job 7." in capsys.readouterr().out
 
 
 def test_the_size_of_arrays_is_the_clusters_or_slurms_own_default(say: Say) -> None:
