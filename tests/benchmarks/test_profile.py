@@ -26,6 +26,7 @@ def test_the_picture_of_the_documentation_is_drawn_only_where_that_is_asked_for(
     picture = tmp_path / "step_profile.svg"
     monkeypatch.setattr(profile, "PICTURE", picture)
     monkeypatch.setattr(profile, "STEPS", 1)
+    monkeypatch.setattr(profile, "compute_with", lambda _: None)  # later tests need subnormal numbers
     monkeypatch.setattr(profile, "Size", partial(Size, layers=1, channels=8, length=64, batch=1))
     for name in (*KEEP_MEMORY, "OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):  # else the process of the tests starts anew
         monkeypatch.setenv(name, KEEP_MEMORY.get(name, "2"))

@@ -36,7 +36,7 @@ def text_of(page: Path) -> str:
 
 
 @pytest.mark.fault(
-    "an accuracy of inf or above 1, NaN, or a negative rate in a file", "the page leaves it out and names the run"
+    "An accuracy of inf or above 1, NaN, or a negative rate in a file.", "The page leaves it out and names the run."
 )
 @pytest.mark.parametrize(
     ("column", "value", "shown"),

@@ -133,16 +133,14 @@ for write in (lambda: write_run(folder, {"id": "a", "status": "done"}, patience_
     "The results folder is read-only.",
     "One sentence before anything begins.",
 )
-def test_a_read_only_folder_is_a_sentence(tmp_path: Path) -> None:
-    for folder in (tmp_path, *tmp_path.parents[:2]):  # another user must be able to pass
-        folder.chmod(0o755)
-    tmp_path.chmod(0o555)
-    told, _ = python(READ_ONLY, tmp_path).communicate()
-    tmp_path.chmod(0o755)
+def test_a_read_only_folder_is_a_sentence(open_folder: Path) -> None:
+    open_folder.chmod(0o555)
+    told, _ = python(READ_ONLY, open_folder).communicate()
+    open_folder.chmod(0o755)
     publishing, preparing = told.splitlines()
-    assert f"{run_path(tmp_path, 'a')} cannot be written (Permission denied)" in publishing
-    assert f"{tmp_path} cannot be written to (Permission denied)" in preparing
-    assert names(tmp_path) == set()
+    assert f"{run_path(open_folder, 'a')} cannot be written (Permission denied)" in publishing
+    assert f"{open_folder} cannot be written to (Permission denied)" in preparing
+    assert names(open_folder) == set()
 
 
 MANY = """
@@ -194,22 +192,20 @@ write_run(folder, {"id": "a", "status": "done"})
     "It is neither finished nor run again, and says so; retry removes nothing, and it counts when it can be read.",
 )
 @pytest.mark.skipif(os.getuid() != 0, reason="needs a second user")
-def test_a_result_that_another_user_closed_is_never_removed(tmp_path: Path) -> None:
-    path = write_run(tmp_path, {"id": "a", "status": "done"})
-    for folder in tmp_path.parents[:2]:  # another user must be able to pass
-        folder.chmod(0o755)
-    for folder in (tmp_path, path.parent):
+def test_a_result_that_another_user_closed_is_never_removed(open_folder: Path) -> None:
+    path = write_run(open_folder, {"id": "a", "status": "done"})
+    for folder in (open_folder, path.parent):
         folder.chmod(0o777)
     path.chmod(0o600)
     before = path.read_bytes()
-    told, _ = python(ANOTHER_USER, tmp_path).communicate()
+    told, _ = python(ANOTHER_USER, open_folder).communicate()
     looking, discarding = told.splitlines()
     assert looking == discarding
     assert looking.startswith(
         f"The result file {path} cannot be read now (Permission denied), so its run counts neither"
     )
     assert path.read_bytes() == before
-    (kept,) = (tmp_path / "quarantine").iterdir()  # what the other user computed meanwhile
+    (kept,) = (open_folder / "quarantine").iterdir()  # what the other user computed meanwhile
     assert read_table(kept)["status"].to_pylist() == ["done"]
 
 

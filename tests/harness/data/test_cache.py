@@ -417,7 +417,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become 
 @needs_root
 @pytest.mark.slow
 @pytest.mark.fault(
-    "two users share a cache whose folder their group may write to, and both have a umask of 022",
+    "Two users share a cache whose folder their group may write to, and both have a umask of 022.",
     "Each opens what the other has prepared, and prepares anew what is damaged.",
 )
 def test_a_group_shares_a_cache(open_folder: Path, as_nobody: Callable[[Path, int], str]) -> None:
@@ -442,7 +442,7 @@ def test_a_group_shares_a_cache(open_folder: Path, as_nobody: Callable[[Path, in
 @needs_root
 @pytest.mark.slow
 @pytest.mark.fault(
-    "prepared data, or the folder they are in, belong to somebody who does not share them",
+    "Prepared data, or the folder they are in, belong to somebody who does not share them.",
     "One sentence that names the file and says what to do.",
 )
 def test_data_that_are_not_shared_are_a_sentence(open_folder: Path, as_nobody: Callable[[Path, int], str]) -> None:
@@ -463,7 +463,7 @@ def test_what_others_may_not_write_to_stays_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault(
-    "a prepared file is replaced by another with a checksum to match",
+    "A prepared file is replaced by another with a checksum to match.",
     "It is read as numbers alone; what is none is prepared anew, with a warning.",
 )
 @pytest.mark.parametrize("content", ["no arrow", "texts", "no label"])

@@ -79,7 +79,7 @@ def task(write: Callable[[Path, int], None]) -> Task:
 
 
 @pytest.mark.fault(
-    "paths.data names another folder of original files than the data were prepared from",
+    "paths.data names another folder of original files than the data were prepared from.",
     "The other files are prepared, beside the first; each folder gets the data of its own files.",
 )
 def test_two_folders_of_originals_are_two_data_sets(
@@ -92,7 +92,7 @@ def test_two_folders_of_originals_are_two_data_sets(
 
 
 @pytest.mark.fault(
-    "an original file is changed in place, and keeps its size",
+    "An original file is changed in place, and keeps its size.",
     "The data are prepared anew.",
 )
 def test_a_changed_original_is_noticed(write: Callable[[Path, int], None], task: Task, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_the_same_files_elsewhere_are_the_same_data_set(
 
 
 @pytest.mark.fault(
-    "the original files are gone when prepared data are opened",
+    "The original files are gone when prepared data are opened.",
     "The data prepared from them are used, and the report notes it.",
 )
 def test_gone_originals_are_noted(write: Callable[[Path, int], None], task: Task, tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ for _, task in TASKS.values():
 
 @pytest.mark.slow
 @pytest.mark.fault(
-    "the original files, or the folder they are in, may not be read",
+    "The original files, or the folder they are in, may not be read.",
     "One sentence that names what cannot be read.",
 )
 @pytest.mark.parametrize("closed", ["folder", "files"])

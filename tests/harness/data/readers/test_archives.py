@@ -190,7 +190,7 @@ def unusual_zip(path: Path) -> None:
 
 
 @pytest.mark.fault(
-    "an archive unpacks to a thousand times its size, or says so, or its headers fill the memory",
+    "An archive unpacks to a thousand times its size, or says so, or its headers fill the memory.",
     "It is refused in one sentence, little is read of it, and nothing of it stays.",
 )
 @pytest.mark.parametrize(

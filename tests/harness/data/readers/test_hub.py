@@ -176,7 +176,7 @@ def test_without_a_network_one_sentence_says_what_to_put_where(tmp_path: Path) -
 
 
 @pytest.mark.fault(
-    "the hub takes the connection and never answers, or is not there at all",
+    "The hub takes the connection and never answers, or is not there at all.",
     "One sentence within 5 seconds, that says which files to put where.",
 )
 @pytest.mark.parametrize("listening", [True, False], ids=["silent", "absent"])

@@ -213,7 +213,7 @@ def test_a_missing_file_is_a_sentence_that_says_what_where_and_where_from(tmp_pa
 
 
 @pytest.mark.fault(
-    "a text file is one line without an end, or a file that is to be read whole is longer than any should be",
+    "A text file is one line without an end, or a file that is to be read whole is longer than any should be.",
     "One sentence that names the file; no more than a bounded part is read.",
 )
 def test_what_would_fill_the_memory_is_refused(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_a_bad_row_is_a_sentence_and_nothing_is_left_behind(name: str, row: str,
 
 
 @pytest.mark.fault(
-    "a released ListOps file has a label that is not the value of its expression, or what is no expression",
+    "A released ListOps file has a label that is not the value of its expression, or what is no expression.",
     "One sentence that names the file and the line; nothing is prepared.",
 )
 @pytest.mark.parametrize(

@@ -313,7 +313,7 @@ HARD = "lra_release/lra_release/pathfinder32/curv_contour_length_14"
 
 
 @pytest.mark.fault(
-    "the metadata of released Pathfinder images list an image twice, or are of another difficulty",
+    "The metadata of released Pathfinder images list an image twice, or are of another difficulty.",
     "One sentence that names the file and the line; nothing is prepared.",
 )
 @pytest.mark.parametrize(
@@ -346,7 +346,7 @@ def test_images_that_repeat_others_are_noted(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault(
-    "the release holds Pathfinder in its outer folder too",
+    "The release holds Pathfinder in its outer folder too.",
     "The inner one is read, as elsewhere, and the report notes that there is another.",
 )
 def test_of_two_folders_the_inner_one_is_read_and_noted(tmp_path: Path) -> None:
@@ -359,7 +359,7 @@ def test_of_two_folders_the_inner_one_is_read_and_noted(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault(
-    "the labels of released Pathfinder images are of other images",
+    "The labels of released Pathfinder images are of other images.",
     "One sentence: the rules that always tell a little of the labels tell nothing.",
 )
 def test_labels_of_other_images_are_a_sentence() -> None:
