@@ -423,11 +423,11 @@ def test_a_sweep_that_was_only_submitted_goes_on_by_itself(place: Any, capsys: p
     "Its workers save a checkpoint and end; retry goes on from there.",
 )
 def test_a_local_sweep_can_be_cancelled_and_goes_on_when_retried(place: Any) -> None:
-    long = ("launcher=local", "launcher.workers=1", "optim.epochs=60", "neuron.leak=0.5")
+    long = ("launcher=local", "launcher.workers=1", "optim.epochs=160", "neuron.leak=0.5")
     sweep = place.start(*long)
     wait_for(lambda: list(place.results.glob("state/*.json")), "the run to begin")
     (run_id,) = [path.stem for path in place.results.glob("state/*.json")]
-    wait_for(lambda: (look(place.results, run_id).progress or progress(0.0))["done"] > 0.02, "the training to begin")
+    wait_for(lambda: (look(place.results, run_id).progress or progress(0.0))["done"] > 0.005, "the training to begin")
     assert cancel.main(["mini", "--results", str(place.results)]) == 0
     assert sweep.wait(PATIENCE_S) == 128 + signal.SIGTERM
     assert look(place.results, run_id).status == "waiting"
@@ -442,7 +442,7 @@ def test_a_local_sweep_can_be_cancelled_and_goes_on_when_retried(place: Any) -> 
     "Workers and sweep end; the sweep says so in a sentence, and no other folder appears in its place.",
 )
 def test_a_local_sweep_whose_results_folder_was_moved_ends_and_says_so(place: Any) -> None:
-    sweep = place.start("launcher=local", "launcher.workers=1", "optim.epochs=60", "launcher.checkpoint_minutes=0")
+    sweep = place.start("launcher=local", "launcher.workers=1", "optim.epochs=3000", "launcher.checkpoint_minutes=0")
     wait_for(lambda: list(place.results.glob("checkpoints/*/*.safetensors")), "the first checkpoint")
     worker = worker_of(sweep)
     place.results.rename(place.results.with_name("moved"))
