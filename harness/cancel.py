@@ -37,7 +37,7 @@ def _cancel(sweep: str, results: Path) -> int:
     slurm.cancel(live)
     processes = [one.process for one in ours if one.kind == "local" and one.process]
     asked = [_asked_to_end(process) for process in processes if process.lives()]
-    print(f"Cancelled {sum(live.values())} SLURM jobs and {sum(asked)} local sweeps.")
+    print(f"Cancelled: SLURM jobs {sum(live.values())}, local sweeps {sum(asked)}.")
     foreign = len(live) - sum(live.values()) + asked.count(False)
     if foreign:
         print(f"{foreign} jobs or local sweeps are another user's, who alone can end them, or an administrator.")

@@ -45,7 +45,7 @@ def _accuracy(comparisons: Comparisons) -> str:
     baseline, accuracy = comparisons.baseline, comparisons.accuracy
     most = max((comparison.difference.n for comparison in accuracy.values()), default=0)
     if not any(comparison.family for comparison in accuracy.values()):
-        return f"No verdict yet: it takes {VERDICT_SEEDS} seeds and some spread between them; there are {most}."
+        return f"No verdict yet: it takes {VERDICT_SEEDS} seeds and some spread between them; here: {most}."
     gains = _decided(accuracy, Verdict.HIGHER)
     losses = _decided(accuracy, Verdict.LOWER)
     said = [
@@ -108,6 +108,8 @@ def _spikes(runs: pd.DataFrame, comparisons: Comparisons) -> list[Statement]:
         verdict: sorted(_decided(comparisons.rate, verdict), key=lambda variant: rates[variant])
         for verdict in (Verdict.LOWER, Verdict.HIGHER)
     }
+    if not any(comparison.family for comparison in comparisons.rate.values()):
+        return []
     own = f"{baseline} ({percent(rates[baseline])})"
     said = [
         f"{word} spikes than {own}: {_listed([f'{name} ({percent(rates[name])})' for name in names])}."

@@ -438,7 +438,7 @@ def test_cancel_ends_the_live_jobs_of_its_own_sweep_only(
     say("scancel", f'echo "$@" > {tmp_path}/cancelled')
     assert cancel.main(["mini", "--results", str(sweep)]) == 0
     assert (tmp_path / "cancelled").read_text() == "7_0\n"
-    assert capsys.readouterr().out == "Cancelled 1 SLURM jobs and 0 local sweeps.\n"
+    assert capsys.readouterr().out == "Cancelled: SLURM jobs 1, local sweeps 0.\n"
 
 
 def test_cancel_ends_no_job_that_took_over_an_id(
@@ -460,7 +460,7 @@ def test_cancel_says_which_jobs_it_cannot_end(
     say("squeue", listed("7", "RUNNING", "somebody"))
     assert cancel.main(["mini", "--results", str(sweep)]) == 1
     assert capsys.readouterr().out.splitlines() == [
-        "Cancelled 0 SLURM jobs and 0 local sweeps.",
+        "Cancelled: SLURM jobs 0, local sweeps 0.",
         "1 jobs or local sweeps are another user's, who alone can end them, or an administrator.",
     ]
     say("squeue", "exit 1")

@@ -74,14 +74,12 @@ def test_what_is_not_shown_is_bounded_and_the_seeds_that_would_decide_are_counte
 
 def test_too_few_seeds_are_no_answer() -> None:
     said = told(runs_of({"none": [0.5, 0.51], "other": [0.6, 0.61]}))
-    assert said == {"accuracy": "No verdict yet: it takes 3 seeds and some spread between them; there are 2."}
+    assert said == {"accuracy": "No verdict yet: it takes 3 seeds and some spread between them; here: 2."}
 
 
 def test_spikes_are_compared_where_both_fire_and_stated_where_the_baseline_does_not() -> None:
     accuracies = {"none": around(0.5), "quiet": around(0.5, -1)}
-    assert told(runs_of(accuracies, {"none": 0.2, "quiet": 0.1}))["spikes"] == (
-        "No variant is shown to fire less or more than none (20.2 %)."
-    ), "without spread between seeds there is no verdict"
+    assert "spikes" not in told(runs_of(accuracies, {"none": 0.2, "quiet": 0.1})), "no spread, no verdict"
     noisy = runs_of(accuracies, {"none": 0.2, "quiet": 0.1})
     noisy.loc[noisy["variant"] == "quiet", "firing_rate"] += NOISE
     assert told(noisy)["spikes"] == "Fewer spikes than none (20.2 %): quiet (10.2 %)."
