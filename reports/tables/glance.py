@@ -52,7 +52,7 @@ def glance_table(
         cells = [estimate(stated(row, "accuracy", "percent", row["seeds"]), digits=1)]
         cells += [difference] if compared else []
         cells += [number(row["firing_rate_percent"], 1)] if spiking else []
-        rows.append(Row(str(row["variant"]), tuple(cells), looks[row["variant"]], row["mark"]))
+        rows.append(Row(str(row["variant"]), tuple(cells), looks[row["variant"]]))
     shortcut = number(shown["shortcut_percent"].mean(), 1)
     rows.append(Row("Shortcut", (shortcut, *[""] * (len(headings) - 1)), reference=True))
     left = len(numbers) - len(shown)
