@@ -42,7 +42,7 @@ class Terminal:
             stdout=inside,
             stderr=inside,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=_as_in_a_shell,
         )
         os.close(inside)
         self._closed = Event()
@@ -70,6 +70,13 @@ class Terminal:
         """Close the window."""
         self._closed.set()
         self._reader.join()
+
+
+def _as_in_a_shell() -> None:
+    """In the new process: its terminal is the one that it stands in, whose end it hears, though the tests may not."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def wait_for(what: Callable[[], Any], why: str) -> Any:

@@ -81,7 +81,7 @@ def test_spikes_are_compared_where_both_fire_and_stated_where_the_baseline_does_
     accuracies = {"none": around(0.5), "quiet": around(0.5, -1)}
     assert "spikes" not in told(runs_of(accuracies, {"none": 0.2, "quiet": 0.1})), "no spread, no verdict"
     noisy = runs_of(accuracies, {"none": 0.2, "quiet": 0.1})
-    noisy.loc[noisy["variant"] == "quiet", "firing_rate"] += NOISE
+    noisy.loc[noisy["variant"] == "quiet", "firing_rate"] += list(NOISE)
     assert told(noisy)["spikes"] == "Fewer spikes than none (20.2 %): quiet (10.2 %)."
     dense = told(runs_of({"gelu": around(0.5), "quiet": around(0.5, -1)}, {"quiet": 0.1}), "gelu")
     assert dense["spikes"] == "Sparsest: quiet, with a firing rate of 10.2 %."
