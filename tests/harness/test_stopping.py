@@ -11,7 +11,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
@@ -21,8 +21,8 @@ import psutil
 import pytest
 
 from spike_ssm.harness.state.survey import look
+from tests.harness.waiting import PATIENCE_S, wait_for
 
-PATIENCE_S = 90
 CTRL_C = b"\x03"
 LONG = ("launcher=local", "launcher.workers=1", "optim.epochs=2000", "neuron.leak=0.5")
 """A run that does not end by itself here; its first checkpoint is due after five minutes."""
@@ -77,15 +77,6 @@ def _as_in_a_shell() -> None:
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
-
-
-def wait_for(what: Callable[[], Any], why: str) -> Any:
-    """The first true value of `what`."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not (found := what()):
-        assert time.monotonic() < deadline, f"waited in vain for {why}"
-        time.sleep(0.02)
-    return found
 
 
 def is_alive(process: psutil.Process) -> bool:

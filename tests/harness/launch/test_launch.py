@@ -37,17 +37,7 @@ from spike_ssm.harness.system.slurm import automatic_launcher
 from spike_ssm.results.process import Process
 from spike_ssm.results.reading import read_run, run_path
 from spike_ssm.results.store import read_manifest, write_json, write_run
-
-PATIENCE_S = 90
-
-
-def wait_for(what: Callable[[], Any], why: str) -> Any:
-    """The first true value of `what`."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not (found := what()):
-        assert time.monotonic() < deadline, f"waited in vain for {why}"
-        time.sleep(0.02)
-    return found
+from tests.harness.waiting import PATIENCE_S, wait_for
 
 
 def worker_of(sweep: subprocess.Popen[str]) -> psutil.Process:
