@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from spike_ssm.results.documents import read_document
 from spike_ssm.results.names import check_line, check_name, texts_in
-from spike_ssm.results.tuning import Tuning
+from spike_ssm.results.tuning.record import Tuning
 
 SCHEMA_VERSION = 1
 VERSION_KEY = b"spike_ssm.schema_version"  # of it, in the footer of a file

@@ -21,7 +21,7 @@ from spike_ssm.harness.run.worker import EXECUTION
 from spike_ssm.harness.training.trackers import require
 from spike_ssm.results.errors import UserError
 from spike_ssm.results.store import read_manifest
-from spike_ssm.results.tuning import Tuning
+from spike_ssm.results.tuning.record import Tuning
 
 
 def run(composer: Composer, command: CommandLine) -> int:

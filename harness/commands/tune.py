@@ -20,8 +20,8 @@ from spike_ssm.results.errors import UnreadableError, UserError
 from spike_ssm.results.files import may_exist
 from spike_ssm.results.reading import read_run, run_path
 from spike_ssm.results.store import set_aside
-from spike_ssm.results.tuning import Choice, Tuning
-from spike_ssm.results.tuning_files import read_trials, read_tuning, tuning_path, write_tuning
+from spike_ssm.results.tuning.files import read_trials, read_tuning, tuning_path, write_tuning
+from spike_ssm.results.tuning.record import Choice, Tuning
 
 _SCORES = {"accuracy": "validation_accuracy", "perplexity": "validation_perplexity"}
 

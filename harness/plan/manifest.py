@@ -23,7 +23,7 @@ from spike_ssm.results.errors import UnreadableError, UserError
 from spike_ssm.results.files import may_exist
 from spike_ssm.results.schema import Asked, Manifest
 from spike_ssm.results.store import manifest_path, read_manifest, set_aside, write_manifest
-from spike_ssm.results.tuning import Tuning
+from spike_ssm.results.tuning.record import Tuning
 
 PATIENCE_S = 150.0
 """How long a command waits for others that write the same manifest: longer than it takes to notice that one died."""

@@ -17,7 +17,7 @@ from spike_ssm.harness.config.settings import Settings
 from spike_ssm.models.neurons.base import ThresholdSettings
 from spike_ssm.results.documents import read_document
 from spike_ssm.results.errors import UserError
-from spike_ssm.results.tuning import Choice
+from spike_ssm.results.tuning.record import Choice
 
 if TYPE_CHECKING:
     import optuna

@@ -11,8 +11,8 @@ from spike_ssm.harness.plan.grid import Grid, Tuned, untuned
 from spike_ssm.harness.plan.sweep_file import Sweep
 from spike_ssm.results.errors import UserError
 from spike_ssm.results.store import results_folder
-from spike_ssm.results.tuning import Tuning
-from spike_ssm.results.tuning_files import read_tuning, tuning_path
+from spike_ssm.results.tuning.files import read_tuning, tuning_path
+from spike_ssm.results.tuning.record import Tuning
 
 
 def results_of(command: CommandLine) -> Path:

@@ -10,7 +10,7 @@ from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.table import Heading, Row, Table
 from spike_ssm.reports.render.text import ABSENT, count, listing, number
 from spike_ssm.results.schema import Manifest
-from spike_ssm.results.tuning import Choice, Tuning
+from spike_ssm.results.tuning.record import Choice, Tuning
 
 UNTUNED, PARTLY = "untuned", "partly untuned"
 _AT_EDGE = "\N{DOUBLE DAGGER}"

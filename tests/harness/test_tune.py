@@ -14,7 +14,7 @@ import spike_ssm.harness.run.compute
 from spike_ssm.harness.plan.search_space import INITIAL_FIRING_RATE
 from spike_ssm.results.schema import RUN
 from spike_ssm.results.store import read_manifest
-from spike_ssm.results.tuning_files import TRIALS, read_tuning
+from spike_ssm.results.tuning.files import TRIALS, read_tuning
 
 LR = {"optim.lr": {"low": 0.001, "high": 0.1, "log": True}}
 TAKES = " budget, sampler, seed and what the sweep takes."

@@ -14,7 +14,7 @@ from spike_ssm.reports.pages.sweep import build_report
 from spike_ssm.reports.render.text import ABSENT
 from spike_ssm.results.schema import Manifest
 from spike_ssm.results.store import read_manifest, write_manifest
-from spike_ssm.results.tuning import Choice, Tuning
+from spike_ssm.results.tuning.record import Choice, Tuning
 
 LR, LEAK = "optim.lr", "neuron.leak"
 TUNING = Tuning(

@@ -12,7 +12,7 @@ import yaml
 
 from spike_ssm.results import files
 from spike_ssm.results.errors import UnreadableError, UserError
-from spike_ssm.results.tuning import Tuning
+from spike_ssm.results.tuning.record import Tuning
 
 TRIALS = pa.schema(
     [

@@ -1,0 +1,1 @@
+"""A tuning: what it chose, and the file that it leaves."""
