@@ -103,7 +103,7 @@ class Trainer:
     def _first_batch(self) -> tuple[Tensor, Tensor]:
         """Inputs and lengths; the network is set to see it as the first step will, in training mode."""
         seed_torch(self.settings.seed, "noise", 0)
-        here = next(self._batches(1)).to(self.device)
+        here = next(self.batches(1)).to(self.device)
         self.network.train()
         return here.inputs, here.lengths
 
@@ -134,6 +134,11 @@ class Trainer:
             return min(self.history, key=lambda row: row["validation_loss"])
         return max(self.history, key=lambda row: row["validation_accuracy"])
 
+    @property
+    def _counts_answers(self) -> bool:
+        """Whether training looks for right answers: the likeliest of many words costs as much again as the loss."""
+        return self.data.kind != "language"
+
     def epoch(self, after_step: Callable[[], None] = lambda: None) -> None:
         """Train the rest of the epoch that training is in, and validate: a row more in `history`.
 
@@ -142,11 +147,10 @@ class Trainer:
         """
         position, seed = self.position, self.settings.seed
         started = time.perf_counter() - position.seconds
-        counts_answers = self.data.kind != "language"  # the likeliest of many words costs as much again as the loss
         self.network.train()
-        for batch in self._batches(position.epoch, position.step):
+        for batch in self.batches(position.epoch, position.step):
             seed_torch(seed, "noise", position.epoch, position.step, *self.processes.stream)
-            loss, accuracy = self._step_or_divergence(batch, counts_answers)
+            loss, accuracy = self._step_or_divergence(batch)
             position.step += 1
             position.seen += batch.targets
             position.loss_sum += loss * batch.targets
@@ -156,9 +160,9 @@ class Trainer:
             self._report()
             after_step()
             self.processes.stop_together()
-        self._validate(counts_answers, started)
+        self._validate(started)
 
-    def _batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Batches of an epoch, from number `start` on."""
         optim, train = self.settings.optim, self.data.train
         if self.data.kind == "language":
@@ -167,10 +171,10 @@ class Trainer:
             order = epoch_order(self.settings.seed, epoch, len(train))
         return batches(train, optim.batch_size, order, optim.length_pool, start=start)
 
-    def _step_or_divergence(self, batch: Batch, counts_answers: bool) -> tuple[float, float]:
-        """One update as in `_step`. Raises ValueError, which says where, when something is not a finite number."""
+    def _step_or_divergence(self, batch: Batch) -> tuple[float, float]:
+        """One update as in `step`. Raises ValueError, which says where, when something is not a finite number."""
         try:
-            loss, accuracy = self._step(batch, counts_answers)
+            loss, accuracy = self.step(batch)
             if not math.isfinite(loss):
                 raise ValueError(f"The loss is {loss}.")
         except ValueError as error:
@@ -180,12 +184,12 @@ class Trainer:
             raise ValueError(f"{error}{found}") from error
         return loss, accuracy
 
-    def _step(self, batch: Batch, counts_answers: bool) -> tuple[float, float]:
+    def step(self, batch: Batch) -> tuple[float, float]:
         """One update; mean loss and share of right answers (0 if not counted) of the whole batch before it."""
         with self.processes.sharing(batch) as (part, weight):
             here = part.to(self.device)
             self.watch.start()
-            scored, penalty = self._forward(here, counts_answers)
+            scored, penalty = self._forward(here, self._counts_answers)
             self.optimiser.zero_grad(set_to_none=True)
             (weight * scored.loss + penalty / self.processes.count).backward()
         self.processes.add_up_gradients(self.network)
@@ -193,7 +197,7 @@ class Trainer:
         self.optimiser.found_inf = (~scored.loss.detach().isfinite()).float()  # type: ignore[attr-defined]
         self.optimiser.step()
         self.watch.stop(len(batch.examples), int(batch.lengths.sum()))
-        right = (scored.predictions.cpu() == part.labels).double().mean() if counts_answers else 0.0
+        right = (scored.predictions.cpu() == part.labels).double().mean() if self._counts_answers else 0.0
         loss, accuracy = self.processes.sum(weight * float(scored.loss.detach()), weight * float(right))
         return loss, accuracy
 
@@ -212,7 +216,7 @@ class Trainer:
         validation_accuracy = self.history[-1]["validation_accuracy"] if self.history else None
         self.report(Progress(position.epoch, epochs, done, position.loss_sum / position.seen, validation_accuracy))
 
-    def _validate(self, counts_answers: bool, started: float) -> None:
+    def _validate(self, started: float) -> None:
         """End the epoch. Raises ValueError when the loss is not a finite number: no answer of that network counts."""
         position, optim = self.position, self.settings.optim
         noise = (self.settings.seed, position.epoch)
@@ -225,7 +229,7 @@ class Trainer:
         row = {
             "epoch": position.epoch,
             "train_loss": position.loss_sum / position.seen,
-            "train_accuracy": position.correct / position.seen if counts_answers else None,
+            "train_accuracy": position.correct / position.seen if self._counts_answers else None,
             "validation_loss": validation.loss,
             "validation_accuracy": validation.accuracy,
             "learning_rate": self.optimiser.param_groups[-1]["lr"],

@@ -48,14 +48,14 @@ def test_what_is_timed_as_loading_are_the_batches_of_a_run(pool: int, tiny: Call
     opened = loading.open_task(settings)
     trainer = Trainer(settings, opened, lambda _: None)
     for epoch in (1, 2):
-        assert examples(loading.training_batches(settings, opened, epoch)) == examples(trainer._batches(epoch))
+        assert examples(loading.training_batches(settings, opened, epoch)) == examples(trainer.batches(epoch))
 
 
 def test_texts_are_loaded_in_their_order_as_a_run_does(tiny: Callable[..., Settings]) -> None:
     windows = Split((Sequences(Flat(np.arange(200) % 7, np.arange(0, 201, 4))),), np.zeros(50, int), predicts_next=True)
     text = Dataset(windows, windows, windows, "language", Facts(7, list("abcdefg")), Baselines(0.5, {"rule": 0.5}, 7.0))
     trainer = Trainer(tiny("model.bidirectional=false"), text, lambda _: None)
-    assert examples(loading.training_batches(tiny(), text, 1)) == examples(trainer._batches(1))
+    assert examples(loading.training_batches(tiny(), text, 1)) == examples(trainer.batches(1))
 
 
 def test_loading_is_compared_with_the_training_of_the_same_run(

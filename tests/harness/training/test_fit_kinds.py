@@ -95,6 +95,6 @@ def test_a_network_that_would_see_the_words_it_predicts_is_refused(tiny: Setting
 
 def test_a_text_is_read_in_its_order(tiny: SettingsOf, counting: Dataset) -> None:
     trainer = Trainer(tiny(*WORDS, "model.bidirectional=false"), counting, lambda _: None)
-    rows = [batch.examples.tolist() for batch in trainer._batches(1)]
+    rows = [batch.examples.tolist() for batch in trainer.batches(1)]
     for before, after in pairwise(rows):
         assert after == [example + 1 for example in before]
