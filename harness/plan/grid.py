@@ -76,7 +76,8 @@ def expand(composer: Composer, command: CommandLine, sweep: Sweep, tuned: Tuned 
         raise UserError(f"The seeds of sweep {sweep.name!r} must be whole numbers from 0 on, but they are {seeds}.")
     axes = {name: axis_of(sweep, name, values) for name, values in sweep.grid.items()}
     check_labels(sweep, axes)
-    for name, wanted in axis_choices(sweep, command).items():
+    choices = axis_choices(sweep, command)
+    for name, wanted in choices.items():
         axes[name] = _narrowed(name, axes[name], wanted)
         overrides.pop(name, None)
     for key, value in overrides.items():
@@ -89,7 +90,8 @@ def expand(composer: Composer, command: CommandLine, sweep: Sweep, tuned: Tuned 
     check_overrides(sweep, axes, overrides)
     runs: dict[str, GridRun] = {}
     notes: dict[str, str] = {}
-    for point, its_seeds in _points(sweep, axes, seeds):
+    asked_for = choices | ({"seed": seeds} if "seed" in command.overrides else {})
+    for point, its_seeds in _points(sweep, axes, seeds, asked_for):
         if not its_seeds:
             continue
         chosen = [axes[axis][label] for axis, label in point.items()]
@@ -144,9 +146,16 @@ def _narrowed(name: str, axis: dict[str, dict[str, Any]], wanted: list[Any]) -> 
     return narrowed
 
 
-def _points(sweep: Sweep, axes: Axes, seeds: list[int]) -> Iterator[tuple[dict[str, str], list[int]]]:
-    """Every point with its seeds: what the exclusions leave of the product, then the inclusions."""
+def _points(
+    sweep: Sweep, axes: Axes, seeds: list[int], asked_for: Mapping[str, list[Any]]
+) -> Iterator[tuple[dict[str, str], list[int]]]:
+    """Every point with its seeds: what the exclusions leave of the product, then the inclusions.
+
+    asked_for: the labels that the command line names, by axis.
+    """
     rules = [_checked_rule(sweep, rule) for rule in sweep.exclude]
+    on_request = [_checked_rule(sweep, rule) for rule in sweep.on_request]
+    rules += [rule for rule in on_request if not _is_asked_for(rule, asked_for)]
     for labels in itertools.product(*axes.values()):
         point = dict(zip(axes, labels, strict=True))
         yield point, [seed for seed in seeds if not any(_matches(rule, point, seed) for rule in rules)]
@@ -156,6 +165,11 @@ def _points(sweep: Sweep, axes: Axes, seeds: list[int]) -> Iterator[tuple[dict[s
             raise sweep.wrong(f"an include must name every axis: {', '.join(axes)}")
         if all(label in axes[axis] for axis, label in point.items()):
             yield point, seeds
+
+
+def _is_asked_for(rule: Mapping[str, list[str]], asked_for: Mapping[str, list[Any]]) -> bool:
+    """Whether the command line names a label of the rule; a task named alone asks for no more than it has."""
+    return any(set(map(str, asked_for.get(axis, ()))) & set(labels) for axis, labels in rule.items() if axis != "task")
 
 
 def _matches(rule: Mapping[str, list[str]], point: Mapping[str, str], seed: int) -> bool:

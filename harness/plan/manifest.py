@@ -157,7 +157,9 @@ def _joined_axes(sweep: Sweep, asked: Asked, earlier: Manifest) -> dict[str, lis
         both = [*asked.axes.get(name, everything), *_earlier_values(name, everything, earlier)]
         plain = all(list(settings) == [name] for settings in labels.values())
         values = {str(value): value for value in both if plain or str(value) in labels}
-        if set(values) != set(map(str, everything)):
+        is_named = name in asked.axes or earlier.asked is None or name in earlier.asked.axes
+        asks_for_more = is_named and any(name in rule for rule in sweep.on_request)
+        if asks_for_more or set(values) != set(map(str, everything)):
             listed_first = {str(value): value for value in everything if str(value) in values}
             joined[name] = list({**listed_first, **values}.values())
     return joined

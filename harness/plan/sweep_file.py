@@ -3,6 +3,8 @@
 An axis is a list of values of a setting or group (`task: [listops]`, `neuron.leak: [0.5, 0.9]`) or a mapping from
 labels to the settings that a label stands for; `task: all` is a task of every kind of the Long Range Arena.
 
+Points `on_request` take long: they run once the command line names a label of theirs on another axis than the task.
+
 A sweep `of` another one evaluates the runs that the other trained: it has the other's axes, seeds and baseline.
 """
 
@@ -38,6 +40,7 @@ class Additions:
 
     grid: Axes = field(default_factory=dict)
     exclude: Points = field(default_factory=list)
+    on_request: Points = field(default_factory=list)
     include: Points = field(default_factory=list)
     seeds: Seeds | None = None
 
@@ -55,6 +58,7 @@ class SweepFile:
     seeds: Seeds
     base: Base = field(default_factory=dict)
     exclude: Points = field(default_factory=list)
+    on_request: Points = field(default_factory=list)
     include: Points = field(default_factory=list)
     baseline: Baseline | None = None
     scales: dict[str, Additions] = field(default_factory=dict)
@@ -121,6 +125,7 @@ def load_sweep(documents: Documents, name: str, scale: str, of: str | None = Non
     if "seed" in sweep.grid:
         raise sweep.wrong("seeds are not an axis; list them as `seeds: [0, 1, 2]`")
     sweep.exclude = [*sweep.exclude, *more.exclude]
+    sweep.on_request = [*sweep.on_request, *more.on_request]
     sweep.include = [*sweep.include, *more.include]
     sweep.seeds = sweep.seeds if more.seeds is None else more.seeds
     if sweep.controls:
@@ -160,8 +165,13 @@ def axis_of(sweep: Sweep, name: str, values: Any) -> dict[str, dict[str, Any]]:
 
 
 def spelled_out(sweep: Sweep, name: str, values: Any) -> Any:
-    """`values` of the axis `name`, with `task: all` as the list it stands for."""
-    return list(ALL[sweep.scale]) if name == "task" and values == "all" else values
+    """`values` of the axis `name`, with `all` as what it stands for: the suite's tasks, or every label of the file."""
+    if values != "all":
+        return values
+    if name == "task":
+        return list(ALL[sweep.scale])
+    labels = list(sweep.grid[name])
+    return values if "all" in labels else labels
 
 
 def listed(values: Any) -> list[Any]:

@@ -18,7 +18,7 @@ from spike_ssm.harness.sweep import main
 from spike_ssm.results.errors import UserError
 
 NEURON_KEYS = "threshold, threshold_trainable, threshold_shared"
-FIELDS = "base, baseline, controls, exclude, grid, include, question, scales, seeds, title, tune"
+FIELDS = "base, baseline, controls, exclude, grid, include, on_request, question, scales, seeds, title, tune"
 
 
 @pytest.fixture
@@ -358,7 +358,7 @@ BAD_FILES: dict[str, tuple[str | dict[str, Any], list[str]]] = {
     "unknown scale": ({"scales": {"huge": {"seeds": [1]}}}, ["scales are laptop, gpu, paper, not huge"]),
     "unknown key of a scale": (
         {"scales": {"laptop": {"sede": [1]}}},
-        ["scales.laptop has unknown keys ['sede']; its keys are exclude, grid, include, seeds"],
+        ["scales.laptop has unknown keys ['sede']; its keys are exclude, grid, include, on_request, seeds"],
     ),
     "unknown task": ({"grid": {"task": ["chess"]}}, ["task=chess does not exist", "listops"]),
     "invalid YAML": ("grid: {neuron.leak: [0.5\n", ["bad.yaml cannot be read", "line 2"]),

@@ -103,6 +103,33 @@ def test_an_exclusion_may_list_labels_and_name_seeds(grid: GridOf) -> None:
     assert seeds == {"0.5 / small": [0, 1, 2], "0.5 / large": [0, 1, 2], "0.9 / small": [0], "0.9 / large": [0]}
 
 
+LATER = [{"task": ["image"], "seed": [1]}, {"neuron.leak": 0.9}]
+TASKS_AND_LEAKS = {"task": ["listops", "image"], "neuron.leak": [0.5, 0.9]}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        pytest.param([], "listops 0.5 0, listops 0.5 1, image 0.5 0", id="what takes long is left out"),
+        pytest.param(["neuron.leak=0.9"], "listops 0.9 0, listops 0.9 1, image 0.9 0", id="a label is asked for"),
+        pytest.param(["task=image"], "image 0.5 0", id="a task named alone asks for no more"),
+        pytest.param(["seed=0"], "listops 0.5 0, image 0.5 0", id="other seeds"),
+        pytest.param(["task=image", "seed=0,1"], "image 0.5 0, image 0.5 1", id="the seed is asked for"),
+        pytest.param(
+            ["task=image", "neuron.leak=all", "seed=1,0"],
+            "image 0.5 1, image 0.5 0, image 0.9 1, image 0.9 0",
+            id="all of an axis",
+        ),
+    ],
+)
+def test_points_on_request_are_there_once_a_label_of_theirs_is_named(
+    grid: GridOf, words: list[str], expected: str
+) -> None:
+    found = grid(*words, grid=TASKS_AND_LEAKS, on_request=LATER, seeds=[0, 1])
+    said = [f"{run.plan.axes['task']} {run.plan.axes['neuron.leak']} {run.plan.seed}" for run in found.runs]
+    assert said == expected.split(", ")
+
+
 def test_an_inclusion_brings_one_point_back(grid: GridOf) -> None:
     found = grid(
         grid=TWO_AXES, exclude=[{"neuron.leak": 0.9}], include=[{"neuron.leak": 0.9, "size": "large"}], seeds=[0, 1]
@@ -196,27 +223,31 @@ def test_what_the_user_sets_wins_over_base_and_scale(grid: GridOf) -> None:
 # --- the packaged sweeps
 
 
-def test_the_refractory_ablation_is_nine_variants_times_three_seeds(ablation: GridOf) -> None:
+def test_the_laptops_refractory_ablation_is_seven_variants_times_five_seeds_on_listops(ablation: GridOf) -> None:
     found = ablation()
-    assert variants(found) == [variant for variant in VARIANTS for _ in range(3)]
+    on_request = {"trainable_decay", "control_decay0", "raised_3"}
+    assert variants(found) == [variant for variant in VARIANTS for _ in range(5) if variant not in on_request]
     assert found.baseline == "none"
+    assert len({run.plan.id for run in found.runs}) == 35
+
+
+def test_all_of_the_refractory_ablation_is_one_word_away(ablation: GridOf) -> None:
+    found = ablation("refractory=all")
+    assert variants(found) == [variant for variant in VARIANTS for _ in range(5)]
     assert set(found.variant_notes) == set(VARIANTS), "each says what it is"
-    assert len({run.plan.id for run in found.runs}) == 30
 
 
 @pytest.mark.parametrize("tasks", [[], ["task=all"]])
-def test_outside_listops_the_laptops_ablation_has_the_four_levels_and_two_seeds(
+def test_outside_listops_the_laptops_ablation_has_a_control_and_three_seeds(
     composer: Composer, tasks: list[str]
 ) -> None:
     runs = grid_of(composer, "ablation_refractory", *tasks).runs
     names = {run.settings.task.name for run in runs}
     assert names == set(ALL["laptop"]) if tasks else len(names) == 3
-    for name in names:
+    for name in names - {"listops"}:
         points = [(run.plan.variant, run.plan.seed) for run in runs if run.settings.task.name == name]
-        if name == "listops":
-            assert len(points) == 30
-        else:
-            assert points == [(level, seed) for level in VARIANTS[:4] for seed in (0, 1)]
+        levels = ["none", "fixed", "trainable", "control_reset"]
+        assert points == [(level, seed) for level in levels for seed in (0, 1, 2)]
 
 
 @pytest.mark.parametrize("scale", ["gpu", "paper"])
@@ -229,7 +260,7 @@ def test_beyond_the_laptop_the_refractory_ablation_has_a_threshold_axis(ablation
 
 
 def test_the_variants_of_the_refractory_ablation_are_what_they_are_called(ablation: GridOf) -> None:
-    runs = ablation("seed=0").runs
+    runs = ablation("refractory=all", "seed=0").runs
     neuron = {run.plan.variant: run.settings.neuron for run in runs}
     trained = {name: (n.refractory_trainable, n.decay_trainable) for name, n in neuron.items()}
     assert trained == {
@@ -252,7 +283,7 @@ def test_the_variants_of_the_refractory_ablation_are_what_they_are_called(ablati
 def test_the_variants_of_the_refractory_ablation_differ_in_nothing_else(ablation: GridOf) -> None:
     varied = {"refractory", "refractory_trainable", "decay", "decay_trainable", "threshold"}
     rest = []
-    for run in ablation("seed=0").runs:
+    for run in ablation("refractory=all", "seed=0").runs:
         identity = run.settings.identity()
         identity["neuron"] = {key: value for key, value in identity["neuron"].items() if key not in varied}
         rest.append(identity)

@@ -61,6 +61,15 @@ def test_a_narrowed_command_adds_to_the_plan_and_takes_nothing_away(place: Any, 
     assert planned(place) == [("0.5", 0), ("0.9", 0), ("0.7", 1)], "no run that nobody asked for"
 
 
+def test_runs_on_request_stay_in_a_plan_that_the_whole_sweep_is_added_to(place: Any, ask: Ask) -> None:
+    place.sweep_file("mini", on_request=[{"neuron.leak": [0.9]}])
+    for words in [(), ("neuron.leak=0.9",), ()]:
+        assert ask(*words) is None, "nothing is set aside"
+    assert planned(place) == [("0.5", 0), ("0.9", 0)]
+    repeated = read_manifest(place.results, "mini").words
+    assert "neuron.leak=0.5,0.9" in repeated, "a label that is not named would be left out"
+
+
 def test_what_two_narrowed_commands_asked_for_is_what_repeats_them(place: Any, ask: Ask) -> None:
     ask("neuron.leak=0.9", "seed=3")
     ask("neuron.leak=0.7,0.9", "seed=3", "launcher.workers=2")
