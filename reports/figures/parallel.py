@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from spike_ssm.reports.figures.accuracy import task_figures
+from spike_ssm.reports.figures.groups import accuracy_by_group
 from spike_ssm.reports.figures.inside import inside_figures
 from spike_ssm.reports.figures.iterations import against_iterations
 from spike_ssm.reports.render.drawn import Drawn
@@ -63,7 +64,9 @@ def _draw_there(pool: Executor, waiting: deque[Promise], runs: pd.DataFrame, *ot
 def _figures(
     runs: pd.DataFrame, looks: Mapping[str, Look], curves: Sequence[Curve], prefix: str, remark: str
 ) -> list[Drawn]:
-    iterations = against_iterations(runs, looks, f"{prefix}m")
-    others = [] if iterations is None else [iterations]
-    drawn = [*task_figures(runs, looks, prefix, curves), *others, *inside_figures(runs, looks, prefix)]
+    drawn = [
+        *task_figures(runs, looks, prefix, curves),
+        *filter(None, (accuracy_by_group(runs, looks, f"{prefix}g"), against_iterations(runs, looks, f"{prefix}m"))),
+        *inside_figures(runs, looks, prefix),
+    ]
     return [replace(figure, caption=figure.caption + remark) for figure in drawn]
