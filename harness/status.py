@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from spike_ssm.harness.state.learned import as_it_runs, of_finished
 from spike_ssm.harness.state.survey import STATES, RunState, Survey
 from spike_ssm.results.errors import exit_status
 from spike_ssm.results.schema import Manifest, run_label
@@ -62,7 +63,8 @@ def _show(manifest: Manifest, results: Path, every: bool) -> int:
         state = states[run.id]
         if every or state.status in ("running", "preempted", "unknown") or state.has_failed:
             label = run_label(run.axes.get("task"), run.variant, run.seed)
-            print(f"{run.id}  {label}: {_line(state)}")
+            learned = of_finished(results, run.id) if state.status == "done" else ""
+            print(f"{run.id}  {label}: {_line(state, learned)}")
     print(f"{manifest.title} ({manifest.scale}): {counts(states)}")
     return 1 if any(state.has_failed or state.is_unreadable for state in states.values()) else 0
 
@@ -73,11 +75,12 @@ def counts(states: dict[str, RunState]) -> str:
     return f"{len(states)} runs: " + ", ".join(f"{count[state]} {state}" for state in STATES if count[state])
 
 
-def _line(state: RunState) -> str:
+def _line(state: RunState, learned: str) -> str:
     words: list[str] = [state.status]
     if state.progress:
         words.append(f"{state.progress['done']:.0%} of the training")
-    words += [text for text in (state.measure, state.error) if text]
+        learned = as_it_runs(state.progress)
+    words += [text for text in (state.measure, learned, state.error) if text]
     return ", ".join(words)
 
 

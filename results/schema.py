@@ -183,6 +183,7 @@ RUN = pa.schema(
         ("best_test_accuracy", pa.float64()),
         ("last_test_accuracy", pa.float64()),
         ("validation_accuracy", pa.float64()),  # of the tested weights
+        ("validation_examples", pa.int32()),
         # of the next word, where that is the task: there accuracies are shares of words
         ("test_perplexity", pa.float64()),
         ("best_test_perplexity", pa.float64()),

@@ -21,6 +21,7 @@ from spike_ssm.harness.data import shared
 from spike_ssm.harness.data.settings import TaskSettings
 from spike_ssm.models.identity import LATER, identity_of
 from spike_ssm.models.network import ModelSettings
+from spike_ssm.results.milestones import Stop
 
 SCALES = ("laptop", "gpu", "paper")
 LAUNCHERS = ("auto", "local", "slurm", "debug")
@@ -191,7 +192,8 @@ class Settings:
     """Everything about one run. The fields down to `seed` decide its outcome and make up its id.
 
     So does `robustness`, where it is set: the run then trains nothing, but evaluates the run of the same settings
-    without it. So does `test`, where it is false: the run has no test accuracy, as a trial of a tuning should not.
+    without it. So does `test`, where it is false: the run has no test accuracy, as a trial of a tuning should not. So
+    does `stop_if`, where it is set: what may end early is another training than one that has all its epochs.
     """
 
     scale: ScaleSettings = field(default_factory=ScaleSettings)
@@ -202,6 +204,7 @@ class Settings:
     seed: int = 0
     robustness: RobustnessSettings | None = None
     test: bool = True  # false: validation is all that is measured, and the test set is left alone
+    stop_if: str | None = None  # at_chance@EPOCH, below_shortcut@EPOCH or diverged: the training ends early there
     launcher: LauncherSettings = field(default_factory=LauncherSettings)
     paths: PathSettings = field(default_factory=PathSettings)
     device: str = "auto"
@@ -223,6 +226,21 @@ class Settings:
             )
         if self.robustness is not None and not self.test:
             raise ValueError("robustness is measured on the test set, which test=false leaves alone: set one of them.")
+        if self.stop_if is not None:
+            self._check_stop(Stop.parse(self.stop_if))
+
+    def _check_stop(self, stop: Stop) -> None:
+        if not isinstance(self.task, TaskSettings):
+            raise ValueError(f"stop_if={self.stop_if} ends trainings, and task={self.task.name} trains no network.")
+        if stop.word == "at_chance" and not self._has_classes():
+            raise ValueError(
+                f"stop_if={self.stop_if}: task={self.task.name} knows no chance; give below_shortcut@EPOCH."
+            )
+        if stop.epoch is not None and stop.epoch >= self.optim.epochs:
+            raise ValueError(
+                f"stop_if={self.stop_if} would stop nothing: runs of task={self.task.name} have {self.optim.epochs} "
+                "epochs (optim.epochs), and the epoch must come before the last."
+            )
 
     def _has_classes(self) -> bool:
         return isinstance(self.task, TaskSettings) and self.task.kind != "language"
@@ -232,7 +250,8 @@ class Settings:
         parts = {label: identity_of(getattr(self, label)) for label in ("task", "neuron", "model", "optim")}
         corruptions = {} if self.robustness is None else {"robustness": asdict(self.robustness)}
         untested = {} if self.test else {"test": False}
-        return {"scale": self.scale.name, **parts, "seed": self.seed, **corruptions, **untested}
+        stopping = {} if self.stop_if is None else {"stop_if": self.stop_if}
+        return {"scale": self.scale.name, **parts, "seed": self.seed, **corruptions, **untested, **stopping}
 
     def trained(self) -> Settings:
         """The settings of the training run that a robustness run evaluates."""

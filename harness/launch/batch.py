@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from spike_ssm.harness.config.command_line import Flags
@@ -14,6 +15,7 @@ from spike_ssm.harness.launch.local_pool import worker_count
 from spike_ssm.harness.plan.grid import GridRun
 from spike_ssm.harness.run.job import Execution, Job
 from spike_ssm.harness.state import lease
+from spike_ssm.harness.state.learned import of_finished
 from spike_ssm.harness.state.survey import RunState, Survey
 from spike_ssm.harness.system import slurm
 from spike_ssm.harness.system.provenance import code_version
@@ -75,7 +77,8 @@ class Batch:
     def run(self, execution: Execution) -> None:
         """Have what is to do executed and wait for it, with a display."""
         if todo := self._cleared():
-            with Display({job.run_id: self._labels[job.run_id] for job in todo}, self._at_a_time()) as display:
+            labels = {job.run_id: self._labels[job.run_id] for job in todo}
+            with Display(labels, self._at_a_time(), learned=partial(of_finished, self.results)) as display:
                 again = {job.run_id for job in todo if self._is_wanted_again(self._states[job.run_id])}
                 launch(todo, self.name, display, execution, again)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console, Group
@@ -12,18 +13,28 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from spike_ssm.harness.state.learned import as_it_runs
 from spike_ssm.harness.state.survey import RunState
 
 
 class Display:
     """A context manager; call it with the state of every run, as often as you like.
 
-    labels: run id -> what people call the run; workers: how many run at once, for the time left.
+    labels: run id -> what people call the run; workers: how many run at once, for the time left. learned: the id of a
+    finished run -> where it stands, in words.
     """
 
-    def __init__(self, labels: dict[str, str], workers: int, console: Console | None = None) -> None:
+    def __init__(
+        self,
+        labels: dict[str, str],
+        workers: int,
+        console: Console | None = None,
+        learned: Callable[[str], str] = lambda _: "",
+    ) -> None:
         self._labels = labels
         self._workers = workers
+        self._learned = learned
+        self._standings: dict[str, str] = {}
         self._console = console or Console()
         self._live = Live(console=self._console, transient=True) if self._console.is_terminal else None
         self._shown: dict[str, str] = dict.fromkeys(labels, "waiting")
@@ -52,6 +63,17 @@ class Display:
                     self._console.print(self._event(run_id, state, states), highlight=False, soft_wrap=True)
         if self._live:
             self._live.update(self._table(states))
+        else:
+            self._say_standings(states)
+
+    def _say_standings(self, states: dict[str, RunState]) -> None:
+        """A line wherever a running run stands elsewhere than before: it takes off, passes the shortcut, diverges."""
+        for run_id, state in states.items():
+            stands = state.progress and state.progress.get("standing")
+            if state.progress and stands and stands != self._standings.get(run_id):
+                self._standings[run_id] = stands
+                line = Text(f"{self._labels[run_id]}: {as_it_runs(state.progress)}", "dim")
+                self._console.print(line, highlight=False, soft_wrap=True)
 
     def _note_time(self, run_id: str, state: RunState, now: float) -> None:
         if state.status == "running":
@@ -63,7 +85,8 @@ class Display:
         finished = sum(other.is_finished for other in states.values())
         head = f"[{finished}/{len(states)}] {self._labels[run_id]}"
         if state.status == "done":
-            measure = "" if state.measure is None else f" {state.measure},"
+            found = [state.measure, self._learned(run_id)]
+            measure = "".join(f" {words}," for words in found if words)
             return Text(f"{head}: done,{measure} {self._time_left(states)}", "green")
         if state.has_failed:
             return Text(f"{head}: {state.status}. {state.error}", "red")
@@ -86,7 +109,7 @@ class Display:
 
     def _table(self, states: dict[str, RunState]) -> Group:
         count: Counter[str] = Counter("failed" if state.has_failed else state.status for state in states.values())
-        table = Table("run", "epoch", "loss", "validation accuracy", "progress", box=None, pad_edge=False)
+        table = Table("run", "epoch", "loss", "validation accuracy", "standing", "progress", box=None, pad_edge=False)
         for run_id, state in states.items():
             if state.progress:
                 p = state.progress
@@ -94,7 +117,7 @@ class Display:
                 loss = f"{p['loss']:.3f}" if p["epoch"] else ""
                 epoch = f"{p['epoch']}/{p['epochs']}" if p["epochs"] else ""  # a measurement has none
                 bar = ProgressBar(total=1.0, completed=p["done"], width=24)
-                table.add_row(self._labels[run_id], epoch, loss, accuracy, bar)
+                table.add_row(self._labels[run_id], epoch, loss, accuracy, p.get("standing") or "", bar)
         summary = (
             f"{count['done']} done, {count['running']} running, {count.total() - _settled(count)} waiting, "
             f"{count['failed']} failed; {self._time_left(states)}"

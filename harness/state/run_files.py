@@ -9,6 +9,7 @@ from typing import Any
 
 from spike_ssm.results.documents import read_document
 from spike_ssm.results.errors import UserError
+from spike_ssm.results.milestones import Standing
 from spike_ssm.results.reading import run_path
 
 LOG_TAIL_BYTES = 4000
@@ -24,6 +25,7 @@ class Reported:
     done: float
     loss: float
     validation_accuracy: float | None = None
+    standing: Standing | None = None
 
 
 @dataclass(frozen=True)

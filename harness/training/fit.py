@@ -19,6 +19,7 @@ from spike_ssm.harness.training.data_parallel import BY_ITSELF, Processes
 from spike_ssm.harness.training.testing import Fitted, perplexity, test
 from spike_ssm.harness.training.trainer import Progress, Trainer
 from spike_ssm.results.errors import UserError
+from spike_ssm.results.milestones import DIVERGED_ERROR
 
 SECONDS_BETWEEN_CHECKPOINTS = 300.0
 
@@ -50,6 +51,8 @@ def run_training(
     together: AbstractContextManager[Processes] = BY_ITSELF,
 ) -> dict[str, Any]:
     """Train and, unless the settings say `test=false`, test: the columns of `results.schema.RUN` that follow.
+
+    A training that `stop_if` ends early is tested as it is.
 
     The best weights are of the best validation accuracy, or perplexity, the earliest of equals.
 
@@ -119,6 +122,7 @@ def _training_columns(trainer: Trainer, fitted: Fitted) -> dict[str, Any]:
     return {
         "tested_weights": fitted.rule,
         "validation_accuracy": chosen["validation_accuracy"],
+        "validation_examples": len(trainer.data.validation),
         "validation_perplexity": perplexity(chosen["validation_loss"]) if trainer.data.kind == "language" else None,
         "best_epoch": trainer.best["epoch"],
         "parameters": sum(p.numel() for p in trainer.network.parameters() if p.requires_grad),
@@ -141,7 +145,7 @@ def _epoch_or_divergence(trainer: Trainer, after_step: Callable[[], None], check
         kept = checkpoints.newest() if checkpoints else None
         step = min(position.step + 1, trainer.steps_per_epoch)  # the validation comes after the last one
         raise UserError(
-            f"Training diverged in epoch {position.epoch}, step {step}: {error} "
+            f"{DIVERGED_ERROR} in epoch {position.epoch}, step {step}: {error} "
             f"Lower optim.lr ({optim.lr}) or optim.ssm_lr ({optim.ssm_lr}), or lengthen optim.warmup_epochs "
             f"({optim.warmup_epochs}). "
             + (f"The last good checkpoint is {kept}." if kept else "There is no checkpoint.")

@@ -27,6 +27,7 @@ from spike_ssm.models.activity import collect_firing_rates, input_deviations
 from spike_ssm.models.calibration import calibrate_thresholds
 from spike_ssm.models.diagnosis import first_not_finite
 from spike_ssm.models.network import Inputs, Scored, build_network, parameter_groups
+from spike_ssm.results.milestones import Milestones, Standing, Stop, standing
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,19 @@ class Progress:
     done: float
     loss: float  # running mean of the epoch, nats
     validation_accuracy: float | None  # of the latest finished epoch
+    standing: Standing | None = None  # after it
+
+
+def milestones(data: Dataset) -> Milestones:
+    """What a network in training on `data` is measured by, without a look at the test set."""
+    rules = data.baselines
+    return Milestones(
+        rules.majority_accuracy,
+        rules.shortcut_accuracy,
+        rules.shortcut_perplexity,
+        test_examples=len(rules.shortcut_answers),
+        validation_examples=len(data.validation),
+    )
 
 
 def firing_rate_penalty(rates: Sequence[Tensor], target: float) -> Tensor | float:
@@ -89,6 +103,7 @@ class Trainer:
             self.past.parameters_before = self._begin()
         processes.take_weights_of_first(self.network)
         self._schedule.set(self.steps_done)
+        self._milestones = milestones(data)
 
     def _begin(self) -> list[dict[str, float]]:
         """The neurons' parameters before training, per layer; thresholds are calibrated first, where that is wanted."""
@@ -119,8 +134,14 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are over."""
-        return self.position.epoch > self.settings.optim.epochs
+        """Whether all epochs are over, or those after which `stop_if` ends the run."""
+        return self.position.epoch > self.settings.optim.epochs or self._stops
+
+    @property
+    def _stops(self) -> bool:
+        """Follows from `history` alone, so that all processes, and those that go on later, are of one mind."""
+        rule = self.settings.stop_if
+        return rule is not None and Stop.parse(rule).applies(self.history, self._milestones)
 
     @property
     def steps_done(self) -> int:
@@ -214,7 +235,9 @@ class Trainer:
         position, epochs = self.position, self.settings.optim.epochs
         done = self.steps_done / (epochs * self.steps_per_epoch)
         validation_accuracy = self.history[-1]["validation_accuracy"] if self.history else None
-        self.report(Progress(position.epoch, epochs, done, position.loss_sum / position.seen, validation_accuracy))
+        loss = position.loss_sum / position.seen
+        stands = standing(self.history, self._milestones)
+        self.report(Progress(position.epoch, epochs, done, loss, validation_accuracy, stands))
 
     def _validate(self, started: float) -> None:
         """End the epoch. Raises ValueError when the loss is not a finite number: no answer of that network counts."""

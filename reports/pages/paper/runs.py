@@ -22,7 +22,7 @@ COLUMNS = (
     "train_ms_per_step", "projection_energy_nj_per_token", "dense_projection_energy_nj_per_token",
 )  # fmt: skip
 _NEEDED = ("id", "status", "task", "scale", "seed", "config")
-_DECISIVE = ("task.", "model.", "optim.")
+_DECISIVE = ("task.", "model.", "optim.", "stop_if")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spike_ssm.harness.config.command_line import parse_command_line
 from spike_ssm.harness.config.compose import Composer, settings_from_json, settings_to_json
 from spike_ssm.harness.config.robustness import RobustnessSettings
 from spike_ssm.harness.config.settings import LauncherSettings, OptimSettings, PathSettings, ScaleSettings, Settings
@@ -132,6 +134,27 @@ def test_corruptions_make_another_run_which_knows_the_run_that_it_evaluates(run:
     assert "robustness" not in run.identity(), "runs without keep the ids that they had"
 
 
+def test_a_training_that_may_end_early_is_another_run(run: Settings) -> None:
+    longer = replace(run, optim=replace(run.optim, epochs=4))
+    rules = (None, "at_chance@1", "at_chance@2", "diverged")
+    assert len({replace(longer, stop_if=rule).run_id() for rule in rules}) == len(rules)
+    assert "stop_if" not in run.identity(), "runs without keep the ids that they had"
+
+
+@pytest.mark.parametrize(
+    ("words", "fragment"),
+    [
+        (("stop_if=asleep@1",), "give at_chance@EPOCH, below_shortcut@EPOCH or diverged"),
+        (("stop_if=at_chance@4",), "runs of task=listops have 4 epochs (optim.epochs), and the epoch must come before"),
+        (("task=wikitext103", "stop_if=at_chance@1"), "knows no chance; give below_shortcut@EPOCH"),
+        (("task=speed", "stop_if=diverged"), "task=speed trains no network"),
+    ],
+)
+def test_a_rule_that_could_stop_nothing_is_refused(composer: Composer, words: tuple[str, ...], fragment: str) -> None:
+    with pytest.raises(UserError, match=re.escape(fragment)):
+        composer.settings(parse_command_line(["optim.epochs=4", *words]).overrides)
+
+
 def test_a_setting_that_came_later_is_no_part_of_an_id_at_its_default(run: Settings) -> None:
     """So that runs from before it have the ids that they had."""
     parts = (run.model, run.optim)
@@ -164,6 +187,7 @@ def test_every_setting_is_known_to_these_tests() -> None:
         "tracker",
         "keep_weights",
         "test",
+        "stop_if",
     }
     assert {each.name for each in fields(Settings)} == {*DECIDING, *ELSEWHERE, *single, "robustness"}
 

@@ -49,7 +49,8 @@ def worker_of(sweep: subprocess.Popen[str]) -> psutil.Process:
 
 def progress(share: float = 0.25, **changes: Any) -> dict[str, Any]:
     """What a running run says of itself."""
-    return {"epoch": 1, "epochs": 4, "done": share, "loss": 2.1, "validation_accuracy": None, **changes}
+    nothing_yet = {"validation_accuracy": None, "standing": None}
+    return {"epoch": 1, "epochs": 4, "done": share, "loss": 2.1, **nothing_yet, **changes}
 
 
 @pytest.fixture
@@ -521,3 +522,24 @@ def test_a_terminal_shows_counts_and_the_running_runs(until: int, summary: str, 
     assert "\x1b" in text
     table = text[text.rindex("validation accuracy") : text.rindex(summary)]
     assert all(cell in table for cell in row) if row else not any(label in table for label in LABELS.values())
+
+
+def test_a_line_says_where_a_run_stands_as_often_as_that_changes() -> None:
+    at = [progress(epoch=n, validation_accuracy=a, standing=stands) for n, a, stands in (
+        (2, 0.1, "still at chance"), (3, 0.1, "still at chance"), (4, 0.551, "below the shortcut"),
+    )]  # fmt: skip
+    rest = {"b": RunState("waiting"), "c": RunState("waiting")}
+    states = [{"a": RunState("running", "1", each), **rest} for each in at]
+    assert shown(states).splitlines() == [
+        "[0/3] first run: running",
+        "first run: epoch 2/4, 10.0%, still at chance",
+        "first run: epoch 4/4, 55.1%, below the shortcut",
+    ]
+    assert "below the shortcut" in shown(states, force_terminal=True)
+
+
+def test_a_finished_run_says_where_it_stands() -> None:
+    file = io.StringIO()
+    with Display(LABELS, 1, Console(file=file, width=120), {"a": "still at chance"}.__getitem__) as display:
+        display(STATES[3] | {"b": RunState("waiting")})
+    assert "first run: done, test accuracy 25.0%, still at chance, " in file.getvalue()

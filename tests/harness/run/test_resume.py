@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,8 @@ def dataset(kind: Kind, examples: int = 20) -> Dataset:
     generator = np.random.default_rng(0)
     train, validation, test = (split(generator, size) for size in (examples, 10, 10))
     facts = Facts(6 if kind == "language" else 2, ["<pad>", *"abcde"])
-    return Dataset(train, validation, test, kind, facts, Baselines(0.5, {"rule": 0.5}))
+    answers = () if kind == "language" else [0] * 10
+    return Dataset(train, validation, test, kind, facts, Baselines(0.5, {"rule": 0.5}, shortcut_answers=answers))
 
 
 def variant_of(name: str, tiny: SettingsOf) -> tuple[Settings, Dataset]:
@@ -192,6 +194,20 @@ def test_wherever_a_run_is_stopped_it_ends_as_one_that_never_was(
         assert_same(variant[0], (train(variant, parts), parts), (expected, whole))
     calibrations = variant[0].model.initial_firing_rate is not None
     assert place == calibrations + 1 + 2 * (3 + 2) + 2 * times_tested(variant[0], expected) + 1 + 1
+
+
+def test_a_run_that_ends_early_does_so_wherever_it_was_stopped_before(tiny: SettingsOf, tmp_path: Path) -> None:
+    """Nothing can be learned from ten examples with labels drawn at random."""
+    settings, data = variant_of("stochastic", tiny)
+    variant = replace(settings, stop_if="at_chance@1"), data
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    expected = train(variant, whole)
+    assert [row["epoch"] for row in expected["epochs"]] == [1]
+    assert expected["test_accuracy"] is not None
+    for _ in range(3):
+        with pytest.raises(Interrupted):
+            train(variant, parts, stop_now)
+    assert_same(variant[0], (train(variant, parts), parts), (expected, whole))
 
 
 def preferring(monkeypatch: pytest.MonkeyPatch, most: int) -> None:

@@ -33,13 +33,14 @@ CASES: dict[str, tuple[str, tuple[str, ...], tuple[str, int, int] | None]] = {
     "classification": ("classification", ("optim.length_pool=2", "model.initial_firing_rate=0.1", *BATCH), None),
     "dense": ("classification", ("neuron=gelu", "model.norm=batch"), None),
     "language": ("language", VARIANTS["language"][1], None),
+    "ends early": ("classification", ("neuron=gelu", "stop_if=at_chance@1"), None),
     "pairs": ("pairs", BATCH, None),
     "random": ("classification", ("neuron=pspike", "model.dropout=0.2", *BATCH), None),
     "random again": ("classification", ("neuron=pspike", "model.dropout=0.2", *BATCH), None),
     "stopped": ("classification", ("neuron=pspike", "model.dropout=0.2", *BATCH), ("SIGUSR2", 1, 4)),
 }
 """Kind of task, settings, and what happens to a process after a step: kind, rank, step."""
-SAME = ("classification", "dense", "language", "pairs")
+SAME = ("classification", "dense", "ends early", "language", "pairs")
 """What nothing is drawn for, so that one process and two agree."""
 
 Outcome = dict[str, Any]
