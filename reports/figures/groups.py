@@ -21,7 +21,7 @@ MOST_VARIANTS = 8
 
 TITLE = "Accuracy by group of test examples"
 WIDTH_OF_A_GROUP = 0.8
-"""Of the distance between two groups, the part that a group's points are spread over."""
+"""Part of the distance between two groups that a group's points are spread over."""
 
 _OF_THE_RULE = {"right": "where the shortcut is right", "wrong": "where the shortcut is wrong"}
 
