@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from spike_ssm.results.errors import UnreadableError, UserError
 from spike_ssm.results.files import may_exist
-from spike_ssm.results.schema import RUN, SCHEMA_VERSION, VERSION_KEY, Status
+from spike_ssm.results.schema import RUN, SCHEMA_VERSION, TRACED, VERSION_KEY, Status
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -219,13 +219,13 @@ def read_runs(
 ) -> tuple[pd.DataFrame, list[str], dict[str, UserError]]:
     """Rows of the runs that are there, ids of those that are missing, and by id the error of each that is not read.
 
-    The frame has the columns of `results.schema.RUN`, `predictions` and `traces` only when asked for: they are most
-    of a file. `predictions` holds a frame per run, whose columns are its fields, or None; `epochs`, `layers`,
-    `operations`, `traces` and `pmbc_map` hold lists of dicts.
+    The frame has the columns of `results.schema.RUN`, `predictions` only when asked for, and so `traces` with their
+    example: they are most of a file. `predictions` holds a frame per run, whose columns are its fields, or None;
+    `epochs`, `layers`, `operations`, `traces` and `pmbc_map` hold lists of dicts.
     """
     import pandas as pd  # half as long to import as all else here, and looking at a sweep needs none
 
-    left_out = {"predictions": not predictions, "traces": not traces}
+    left_out = {"predictions": not predictions} | dict.fromkeys(TRACED, not traces)
     columns = [name for name in RUN.names if not left_out.get(name)]
 
     def read(run_id: str) -> pa.Table | UserError | None:

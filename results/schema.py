@@ -100,6 +100,9 @@ TRACES = pa.list_(
     )
 )
 
+TRACED = ("traces", "example_symbols", "example_levels")
+"""Columns of what a run keeps of the inside of its neurons, and of what they saw."""
+
 PMBC_MAP = pa.list_(
     pa.struct(
         [
@@ -226,6 +229,9 @@ RUN = pa.schema(
         ("layers", LAYERS),
         ("operations", OPERATIONS),
         ("traces", TRACES),  # one entry per layer; null where the neurons do not spike
+        # what was read when the rasters of `traces` were sent, as many steps: texts of tokens, or grey levels
+        ("example_symbols", pa.list_(pa.string())),
+        ("example_levels", pa.list_(pa.float32())),  # in [0, 1]
         ("robustness", ROBUSTNESS),  # of a trained network, evaluated again; null for what was trained or measured
         ("predictions", PREDICTIONS),
     ],

@@ -18,7 +18,7 @@ from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.training.evaluation import Evaluation, evaluate
 from spike_ssm.harness.training.network_measures import network_measures
 from spike_ssm.harness.training.stopwatch import Stopwatch
-from spike_ssm.harness.training.traces import traces
+from spike_ssm.harness.training.traces import example_input, traces
 from spike_ssm.models.activity import record_activity
 from spike_ssm.models.network import Network
 from spike_ssm.results.schema import SHORTCUT, WRONG
@@ -79,6 +79,7 @@ def test(fitted: Fitted) -> dict[str, Any]:
         **{f"test_{name}": value for name, value in watch.rates().items() if name != "ms_per_step"},
         **network_measures(network, activity, fitted.parameters_before, activity[0].tokens / sequences),
         "traces": traces(network, data.test, activity, device, fitted.settings.seed),
+        **example_input(data.test, data.facts.symbols),
     }
 
 

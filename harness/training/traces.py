@@ -42,6 +42,17 @@ def traces(
     return [{"layer": place, **over_time(seen), **first.row} for place, (seen, first) in enumerate(layers)]
 
 
+def example_input(test: Split, symbols: Sequence[str] | None) -> dict[str, Any]:
+    """The columns `example_symbols` and `example_levels` of `results.schema.RUN`: the first test example's input.
+
+    symbols: the text of each token; None for grey levels.
+    """
+    tokens = test.sequences[0][0][:RASTER_STEPS].tolist()
+    if symbols is None:
+        return {"example_levels": [token / 255 for token in tokens]}
+    return {"example_symbols": [symbols[token] for token in tokens]}
+
+
 def over_time(activity: LayerActivity) -> dict[str, Any]:
     """Firing rate and real tokens in bins of equal width from the first step on; the last bin may be cut short."""
     spikes, tokens = activity.by_step

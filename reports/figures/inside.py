@@ -13,23 +13,17 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from spike_ssm.reports.loading.sweep import unfold
 from spike_ssm.reports.render import svg
-from spike_ssm.reports.render.drawn import Drawn, new_panels, shortened
+from spike_ssm.reports.render.drawn import Drawn, new_panels, not_drawn
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.text import number
-from spike_ssm.results.raster import unpack_raster
 from spike_ssm.results.schema import POTENTIAL_EDGES
 
 MOST_LAYERS = 6
 MOST_VARIANTS = 8  # lines of one panel; as many markers and dashes are told apart
-MOST_RASTERS = 6  # variants; a spike drawn takes about 25 bytes of the page
-RASTER_CHANNELS = 16
-RASTER_STEPS = 128
 
-_WIDTH = 4.5  # inches, as the other figures
 Numbers = npt.NDArray[np.float64]
 _SEEDS = "Mean over seeds; band: lowest to highest seed."
 
@@ -41,7 +35,7 @@ def inside_figures(runs: pd.DataFrame, looks: Mapping[str, Look], prefix: str) -
     if traces.empty:
         return []
     variants = list(dict.fromkeys(runs["variant"]))
-    drawn = (draw(traces, variants, looks, names) for draw in (rate_over_time, potentials, rasters))
+    drawn = (draw(traces, variants, looks, names) for draw in (rate_over_time, potentials))
     return [figure for figure in drawn if figure is not None]
 
 
@@ -98,40 +92,6 @@ def potentials(
         return Drawn("Membrane potential", caption, svg.render(figure, next(names), label))
 
 
-def rasters(
-    traces: pd.DataFrame, variants: Sequence[str], looks: Mapping[str, Look], names: Iterator[str]
-) -> Drawn | None:
-    """Spikes of the first test example in the first and the last layer: one seed, a row of panels a variant."""
-    held = traces.dropna(subset=["raster"])
-    if held.empty:
-        return None
-    chosen = list(dict.fromkeys(held["variant"]))[:MOST_RASTERS]
-    sentences = []
-    with svg.drawing():
-        columns = 1 + (held["layer"].nunique() > 1)
-        figure = Figure(figsize=(_WIDTH, 0.65 + 0.95 * len(chosen)))
-        svg.framed(figure, left=0.3, top=0.25, hspace=0.4, wspace=0.06)
-        grid = figure.subplots(len(chosen), columns, sharex=True, squeeze=False)
-        for variant, row in zip(chosen, grid, strict=True):
-            own = held[held["variant"] == variant]
-            own = own[own["seed"] == own["seed"].min()].sort_values("layer").set_index("layer")
-            row[0].set_title(shortened(variant, 24), loc="left", size=8.5)
-            for axes, layer in zip(row, dict.fromkeys((own.index[0], own.index[-1])), strict=False):
-                spikes = _part(unpack_raster(own.loc[layer, "raster"], int(own.loc[layer, "raster_steps"])))
-                _ticks(axes, spikes, looks[variant])
-                axes.set_title(f"layer {layer}", loc="right", size=8, color=svg.MUTED)
-                sentences.append(f"{variant} layer {layer} {number(100 * spikes.mean(), 1)} %")
-        figure.supxlabel("step of the sequence", size=9)
-        figure.supylabel("channels", size=9)
-        caption = (
-            f"A tick is a spike. The lowest seed of each variant; up to {RASTER_CHANNELS} channels, spread over the "
-            f"layer, and the first {RASTER_STEPS} steps; first and last layer."
-        )
-        caption += _not_drawn(held, chosen, variants)
-        label = f"Spikes of the first test example, share of the steps drawn: {'; '.join(sentences)}."
-        return Drawn("Spikes of one example", caption, svg.render(figure, next(names), label))
-
-
 def _limited(traces: pd.DataFrame, variants: Sequence[str]) -> tuple[pd.DataFrame, str]:
     """What is drawn of the traces, and the end of a caption that says what is not, of these variants and of layers."""
     if traces.empty:
@@ -139,18 +99,10 @@ def _limited(traces: pd.DataFrame, variants: Sequence[str]) -> tuple[pd.DataFram
     chosen, layers = list(dict.fromkeys(traces["variant"]))[:MOST_VARIANTS], sorted(set(traces["layer"]))
     places = np.linspace(0, len(layers) - 1, min(len(layers), MOST_LAYERS)).round().astype(int)
     drawn = [layers[place] for place in places]
-    remark = _not_drawn(traces, chosen, variants)
+    remark = not_drawn(traces, chosen, variants)
     if len(drawn) < len(layers):
         remark += f" Drawn: {len(drawn)} of {len(layers)} layers."
     return traces[traces["variant"].isin(chosen) & traces["layer"].isin(drawn)], remark
-
-
-def _not_drawn(held: pd.DataFrame, chosen: Sequence[str], variants: Sequence[str]) -> str:
-    """The end of a caption on variants: those left out for want of room, and those whose runs hold no such record."""
-    having = held["variant"].nunique()
-    remark = f" Drawn: the first {len(chosen)} of {having} variants." if len(chosen) < having else ""
-    lacking = [variant for variant in variants if variant not in set(held["variant"])]
-    return remark + (f" Without such a record: {', '.join(lacking)}." if lacking else "")
 
 
 def _by_layer_and_variant(traces: pd.DataFrame) -> Iterator[tuple[int, str, pd.DataFrame]]:
@@ -183,21 +135,3 @@ def _line(axes: Axes, x: Numbers, seeds: Numbers, look: Look) -> None:
         axes.fill_between(x, np.nanmin(seeds, axis=0), np.nanmax(seeds, axis=0), color=colour, alpha=0.12, lw=0)
     marker = look.marker if len(x) == 1 else ""  # a single bin would draw no line at all
     axes.plot(x, np.nanmean(seeds, axis=0), color=colour, lw=1.2, dashes=look.dashes, marker=marker)
-
-
-def _part(spikes: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """The channels and steps that are drawn."""
-    shown = min(len(spikes), RASTER_CHANNELS)
-    return spikes[[place * len(spikes) // shown for place in range(shown)], :RASTER_STEPS]
-
-
-def _ticks(axes: Axes, spikes: npt.NDArray[np.bool_], look: Look) -> None:
-    """All spikes as one line with gaps, which is the shortest SVG."""
-    channel, step = np.nonzero(spikes)
-    gap = np.full(len(step), np.nan)
-    x = np.stack([step, step, gap], axis=1).ravel()
-    y = np.stack([channel - 0.35, channel + 0.35, gap], axis=1).ravel()
-    axes.plot(x, y, color=look.placeholder, lw=0.9, solid_capstyle="butt")
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.set(xlim=(-1, spikes.shape[1]), ylim=(len(spikes) - 0.3, -0.7), yticks=[])
-    axes.grid(visible=False)

@@ -19,6 +19,7 @@ from spike_ssm.reports.figures.accuracy import task_figures
 from spike_ssm.reports.figures.groups import accuracy_by_group
 from spike_ssm.reports.figures.inside import inside_figures
 from spike_ssm.reports.figures.iterations import against_iterations
+from spike_ssm.reports.figures.spike_trains import spike_trains
 from spike_ssm.reports.render.drawn import Drawn
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.statistics.matched import Curve
@@ -68,5 +69,6 @@ def _figures(
         *task_figures(runs, looks, prefix, curves),
         *filter(None, (accuracy_by_group(runs, looks, f"{prefix}g"), against_iterations(runs, looks, f"{prefix}m"))),
         *inside_figures(runs, looks, prefix),
+        *filter(None, (spike_trains(runs, looks, f"{prefix}s"),)),
     ]
     return [replace(figure, caption=figure.caption + remark) for figure in drawn]

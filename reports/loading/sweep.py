@@ -14,12 +14,12 @@ from spike_ssm.reports.loading.places import TEMPORARY, shortened, without_place
 from spike_ssm.reports.loading.plausible import left_out
 from spike_ssm.results.errors import UnreadableError, UserError
 from spike_ssm.results.reading import read_runs
-from spike_ssm.results.schema import RUN, Manifest
+from spike_ssm.results.schema import RUN, TRACED, Manifest
 from spike_ssm.results.store import read_manifest
 
 _NUMERIC = [field.name for field in RUN if str(field.type) in ("double", "int32", "int64")]
 _TEXTS = ("problem", "traceback", "config", "environment")
-_OF_A_TASK = ("epochs", "layers", "operations", "traces", "robustness", "predictions", "groups", "rules", "pmbc_map")
+_OF_A_TASK = (*("epochs", "layers", "operations", *TRACED, "robustness", "predictions", "groups", "rules", "pmbc_map"),)
 _EXAMPLE = ["example", "label"]
 _PLANNED = ["id", "task", "variant", "seed"]
 

@@ -77,6 +77,14 @@ def new_panels(titles: Sequence[str], columns: int, height: float, x: str, y: st
     return figure, panels
 
 
+def not_drawn(held: pd.DataFrame, chosen: Sequence[str], variants: Sequence[str]) -> str:
+    """The end of a caption on variants: those left out for want of room, and those whose runs hold no such record."""
+    having = held["variant"].nunique()
+    remark = f" Drawn: the first {len(chosen)} of {having} variants." if len(chosen) < having else ""
+    lacking = [variant for variant in variants if variant not in set(held["variant"])]
+    return remark + (f" Without such a record: {', '.join(lacking)}." if lacking else "")
+
+
 def shortened(name: str, most: int) -> str:
     """`name`, cut to `most` characters."""
     return name if len(name) <= most else f"{name[: most - 1]}…"

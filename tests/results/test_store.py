@@ -14,7 +14,7 @@ from pyarrow import dataset
 
 from spike_ssm.results.errors import UnreadableError, UserError
 from spike_ssm.results.reading import Outcome, read_outcome, read_outcomes, read_run, read_runs, read_status, run_path
-from spike_ssm.results.schema import RUN, SCHEMA_VERSION, Manifest, PlannedRun
+from spike_ssm.results.schema import RUN, SCHEMA_VERSION, TRACED, Manifest, PlannedRun
 from spike_ssm.results.store import (
     discard_failure,
     manifest_path,
@@ -167,7 +167,7 @@ def test_an_empty_file_is_damaged(tmp_path):
 
 def test_no_runs_are_a_frame_with_all_columns(tmp_path):
     runs, missing, damaged = read_runs(tmp_path, [])
-    assert list(runs.columns) == [name for name in RUN.names if name not in ("predictions", "traces")]
+    assert list(runs.columns) == [name for name in RUN.names if name not in ("predictions", *TRACED)]
     assert (len(runs), missing, damaged) == (0, [], {})
 
 

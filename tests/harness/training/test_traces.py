@@ -18,7 +18,7 @@ from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.data.splits import Flat, Sequences, Split, collate
 from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.training.fit import run_training
-from spike_ssm.harness.training.traces import EXAMPLES, over_time, traces
+from spike_ssm.harness.training.traces import EXAMPLES, example_input, over_time, traces
 from spike_ssm.harness.training.trainer import Trainer
 from spike_ssm.models.activity import LayerActivity, input_deviations, record_activity
 from spike_ssm.models.network import Network
@@ -151,6 +151,14 @@ def test_the_raster_is_what_the_network_sends_for_its_first_example(
         found = unpack_raster(row["raster"], row["raster_steps"])
         assert (found == sent[0, chosen, : row["raster_steps"]].bool().numpy()).all()
         assert 0 < found.mean() < 1
+
+
+def test_the_input_of_that_example_is_kept_as_texts_or_grey_levels(tiny: SettingsOf, data: Dataset) -> None:
+    run = run_of(tiny(), data)
+    first = data.test.sequences[0][0]
+    assert run["example_symbols"] == [data.facts.symbols[token] for token in first]
+    assert "example_levels" not in run
+    assert example_input(data.test, None) == {"example_levels": [token / 255 for token in first]}
 
 
 # --- neurons that have no spikes, or no bare ones

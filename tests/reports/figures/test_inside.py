@@ -11,7 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spike_ssm.reports.figures.inside import MOST_LAYERS, MOST_RASTERS, MOST_VARIANTS, inside_figures
+from spike_ssm.reports.figures.inside import MOST_LAYERS, MOST_VARIANTS, inside_figures
+from spike_ssm.reports.figures.spike_trains import (
+    LEGIBLE_STEPS,
+    MOST_RASTERS,
+    STEPS,
+    Example,
+    shared_example,
+    spike_trains,
+)
 from spike_ssm.reports.pages.sweep import build_report
 from spike_ssm.reports.render import palette
 from spike_ssm.results.raster import pack_raster
@@ -111,6 +119,37 @@ def test_a_raster_has_a_tick_for_each_spike_drawn(figures):
     assert sorted(ticks)[-2:] == [3 * 16, 3 * 16], "16 channels in the first and in the last layer"
 
 
+SYMBOLS = [f"[MAX{place}" for place in range(100)]
+
+
+def test_the_input_stands_above_the_spikes_that_it_brought_about(figures):
+    def reading(row):
+        return with_traces(row) | {"example_symbols": SYMBOLS[:60]}
+
+    _, _, drawn = figures(change=reading)["Spikes of one example"]
+    texts = re.findall(r">([^<>]+)</text>", drawn)
+    assert texts.index("input") < texts.index("none") < texts.index("fixed")
+    assert [text for text in texts if text.startswith("[MAX")] == [symbol[:5] for symbol in SYMBOLS[:10]] + [
+        "[MAX…"
+    ] * 50
+
+
+def test_an_input_that_not_all_variants_read_is_not_shown(figures):
+    def reading(row):
+        return with_traces(row) | {"example_symbols": ["a", row["id"]]}
+
+    assert ">input<" not in figures(change=reading)["Spikes of one example"][2]
+
+
+def test_of_grey_levels_the_steps_are_drawn_in_which_most_changes():
+    levels = [0.0] * 300 + [0.0, 1.0] * 40 + [0.0] * 132
+    drawn = shared_example(pd.DataFrame({"example_levels": [levels] * 2})).drawn
+    assert drawn.stop - drawn.start == STEPS
+    assert drawn.start <= 300 <= 380 <= drawn.stop + 1
+    assert Example(symbols=("a",) * 200).drawn == slice(LEGIBLE_STEPS)
+    assert Example().drawn == slice(STEPS), "nothing is known of the input"
+
+
 def test_runs_of_before_have_none_of_these_figures_and_no_threshold_before_training(figures):
     found = figures(details=True, change=lambda row: row)
     assert set(TITLES).isdisjoint(found)
@@ -146,7 +185,8 @@ def test_neurons_without_a_threshold_or_bare_spikes_lack_one_figure(figures, col
 def test_what_is_not_drawn_of_many_variants_and_layers_is_said():
     runs = runs_of(10, 9)
     looks = palette.looks(list(runs["variant"]), None)
-    captions = {figure.title: figure.caption for figure in inside_figures(runs, looks, "t")}
+    drawn = [*inside_figures(runs, looks, "t"), spike_trains(runs, looks, "s")]
+    captions = {figure.title: figure.caption for figure in drawn}
     for title in TITLES[:2]:
         assert f"Drawn: the first {MOST_VARIANTS} of 10 variants. Drawn: {MOST_LAYERS} of 9 layers." in captions[title]
     assert f"Drawn: the first {MOST_RASTERS} of 10 variants." in captions[TITLES[2]]
@@ -159,7 +199,8 @@ def test_the_figures_of_one_task_take_less_than_a_third_of_a_megabyte():
         for each in traces:
             raster = pack_raster(generator.random((32, 512)) < 0.15)
             each |= {"raster": raster, "raster_steps": 512, "potential": generator.integers(0, 999, 62).tolist()}
-    drawn = inside_figures(runs, palette.looks(list(runs["variant"]), None), "t")
+    looks = palette.looks(list(runs["variant"]), None)
+    drawn = [*inside_figures(runs, looks, "t"), spike_trains(runs, looks, "s")]
     assert len(drawn) == 3
     assert sum(len(figure.svg) for figure in drawn) < 1e6 / 3
 
