@@ -15,11 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from spike_ssm.harness.config.command_line import key_of, parse_command_line, words_to_repeat
-from spike_ssm.harness.config.documents import Documents, config_folders
 from spike_ssm.harness.system.signals import Interrupted, stoppable
 from spike_ssm.results.errors import exit_status
-from spike_ssm.results.store import RESULTS, read_manifest, results_folder
 
 
 def run_command(
@@ -35,19 +32,27 @@ def run_command(
     key=value are names.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    parser = argparse.ArgumentParser(
-        program, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config-dir", type=Path, help="a folder of yours with files like sweep/NAME.yaml")
-    parser.add_argument("settings", nargs="*", metavar="key=value")
-    options, unknown = parser.parse_known_args(words)
 
     def command() -> int:
+        from spike_ssm.harness.config.command_line import flags_of, parse_command_line
+        from spike_ssm.harness.config.documents import Documents, config_folders
+        from spike_ssm.harness.config.keys import check_words
+
+        lines = "".join(f"\n  {line}" for line in flags_of(program).values())
+        parser = argparse.ArgumentParser(
+            program,
+            description=description,
+            epilog=f"besides settings it takes:{lines}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        parser.add_argument("--config-dir", type=Path, help="a folder of yours with files like sweep/NAME.yaml")
+        parser.add_argument("settings", nargs="*", metavar="key=value")
+        options, unknown = parser.parse_known_args(words)
         names = [word for word in options.settings if named and "=" not in word]
         settings = [word for word in options.settings if word not in names]
         command = parse_command_line([*unknown, *settings])
-        if command.sweep is not None:
-            Documents(config_folders(options.config_dir)).find("sweep", command.sweep)  # a misspelt name: at once
+        check_words(Documents(config_folders(options.config_dir)), command)
         rest = tuple(word for word in words if word not in names)
         run = work_of(program)
         from spike_ssm.harness.config.compose import Composer  # imports torch, as the work does
@@ -124,6 +129,9 @@ def repeated_words(program: str, description: str, word: str, arguments: Sequenc
 
     Raises `UserError` when there is no such sweep.
     """
+    from spike_ssm.harness.config.command_line import key_of, words_to_repeat
+    from spike_ssm.results.store import RESULTS, read_manifest, results_folder
+
     parser = argparse.ArgumentParser(program, description=description)
     parser.add_argument("sweep")
     parser.add_argument("--results", type=results_folder, default=str(RESULTS), help="the results folder (%(default)s)")

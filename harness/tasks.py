@@ -34,6 +34,7 @@ from spike_ssm.harness.data.suites import ALL
 from spike_ssm.harness.data.task import Dataset, Task
 from spike_ssm.harness.system.root import ROOT
 from spike_ssm.results.errors import UserError, exit_status
+from spike_ssm.results.names import instead
 
 if TYPE_CHECKING:  # they load torch and Hydra, which the list has no need of
     from spike_ssm.harness.config.compose import Composer
@@ -89,8 +90,9 @@ class Chosen:
         from spike_ssm.harness.config.compose import Composer
 
         if name not in TASKS:
-            raise UserError(f"There is no task {name!r}; choose one of {', '.join(TASKS)}.")
+            raise UserError(f"There is no task {name!r}; {instead(name, TASKS)}")
         command = parse_command_line(words)
+        command.refuse("harness.tasks", takes="settings")
         if command.sweep is not None:
             raise UserError("harness.tasks prepares one task; use python -m harness.sweep for a sweep.")
         scale = command.overrides.get("scale", "laptop")

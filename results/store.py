@@ -36,7 +36,7 @@ from spike_ssm.results.files import (
     replace,
     written,
 )
-from spike_ssm.results.names import check_name
+from spike_ssm.results.names import check_name, instead
 from spike_ssm.results.reading import (
     OUTCOME_COLUMNS,
     OUTCOME_KEY,
@@ -280,8 +280,8 @@ def read_manifest(folder: Path, sweep: str) -> Manifest:
     if not may_exist(path):
         known = _sweeps(folder)
         raise UserError(
-            f"No sweep named {sweep!r} has been run in {folder}. "
-            + (f"There are: {', '.join(known)}." if known else f"Run python -m harness.sweep +sweep={sweep} first.")
+            f"No sweep named {sweep!r} has been run in {folder}: "
+            + (instead(sweep, known) if known else f"run python -m harness.sweep +sweep={sweep} first.")
         )
     try:
         manifest = Manifest.from_json(json.loads(path.read_bytes()))

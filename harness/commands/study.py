@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable
 
 from spike_ssm.harness.commands import sweep, tune
-from spike_ssm.harness.config.command_line import CommandLine
+from spike_ssm.harness.config.command_line import CommandLine, flags_of
 from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.plan.grid import expand
 from spike_ssm.harness.plan.study_file import Study
@@ -14,7 +14,7 @@ from spike_ssm.harness.plan.sweep_file import named_sweep
 from spike_ssm.harness.plan.trials import plan
 from spike_ssm.results.errors import UserError
 
-FREE = ("scale", "launcher", "paths", "device", "tracker", "retry", "dry_run")
+FREE = ("scale", "launcher", "paths", "device", "tracker", *flags_of("harness.study"))
 """Settings, and groups of them, that may be set: where and at which registered scale a study is executed."""
 
 

@@ -26,7 +26,7 @@ from spike_ssm.results.tuning.record import Tuning
 
 def run(composer: Composer, command: CommandLine) -> int:
     """The exit status; errors are raised, see `harness.cli`."""
-    command.refuse("harness.sweep", ("budget", "sampler"), takes="axes, settings and the words that --help lists")
+    command.refuse("harness.sweep", takes="axes, settings")
     flags, of = command.flags, command.flags.of
     sweep = named_sweep(composer, command, None if of is None else str(of))
     tuning = wanted_tuning(sweep, command)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 
-from spike_ssm.harness.config.command_line import FLAGS, CommandLine, parse_command_line
+from spike_ssm.harness.config.command_line import CommandLine
 from spike_ssm.harness.config.compose import Composer, settings_to_yaml
 from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.launch.display import Display
@@ -22,18 +21,13 @@ from spike_ssm.results.errors import UserError
 from spike_ssm.results.schema import run_label
 from spike_ssm.results.store import discard_failure, prepare_folder, results_folder
 
-TAKEN = ("retry", "dry_run", "show")
-"""Flags that make sense for a single run."""
 
-
-def run(words: Sequence[str]) -> int:
-    """The exit status of the run that `words` describe: 1 when it failed. Raises `UserError`."""
-    command = parse_command_line(words)
+def run(composer: Composer, command: CommandLine) -> int:
+    """The exit status of the run that the words describe: 1 when it failed; errors are raised, see `harness.cli`."""
     if command.sweep is not None:
         raise UserError("harness.train runs one configuration; use python -m harness.sweep for a sweep.")
-    refused = [flag for flag in FLAGS if flag not in TAKEN]
-    command.refuse("harness.train", refused, takes=f"settings, {', '.join(TAKEN)}")
-    settings = Composer().settings({**command.overrides, "launcher": "debug"})
+    command.refuse("harness.train", takes="settings")
+    settings = composer.settings({**command.overrides, "launcher": "debug"})
     label = run_label(settings.task.name, settings.neuron.name, settings.seed)
     if command.flags.show:
         print(f"# Run {settings.run_id()}, {label}.\n{settings_to_yaml(settings)}", end="")

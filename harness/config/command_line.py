@@ -12,9 +12,15 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString
 from hydra.errors import HydraException
 
+from spike_ssm.harness.config.habits import refuse_habit
 from spike_ssm.results.errors import UserError
-from spike_ssm.results.names import check_line, check_name
+from spike_ssm.results.names import check_line, check_name, instead
 from spike_ssm.results.schema import Asked
+
+
+def _said(form: str, explained: str, *programs: str) -> dict[str, Any]:
+    """What a field of `Flags` says of itself: how it is typed, what it does, and the commands that take it."""
+    return {"form": form, "explained": explained, "programs": programs}
 
 
 @dataclass(frozen=True)
@@ -25,16 +31,38 @@ class Flags:
     their values.
     """
 
-    wait: bool = True  # for the runs to finish; false: submit them and return
-    dry_run: bool = False  # print the runs, start none
-    show: str | None = None  # `config`: print the resolved configuration of a run
-    retry: bool = False  # run failed runs again
-    collect: bool = False  # start nothing: record what has ended and render the report
-    of: Any = None  # the sweep whose trained networks are evaluated
-    tuned: Any = None  # with the settings that a tuning chose: true, or its file
-    planned: Any = None  # only the runs of this name that earlier commands planned in the results folder
-    budget: Any = None  # trials per variant of a tuning
-    sampler: Any = None  # of a tuning's points
+    wait: bool = field(
+        default=True, metadata=_said("wait=false", "submit the runs and return; see harness.status", "sweep")
+    )
+    dry_run: bool = field(
+        default=False,
+        metadata=_said("dry_run=true", "print what would be run, start nothing", "sweep", "tune", "study", "train"),
+    )
+    show: str | None = field(
+        default=None, metadata=_said("show=config", "print the composed settings of a run", "sweep", "train")
+    )
+    retry: bool = field(
+        default=False,
+        metadata=_said(
+            "retry=true", "run failed runs again, from their checkpoints", "sweep", "tune", "study", "train"
+        ),
+    )
+    collect: bool = field(
+        default=False, metadata=_said("collect=true", "start nothing, record what ended, render the report", "sweep")
+    )
+    of: Any = field(
+        default=None, metadata=_said("of=SWEEP", "whose trained networks +sweep=robustness evaluates", "sweep")
+    )
+    tuned: Any = field(
+        default=None, metadata=_said("tuned=true", "with what harness.tune chose; tuned=FILE: a tuning's file", "sweep")
+    )
+    planned: Any = field(
+        default=None, metadata=_said("planned=NAME", "only runs that earlier commands planned under NAME", "sweep")
+    )
+    budget: Any = field(default=None, metadata=_said("budget=K", "trials for each variant on each task", "tune"))
+    sampler: Any = field(
+        default=None, metadata=_said("sampler=random", "uniform points; qmc, the default: a Sobol sequence", "tune")
+    )
 
     def __post_init__(self) -> None:
         """Raise `UserError` where a value is not allowed."""
@@ -44,12 +72,22 @@ class Flags:
         if self.planned is not None:
             check_name("plan", str(self.planned))
         if self.show not in (None, "config"):
-            raise UserError(f"show {self.show!r} does not exist; choose one of config.")
+            raise UserError(f"show {self.show!r} does not exist; {instead(self.show, ['config'])}")
 
 
 FLAGS = tuple(each.name for each in fields(Flags))
+_FORMS = {each.name: str(each.metadata.get("form", f"{each.name}=true")) for each in fields(Flags)}
 THIS_TIME = FLAGS[:5]
 """Flags that a repetition of the command does without."""
+
+
+def flags_of(program: str) -> dict[str, str]:
+    """The flags that a command such as `harness.sweep` takes -> a line of its help on each."""
+    return {
+        each.name: f"{_FORMS[each.name]:<16}{each.metadata.get('explained', '')}"
+        for each in fields(Flags)
+        if program.removeprefix("harness.") in each.metadata.get("programs", ("sweep",))
+    }
 
 
 @dataclass(frozen=True)
@@ -76,10 +114,11 @@ class CommandLine:
         left_out = (*THIS_TIME, *without)
         return [word for word in self.words if not {key_of(word), key_of(word).split(".")[0]} & set(left_out)]
 
-    def refuse(self, program: str, keys: Sequence[str], takes: str) -> None:
-        """Raise `UserError` where one of these keys was named; takes: what `program` takes, in words."""
-        if refused := [key for key in keys if key in (*self.given, *self.overrides)]:
-            raise UserError(f"{program} takes no {refused[0]}; it takes {takes}.")
+    def refuse(self, program: str, takes: str, keys: Sequence[str] = ()) -> None:
+        """Raise `UserError` where one of these keys, or a flag that `program` lacks, was named; takes: in words."""
+        taken = flags_of(program)
+        if refused := [key for key in (*self.given, *self.overrides) if key in keys or key in {*FLAGS} - {*taken}]:
+            raise UserError(f"{program} takes no {refused[0]}; it takes {', '.join([takes, *taken])}.")
 
 
 def key_of(word: str) -> str:
@@ -94,11 +133,7 @@ def parse_command_line(words: Sequence[str]) -> CommandLine:
     """
     for word in words:
         check_line("The word", word)
-        if word.startswith("-"):
-            raise UserError(
-                f"The option {word} is not known. A sweep runs all its combinations by itself, so there is no -m; "
-                "settings are given as key=value. --help lists what can be given."
-            )
+        refuse_habit(word, _FORMS)
     sweep: str | None = None
     values: dict[str, Any] = {}
     texts: dict[str, list[str]] = {}

@@ -25,15 +25,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from spike_ssm.harness.config.documents import SWEEPS, Documents, check_references, config_folders
+from spike_ssm.harness.config.groups import GROUPS, unknown_setting
 from spike_ssm.harness.config.settings import SCALES, LauncherSettings, Settings
 from spike_ssm.harness.data import TASKS
 from spike_ssm.harness.measurements import MEASUREMENTS
 from spike_ssm.models.neurons import NEURONS
 from spike_ssm.results.errors import UserError
-from spike_ssm.results.names import texts_in
-
-GROUPS = ("task", "neuron", "model", "optim", "scale", "protocol", "launcher", "robustness")
-"""Configuration groups: `task=listops` picks sweeps/task/listops.yaml."""
+from spike_ssm.results.names import instead, texts_in
 
 TASK_SETTINGS: dict[str, type] = {name: each for name, (_, each) in (*TASKS.items(), *MEASUREMENTS.items())}
 """What `task=NAME` may name -> its settings: a task to train on, or a measurement."""
@@ -75,7 +73,7 @@ class Composer(Documents):
         if key not in self._composed:
             for group, choice in key:
                 if choice not in self.options(group):
-                    raise UserError(f"{group}={choice} does not exist; choose one of {', '.join(self.options(group))}.")
+                    raise UserError(f"{group}={choice} does not exist; {instead(choice, self.options(group))}")
             words = [f"{group}={choice}" for group, choice in key]
             folders = [str(folder).replace("'", "\\'") for folder in self._folders[:-1]]
             search = ",".join(f"'file://{folder}'" for folder in folders)
@@ -202,9 +200,7 @@ def set_value(config: DictConfig, key: str, value: Any) -> None:
         if depth == len(parents) and _is_open(node):
             break
         if not isinstance(node, DictConfig) or part not in node:
-            where = ".".join(parents[:depth]) or "a run"
-            allowed = ", ".join(map(str, node)) if isinstance(node, DictConfig) else "no settings below it"
-            raise UserError(f"{key} is not a setting; {where} has {allowed}.")
+            raise unknown_setting(key, OmegaConf.to_container(config, resolve=False))
         node = node._get_node(part) if part == leaf and depth == len(parents) else node[part]
     else:
         _check_group(key, node, value)

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from spike_ssm.harness.system.root import ROOT
 from spike_ssm.results.errors import UserError
-from spike_ssm.results.names import check_name, texts_in
+from spike_ssm.results.names import check_name, instead, texts_in
 
 SWEEPS = ROOT / "sweeps"
 """The packaged configuration root."""
@@ -47,6 +47,11 @@ class Documents:
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = list(folders)
 
+    @property
+    def has_users(self) -> bool:
+        """Whether a folder is of the user's."""
+        return self._folders != [SWEEPS]
+
     def options(self, group: str) -> list[str]:
         """Names that `group` offers."""
         return sorted({path.stem for folder in self._folders for path in (folder / group).glob("*.yaml")})
@@ -58,7 +63,15 @@ class Documents:
             path = folder / group / f"{name}.yaml"
             if path.is_file():
                 return path
-        raise UserError(f"There is no {group} {name!r}; choose one of {', '.join(self.options(group))}.")
+        raise UserError(f"There is no {group} {name!r}; {instead(name, self.options(group))}")
+
+    def plain(self, group: str, name: str) -> dict[str, Any]:
+        """The content of GROUP/NAME.yaml as it is written, with its references; nothing where it cannot be read."""
+        try:
+            content = OmegaConf.to_container(OmegaConf.load(self.find(group, name)))
+        except Exception:  # whatever the library raises, who composes the file says what is wrong with it
+            return {}
+        return {str(key): value for key, value in content.items()} if isinstance(content, dict) else {}
 
     def load(self, group: str, name: str) -> dict[str, Any]:
         """The content of GROUP/NAME.yaml, which is no part of a run's configuration, as plain containers."""

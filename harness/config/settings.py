@@ -22,6 +22,7 @@ from spike_ssm.harness.data.settings import TaskSettings
 from spike_ssm.models.identity import LATER, identity_of
 from spike_ssm.models.network import ModelSettings
 from spike_ssm.results.milestones import Stop
+from spike_ssm.results.names import instead
 
 SCALES = ("laptop", "gpu", "paper")
 LAUNCHERS = ("auto", "local", "slurm", "debug")
@@ -36,7 +37,7 @@ RESOURCES = (
 
 def _one_of(label: str, value: object, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        raise ValueError(f"{label} {value!r} does not exist; choose one of {', '.join(allowed)}.")
+        raise ValueError(f"{label} {value!r} does not exist; {instead(value, allowed)}")
 
 
 def _at_least(label: str, value: float, least: float) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from spike_ssm.harness.config.command_line import CommandLine
 from spike_ssm.harness.config.compose import Composer
+from spike_ssm.harness.config.groups import off_axis
 from spike_ssm.harness.config.robustness import RANGES
 from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.data import TASKS
@@ -141,7 +142,7 @@ def _narrowed(name: str, axis: dict[str, dict[str, Any]], wanted: list[Any]) -> 
     for value in wanted:
         label = str(value)
         if label not in axis and not plain:
-            raise UserError(f"{name}={label} is not on this sweep's axis; choose from {', '.join(axis)}.")
+            raise off_axis(name, label, axis)
         narrowed[label] = axis.get(label, {name: value})
     return narrowed
 

@@ -13,11 +13,10 @@ from spike_ssm.harness.plan.grid import GridRun, expand
 from spike_ssm.harness.plan.search_space import SAMPLERS, Axis, has_meaning, points
 from spike_ssm.harness.plan.sweep_file import Sweep, named_sweep
 from spike_ssm.results.errors import UserError
+from spike_ssm.results.names import instead
 
 SEEDS = [1000]
 """Seeds of trials where the command names none; far from the 0, 1, 2, ... of sweeps."""
-
-_NOT_HERE = ("of", "tuned", "planned", "test", "wait", "collect", "show", "robustness")
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class Search:
 def plan(composer: Composer, command: CommandLine) -> Search:
     """The trials that the command asks for. Raises `UserError`, e.g. where the variants share no axis."""
     sweep = named_sweep(composer, command)
-    command.refuse("harness.tune", _NOT_HERE, takes="budget, sampler, seed and what the sweep takes")
+    command.refuse("harness.tune", takes="axes and settings of the sweep", keys=("test", "robustness"))
     overrides, flags = dict(command.overrides), command.flags
     budget, sampler = _budget(flags.budget), _sampler(SAMPLERS[0] if flags.sampler is None else flags.sampler)
     if sweep.of is not None:
@@ -100,7 +99,7 @@ def _budget(value: Any) -> int:
 
 def _sampler(value: Any) -> str:
     if value not in SAMPLERS:
-        raise UserError(f"sampler {value!r} does not exist; choose one of {', '.join(SAMPLERS)}.")
+        raise UserError(f"sampler {value!r} does not exist; {instead(value, SAMPLERS)}")
     return str(value)
 
 

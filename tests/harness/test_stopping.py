@@ -177,5 +177,5 @@ def test_a_single_run_is_stopped_likewise(place: Any) -> None:
     with in_terminal("train", place.words(*LONG[2:])[options_and_sweep:], place) as (terminal, _):
         terminal.press(CTRL_C)
         assert terminal.process.wait(PATIENCE_S) == 128 + signal.SIGINT
-        assert "The same command goes on from the last checkpoint." in terminal.text
+        assert "The same command goes on from here;" in terminal.text
     assert checkpoints(place)

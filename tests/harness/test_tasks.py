@@ -153,7 +153,7 @@ def test_settings_choose_what_is_prepared() -> None:
         (["show", "speed"], "Error: There is no task 'speed'; choose one of listops"),
         (["prepare", "mnist_digits", "scale=paper"], "The task mnist_digits has no scale=paper; choose laptop or gpu."),
         (["prepare", "listops", "scale=huge"], "Error: scale=huge does not exist; choose one of gpu, laptop, paper."),
-        (["prepare", "listops", "task.length=3"], "Error: task.length is not a setting; task has name, min_length"),
+        (["prepare", "listops", "task.length=3"], "Error: task.length is not a setting; did you mean task.max_length"),
         (["prepare", "listops", "task.train=-1"], "Error: task.train=-1 is not allowed"),
         (["prepare", "listops", "+sweep=speed"], "use python -m harness.sweep for a sweep."),
         (["list", "paths.cash=x"], "Error: paths.cash has no effect on the list of tasks; paths.cache=FOLDER"),

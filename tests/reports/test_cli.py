@@ -29,7 +29,7 @@ def test_an_unknown_name_is_a_sentence_that_lists_the_known_ones(sweep, capsys):
     assert main(["ablation", "--results", str(sweep(details=False))]) == 1
     error = capsys.readouterr().err
     assert "No sweep named 'ablation' has been run" in error
-    assert "There are: ablation_refractory." in error
+    assert "choose one of ablation_refractory." in error
     assert len(error.splitlines()) == 1
 
 

@@ -420,7 +420,7 @@ def test_a_manifest_is_read_as_it_was_written(tmp_path):
 
 def test_an_unknown_sweep_is_a_sentence_that_names_the_known_ones(tmp_path):
     write_manifest(tmp_path, MANIFEST)
-    with pytest.raises(UserError, match=r"No sweep named 'other'.*There are: ablation\."):
+    with pytest.raises(UserError, match=r"No sweep named 'other'.*choose one of ablation\."):
         read_manifest(tmp_path, "other")
 
 
