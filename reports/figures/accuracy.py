@@ -36,7 +36,7 @@ class Parameter:
     name: str  # of its columns in `results.schema.LAYERS`: NAME_before, NAME_after
     title: str
     label: str
-    caption: str
+    caption: str  # the end of a sentence
     over_input: bool = False  # divided by the standard deviation of the neuron's input
     of_refractory: bool = False  # without meaning where the refractory magnitude is zero
 
@@ -46,20 +46,18 @@ PARAMETERS = (
         "threshold",
         "Threshold",
         "threshold / s.d. of its input",
-        "Threshold over the standard deviation of the neuron's input: on the first training batch before training, on "
-        "the test set after. The threshold alone is a gauge: scaling it together with the SSM's output leaves every "
-        "spike unchanged.",
+        "in standard deviations of the neuron's input, since scaling both changes no spike",
         over_input=True,
     ),
-    Parameter("refractory", "Refractory magnitude", "magnitude / threshold", "In units of the threshold."),
+    Parameter("refractory", "Refractory magnitude", "magnitude / threshold", "in units of the threshold"),
     Parameter(
         "decay",
         "Refractory decay",
         "kept per step",
-        "Fraction of the refractory current kept per step.",
+        "the share of the refractory current that a step keeps",
         of_refractory=True,
     ),
-    Parameter("leak", "Leak", "kept per step", "Fraction of the membrane potential kept per step."),
+    Parameter("leak", "Leak", "kept per step", "the share of the membrane potential that a step keeps"),
 )
 
 
@@ -104,14 +102,14 @@ def accuracy_and_rate(
         on_front = _front(axes, shown)
         joined = _joined(axes, pd.DataFrame({"rate": rate.mean(), "accuracy": accuracy.mean()}), curves, looks)
         off = _reference_lines(axes, runs)
-        caption = (
-            f"Small: single seeds. Large: mean over seeds, with 95 % t-intervals from {VERDICT_SEEDS} seeds "
-            "on. Up is more accurate, left is sparser. Variants share seeds, so paired differences can be "
-            "clearer than these intervals."
-        )
-        caption += f" Steps: Pareto front of the means. {pareto.CAVEAT}" if on_front else ""
-        caption += f" Dashed: {listing(joined)}, along which accuracies are compared at one rate." if joined else ""
-        caption += _without_rate(runs, shown) + off
+        has_intervals = (accuracy.count() >= VERDICT_SEEDS).any()
+        drawn = [
+            "small markers are seeds",
+            f"large ones means{', with 95 % intervals' if has_intervals else ''}",
+            *(["the steps their Pareto front"] if on_front else []),
+            *([f"the dashes {listing(joined)}"] if joined else []),
+        ]
+        caption = f"Up is more accurate and left sparser: {listing(drawn)}.{_without_rate(runs, shown)}{off}"
         label = f"{ACCURACY_AND_RATE}: {'; '.join(sentences)}."
         label += f" Pareto front of the means: {', '.join(on_front)}." if on_front else ""
         return finished(axes, next(names), ACCURACY_AND_RATE, caption, label)
@@ -156,7 +154,10 @@ def learning_curves(runs: pd.DataFrame, looks: Mapping[str, Look], names: Iterat
         label = "Validation accuracy by epoch; at the last epoch: " + "; ".join(
             f"{variant} {number(value)} %" for variant, value in last.items()
         )
-        caption = f"Mean over seeds; band: lowest to highest seed. References are of the test set.{off}"
+        caption = (
+            "Where lines still rise at the end, training was too short to compare; bands reach from the lowest to the "
+            f"highest seed, references are of the test set.{off}"
+        )
         return finished(axes, next(names), "Learning curves", caption, label + ".")
 
 
@@ -171,8 +172,10 @@ def rate_by_layer(layers: pd.DataFrame, looks: Mapping[str, Look], names: Iterat
         draw_lines(axes, shown, "layer", "rate", looks, markers=True)
         axes.set_ylim(bottom=0)
         label = "Firing rate by layer: " + _by_layer(shown, "rate")
-        caption = "Mean over seeds; band: lowest to highest seed. Test set, evaluation mode, padding not counted."
-        caption += _without_rate(layers, shown)
+        caption = (
+            "Which layers carry the spikes: means over seeds on the test set, with bands from the lowest to the "
+            f"highest seed.{_without_rate(layers, shown)}"
+        )
         return finished(axes, next(names), "Firing rate by layer", caption, label)
 
 
@@ -206,7 +209,7 @@ def parameter_by_layer(
             offset = (place - (len(variants) - 1) / 2) * 0.8 / len(variants)
             _dumbbells(axes, shown[shown["variant"] == variant], offset, looks[variant])
         label = f"{parameter.title} by layer after training: " + _by_layer(shown, "after")
-        caption = f"{parameter.caption} Hollow: before training; filled: after. Mean over channels and seeds."
+        caption = f"How far training moved each layer's mean, from hollow to filled markers, {parameter.caption}."
         if unknown.any():
             caption += f" Before training not recorded: {', '.join(dict.fromkeys(shown.loc[unknown, 'variant']))}."
         return finished(axes, next(names), f"{parameter.title} by layer", caption, label)

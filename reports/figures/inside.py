@@ -25,7 +25,7 @@ MOST_LAYERS = 6
 MOST_VARIANTS = 8  # lines of one panel; as many markers and dashes are told apart
 
 Numbers = npt.NDArray[np.float64]
-_SEEDS = "Mean over seeds; band: lowest to highest seed."
+_SEEDS = "means over seeds, with bands from the lowest to the highest seed"
 
 
 def inside_figures(runs: pd.DataFrame, looks: Mapping[str, Look], prefix: str) -> list[Drawn]:
@@ -56,7 +56,8 @@ def rate_over_time(
             sentences.append(f"layer {layer} {variant} {' to '.join(number(rate, 1) for rate in ends)} %")
         next(iter(panels.values())).set_ylim(bottom=0)
         caption = (
-            f"{_SEEDS} Test set, evaluation mode; padding is not counted, so late steps are of long examples.{remark}"
+            f"Whether neurons fire more or less along the sequence: {_SEEDS}; late steps are of long examples "
+            f"alone.{remark}"
         )
         label = f"Firing rate over time, from the first steps to the last: {'; '.join(sentences)}."
         return Drawn("Firing rate over time", caption, svg.render(figure, next(names), label))
@@ -85,8 +86,8 @@ def potentials(
             panel.axvline(1, color=svg.MUTED, lw=0.9, dashes=(4, 2), zorder=1)
         next(iter(panels.values())).set(xlim=(edges[0], edges[-1]), ylim=(0, None))
         caption = (
-            f"{_SEEDS} The first test examples, before the reset; the dashed line is the threshold. Steps beyond the "
-            f"axis: at most {number(outside, 1)} % of a variant's in a layer.{remark}"
+            f"How often potentials reach the threshold (dashed), before the reset: {_SEEDS}; at most "
+            f"{number(outside, 1)} % of a variant's steps lie beyond the axis.{remark}"
         )
         label = f"Share of steps with a membrane potential at or above the threshold: {'; '.join(sentences)}."
         return Drawn("Membrane potential", caption, svg.render(figure, next(names), label))

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pandas as pd
 
-from spike_ssm.reports.findings.differences import TAGS, difference_from
-from spike_ssm.reports.render.statements import Findings, Statement
-from spike_ssm.reports.render.text import PERCENT_95, bounds, listing, number, p_value
+from spike_ssm.reports.findings.differences import differences_from
+from spike_ssm.reports.render.statements import Findings, of_several
+from spike_ssm.reports.render.text import PERCENT_95, bounds, number, p_value
 from spike_ssm.reports.statistics.baseline import Comparisons
 from spike_ssm.reports.statistics.seeds import (
     VERDICT_SEEDS,
@@ -49,10 +49,7 @@ def task_findings(runs: pd.DataFrame, comparisons: Comparisons, baseline: str | 
 
 
 def _against_baseline(quantity: str, comparisons: Mapping[str, Comparison], baseline: str) -> Findings:
-    statements = tuple(
-        Statement(TAGS[comparison.verdict], (variant,), difference_from(baseline, comparison))
-        for variant, comparison in comparisons.items()
-    )
+    statements = tuple(differences_from(baseline, comparisons))
     return Findings(f"{quantity} compared with {baseline}", _lead(comparisons, baseline), statements)
 
 
@@ -60,10 +57,11 @@ def _accuracy_against_baseline(comparisons: Comparisons, baseline: str) -> Findi
     """The findings over seeds; what is claimed of these is followed by whether it is shown for new examples too."""
     found = _against_baseline("Accuracy", comparisons.accuracy, baseline)
     statements = tuple(
-        replace(item, text=f"{item.text} {_reach(comparison.verdict, comparisons.examples.get(variant))}")
-        if comparison.verdict.decided
+        replace(item, text=f"{item.text} {_reach(verdict, comparisons.examples.get(first))}")
+        if (verdict := comparisons.accuracy[first].verdict).decided
         else item
-        for item, (variant, comparison) in zip(found.statements, comparisons.accuracy.items(), strict=True)
+        for item in found.statements
+        for first in item.variants[:1]  # the only one, where a difference is claimed
     )
     return replace(found, statements=statements)
 
@@ -90,8 +88,7 @@ def _lead(comparisons: Mapping[str, Comparison], baseline: str) -> str:
     tested += f"; p is corrected for {family} comparisons (Holm). " if family > 1 else ". "
     if not decided:
         return f"{tested}No variant can be told from {baseline} by these seeds."
-    others = "; for the others no difference is shown" if len(decided) < len(comparisons) else ""
-    return f"{tested}A difference from {baseline} is shown for {listing(decided)}{others}."
+    return f"{tested}A difference from {baseline} is shown for {len(decided)} of {len(comparisons)}."
 
 
 def _above_shortcut(runs: pd.DataFrame) -> Findings:
@@ -105,9 +102,7 @@ def _above_shortcut(runs: pd.DataFrame) -> Findings:
         found.setdefault(comparison.verdict, []).append(variant)
     lead = f"The shortcut reaches {number(runs['shortcut_accuracy'].mean() * 100)} %. {_SHORTCUT_TEST}"
     statements = [
-        Statement(tag, tuple(found[verdict]), text, grouped=True)
-        for verdict, (tag, text) in _BESIDE_SHORTCUT.items()
-        if verdict in found
+        of_several(tag, found[verdict], text) for verdict, (tag, text) in _BESIDE_SHORTCUT.items() if verdict in found
     ]
     return Findings(title, lead, tuple(statements))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 
@@ -23,24 +23,38 @@ NAMED = 4
 """Variants that a sentence names before it counts the rest."""
 
 
-def answer(runs: pd.DataFrame, comparisons: Comparisons, judged: Sequence[Statement] = ()) -> list[Statement]:
+def answer(
+    runs: pd.DataFrame,
+    comparisons: Comparisons,
+    controls: Collection[str] = (),
+    judged: Sequence[Statement] = (),
+    further: Sequence[Statement] = (),
+) -> list[Statement]:
     """What the finished `runs` of one task say about its variants, each in a sentence of few words.
 
-    judged: what is said of effects and their controls.
+    controls: variants that sentences count, and name only where they are about these alone. judged: what is said of
+    effects and their controls. further: other answers in a line each, such as on thresholds and speed.
     """
     if comparisons.baseline is None or not comparisons.accuracy:
         found = [_highest(runs)]
     else:
         found = [
-            Statement("accuracy", (), _accuracy(comparisons)),
+            Statement("accuracy", (), _accuracy(comparisons, controls)),
             *judged,
             *_ruled_out(comparisons),
-            *_spikes(runs, comparisons),
+            *_spikes(runs, comparisons, controls),
         ]
-    return [*found, *_beside_the_shortcut(runs)]
+    return [*found, *further, *_beside_the_shortcut(runs)]
 
 
-def _accuracy(comparisons: Comparisons) -> str:
+def of_published_figures(scale: str) -> str:
+    """Whether runs of this scale can tell that published figures are reproduced."""
+    if scale == "paper":
+        return "Whether published figures are reproduced is on the papers' page (python -m reports paper)."
+    return "This scale cannot tell whether published figures are reproduced."
+
+
+def _accuracy(comparisons: Comparisons, controls: Collection[str]) -> str:
     """Which variants are shown to be more or less accurate than the baseline."""
     baseline, accuracy = comparisons.baseline, comparisons.accuracy
     most = max((comparison.difference.n for comparison in accuracy.values()), default=0)
@@ -49,7 +63,7 @@ def _accuracy(comparisons: Comparisons) -> str:
     gains = _decided(accuracy, Verdict.HIGHER)
     losses = _decided(accuracy, Verdict.LOWER)
     said = [
-        f"{word} accurate than {baseline}: {_by_how_much(names, accuracy)}."
+        f"{word} accurate than {baseline}: {_by_how_much(names, accuracy, controls)}."
         for word, names in (("More", gains), ("Less", losses))
         if names
     ]
@@ -62,18 +76,21 @@ def _decided(comparisons: Mapping[str, Comparison], verdict: Verdict) -> list[st
     return sorted(found, key=lambda variant: -abs(comparisons[variant].difference.mean))
 
 
-def _by_how_much(variants: Sequence[str], comparisons: Mapping[str, Comparison]) -> str:
+def _by_how_much(variants: Sequence[str], comparisons: Mapping[str, Comparison], controls: Collection[str]) -> str:
     """The variants with their differences, the largest first; where these are all, the range."""
-    points = [number(abs(comparisons[variant].difference.mean) * 100, 1) for variant in variants]
+    points = {variant: number(abs(comparisons[variant].difference.mean) * 100, 1) for variant in variants}
     if len(variants) == len(comparisons) > NAMED:
-        return f"all {len(variants)} variants, by {points[-1]} to {points[0]} points"
-    return _listed([f"{variant} (by {value} points)" for variant, value in zip(variants, points, strict=True)])
+        return f"all {len(variants)} variants, by {points[variants[-1]]} to {points[variants[0]]} points"
+    return _listed({variant: f"{variant} (by {value} points)" for variant, value in points.items()}, controls)
 
 
-def _listed(names: Sequence[str]) -> str:
-    """The first of the names, and how many more there are."""
-    more = len(names) - NAMED
-    return listing([*names[:NAMED], f"{more} more"] if more > 0 else names)
+def _listed(named: Mapping[str, str], controls: Collection[str]) -> str:
+    """The first of the variants by name, and how many more there are; controls alone are named, others' counted."""
+    asked = [text for variant, text in named.items() if variant not in controls] or [*named.values()]
+    more = len(asked) - NAMED
+    others = len(named) - len(asked)
+    rest = [f"{more} more"] if more > 0 else []
+    return listing([*asked[:NAMED], *rest, *([count(others, "control")] if others else [])])
 
 
 def _ruled_out(comparisons: Comparisons) -> list[Statement]:
@@ -86,16 +103,14 @@ def _ruled_out(comparisons: Comparisons) -> list[Statement]:
     whose = who if len(undecided) == len(comparisons.accuracy) else f"the other {count(len(undecided), 'variant')}"
     text = (
         f"For {whose}, gains above {number(found.gain * 100, 1)} points and losses above "
-        f"{number(found.loss * 100, 1)} are ruled out ({PERCENT_95} for all at once)."
+        f"{number(found.loss * 100, 1)} ({PERCENT_95} for all at once)."
     )
-    ruled_out = Statement("ruled out", (), text)
-    if found.needed <= found.seeds:
-        return [ruled_out]
-    open_ = f"To tell a difference of one point takes about {found.needed} seeds; there are {found.seeds}."
-    return [ruled_out, Statement("open", (), open_)]
+    if found.needed > found.seeds:
+        text += f" Open: to tell one point takes about {found.needed} seeds, not {found.seeds}."
+    return [Statement("ruled out", (), text)]
 
 
-def _spikes(runs: pd.DataFrame, comparisons: Comparisons) -> list[Statement]:
+def _spikes(runs: pd.DataFrame, comparisons: Comparisons, controls: Collection[str]) -> list[Statement]:
     """Which variants are shown to fire less, or more, than the baseline."""
     rates = by_seed(runs, "firing_rate").mean() * 100
     baseline = str(comparisons.baseline)
@@ -112,7 +127,7 @@ def _spikes(runs: pd.DataFrame, comparisons: Comparisons) -> list[Statement]:
         return []
     own = f"{baseline} ({percent(rates[baseline])})"
     said = [
-        f"{word} spikes than {own}: {_listed([f'{name} ({percent(rates[name])})' for name in names])}."
+        f"{word} spikes than {own}: {_listed({name: f'{name} ({percent(rates[name])})' for name in names}, controls)}."
         for word, names in zip(("Fewer", "More"), decided.values(), strict=True)
         if names
     ]
@@ -131,7 +146,8 @@ def _beside_the_shortcut(runs: pd.DataFrame) -> list[Statement]:
         return []
     if len(above) == len(compared):
         return [Statement("shortcut", (), f"All variants are shown to lie above {level}.")]
-    text = f"Shown to lie above {level}: {_listed(above)}." if above else f"No variant is shown to lie above {level}."
+    names = _listed({variant: variant for variant in above}, ())
+    text = f"Shown to lie above {level}: {names}." if above else f"No variant is shown to lie above {level}."
     return [Statement("shortcut", (), text)]
 
 

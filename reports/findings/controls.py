@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spike_ssm.reports.render.statements import Findings, Statement
+from spike_ssm.reports.render.statements import Findings, Statement, of_several
 from spike_ssm.reports.render.text import PERCENT_95, bounds, count, listing, number
 from spike_ssm.reports.statistics.controls import FEWER, MORE, NONE, POINT, UNDECIDED, WORSE, Judged
 from spike_ssm.reports.statistics.seeds import Comparison
@@ -20,8 +20,15 @@ def control_findings(judged: Sequence[Judged], of: str) -> Findings | None:
         f"Each variant is compared, at its own firing rate, with {_SAME_RATE} (interpolated), and then with its "
         f"controls. Within ± {POINT} counts as the same."
     )
-    statements = tuple(Statement(each.verdict, (each.effect.variant,), _sentence(each)) for each in judged)
-    return Findings(f"{of[:1].upper()}{of[1:]} itself, or something plainer?", lead, statements)
+    statements = [
+        Statement(each.verdict, (each.effect.variant,), _sentence(each)) for each in judged if each.verdict != UNDECIDED
+    ]
+    reasons: dict[str, list[str]] = {}
+    for each in judged:
+        if each.verdict == UNDECIDED:
+            reasons.setdefault(each.reason, []).append(each.effect.variant)
+    statements += [of_several(UNDECIDED, variants, f"{reason}.") for reason, variants in reasons.items()]
+    return Findings(f"{of[:1].upper()}{of[1:]} itself, or something plainer?", lead, tuple(statements))
 
 
 def verdicts_in_words(judged: Sequence[Judged], of: str) -> list[Statement]:
@@ -34,12 +41,10 @@ def verdicts_in_words(judged: Sequence[Judged], of: str) -> list[Statement]:
 
 
 def _sentence(judged: Judged) -> str:
-    """The rest of a sentence that begins with the variant."""
+    """The rest of a sentence that begins with a variant that is not undecided."""
     advantage = judged.advantage
     measured = f"{_points(advantage.comparison)} beyond {_SAME_RATE}"
     match judged.verdict:
-        case verdict if verdict == UNDECIDED:
-            return f"allows no verdict: {judged.reason}."
         case verdict if verdict in (FEWER, MORE):
             word = "less" if verdict == FEWER else "more"
             assert judged.rate is not None

@@ -1,38 +1,63 @@
-"""One difference in a sentence, never stronger than its test allows."""
+"""Tested differences in sentences, never stronger than their tests: a line each where decided, else one for all."""
 
 from __future__ import annotations
 
-from spike_ssm.reports.render.text import PERCENT_95, bounds, count, few_seeds, number, p_value
+from collections.abc import Mapping
+
+from spike_ssm.reports.render.statements import Statement, of_several
+from spike_ssm.reports.render.text import PERCENT_95, bounds, count, listing, number, p_value
+from spike_ssm.reports.statistics.resolution import resolution
 from spike_ssm.reports.statistics.seeds import Comparison, Verdict
 
-TAGS = {
-    Verdict.HIGHER: "higher",
-    Verdict.LOWER: "lower",
-    Verdict.OPEN: "not shown",
-    Verdict.NO_SPREAD: "no verdict",
-    Verdict.TOO_FEW: "no verdict",
-}
-"""A word for each verdict."""
+
+def differences_from(reference: str, compared: Mapping[str, Comparison]) -> list[Statement]:
+    """What the tests say of each of the `compared`: those with a verdict first, the others by why they have none."""
+    said = [
+        Statement(each.verdict.value, (name,), _decided(reference, each))
+        for name, each in compared.items()
+        if each.verdict.decided
+    ]
+    if found := _with(compared, Verdict.OPEN):
+        said.append(of_several("not shown", [*found], _open(found)))
+    if found := _with(compared, Verdict.TOO_FEW):
+        said.append(of_several("no verdict", [*found], f"too few seeds for a verdict; {_means(found)}."))
+    if found := _with(compared, Verdict.NO_SPREAD):
+        text = f"every seed gives the same difference, so there is no interval and no verdict; {_means(found)}."
+        said.append(of_several("no verdict", [*found], text))
+    if alone := [name for name, each in compared.items() if each.difference.n == 0]:
+        said.append(of_several("no verdict", alone, f"no finished seed is shared with {reference}."))
+    return said
 
 
-def difference_from(baseline: str, comparison: Comparison) -> str:
+def _with(compared: Mapping[str, Comparison], verdict: Verdict) -> dict[str, Comparison]:
+    return {name: each for name, each in compared.items() if each.verdict is verdict and each.difference.n}
+
+
+def _decided(reference: str, comparison: Comparison) -> str:
     """The rest of a sentence that begins with what is compared."""
     difference, seeds = comparison.difference, count(comparison.difference.n, "seed")
-    points = f"{number(difference.mean * 100, signed=True)} points"
     interval = f"{PERCENT_95} interval {bounds(difference, 100)}"
-    match comparison.verdict:
-        case Verdict.TOO_FEW if difference.n == 0:
-            return f"shares no finished seed with {baseline}."
-        case Verdict.TOO_FEW:
-            values = few_seeds(difference, 100, signed=True)
-            return f"differs by {points} over {seeds}{f' ({values})' if values else ''}: too few for a verdict."
-        case Verdict.NO_SPREAD:
-            return f"differs by {points} in each of {seeds}: without spread, no interval and no verdict."
-        case Verdict.HIGHER | Verdict.LOWER:
-            by = f"{number(abs(difference.mean) * 100)} points"
-            which = comparison.verdict.value
-            return f"is {which} than {baseline} by {by} ({interval}, {p_value(comparison.adjusted_p)}, {seeds})."
-    evidence = f"{points} ({interval}, {p_value(comparison.adjusted_p)}, {seeds})"
-    if difference.low > 0 or difference.high < 0:
-        return f"differs by {evidence}: the interval leaves out zero, the corrected test does not. No verdict."
-    return f"shows no difference that {seeds} can show: {evidence}."
+    by = f"{number(abs(difference.mean) * 100)} points"
+    which = comparison.verdict.value
+    return f"is {which} than {reference} by {by} ({interval}, {p_value(comparison.adjusted_p)}, {seeds})."
+
+
+def _open(found: Mapping[str, Comparison]) -> str:
+    """How large differences that are not shown may be."""
+    limits = resolution([*found.values()])
+    assert limits is not None, "an open comparison was tested"
+    near = [name for name, each in found.items() if each.difference.low > 0 or each.difference.high < 0]
+    within = f"{number(-limits.loss * 100)} to {number(limits.gain * 100, signed=True)} points"
+    text = (
+        f"no difference is shown by {count(limits.seeds, 'seed')}; what there may be lies within {within} "
+        f"({PERCENT_95} for all at once)."
+    )
+    return f"{text} Of {listing(near)} the interval leaves out zero, the corrected test does not." if near else text
+
+
+def _means(found: Mapping[str, Comparison]) -> str:
+    """`means differ by −0.40 to +1.20 points over 2 seeds`."""
+    means = sorted(each.difference.mean * 100 for each in found.values())
+    ends = [number(value, signed=True) for value in dict.fromkeys((means[0], means[-1]))]
+    seeds = max(each.difference.n for each in found.values())
+    return f"means differ by {' to '.join(ends)} points over {count(seeds, 'seed')}"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spike_ssm.reports.findings.differences import TAGS, difference_from
-from spike_ssm.reports.render.statements import Findings, Statement
+from spike_ssm.reports.findings.differences import differences_from
+from spike_ssm.reports.render.statements import Findings
 from spike_ssm.reports.statistics.factors import MainEffect
+from spike_ssm.reports.statistics.seeds import Comparison
 
 _LEAD = (
     "The first look at a grid: what a setting does to accuracy, averaged over the others. It rests on more runs than a "
@@ -16,12 +17,8 @@ _LEAD = (
 
 def effect_findings(effects: Sequence[MainEffect]) -> Findings | None:
     """What each setting does on average; None where the sweep is no grid of several axes."""
-    statements = tuple(
-        Statement(
-            TAGS[each.comparison.verdict],
-            (f"{each.factor} {each.level}",),
-            difference_from(each.reference, each.comparison),
-        )
-        for each in effects
-    )
-    return Findings("Main effects", _LEAD, statements) if statements else None
+    by_reference: dict[str, dict[str, Comparison]] = {}
+    for each in effects:
+        by_reference.setdefault(each.reference, {})[f"{each.factor} {each.level}"] = each.comparison
+    statements = [said for reference, found in by_reference.items() for said in differences_from(reference, found)]
+    return Findings("Main effects", _LEAD, tuple(statements)) if statements else None

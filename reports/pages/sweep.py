@@ -14,6 +14,7 @@ from spike_ssm.reports.figures.accuracy import ACCURACY_AND_RATE
 from spike_ssm.reports.figures.chosen import drawn_variants, remark
 from spike_ssm.reports.figures.parallel import Draw, Promise, drawing
 from spike_ssm.reports.figures.scaling import lines
+from spike_ssm.reports.findings.answer import of_published_figures
 from spike_ssm.reports.loading.sweep import Sweep, joined, load_by_task
 from spike_ssm.reports.render import palette
 from spike_ssm.reports.render.drawn import Drawn
@@ -70,7 +71,7 @@ def build_report(sweep: str, results: Path, out: Path, formats: Sequence[str] = 
         "md": _markdown(loaded, sections, alone),
         "latex": "\n".join(map(latex, every)),
     }
-    drawn = {f"{section.task} {figure.title}": figure.svg for section in sections for figure in section.figures}
+    drawn = {f"{section.task} {figure.title}": figure.svg for section in sections for figure in section.every_figure}
     drawn |= {f"{found.name} {each.title}": each.svg for found in alone for each in [*found.figures, *found.maps]}
     written = write_all(out, file_name(sweep), contents, formats)
     write_figures(out / file_name(sweep), drawn, formats)
@@ -179,6 +180,7 @@ def _page(
         overview=None if measurements.empty else tables.overview(measurements, looks),
         looks=looks,
         families=FAMILIES,
+        published=of_published_figures(sweep.manifest.scale),
         states=sweep.runs["state"].value_counts().to_dict(),
         problems=problems[PROBLEM].to_dict("records"),
         left_out=sweep.left_out,
@@ -194,7 +196,8 @@ def _seen_first(sections: Sequence[Section]) -> Drawn | None:
 
 def _markdown(sweep: Sweep, sections: list[Section], measured: list[MeasuredSection]) -> str:
     manifest = sweep.manifest
-    scale = escaped(f"Scale: {manifest.scale}. {manifest.scale_note}")
+    published = of_published_figures(manifest.scale)
+    scale = escaped(f"Scale: {manifest.scale}. {manifest.scale_note} {published}")
     parts = [f"# {escaped(manifest.title)}\n\n{paragraph(manifest.question)}\n\n{scale}\n"]
     parts += [
         f"## {escaped(section.task)}\n\n{_answer_as_list(section)}\n" + "\n".join(map(markdown, section.tables))

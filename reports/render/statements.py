@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -13,6 +14,18 @@ class Statement:
     variants: tuple[str, ...]
     text: str
     grouped: bool = False  # the text is about a list of variants and follows a colon
+
+
+NAMED = 8
+"""Variants that one statement names before it counts the rest."""
+
+
+def of_several(tag: str, variants: Sequence[str], text: str) -> Statement:
+    """One statement about many variants, the first `NAMED` by name; `text` follows a colon."""
+    left = len(variants) - NAMED
+    if left > 1:
+        return Statement(tag, tuple(variants[:NAMED]), f"and {left} more: {text}")
+    return Statement(tag, tuple(variants), text, grouped=True)
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from spike_ssm.reports.figures.forest import forest
 from spike_ssm.reports.figures.scaling import lines, scaling_figures
 from spike_ssm.reports.findings.accuracy import caveat, task_findings
 from spike_ssm.reports.findings.answer import answer
 from spike_ssm.reports.findings.controls import control_findings, verdicts_in_words
 from spike_ssm.reports.findings.factors import effect_findings
+from spike_ssm.reports.findings.thresholds import trained_thresholds
 from spike_ssm.reports.loading.sweep import correctness
 from spike_ssm.reports.render.drawn import Drawn
 from spike_ssm.reports.render.palette import Look
@@ -42,6 +44,7 @@ class Section:
     note: str  # what its shortcut is
     answer: list[Statement]  # what is seen first
     glance: Table
+    forest: Drawn | None  # differences from the baseline
     findings: list[Findings]
     caveat: str
     main: Table
@@ -54,6 +57,11 @@ class Section:
     energy: list[Table]
     figures: list[Drawn]
     looks: dict[str, Look]  # of the variants it shows
+
+    @property
+    def every_figure(self) -> list[Drawn]:
+        """Every figure, in the order of the page."""
+        return [*([self.forest] if self.forest else []), *self.figures]
 
     @property
     def tables(self) -> list[Table]:
@@ -89,13 +97,15 @@ def task_section(
     effects = main_effects(alike, planned, manifest.baseline)
     judged = judge(alike, manifest.controls) if manifest.controls else []
     explained = control_findings(judged, manifest.controls.of) if manifest.controls else None
+    in_words = verdicts_in_words(judged, manifest.controls.of) if manifest.controls else []
     controls = control_names(manifest.controls) if manifest.controls else set[str]()
     measured = tables.measurements(task, runs, comparisons, manifest.variant_notes, controls)
     return measured, Section(
         task,
         note,
-        answer(alike, comparisons, verdicts_in_words(judged, manifest.controls.of) if manifest.controls else []),
+        answer(alike, comparisons, controls, in_words, trained_thresholds(alike, manifest.baseline)),
         glance_table(measured, looks, comparisons, controls),
+        forest(alike, comparisons, looks, f"d{place}", controls),
         [*filter(None, (effect_findings(effects), *task_findings(runs, comparisons, manifest.baseline), explained))],
         caveat(runs),
         tables.main_table(measured, looks, comparisons, note, _data_notes(runs), weaker_rules(runs)),

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scipy import stats
 
-from spike_ssm.reports.statistics.seeds import CONFIDENCE, MARGIN, VERDICT_SEEDS, Comparison
+from spike_ssm.reports.statistics.seeds import CONFIDENCE, MARGIN, VERDICT_SEEDS, Comparison, Interval
 
 POWER = 0.8
 """How often a difference of `MARGIN` is to be shown where there is one."""
@@ -33,27 +33,32 @@ def resolution(open_comparisons: Sequence[Comparison]) -> Resolution | None:
     tested = [comparison for comparison in open_comparisons if math.isfinite(comparison.error)]
     if not tested:
         return None
-    halves = [_quantile(each) * each.error for each in tested]
-    means = [each.difference.mean for each in tested]
+    intervals = [corrected_interval(each) for each in tested]
     return Resolution(
-        max(0.0, *(mean + half for mean, half in zip(means, halves, strict=True))),
-        max(0.0, *(half - mean for mean, half in zip(means, halves, strict=True))),
+        max(0.0, *(each.high for each in intervals)),
+        max(0.0, *(-each.low for each in intervals)),
         max(each.difference.n for each in tested),
         max(_needed(each) for each in tested),
     )
 
 
-def _tail(comparison: Comparison) -> float:
-    """The chance of either tail, corrected for the family."""
-    return (1 - CONFIDENCE) / (2 * max(1, comparison.family))
+def corrected_interval(comparison: Comparison) -> Interval:
+    """The difference with the interval that goes with its verdict; without one where nothing was tested.
 
-
-def _quantile(comparison: Comparison) -> float:
-    return float(stats.t.isf(_tail(comparison), comparison.freedom))
+    Of a decided comparison the level is that at which Holm's procedure tests it, of an open one that at which all
+    intervals of the family hold together (Bonferroni). So the interval leaves out zero where there is a verdict, and
+    only there.
+    """
+    if not comparison.freedom:
+        return replace(comparison.difference, half=math.nan)
+    is_holms = comparison.verdict.decided and comparison.p > 0
+    tests = comparison.adjusted_p / comparison.p if is_holms else comparison.family
+    quantile = float(stats.t.isf((1 - CONFIDENCE) / (2 * tests), comparison.freedom))
+    return replace(comparison.difference, half=quantile * comparison.error)
 
 
 def _needed(comparison: Comparison) -> int:
     """Seeds for `POWER`, by the normal approximation, which is a little too hopeful for very few."""
     deviation = comparison.error * math.sqrt(comparison.difference.n)
-    quantiles = stats.norm.isf(_tail(comparison)) + stats.norm.ppf(POWER)
+    quantiles = stats.norm.isf((1 - CONFIDENCE) / (2 * comparison.family)) + stats.norm.ppf(POWER)
     return max(VERDICT_SEEDS, math.ceil((float(quantiles) * deviation / MARGIN) ** 2))

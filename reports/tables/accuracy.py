@@ -15,10 +15,10 @@ from spike_ssm.reports.render.table import BEST, NEAR_BEST, Heading, Row, Table
 from spike_ssm.reports.render.text import ABSENT, digits_for, estimate, number
 from spike_ssm.reports.statistics import pareto
 from spike_ssm.reports.statistics.baseline import Comparisons
-from spike_ssm.reports.statistics.pooled import against_pooled
-from spike_ssm.reports.statistics.seeds import VERDICT_SEEDS, Verdict, by_seed, t_interval
+from spike_ssm.reports.statistics.seeds import VERDICT_SEEDS, t_interval
 from spike_ssm.reports.tables.columns import stated
 from spike_ssm.reports.tables.groups import where_shortcut_is_wrong
+from spike_ssm.reports.tables.standings import standings
 
 
 @dataclass(frozen=True)
@@ -61,29 +61,6 @@ def energy_ratio(runs: pd.DataFrame) -> pd.Series[float]:
     return runs["energy_nj_per_token"] / runs["dense_energy_nj_per_token"]
 
 
-def standings(runs: pd.DataFrame, controls: Collection[str] = ()) -> dict[str, str]:
-    """The variant with the highest mean accuracy, and those a paired test over seeds cannot tell from it.
-
-    Only variants with the most seeds can be the best: means over different seeds are not comparable. Nothing is marked
-    where no test shows it better than any other, and never one of the `controls`, which are there to be compared with.
-    """
-    values = by_seed(runs, "test_accuracy").dropna(axis=1, how="all")
-    values = values[[variant for variant in values if variant not in controls]]
-    if values.shape[1] < 2:
-        return {}
-    complete = values.count() == values.count().max()
-    best = str(values.loc[:, complete].mean().idxmax())
-    compared = against_pooled(values, best)
-    if not any(comparison.verdict is Verdict.LOWER for comparison in compared.values()):
-        return {}
-    near = {
-        variant: NEAR_BEST
-        for variant, comparison in compared.items()
-        if comparison.difference.n >= VERDICT_SEEDS and not comparison.verdict.decided
-    }
-    return {best: BEST} | near
-
-
 def measurements(
     task: str, runs: pd.DataFrame, comparisons: Comparisons, notes: Mapping[str, str], controls: Collection[str] = ()
 ) -> pd.DataFrame:
@@ -92,7 +69,8 @@ def measurements(
     Variants are ranked among those with the same data: longer sequences are another task.
     """
     alike = [group for _, group in runs.groupby(data_of(runs), sort=False)]
-    marks = {variant: mark for group in alike for variant, mark in standings(group, controls).items()}
+    against = comparisons.baseline, comparisons.accuracy
+    marks = {variant: mark for group in alike for variant, mark in standings(group, *against, controls).items()}
     places = {variant: place for group in alike for variant, place in pareto.places(group).items()}
     rows = []
     runs = runs.assign(energy_ratio=energy_ratio(runs), where_wrong=where_shortcut_is_wrong(runs))
@@ -168,7 +146,7 @@ def main_table(
         "Variant",
         tuple(headings),
         tuple(rows),
-        (*_notes(numbers, shared, shortcut), *(f"Data: {note}" for note in data_notes)),
+        (*_notes(numbers, shared, shortcut, comparisons.baseline), *(f"Data: {note}" for note in data_notes)),
     )
 
 
@@ -185,7 +163,12 @@ def _of_which_weights(numbers: pd.DataFrame) -> str:
     return f"{sentence}; with those {words[other]} a variant's mean changes by at most {number(change)} points."
 
 
-def _notes(numbers: pd.DataFrame, shared: bool, shortcut: str) -> tuple[str, ...]:
+def _beside(baseline: str | None) -> str:
+    """What the best must be shown to lie above."""
+    return f"{baseline}, or where it is {baseline}, above another" if baseline else "another"
+
+
+def _notes(numbers: pd.DataFrame, shared: bool, shortcut: str, baseline: str | None) -> tuple[str, ...]:
     few = (
         f" Below {VERDICT_SEEDS} seeds there is none: in brackets stand the lowest and the highest seed."
         if (numbers["seeds"] < VERDICT_SEEDS).any()
@@ -193,12 +176,10 @@ def _notes(numbers: pd.DataFrame, shared: bool, shortcut: str) -> tuple[str, ...
     )
     notes = [
         f"Means over seeds; ± is the half width of the 95 % t-interval over seeds.{few} {_of_which_weights(numbers)}",
-        f"{BEST}: the highest mean of the variants with the most seeds, where a paired test over at least "
-        f"{VERDICT_SEEDS} seeds (Holm-corrected) shows it above another; never a control. {NEAR_BEST}: the test cannot "
-        "tell it from the best."
+        f"{BEST}: the highest mean of the variants with the most seeds, shown to lie above {_beside(baseline)}; never "
+        f"a control. {NEAR_BEST}: no test tells it from the best."
         if (numbers["mark"] != "").any()
-        else f"None is marked {BEST}: no paired test over at least {VERDICT_SEEDS} seeds (Holm-corrected) shows the "
-        "highest mean above another.",
+        else f"None is marked {BEST}: the highest mean is not shown to lie above {_beside(baseline)}.",
         "Energy: recurrent execution at 45 nm (Horowitz 2014), memory traffic not counted; ÷ dense is "
         "relative to the same network with dense activations. Its parts, and what is counted, are below.",
     ]

@@ -28,8 +28,11 @@ def difference_figure(table: PaperTable, cells: Mapping[tuple[str, str], Cell]) 
         axes.axvline(0, color=svg.MUTED, lw=0.9, dashes=(4, 2), zorder=1)
         for place, (_, cell) in enumerate(found):
             judged = cell.status.judged
-            half = cell.ours.half if math.isfinite(cell.ours.half) else 0.0
-            axes.errorbar(cell.difference, place, xerr=half, fmt="none", color=svg.INK, elinewidth=1.1)
+            if math.isfinite(cell.ours.half):
+                axes.errorbar(cell.difference, place, xerr=cell.ours.half, fmt="none", color=svg.INK, elinewidth=1.1)
+            else:  # the lowest and the highest are all seeds that there are
+                seeds = [cell.difference + end - cell.ours.mean for end in (cell.ours.least, cell.ours.most)]
+                axes.plot(seeds, [place] * len(seeds), "o", ms=2.5, color=svg.INK)
             axes.plot(cell.difference, place, "o", ms=5, mec=svg.INK, mfc=svg.INK if judged else svg.PAGE)
         axes.set_yticks(range(len(found)), [name for name, _ in found])
         axes.set_ylim(len(found) - 0.5, -0.5)
@@ -38,7 +41,7 @@ def difference_figure(table: PaperTable, cells: Mapping[tuple[str, str], Cell]) 
         label = "; ".join(f"{name} {number(cell.difference, table.digits, signed=True)}" for name, cell in found)
         title = f"{table.title}: distance from the published figures"
         caption = (
-            f"With our 95 % t-interval over seeds, from {VERDICT_SEEDS} on. Filled: with a verdict. Hollow: set-up not "
-            "the published one, or too few seeds."
+            f"How far ours are from what was published: lines are 95 % intervals, dots the seeds where fewer than "
+            f"{VERDICT_SEEDS} give none, and filled markers have a verdict."
         )
         return Drawn(title, caption, svg.render(canvas, f"paper-{table.name}", f"{title}: {label}."))

@@ -39,12 +39,13 @@ def curve_figure(
                 axes.plot(means[baseline].index, means[baseline]["mean"], color=svg.MUTED, lw=0.9, zorder=1)
             axes.axhline(shortcut * 100, color=svg.MUTED, lw=0.9, dashes=(4, 2), zorder=1)
             _curve(axes, means[variant], looks[variant])
+            _few_seeds(axes, shown[shown["variant"] == variant], marks, looks[variant])
             axes.set_ylim(_limits([curve["mean"] for curve in means.values()], shortcut * 100))
             if corruption.bits:
                 axes.set_xticks(list(marks.values()), [_bits(level) for level in marks])
         caption = (
             f"Mean over seeds; band: 95 % t-interval over seeds, from {VERDICT_SEEDS} on, cut where it leaves the "
-            "panel. Dashed: the shortcut, uncorrupted."
+            "panel; dots: fewer seeds. Dashed: the shortcut, uncorrupted."
         )
         caption += f" Grey line: {baseline}." if baseline in means else ""
         caption += (
@@ -87,6 +88,12 @@ def _curve(axes: Axes, curve: pd.DataFrame, look: Look) -> None:
     )
     axes.plot(curve.index, curve["mean"], color=colour, lw=1.3, dashes=look.dashes)
     axes.plot(curve.index, curve["mean"], ls="", marker=look.marker, ms=3.5, mfc=colour, mec=colour)
+
+
+def _few_seeds(axes: Axes, own: pd.DataFrame, marks: Mapping[float, float], look: Look) -> None:
+    """A dot a seed where there are too few for a band."""
+    few = own[own.groupby("level")["seed"].transform("nunique") < VERDICT_SEEDS]
+    axes.plot(few["level"].map(marks), few["accuracy"] * 100, "o", ms=2, mew=0, color=look.placeholder, alpha=0.6)
 
 
 def _without(curves: pd.DataFrame, having: list[str]) -> str:

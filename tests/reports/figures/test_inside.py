@@ -160,7 +160,7 @@ def test_runs_of_before_have_none_of_these_figures_and_no_threshold_before_train
 def test_a_threshold_is_set_against_the_input_of_its_time(figures):
     caption, label, _ = figures(details=True)["Threshold by layer"]
     assert "not recorded" not in caption
-    assert "on the first training batch before training" in caption
+    assert "in standard deviations of the neuron&#39;s input" in caption
     assert re.search(r"none 1\.\d", label), "around 1 / 0.9 after training"
 
 

@@ -9,11 +9,17 @@ import pandas as pd
 import pytest
 
 from spike_ssm.reports.findings.accuracy import task_findings
+from spike_ssm.reports.render.statements import Statement
 from spike_ssm.reports.statistics.baseline import compare_with_baseline
 
 
 def findings(accuracies: dict[str, list[float]], baseline: str | None = "none") -> dict[str, tuple[str, str]]:
     """Tag and sentence about the accuracy of each variant, from accuracies by seed."""
+    return {name: (item.tag, item.text) for item in statements(accuracies, baseline) for name in item.variants}
+
+
+def statements(accuracies: dict[str, list[float]], baseline: str | None = "none") -> tuple[Statement, ...]:
+    """What is said of accuracies by seed."""
     runs = pd.DataFrame(
         [
             {"variant": variant, "seed": seed, "test_accuracy": value, "firing_rate": 0.1 + value}
@@ -22,7 +28,7 @@ def findings(accuracies: dict[str, list[float]], baseline: str | None = "none") 
         ]
     ).assign(shortcut_accuracy=0.345)
     first, *_ = task_findings(runs, compare_with_baseline(runs, baseline), baseline)
-    return {name: (item.tag, item.text) for item in first.statements for name in item.variants}
+    return first.statements
 
 
 def test_a_clear_difference_is_called_by_its_direction():
@@ -55,7 +61,17 @@ def test_an_interval_without_zero_that_fails_the_correction_is_explained_and_not
 
 def test_a_variant_that_shares_no_seed_with_the_baseline_is_said_not_to():
     found = findings({"none": [0.40, 0.41, 0.42], "other": [float("nan")] * 3})
-    assert found["other"] == ("no verdict", "shares no finished seed with none.")
+    assert found["other"] == ("no verdict", "no finished seed is shared with none.")
+
+
+def test_what_decides_nothing_is_one_sentence_however_many_variants_there_are():
+    rng = np.random.default_rng(1)
+    same = {f"v{place}": list(0.41 + rng.normal(size=4) / 300) for place in range(60)}
+    runs = {"none": [0.40, 0.41, 0.42, 0.41]} | same | {"up": [0.50, 0.51, 0.52, 0.511]}
+    said = statements(runs)
+    assert [each.tag for each in said] == ["higher", "not shown"]
+    assert said[1].variants == tuple(list(same)[:8])
+    assert said[1].text.startswith("and 52 more: no difference is shown by 4 seeds; what there may be lies within ")
 
 
 def test_a_baseline_without_accuracy_is_no_baseline():

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spike_ssm.reports.findings.answer import NAMED, answer
+from spike_ssm.reports.render.statements import Statement
 from spike_ssm.reports.statistics.baseline import compare_with_baseline
-from spike_ssm.reports.statistics.resolution import POWER, resolution
+from spike_ssm.reports.statistics.resolution import POWER, corrected_interval, resolution
 from spike_ssm.reports.statistics.seeds import MARGIN, Verdict, compare
 
 NOISE = (0.0, 0.004, -0.003, 0.002, -0.003)
@@ -65,11 +69,26 @@ def test_what_is_not_shown_is_bounded_and_the_seeds_that_would_decide_are_counte
     said = told(runs_of({"none": around(0.5), "same": around(0.501, -1), "up": around(0.56, -1)}))
     assert said["accuracy"] == "More accurate than none: up (by 6.0 points)."
     assert said["ruled out"].startswith("For the other 1 variant, gains above 0.")
-    assert said["ruled out"].endswith("are ruled out (95 % for all at once).")
+    assert said["ruled out"].endswith("(95 % for all at once).")
     wide = told(runs_of({"none": [0.5, 0.52, 0.48], "same": [0.47, 0.52, 0.53]}))
     assert wide["accuracy"] == "No variant is shown to be more or less accurate than none."
-    assert wide["open"].startswith("To tell a difference of one point takes about ")
-    assert wide["open"].endswith("seeds; there are 3.")
+    assert re.search(r" Open: to tell one point takes about \d+ seeds, not 3\.$", wide["ruled out"])
+
+
+def test_controls_are_counted_beside_variants_that_are_asked_about_and_named_where_they_are_alone() -> None:
+    accuracies = {"none": around(0.5), "up": around(0.53, -1), "more": around(0.56, -1), "low": around(0.4, -1)}
+    runs = runs_of(accuracies)
+    said, *_ = answer(runs, compare_with_baseline(runs, "none"), controls={"more", "low"})
+    assert said.text == (
+        "More accurate than none: up (by 3.0 points) and 1 control. Less accurate than none: low (by 10.0 points)."
+    )
+
+
+def test_further_answers_stand_with_the_others() -> None:
+    runs = runs_of({"none": around(0.5), "up": around(0.53, -1)}, shortcut=0.2)
+    speed = Statement("speed", (), "up takes 1.2 times as long a step.")
+    said = answer(runs, compare_with_baseline(runs, "none"), further=[speed])
+    assert [each.tag for each in said] == ["accuracy", "speed", "shortcut"]
 
 
 def test_too_few_seeds_are_no_answer() -> None:
@@ -121,6 +140,18 @@ def test_so_many_seeds_show_a_point_about_as_often_as_stated() -> None:
     drawn = pd.DataFrame(random.normal(MARGIN, sd, (found.needed, 500)))
     shown = sum(compare({"x": drawn[each]})["x"].verdict is Verdict.HIGHER for each in drawn)
     assert shown / 500 == pytest.approx(POWER, abs=0.06)
+
+
+@given(st.lists(st.floats(-0.05, 0.05), min_size=1, max_size=8), st.integers(0, 2**16))
+def test_a_corrected_interval_leaves_out_zero_where_there_is_a_verdict_and_only_there(
+    means: list[float], seed: int
+) -> None:
+    noise = np.random.default_rng(seed)
+    compared = compare({place: pd.Series(mean + noise.normal(0, 0.01, 4)) for place, mean in enumerate(means)})
+    for each in compared.values():
+        interval = corrected_interval(each)
+        assert (interval.low > 0 or interval.high < 0) == each.verdict.decided
+        assert interval.half >= each.difference.half - 1e-12, "never narrower than the one of the table"
 
 
 def test_nothing_is_ruled_out_by_what_was_not_tested() -> None:
