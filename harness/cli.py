@@ -35,6 +35,7 @@ def run_command(
 
     def command() -> int:
         from spike_ssm.harness.config.command_line import flags_of, parse_command_line
+        from spike_ssm.harness.config.completion import answer_shell, completer
         from spike_ssm.harness.config.documents import Documents, config_folders
         from spike_ssm.harness.config.keys import check_words
 
@@ -47,7 +48,8 @@ def run_command(
             allow_abbrev=False,
         )
         parser.add_argument("--config-dir", type=Path, help="a folder of yours with files like sweep/NAME.yaml")
-        parser.add_argument("settings", nargs="*", metavar="key=value")
+        words_given = parser.add_argument("settings", nargs="*", metavar="key=value", help="settings and flags")
+        answer_shell(parser, words_given, completer(program, "study" if named else None))
         options, unknown = parser.parse_known_args(words)
         names = [word for word in options.settings if named and "=" not in word]
         settings = [word for word in options.settings if word not in names]

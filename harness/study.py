@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """`python -m harness.study NAME`: a registered study in one command: tune, run, evaluate robustness, report.
 
     python -m harness.study neurons                                 at the laptop scale

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """`python -m harness.sweep +sweep=NAME`: run a sweep, collect its results, render its report.
 
     python -m harness.sweep +sweep=ablation_refractory              the whole sweep

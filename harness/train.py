@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """`python -m harness.train key=value ...`: one run, in this process, without a sweep.
 
     python -m harness.train task=listops neuron.leak=0.9 seed=1

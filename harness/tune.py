@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """`python -m harness.tune +sweep=NAME budget=K`: tune every variant of a sweep equally, before the sweep.
 
     python -m harness.tune +sweep=ablation_neuron budget=8          8 trials for every variant on every task
