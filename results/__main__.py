@@ -1,6 +1,7 @@
 """`python -m results`: finished sweeps as one file, and back.
 
 python -m results pack study_neurons robustness_study_neurons --to study.parquet
+python -m results pack study_neurons --weights --to study.parquet       with the trained networks, which takes more room
 python -m results unpack study.parquet --to study                 then: python -m reports study_neurons --results study
 """
 
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     packing.add_argument("sweeps", nargs="+", metavar="SWEEP")
     packing.add_argument("--results", type=Path, default=RESULTS, help="the results folder (%(default)s)")
     packing.add_argument("--to", type=Path, required=True, help="the file")
+    packing.add_argument("--weights", action="store_true", help="take the weights along that runs kept")
     unpacking = commands.add_parser("unpack", help="put them back into a results folder")
     unpacking.add_argument("file", type=Path)
     unpacking.add_argument("--to", type=Path, default=RESULTS, help="the results folder (%(default)s)")
@@ -34,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _pack(options: argparse.Namespace) -> int:
-    count = pack(options.results.expanduser().absolute(), options.sweeps, options.to.expanduser().absolute())
+    folder, file = options.results.expanduser().absolute(), options.to.expanduser().absolute()
+    count = pack(folder, options.sweeps, file, weights=options.weights)
     print(f"{count} runs: {options.to}")
     return 0
 

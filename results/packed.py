@@ -1,35 +1,71 @@
-"""Sweeps as one file to keep or to send: their runs as the rows of a parquet file, their manifests in its footer."""
+"""Sweeps as one file to keep or to send: their runs as the rows of a parquet file, their manifests in its footer.
+
+On request the trained weights of runs are taken along, each as the bytes of its file in a column of their own. A pack
+may come from a stranger: nothing in it names a file, and what is not the weights of that very run is not unpacked.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from safetensors import SafetensorError, deserialize
 
 from spike_ssm.results.errors import UnreadableError, UserError
-from spike_ssm.results.files import may_exist, replace
+from spike_ssm.results.files import link_if_free, may_exist, replace, written
+from spike_ssm.results.names import check_name
 from spike_ssm.results.reading import check_version, conformed, read_run, run_path
 from spike_ssm.results.schema import RUN, Manifest
 from spike_ssm.results.store import prepare_folder, read_manifest, write_manifest, write_run
+
+WEIGHTS = "weights"
+"""The column of the bytes of weights, and the folder of their files in a results folder."""
+
+LARGEST_WEIGHTS = 2**30
+"""Bytes that the weights of a run may have to be packed or unpacked."""
 
 _MANIFESTS = b"spike_ssm.manifests"
 _LEVEL = 19  # of zstd, which takes longer: these files are kept for long
 
 
-def pack(folder: Path, sweeps: Sequence[str], path: Path) -> int:
+@dataclass(frozen=True)
+class Pack:
+    """What a file holds that `pack` wrote: rows of `results.schema.RUN`, or some of its columns, and manifests."""
+
+    file: pq.ParquetFile
+    rows: pa.Table
+    manifests: list[Manifest]
+
+    def weights(self) -> Iterator[bytes | None]:
+        """The weights of one row after the other, None where it has none; one of them is in memory at a time."""
+        if WEIGHTS in self.file.schema_arrow.names:
+            for batch in self.file.iter_batches(batch_size=1, columns=[WEIGHTS]):
+                yield batch.column(0)[0].as_py()
+
+
+def weights_path(folder: Path, run_id: str) -> Path:
+    """Path of the tested weights of run `run_id`, where they are kept."""
+    return folder / WEIGHTS / f"{run_id}.safetensors"
+
+
+def pack(folder: Path, sweeps: Sequence[str], path: Path, *, weights: bool = False) -> int:
     """Write the runs of the sweeps, each once, that have a result in `folder` to `path`; returns their number.
 
-    Raises `UserError` when a sweep or run cannot be read, or the file cannot be written.
+    weights: with those that were kept. Raises `UserError` when a sweep, a run or its weights cannot be read, or the
+    file cannot be written.
     """
     manifests = [read_manifest(folder, sweep) for sweep in sweeps]
     ids = dict.fromkeys(run.id for manifest in manifests for run in manifest.runs)
     rows = [read_run(run_path(folder, run_id)) for run_id in ids if may_exist(run_path(folder, run_id))]
     footer = {_MANIFESTS: json.dumps([manifest.to_json() for manifest in manifests], sort_keys=True).encode()}
     table = pa.Table.from_pylist(rows, schema=RUN.with_metadata({**(RUN.metadata or {}), **footer}))
+    if weights:
+        table = table.append_column(WEIGHTS, pa.array((_kept(folder, row["id"]) for row in rows), pa.large_binary()))
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", compression_level=_LEVEL)
     try:
@@ -39,26 +75,81 @@ def pack(folder: Path, sweeps: Sequence[str], path: Path) -> int:
     return len(rows)
 
 
-def unpack(path: Path, folder: Path) -> list[Manifest]:
-    """Put what `pack` wrote into the results folder `folder`, where finished runs stay as they are.
+def _kept(folder: Path, run_id: str) -> bytes | None:
+    """The weights of a run, or None. Raises `UserError` where they cannot be read, or are none."""
+    path = weights_path(folder, run_id)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UnreadableError(f"{path} cannot be read now ({error.strerror}).") from error
+    if reason := _why_none(content, run_id):
+        raise UserError(f"{path} cannot be packed ({reason}): remove it, or pack without --weights.")
+    return content
 
-    Returns the manifests. Raises `UserError` when the file is missing, damaged or of another kind.
-    """
+
+def _why_none(content: bytes, run_id: str) -> str:
+    """Why this content is not the weights of the run; empty where it is. Nothing in it is executed."""
+    if len(content) > LARGEST_WEIGHTS:
+        return f"it has more than {LARGEST_WEIGHTS:,} bytes"
+    try:
+        deserialize(content)  # which checks that its tensors lie one after the other in the file, and nothing else does
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        owner, _ = json.loads(header["__metadata__"]["state"])
+        return "" if owner["run"] == run_id else f"it is of the run {str(owner['run'])[:40]!r}"
+    except (SafetensorError, KeyError, ValueError, TypeError, RecursionError) as error:
+        return f"it is no file of tensors with the run that they are of: {' '.join(str(error).split())[:200]}"
+
+
+def read_pack(path: Path, columns: Sequence[str] = tuple(RUN.names)) -> Pack:
+    """What `pack` wrote, of the rows these columns. Raises `UserError`: missing, damaged or of another kind."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UnreadableError(f"{path} cannot be read now ({error.strerror}).") from error
     try:
-        table = pq.read_table(pa.BufferReader(content))
-        check_version(path, table.schema.metadata or {})
-        manifests = [Manifest.from_json(each) for each in json.loads((table.schema.metadata or {})[_MANIFESTS])]
-        rows: list[dict[str, Any]] = conformed(path, table, RUN.names).to_pylist()
+        file = pq.ParquetFile(pa.BufferReader(content))
+        footer = file.schema_arrow.metadata or {}
+        check_version(path, footer)
+        manifests = [Manifest.from_json(each) for each in json.loads(footer[_MANIFESTS])]
+        there = [name for name in columns if name in file.schema_arrow.names]
+        rows = conformed(path, file.read(columns=there), columns)
+        for run_id in rows["id"].to_pylist():
+            check_name("run", str(run_id))
     except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
         why = " ".join(str(error).split())
         raise UserError(f"{path} is no file that `python -m results pack` wrote ({why}).") from error
+    return Pack(file, rows, manifests)
+
+
+def unpack(path: Path, folder: Path) -> list[Manifest]:
+    """Put what `pack` wrote into the results folder `folder`, where finished runs stay as they are.
+
+    Returns the manifests. Raises `UserError` as `read_pack`, and where a run's weights are not what they should be.
+    """
+    found = read_pack(path)
     prepare_folder(folder)
+    rows: list[dict[str, Any]] = found.rows.to_pylist()
     for row in rows:
         write_run(folder, row)
-    for manifest in manifests:
+    for row, content in zip(rows, found.weights(), strict=False):
+        if content is not None:
+            _unpack_weights(path, folder, row, content)
+    for manifest in found.manifests:
         write_manifest(folder, manifest)
-    return manifests
+    return found.manifests
+
+
+def _unpack_weights(pack: Path, folder: Path, row: dict[str, Any], content: bytes) -> None:
+    """Keep the weights of the run in `row`, unless the folder has that run from elsewhere, or weights of it."""
+    path = weights_path(folder, row["id"])
+    if reason := _why_none(content, row["id"]):
+        raise UserError(f"{pack}: the weights of the run {row['id']} cannot be unpacked ({reason}).")
+    if read_run(run_path(folder, row["id"]), ["started_at"])["started_at"] != row["started_at"]:
+        return
+    try:
+        with written(path, content) as temporary:
+            link_if_free(temporary, path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror}). Make room, or name another folder.") from error

@@ -225,8 +225,7 @@ def read_runs(
     """
     import pandas as pd  # half as long to import as all else here, and looking at a sweep needs none
 
-    left_out = {"predictions": not predictions} | dict.fromkeys(TRACED, not traces)
-    columns = [name for name in RUN.names if not left_out.get(name)]
+    columns = columns_with(predictions, traces)
 
     def read(run_id: str) -> pa.Table | UserError | None:
         path = run_path(folder, run_id)
@@ -239,12 +238,18 @@ def read_runs(
     with ThreadPoolExecutor(_THREADS) as pool:
         found = dict(zip(ids, pool.map(read, ids), strict=True))
     tables = [table for table in found.values() if isinstance(table, pa.Table)]
-    rows = _as_frame(pa.concat_tables(tables), columns) if tables else pd.DataFrame(columns=columns)
+    rows = frame_of(pa.concat_tables(tables), columns) if tables else pd.DataFrame(columns=columns)
     missing = [run_id for run_id, table in found.items() if table is None]
     return rows, missing, {run_id: error for run_id, error in found.items() if isinstance(error, UserError)}
 
 
-def _as_frame(table: pa.Table, columns: Sequence[str]) -> pd.DataFrame:
+def columns_with(predictions: bool, traces: bool) -> list[str]:
+    """The columns of a run; `predictions`, and `traces` with their example, only when asked for."""
+    left_out = {"predictions": not predictions} | dict.fromkeys(TRACED, not traces)
+    return [name for name in RUN.names if not left_out.get(name)]
+
+
+def frame_of(table: pa.Table, columns: Sequence[str]) -> pd.DataFrame:
     """The table as a frame with these columns, of plain Python values.
 
     `predictions`, of which there may be millions, are a frame each.

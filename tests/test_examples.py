@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -44,3 +45,23 @@ def test_a_sweep_file_of_ones_own_becomes_a_page(tmp_path: Path) -> None:
     page = Path(out.splitlines()[-1])
     assert page == tmp_path / "reports" / "leaks.html"
     assert "Leaks, with and without refractoriness" in page.read_text()
+
+
+def cells(notebook: Path) -> list[str]:
+    """The code of a notebook, whose cells have no output in the repository."""
+    code = [cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "code"]
+    assert [cell["outputs"] for cell in code] == [[]] * len(code)
+    return ["".join(cell["source"]) for cell in code]
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_from_its_first_cell_to_its_last(tmp_path: Path) -> None:
+    *code, last = cells(ROOT / "examples" / "a_run_in_a_notebook.ipynb")
+    shown_by_hand = "\nprint(frame.shape[0], run.predict(questions).tolist(), run.run_id in set(frame['id']))"
+    script = "\n".join(["import matplotlib; matplotlib.use('Agg')", *code, last, shown_by_hand])
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^4 \[\d, \d\] True$", done.stdout, re.MULTILINE)
+    assert (tmp_path / "html" / "two_neurons.html").exists()

@@ -10,13 +10,16 @@ from dataclasses import dataclass, field
 class Facts:
     """Facts of a prepared data set.
 
-    symbols: the text of each token; None for grey levels. notes: sentences on what this copy lacks or where it
-    differs from the published data, shown in the report.
+    symbols: the text of each token; None for grey levels and other numbers. notes: sentences on what this copy lacks or
+    where it differs from the published data, shown in the report. labels: the name of each class, where it has another
+    than its number. numbers: mean and deviation of the training split's numbers, where they are stored in such units.
     """
 
     classes: int
     symbols: list[str] | None = None
     notes: tuple[str, ...] = ()
+    labels: list[str] | None = None
+    numbers: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from spike_ssm.harness.data.rules import (
 )
 from spike_ssm.harness.data.settings import Kind, TaskSettings
 from spike_ssm.harness.data.sources import GONE, HUB, Place, place_of
-from spike_ssm.harness.data.splits import Scaling, Split
-from spike_ssm.harness.data.vocabulary import Example, write_examples
+from spike_ssm.harness.data.splits import Flat, Integers, Scaling, Sequences, Split
+from spike_ssm.harness.data.vocabulary import EOS, UNKNOWN, Example, encode_characters, write_examples
 from spike_ssm.results.errors import UserError
 
 FORM = 3
@@ -97,6 +97,21 @@ class Task(ABC):
         """Grouping -> the group of each test example, by questions of the task's own."""
         return {}
 
+    def encode(self, examples: Sequence[Any], facts: Facts) -> tuple[Sequences, ...]:
+        """The sequences of examples as a person has them, as `build` stores them: one each, or two of a pair.
+
+        A text is symbols with blanks between them, and gets its `<eos>`; an array of whole numbers, of any shape, is
+        tokens or grey levels as they are. Raises `UserError` for anything else.
+        """
+        index = {symbol: token for token, symbol in enumerate(facts.symbols or ())}
+
+        def sequence(example: Any) -> Integers:
+            if isinstance(example, str) and index:
+                return np.array([*(index.get(symbol, UNKNOWN) for symbol in example.split()), EOS])
+            return stored_numbers(example, len(index) or 256)
+
+        return (_end_to_end(map(sequence, examples)),)
+
     def folder(self, cache: Path) -> Path:
         """The folder of data prepared at these settings, named by a hash of them, their revision and the `FORM`.
 
@@ -152,6 +167,19 @@ class CharacterTask(Task):
     def examples(self, files: Path) -> tuple[Mapping[str, Iterable[Example]], Sequence[str]]:
         """The texts and labels of each split, and notes on them. Raises `UserError`."""
 
+    def encode(self, examples: Sequence[Any], facts: Facts) -> tuple[Sequences, ...]:
+        """The sequences of texts, or of pairs of texts, character by character; arrays as in `Task`."""
+        assert facts.symbols is not None
+        columns = list(zip(*examples, strict=True)) if self.settings.kind == "pairs" else [examples]
+        if self.settings.kind == "pairs" and len(columns) != 2:
+            raise UserError(f"An example of {self.settings.name} is two texts, but here are {len(columns)}.")
+        return tuple(self._encoded(column, facts) for column in columns)
+
+    def _encoded(self, texts: Sequence[Any], facts: Facts) -> Sequences:
+        if not all(isinstance(text, str) for text in texts):
+            return super().encode(texts, facts)[0]
+        return Sequences(encode_characters(texts, facts.symbols or [], self.settings.max_length))
+
     def build(self, preparation: Preparation, files: Path) -> Facts:
         """Write the three splits. Raises `UserError`."""
         examples, notes = self.examples(files)
@@ -170,3 +198,22 @@ class PictureTask(Task):
 
     picture: ClassVar[bool] = True
     rules: ClassVar[Sequence[Rule]] = (NEAREST_MEAN, REGIONS, BRIGHTNESS)
+
+
+def stored_numbers(example: Any, most: int) -> Integers:
+    """The numbers of an array, flattened. Raises `UserError` unless they are whole, from 0 on and below `most`."""
+    numbers = np.asarray(example).ravel()
+    if not np.issubdtype(numbers.dtype, np.integer) or not len(numbers):
+        raise UserError(
+            f"An example must be an array of whole numbers, or a text where the task has texts: {example!r:.60}."
+        )
+    if numbers.min() < 0 or numbers.max() >= most:
+        raise UserError(
+            f"An example's numbers must be from 0 to {most - 1}, but they reach {numbers.min()} to {numbers.max()}."
+        )
+    return numbers
+
+
+def _end_to_end(sequences: Iterable[Integers]) -> Sequences:
+    parts = list(sequences)
+    return Sequences(Flat(np.concatenate(parts), np.cumsum([0, *map(len, parts)])))

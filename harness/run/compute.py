@@ -28,7 +28,7 @@ from spike_ssm.harness.training.checkpoint import Checkpoints
 from spike_ssm.harness.training.fit import Hooks, run_training
 from spike_ssm.harness.training.trackers import open_tracker
 from spike_ssm.harness.training.trainer import Progress
-from spike_ssm.harness.training.weights import keep_weights
+from spike_ssm.harness.training.weights import description, keep_weights
 from spike_ssm.results.errors import UnpreparedError, UserError
 
 Report = Callable[[Progress], None]
@@ -64,7 +64,8 @@ def _train_network(job: Job, report: Report, checkpoints: Checkpoints, group: Pr
     tracker = open_tracker(settings.tracker, job.results, job.run_id, settings.identity())
     group.call(job.run_id)
     every_s = 60 * settings.launcher.checkpoint_minutes
-    keep = partial(keep_weights, job.results, job.run_id, guard=checkpoints.guard)
+    described = description(settings, data.facts)
+    keep = partial(keep_weights, job.results, job.run_id, network=described, guard=checkpoints.guard)
     keeping = {"keep": keep} if settings.keeps_weights() else {}
     hooks = Hooks(report, tracker.log, **keeping)
     with closing(tracker), interruptible():

@@ -10,6 +10,7 @@ from typing import Any
 from spike_ssm.results.documents import read_document
 from spike_ssm.results.errors import UserError
 from spike_ssm.results.milestones import Standing
+from spike_ssm.results.packed import weights_path
 from spike_ssm.results.reading import run_path
 
 LOG_TAIL_BYTES = 4000
@@ -68,7 +69,7 @@ class RunFiles:
     @property
     def weights(self) -> Path:
         """Its tested weights when it is finished, where they are kept."""
-        return self.results / "weights" / f"{self.run_id}.safetensors"
+        return weights_path(self.results, self.run_id)
 
     def read_progress(self) -> dict[str, Any] | None:
         """`worker` and the fields of `harness.training.trainer.Progress`, as the run last said them."""

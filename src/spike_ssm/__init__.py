@@ -15,6 +15,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from spike_ssm import results
+    from spike_ssm.harness.training.loaded import LoadedRun, load_run
     from spike_ssm.models.backbone import Inputs
     from spike_ssm.models.network import Network, build_network, parameter_groups
     from spike_ssm.models.neurons import NEURONS, Neuron, NeuronSettings, build_neuron
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from spike_ssm.models.ssm import S4D
 
 _HOMES = {
+    "spike_ssm.harness.training.loaded": ("LoadedRun", "load_run"),
     "spike_ssm.models.backbone": ("Inputs",),
     "spike_ssm.models.network": ("Network", "build_network", "parameter_groups"),
     "spike_ssm.models.neurons": ("NEURONS", "Neuron", "NeuronSettings", "build_neuron"),
@@ -35,6 +38,7 @@ __all__ = [
     "NEURONS",
     "S4D",
     "Inputs",
+    "LoadedRun",
     "ModelSettings",
     "Network",
     "Neuron",
@@ -42,12 +46,16 @@ __all__ = [
     "Options",
     "build_network",
     "build_neuron",
+    "load_run",
     "parameter_groups",
     "refractory_lif",
+    "results",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "results":
+        return importlib.import_module("spike_ssm.results")
     for module, names in _HOMES.items():
         if name in names:
             return getattr(importlib.import_module(module), name)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from safetensors.numpy import save
 
+from spike_ssm.results import packed
 from spike_ssm.results.__main__ import main
 from spike_ssm.results.errors import UserError
-from spike_ssm.results.packed import pack, unpack
+from spike_ssm.results.files import replace
+from spike_ssm.results.packed import pack, unpack, weights_path
 from spike_ssm.results.reading import read_run, run_path
 from spike_ssm.results.schema import Manifest, PlannedRun
 from spike_ssm.results.store import read_manifest, write_manifest, write_run
@@ -63,3 +69,94 @@ def test_what_cannot_be_done_is_said(folder: Path, tmp_path: Path, capsys: pytes
     assert not (tmp_path / "again").exists()
     assert main(["pack", "lra", "--results", str(folder), "--to", str(tmp_path / "x.parquet")]) == 1
     assert "No sweep named 'lra' has been run" in capsys.readouterr().err
+
+
+def weights(run_id: str, size: int = 4) -> bytes:
+    """A file of a tensor, as the harness keeps it."""
+    return save({"head": np.ones(size, np.float32)}, {"state": json.dumps([{"run": run_id}, {}]), "sha256": "0"})
+
+
+@pytest.fixture
+def with_weights(folder: Path) -> Path:
+    for run_id in ("a", "c"):
+        replace(weights_path(folder, run_id), weights(run_id))
+    return folder
+
+
+def test_weights_are_taken_along_on_request_alone(with_weights: Path, tmp_path: Path) -> None:
+    without, file = tmp_path / "without.parquet", tmp_path / "with.parquet"
+    words = ["ablation", "other", "--results", str(with_weights), "--to"]
+    assert main(["pack", *words, str(without)]) == 0
+    assert main(["pack", *words, str(file), "--weights"]) == 0
+    assert "weights" not in pq.read_schema(without).names
+    unpack(without, tmp_path / "bare")
+    assert not (tmp_path / "bare" / "weights").exists()
+    unpack(file, tmp_path / "again")
+    for run_id in ("a", "c"):
+        path = weights_path(tmp_path / "again", run_id)
+        assert path.read_bytes() == weights_path(with_weights, run_id).read_bytes()
+
+
+def test_a_run_without_weights_is_packed_without(with_weights: Path, tmp_path: Path) -> None:
+    weights_path(with_weights, "c").unlink()
+    pack(with_weights, ["other"], tmp_path / "kept.parquet", weights=True)
+    unpack(tmp_path / "kept.parquet", tmp_path / "again")
+    assert [path.stem for path in (tmp_path / "again" / "weights").iterdir()] == ["a"]
+
+
+def test_weights_of_a_run_that_is_there_from_elsewhere_stay(with_weights: Path, tmp_path: Path) -> None:
+    pack(with_weights, ["other"], tmp_path / "kept.parquet", weights=True)
+    write_run(tmp_path / "again", row("a", started_at="2001-01-01T00:00:00+00:00"))
+    others = weights("c", 2)
+    replace(weights_path(tmp_path / "again", "c"), others)
+    unpack(tmp_path / "kept.parquet", tmp_path / "again")
+    assert not weights_path(tmp_path / "again", "a").exists()  # they would not be those of its result
+    assert weights_path(tmp_path / "again", "c").read_bytes() == others
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"no tensors", "it is no file of tensors"),
+        (pickle.dumps({"head": 1}), "it is no file of tensors"),
+        (weights("another"), "it is of the run 'another'"),
+        (save({"head": np.ones(1)}), "it is no file of tensors with the run that they are of"),
+        (weights("a")[:-1], "it is no file of tensors"),
+    ],
+)
+def test_what_is_not_the_weights_of_the_run_is_neither_packed_nor_unpacked(
+    with_weights: Path, tmp_path: Path, content: bytes, why: str
+) -> None:
+    replace(weights_path(with_weights, "a"), content)
+    with pytest.raises(UserError, match=f"cannot be packed .{why}"):
+        pack(with_weights, ["other"], tmp_path / "kept.parquet", weights=True)
+    forged = tmp_path / "forged.parquet"
+    pack(with_weights, ["other"], forged)
+    table = pq.read_table(forged)
+    pq.write_table(table.append_column("weights", pa.array([content, None], pa.large_binary())), forged)
+    with pytest.raises(UserError, match=f"weights of the run a cannot be unpacked .{why}"):
+        unpack(forged, tmp_path / "again")
+    assert not (tmp_path / "again" / "weights").exists()
+
+
+@pytest.mark.fault(
+    "A pack from a stranger calls a run by a path that leads out of the results folder.",
+    "It is not unpacked, in a sentence.",
+)
+def test_a_pack_leads_out_of_no_folder(with_weights: Path, tmp_path: Path) -> None:
+    pack(with_weights, ["other"], tmp_path / "kept.parquet", weights=True)
+    table = pq.read_table(tmp_path / "kept.parquet")
+    ids = pa.array(["../../outside", "c"], table.schema.field("id").type)
+    pq.write_table(table.set_column(table.column_names.index("id"), "id", ids), tmp_path / "kept.parquet")
+    with pytest.raises(UserError, match=r"The run '../../outside' cannot be: a name is"):
+        unpack(tmp_path / "kept.parquet", tmp_path / "deep" / "again")
+    assert not list(tmp_path.rglob("outside*"))
+
+
+def test_weights_beyond_the_limit_are_refused(
+    with_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack(with_weights, ["other"], tmp_path / "kept.parquet", weights=True)
+    monkeypatch.setattr(packed, "LARGEST_WEIGHTS", 20)
+    with pytest.raises(UserError, match="it has more than 20 bytes"):
+        unpack(tmp_path / "kept.parquet", tmp_path / "again")

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
+from spike_ssm.harness.data.facts import Facts
 from spike_ssm.harness.data.random_splits import LARGEST_SEED, DividedSettings, draw_parts, permutation
 from spike_ssm.harness.data.readers import imdb, originals, places
 from spike_ssm.harness.data.rules import LENGTH, WORD_PAIRS, WORDS, Rule
 from spike_ssm.harness.data.settings import LONGEST, PartSettings
+from spike_ssm.harness.data.splits import Sequences
 from spike_ssm.harness.data.task import CharacterTask
 from spike_ssm.harness.data.tasks import bbc_corpus as bbc
 from spike_ssm.harness.data.vocabulary import Example
@@ -94,6 +96,12 @@ class Text(TextTask):
         if settings.level == "bytes":
             parts = {split: [((_bytes(text),), label) for (text,), label in part] for split, part in parts.items()}
         return parts, notes
+
+    def encode(self, examples: Sequence[Any], facts: Facts) -> tuple[Sequences, ...]:
+        """The sequences of texts, by characters or bytes as the settings say; arrays as in `Task`."""
+        if self.settings.level == "bytes":
+            examples = [_bytes(each) if isinstance(each, str) else each for each in examples]
+        return super().encode(examples, facts)
 
     def _with_validation(self, published: Mapping[str, list[Example]]) -> dict[str, list[Example]]:
         """Three splits: validation is held out of the training reviews, or is the test reviews once more."""
