@@ -11,13 +11,14 @@ import pandas as pd
 
 from spike_ssm.reports.loading.places import without_places
 from spike_ssm.reports.loading.sweep import Sweep, flat_texts, json_object, load
+from spike_ssm.reports.render.beside import Beside
 from spike_ssm.reports.render.files import FORMATS, file_name, write_all
 from spike_ssm.reports.render.html import rendered
 from spike_ssm.reports.render.latex import latex
-from spike_ssm.reports.render.markdown import markdown
+from spike_ssm.reports.render.markdown import markdown, paragraph
 from spike_ssm.reports.render.spreadsheet import csv
 from spike_ssm.reports.render.table import Heading, Row, Table
-from spike_ssm.reports.render.text import ABSENT, bare_p_value, bounds, mean_of, number
+from spike_ssm.reports.render.text import ABSENT, bare_p_value, bounds, count, mean_of, number
 from spike_ssm.reports.statistics.seeds import VERDICT_SEEDS, Comparison, Interval, Verdict, compare, welch_interval
 
 _METRICS = {
@@ -31,6 +32,8 @@ _COLUMNS = (
     "lowest", "highest", "paired_seeds", "p", "p_holm", "verdict",
 )  # fmt: skip
 _SHOWN_CELLS = 4
+IDENTICAL = "identical"
+"""The verdict on a task and variant of which both have the same runs with the same values."""
 
 
 @dataclass(frozen=True)
@@ -60,18 +63,24 @@ def build_comparison(
     numbers = (
         pd.concat([differences(*sides, name) for name in metrics], ignore_index=True) if metrics else pd.DataFrame()
     )
-    found = [_table(numbers[numbers["metric"] == name], *metrics[name], sides) for name in metrics]
+    told_apart = numbers[numbers["verdict"] != IDENTICAL] if metrics else numbers
+    found = [_table(told_apart[told_apart["metric"] == name], *metrics[name], sides) for name in metrics]
     tables = [table for table in [*found, _settings(*sides)] if table]
+    alone = [*_alone(*sides), *_left_out(*sides)]
+    name = file_name(f"compare-{first[0]}-{second[0]}")
+    beside = Beside(name, formats)
     page = rendered(
-        "compare.html.j2", sides=sides, tables=tables, alone=[*_alone(*sides), *_left_out(*sides)], same=_same(*sides)
+        "compare.html.j2", beside, sides=sides, tables=tables, alone=alone, same=_same(*sides), nothing=numbers.empty
     )
     contents = {
         "html": page,
         "csv": csv(numbers),
-        "md": "\n".join(map(markdown, tables)),
+        "md": "\n".join([f"{paragraph(_same(*sides))}\n", *map(markdown, tables)]),
         "latex": "\n".join(map(latex, tables)),
     }
-    return write_all(out, file_name(f"compare-{first[0]}-{second[0]}"), contents, formats)
+    written = write_all(out, name, contents, formats)
+    beside.write(out)
+    return written
 
 
 def _sides(first: tuple[str, Path], second: tuple[str, Path]) -> tuple[Side, Side]:
@@ -91,11 +100,13 @@ def differences(one: Side, other: Side, metric: str) -> pd.DataFrame:
     """Second minus first for every task and variant that both have, in the units of `metric`.
 
     Paired by seed where at least two seeds are shared, tested and corrected (Holm) together; else Welch's interval.
+    What is identical in both comes first, and is not tested.
     """
     tables = [_by_cell(side.sweep, metric) for side in (one, other)]
-    cells = [cell for cell in tables[0] if cell in tables[1]]
+    same = _identical(one, other)
+    cells = [cell for cell in tables[0] if cell in tables[1] and cell not in same]
     paired = {cell: (tables[1][cell] - tables[0][cell]).dropna() for cell in cells}
-    rows: list[dict[str, Any]] = []
+    rows = [_equal(metric, cell, tables[0][cell]) for cell in tables[0] if cell in same]
     for (task, variant), comparison in compare(paired).items():
         values = [table[task, variant] for table in tables]
         by_seed = comparison.difference.n >= 2
@@ -108,6 +119,31 @@ def differences(one: Side, other: Side, metric: str) -> pd.DataFrame:
         row |= {"paired_seeds": comparison.difference.n if by_seed else 0, "p": comparison.p}
         rows.append(row | {"p_holm": comparison.adjusted_p, "verdict": _verdict(comparison, by_seed)})
     return pd.DataFrame(rows, columns=list(_COLUMNS))
+
+
+def _equal(metric: str, cell: tuple[str, str], values: pd.Series[float]) -> dict[str, Any]:
+    """The row of a task and variant that is identical in both."""
+    task, variant = cell
+    row: dict[str, Any] = {"metric": metric, "task": task, "variant": variant, "verdict": IDENTICAL}
+    row |= dict.fromkeys(("first", "second"), values.mean())
+    row |= dict.fromkeys(("first_seeds", "second_seeds", "paired_seeds"), len(values))
+    return row | dict.fromkeys(("difference", "lowest", "highest"), 0.0)
+
+
+def _identical(one: Side, other: Side) -> dict[tuple[str, str], int]:
+    """(task, variant) -> finished runs, where both have the same ones, by id, with the same value of every metric."""
+    first, second = (
+        {
+            cell: group.set_index("id")[[*_METRICS]].sort_index()
+            for cell, group in side.sweep.done.groupby(["task", "variant"], sort=False)
+        }
+        for side in (one, other)
+    )
+    return {
+        (str(task), str(variant)): len(runs)
+        for (task, variant), runs in first.items()
+        if (task, variant) in second and runs.equals(second[task, variant])
+    }
 
 
 def _verdict(comparison: Comparison, by_seed: bool) -> str:
@@ -193,6 +229,22 @@ def _left_out(one: Side, other: Side) -> list[str]:
     return [f"In {side.label}: {sentence}" for side in (one, other) for sentence in side.sweep.left_out]
 
 
-def _same(one: Side, other: Side) -> int:
-    """Finished runs that are in both by id: they differ in nothing that decides the outcome."""
-    return len(set(one.sweep.done["id"]) & set(other.sweep.done["id"]))
+def _same(one: Side, other: Side) -> str:
+    """The sentence on what is in both; empty where nothing is.
+
+    A run that is in both by its id differs in nothing that decides the outcome.
+    """
+    shared = len(set(one.sweep.done["id"]) & set(other.sweep.done["id"]))
+    same = _identical(one, other)
+    if not shared:
+        return ""
+    if sum(same.values()) == len(one.sweep.done) == len(other.sweep.done):
+        return f"The two are identical: {_all_of(shared)} the same in both, by settings, seed and value."
+    have = f"{count(shared, 'finished run')} {'has' if shared == 1 else 'have'}"
+    ids = f"{have} the same id in both: the same settings and seed."
+    names = _some([", ".join(cell) for cell in same])
+    return f"{ids} Identical, values too, and left out of what follows: {names}." if same else ids
+
+
+def _all_of(runs: int) -> str:
+    return "the one finished run is" if runs == 1 else f"all {runs} finished runs are"

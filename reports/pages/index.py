@@ -10,6 +10,7 @@ from pathlib import Path
 
 from spike_ssm.reports.loading.places import without_places
 from spike_ssm.reports.loading.sweep import trouble_of
+from spike_ssm.reports.render.beside import Beside
 from spike_ssm.reports.render.files import file_name, write_all
 from spike_ssm.reports.render.html import rendered
 from spike_ssm.reports.render.table import Heading, Row, Table
@@ -57,7 +58,7 @@ def build_index(sweeps: Sequence[Listed], problems: Sequence[str], out: Path) ->
     headings = ("title", "scale", "done", "failed", "missing", "damaged", "unreadable", "latest run (UTC)", "report")
     table = Table("Sweeps", "Sweep", tuple(Heading(text) for text in headings), rows, numeric=False)
     paper = (out / "paper.html").exists()
-    page = rendered("index.html.j2", content=table, problems=problems, paper=paper)
+    page = rendered("index.html.j2", Beside(NAME, ()), content=table, problems=problems, paper=paper)
     return write_all(out, NAME, {"html": page}, ["html"])
 
 

@@ -17,8 +17,9 @@ from spike_ssm.reports.figures.scaling import lines
 from spike_ssm.reports.findings.answer import of_published_figures
 from spike_ssm.reports.loading.sweep import Sweep, joined, load_by_task
 from spike_ssm.reports.render import palette
+from spike_ssm.reports.render.beside import Beside
 from spike_ssm.reports.render.drawn import Drawn
-from spike_ssm.reports.render.files import FORMATS, file_name, write_all, write_figures
+from spike_ssm.reports.render.files import FORMATS, beside_links, file_name, write_all
 from spike_ssm.reports.render.html import rendered
 from spike_ssm.reports.render.latex import latex
 from spike_ssm.reports.render.markdown import escaped, markdown, paragraph
@@ -52,14 +53,15 @@ PROBLEM = ["variant", "task", "seed", "id", "state", "problem", "traceback"]
 
 
 def build_report(sweep: str, results: Path, out: Path, formats: Sequence[str] = FORMATS) -> Path:
-    """Write `<sweep>.html`, `.csv`, `.md`, `.tex` and a folder of its figures to `out`; returns the page's path.
+    """Write `<sweep>.html`, `.csv`, `.md`, `.tex` and a folder of what the page links to; returns the page's path.
 
     Raises `UserError` with a sentence when the sweep has no manifest or `out` cannot be written to.
     """
     content = _content(sweep, results)
     loaded, sections, alone = joined(content.parts), content.sections, content.alone
     measurements = pd.concat(content.numbers, ignore_index=True) if content.numbers else pd.DataFrame()
-    page = _page(loaded, file_name(sweep), sections, alone, measurements, _looks(loaded))
+    beside = Beside(file_name(sweep), formats)
+    page = _page(loaded, beside, beside_links(file_name(sweep), formats), sections, alone, measurements)
     table = pd.concat([measurements, *(found.numbers for found in alone)], ignore_index=True)
     every = [
         replace(each, caption=f"{section.task}: {each.caption}") for section in sections for each in section.tables
@@ -71,10 +73,8 @@ def build_report(sweep: str, results: Path, out: Path, formats: Sequence[str] = 
         "md": _markdown(loaded, sections, alone),
         "latex": "\n".join(map(latex, every)),
     }
-    drawn = {f"{section.task} {figure.title}": figure.svg for section in sections for figure in section.every_figure}
-    drawn |= {f"{found.name} {each.title}": each.svg for found in alone for each in [*found.figures, *found.maps]}
     written = write_all(out, file_name(sweep), contents, formats)
-    write_figures(out / file_name(sweep), drawn, formats)
+    beside.write(out)
     return written
 
 
@@ -160,18 +160,19 @@ def _looks(sweep: Sweep) -> dict[str, Look]:
 
 def _page(
     sweep: Sweep,
-    name: str,
+    beside: Beside,
+    files: Mapping[str, str],
     sections: list[Section],
     measured: list[MeasuredSection],
     measurements: pd.DataFrame,
-    looks: Mapping[str, Look],
 ) -> str:
     problems = sweep.runs[sweep.runs["state"] != "done"]
     trained = sweep.runs[~sweep.runs["task"].isin(MEASUREMENTS)]
-    looks = tagged(looks, sweep.manifest, [section.task for section in sections])
+    looks = tagged(_looks(sweep), sweep.manifest, [section.task for section in sections])
     return rendered(
         "page.html.j2",
-        name=name,
+        beside,
+        files=files,
         manifest=sweep.manifest,
         sections=sections,
         seen_first=_seen_first(sections),

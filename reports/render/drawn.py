@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,8 @@ class Drawn:
     title: str
     caption: str
     svg: Markup
+    numbers: pd.DataFrame = field(default_factory=pd.DataFrame, compare=False)  # what is drawn, for its CSV
+    legend: Mapping[str, Look] = field(default_factory=dict)  # of the file that stands alone; the page has its own
 
 
 def new_axes(x: str, y: str) -> Axes:

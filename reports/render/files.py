@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping, Sequence
-from itertools import count
 from pathlib import Path
 
-from spike_ssm.reports.render.svg import standalone
 from spike_ssm.results.errors import UserError
 
 FORMATS = ("html", "csv", "md", "latex", "svg")
+NAMES = {"csv": "CSV", "md": "Markdown", "latex": "LaTeX"}
+"""Format of a page's tables -> what people call it."""
+
 SUFFIXES = {"html": "html", "csv": "csv", "md": "md", "latex": "tex"}
 
 _LONGEST = 120
@@ -38,6 +39,11 @@ def file_name(name: str) -> str:
     return re.sub(r"^\.+|^$", "_", plain)
 
 
+def beside_links(name: str, chosen: Sequence[str]) -> dict[str, str]:
+    """What the tables of the page `name` are written as -> the link from the page: of the formats that are chosen."""
+    return {called: f"{name}.{SUFFIXES[kind]}" for kind, called in NAMES.items() if kind in chosen}
+
+
 def write_all(out: Path, name: str, contents: Mapping[str, str], chosen: Sequence[str]) -> Path:
     """Write `contents`, by format, to `out`/`name`.SUFFIX, those chosen only; returns the first path written.
 
@@ -53,18 +59,12 @@ def write_all(out: Path, name: str, contents: Mapping[str, str], chosen: Sequenc
     return paths[0] if paths else out
 
 
-def write_figures(folder: Path, figures: Mapping[str, str], chosen: Sequence[str]) -> None:
-    """Write inline figures, by name, as SVG files to `folder`, where that format is chosen: no two to one file."""
-    if "svg" not in chosen or not figures:
-        return
+def write_folder(folder: Path, contents: Mapping[str, str]) -> None:
+    """Write `contents`, by file name, to `folder`, which is there only where there are some. Raises `UserError`."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        taken = set[str]()
-        for name, drawn in figures.items():
-            plain = file_name(re.sub(r"[^a-z0-9]", "_", name.lower()))
-            free = next(each for place in count(1) if (each := f"{plain}_{place}" if place > 1 else plain) not in taken)
-            taken.add(free)
-            replace(folder / f"{free}.svg", standalone(drawn))
+        for name, content in contents.items():
+            folder.mkdir(parents=True, exist_ok=True)
+            replace(folder / name, content)
     except OSError as error:
         raise _unwritable(folder, error) from error
 

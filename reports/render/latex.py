@@ -44,7 +44,7 @@ def _groups(table: Table) -> list[str]:
     if not any(heading.group for heading in table.headings):
         return []
     cells, rules, place = [""], [], 2
-    for group, span in table.groups:
+    for group, span, _ in table.groups:
         cells.append(rf"\multicolumn{{{span}}}{{c}}{{{escaped(group)}}}")
         if group:
             rules.append(rf"\cmidrule(lr){{{place}-{place + span - 1}}}")

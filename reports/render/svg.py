@@ -111,16 +111,3 @@ def _shortened(attribute: str) -> str:
     return " " + " ".join(
         _LONG.sub(lambda number: f"{float(number[0]):.1f}".removesuffix(".0"), attribute).split()
     ).replace(' "', '"')
-
-
-_LIGHT = {"line": "#e2e6ea", "page": "#ffffff", "muted": "#59636e", "font": "sans-serif"} | {
-    f"v{place}": colour for place, colour in enumerate(LIGHT)
-}
-
-
-def standalone(drawn: str) -> str:
-    """An inline figure of `render` as a file of its own, in the colours of the light page."""
-    drawn = str(drawn)  # Markup escapes what it is given
-    for name, value in _LIGHT.items():
-        drawn = drawn.replace(f"var(--{name})", value)
-    return drawn.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" style="color:#1c2127" ', 1)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+import pandas as pd
 
 from spike_ssm.reports.render.palette import Look
 
@@ -11,6 +15,9 @@ BEST = "best"
 
 NEAR_BEST = "≈ best"
 
+MOST_COLUMNS = 6
+"""Columns of a table that are seen before a reader asks for the rest, the rows' headings among them."""
+
 
 @dataclass(frozen=True)
 class Heading:
@@ -18,6 +25,15 @@ class Heading:
 
     text: str
     group: str = ""
+    rest: bool = False  # seen on demand, also where there is room
+
+
+class Group(NamedTuple):
+    """Neighbouring columns under one heading."""
+
+    text: str
+    span: int
+    seen: int  # of them, before a reader asks for the rest
 
 
 @dataclass(frozen=True)
@@ -49,14 +65,42 @@ class Table:
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
     numeric: bool = True
+    whole: bool = False  # all columns are seen at once, however many
+    numbers: pd.DataFrame | None = field(default=None, compare=False)  # for its CSV; None: the cells as they are
+    brief: Table | None = None  # what a paper has room for, in LaTeX
+
+    @cached_property
+    def seen(self) -> tuple[bool, ...]:
+        """Which columns are seen before a reader asks for the rest: all where they are few or the table is whole.
+
+        Of more the first ones that say something, which one that is empty or the same in every row does not; the first
+        column always does. What rows say that are there for reference does not count.
+        """
+        columns = len(self.headings)
+        if self.whole or columns < MOST_COLUMNS:
+            return (True,) * columns
+        telling = [self._tells(place) and not heading.rest for place, heading in enumerate(self.headings)]
+        return tuple(tells and sum(telling[:place]) < MOST_COLUMNS - 1 for place, tells in enumerate(telling))
+
+    def _tells(self, place: int) -> bool:
+        values = {row.cells[place] for row in self.rows if not row.reference}
+        alike = len(values) == 1 and sum(not row.reference for row in self.rows) > 1
+        return place == 0 or (not alike and any(letter.isalnum() for value in values for letter in value))
 
     @property
-    def groups(self) -> list[tuple[str, int]]:
-        """Groups of headings with the number of columns each spans."""
-        spans: list[tuple[str, int]] = []
-        for heading in self.headings:
-            if spans and spans[-1][0] == heading.group:
-                spans[-1] = (heading.group, spans[-1][1] + 1)
+    def groups(self) -> list[Group]:
+        """Groups of headings, in their order."""
+        spans: list[Group] = []
+        for heading, seen in zip(self.headings, self.seen, strict=True):
+            if spans and spans[-1].text == heading.group:
+                spans[-1] = Group(heading.group, spans[-1].span + 1, spans[-1].seen + seen)
             else:
-                spans.append((heading.group, 1))
+                spans.append(Group(heading.group, 1, int(seen)))
         return spans
+
+    def as_numbers(self) -> pd.DataFrame:
+        """What its CSV holds: the numbers behind it in full precision, or where there are none its cells."""
+        if self.numbers is not None:
+            return self.numbers
+        heads = [self.corner, *(f"{heading.group} {heading.text}".strip() for heading in self.headings)]
+        return pd.DataFrame([(row.label, *row.cells) for row in self.rows], columns=heads)

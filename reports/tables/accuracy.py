@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -16,8 +16,10 @@ from spike_ssm.reports.render.text import ABSENT, digits_for, estimate, number
 from spike_ssm.reports.statistics import pareto
 from spike_ssm.reports.statistics.baseline import Comparisons
 from spike_ssm.reports.statistics.seeds import VERDICT_SEEDS, t_interval
+from spike_ssm.reports.tables.brief import brief_table
 from spike_ssm.reports.tables.columns import stated
 from spike_ssm.reports.tables.groups import where_shortcut_is_wrong
+from spike_ssm.reports.tables.learned import COLUMNS, NOTE, PARAMETERS, learned
 from spike_ssm.reports.tables.standings import standings
 
 
@@ -34,25 +36,42 @@ class Measure:
     always: bool = True  # False: shown only where a variant has more than 0
 
 
+_SEEN = ("threshold", "refractory")  # what is asked for first of all that is learned
+
 MEASURES = (
     Measure(
         "where_wrong",
         "accuracy_where_shortcut_wrong_percent",
-        Heading("%", "Where the shortcut is wrong"),
+        Heading("%", "Where the shortcut is wrong", rest=True),
         100,
         always=False,
     ),
     Measure("test_perplexity", "test_perplexity", Heading("perplexity", "Language"), digits=1, always=False),
     Measure("firing_rate", "firing_rate_percent", Heading("rate, %", "Firing"), 100, 2),
-    Measure("silent", "silent_channels_percent", Heading("silent, %", "Firing"), 100, 1),
-    Measure("saturated", "saturated_channels_percent", Heading("saturated, %", "Firing"), 100, 1),
-    Measure("undetermined", "undetermined_percent", Heading("undetermined, %", "PMBC"), 100, 3, always=False),
-    Measure("train_tokens_per_s", "train_tokens_per_s", Heading("tokens/s", "Training"), digits=0, timing=True),
-    Measure("train_ms_per_step", "train_ms_per_step", Heading("ms/step", "Training"), timing=True),
-    Measure("peak_memory_mib", "peak_memory_mib", Heading("peak MiB", "Training"), digits=0),
-    Measure("energy_nj_per_token", "energy_nj_per_token", Heading("nJ/token", "Energy")),
+    Measure("silent", "silent_channels_percent", Heading("silent, %", "Firing", rest=True), 100, 1),
+    Measure("saturated", "saturated_channels_percent", Heading("saturated, %", "Firing", rest=True), 100, 1),
+    Measure(
+        "undetermined", "undetermined_percent", Heading("undetermined, %", "PMBC", rest=True), 100, 3, always=False
+    ),
+    Measure(
+        "train_tokens_per_s", "train_tokens_per_s", Heading("tokens/s", "Training", rest=True), digits=0, timing=True
+    ),
+    Measure("train_ms_per_step", "train_ms_per_step", Heading("ms/step", "Training", rest=True), timing=True),
+    Measure("peak_memory_mib", "peak_memory_mib", Heading("peak MiB", "Training", rest=True), digits=0),
+    Measure("energy_nj_per_token", "energy_nj_per_token", Heading("nJ/token", "Energy", rest=True)),
     Measure("energy_ratio", "energy_over_dense", Heading("÷ dense", "Energy"), digits=3),
-    Measure("parameters", "parameters", Heading("parameters", "Size"), digits=0),
+    Measure("parameters", "parameters", Heading("parameters", "Size", rest=True), digits=0),
+    *(
+        Measure(
+            f"{name}_{when}",
+            f"{name}_{when}",
+            Heading(when, called, rest=name not in _SEEN or when == "before"),
+            digits=3,
+            always=False,
+        )
+        for name, called in PARAMETERS.items()
+        for when in ("before", "after")
+    ),
 )
 
 
@@ -73,11 +92,12 @@ def measurements(
     marks = {variant: mark for group in alike for variant, mark in standings(group, *against, controls).items()}
     places = {variant: place for group in alike for variant, place in pareto.places(group).items()}
     rows = []
-    runs = runs.assign(energy_ratio=energy_ratio(runs), where_wrong=where_shortcut_is_wrong(runs))
+    runs = runs.assign(energy_ratio=energy_ratio(runs), where_wrong=where_shortcut_is_wrong(runs)).join(learned(runs))
     for variant, group in runs.groupby("variant", sort=False):
         name = str(variant)
         accuracy = t_interval(group["test_accuracy"])
-        difference = comparisons.accuracy[name].difference if name in comparisons.accuracy else t_interval([])
+        test = comparisons.accuracy.get(name)
+        difference = test.difference if test else t_interval([])
         row: dict[str, str | float] = {
             "task": task,
             "variant": name,
@@ -94,6 +114,8 @@ def measurements(
             "difference_lowest_points": difference.least * 100,
             "difference_highest_points": difference.most * 100,
             "difference_seeds": difference.n,
+            "p": test.p if test else math.nan,
+            "p_holm": test.adjusted_p if test else math.nan,
             "tested_weights": ", ".join(sorted(set(group["tested_weights"].dropna()))),
             "best_weights_percent": group["best_test_accuracy"].mean() * 100,
             "last_weights_percent": group["last_test_accuracy"].mean() * 100,
@@ -125,9 +147,9 @@ def main_table(
     digits = {m.name: m.digits if m.digits is not None else digits_for(numbers[m.name]) for m in measures}
     difference = [Heading(f"vs {comparisons.baseline}, points", "Accuracy")] if comparisons.baseline else []
     dagger = [f"{m.heading.text} †" if m.timing and shared else m.heading.text for m in measures]
-    on_front = [Heading("accuracy, rate", "Pareto")] if numbers["pareto"].any() else []
+    on_front = [Heading("accuracy, rate", "Pareto", rest=True)] if numbers["pareto"].any() else []
     headings = [Heading("test, %", "Accuracy"), *difference, Heading("seeds", "Accuracy"), *on_front]
-    headings += [Heading(text, measure.heading.group) for text, measure in zip(dagger, measures, strict=True)]
+    headings += [replace(measure.heading, text=text) for text, measure in zip(dagger, measures, strict=True)]
     rows = []
     for row in numbers.to_dict("records"):
         cells = [estimate(stated(row, "accuracy", "percent", row["seeds"]))]
@@ -147,6 +169,8 @@ def main_table(
         tuple(headings),
         tuple(rows),
         (*_notes(numbers, shared, shortcut, comparisons.baseline), *(f"Data: {note}" for note in data_notes)),
+        numbers=numbers,
+        brief=brief_table(numbers, comparisons.baseline),
     )
 
 
@@ -199,6 +223,8 @@ def _notes(numbers: pd.DataFrame, shared: bool, shortcut: str, baseline: str | N
     if numbers["test_perplexity"].notna().any():
         perplexity = number(numbers["shortcut_perplexity"].mean(), 1)
         notes.append(f"Accuracy: the share of words guessed right. The shortcut's perplexity is {perplexity}.")
+    if numbers[list(COLUMNS)].notna().any(axis=None):
+        notes.append(NOTE)
     if shared:
         notes.append("† Timings taken while other runs shared the machine: do not compare them.")
     return tuple(notes)
@@ -230,4 +256,5 @@ def overview(numbers: pd.DataFrame, looks: Mapping[str, Look]) -> Table | None:
         found = [indexed.loc[(variant, task)] if (variant, task) in indexed.index else None for task in tasks]
         cells = [ABSENT if row is None else estimate(stated(row, "accuracy", "percent", row["seeds"])) for row in found]
         rows.append(Row(variant, tuple(cells), looks[variant]))
-    return Table("Test accuracy by task, %", "Variant", tuple(Heading(task) for task in tasks), tuple(rows))
+    headings = tuple(Heading(task) for task in tasks)
+    return Table("Test accuracy by task, %", "Variant", headings, tuple(rows), numbers=numbers)

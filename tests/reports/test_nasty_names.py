@@ -15,18 +15,21 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from markupsafe import Markup
 
 from spike_ssm.reports.pages.index import build_index, listed
 from spike_ssm.reports.pages.sweep import build_report
 from spike_ssm.reports.render import palette
-from spike_ssm.reports.render.drawn import new_panels
-from spike_ssm.reports.render.files import SUFFIXES, file_name, write_figures
+from spike_ssm.reports.render.beside import Beside
+from spike_ssm.reports.render.drawn import Drawn, new_panels
+from spike_ssm.reports.render.files import FORMATS, SUFFIXES, file_name
 from spike_ssm.reports.render.files import replace as written
 from spike_ssm.reports.render.latex import escaped as in_latex
 from spike_ssm.reports.render.latex import latex
 from spike_ssm.reports.render.markdown import markdown, paragraph
 from spike_ssm.reports.render.spreadsheet import csv
-from spike_ssm.reports.render.svg import drawing, render, standalone
+from spike_ssm.reports.render.standalone import standalone
+from spike_ssm.reports.render.svg import drawing, render
 from spike_ssm.reports.render.table import BEST, Heading, Row, Table
 from spike_ssm.results.errors import UserError
 from spike_ssm.results.store import read_manifest, write_manifest
@@ -109,11 +112,11 @@ def test_latex_has_no_command_but_its_own(word: str) -> None:
 def test_a_figure_is_well_formed_and_of_shapes_and_text_alone(word: str, tmp_path: Path) -> None:
     with drawing():
         figure, _ = new_panels([word, "b"], 2, 1.0, word, "y")
-        drawn = render(figure, "f", word)
+        drawn = Drawn(word, word, render(figure, "f", word), legend=palette.looks([word, "b"], word))
     path = written(tmp_path / "x.svg", standalone(drawn))
     tree = ElementTree.parse(path)
     tags = {each.tag.rpartition("}")[2] for each in tree.iter()}
-    assert tags <= {"svg", "g", "defs", "path", "clipPath", "rect", "use", "text", "tspan"}
+    assert tags <= {"svg", "title", "desc", "g", "defs", "path", "clipPath", "rect", "use", "text", "tspan"}
     attributes = {name.rpartition("}")[2] for each in tree.iter() for name in each.attrib}
     assert not {name for name in attributes if name.startswith("on")}
     assert all(each.get("href", "#").startswith("#") for each in tree.iter())
@@ -128,11 +131,14 @@ def test_a_files_name_leads_nowhere(word: str) -> None:
 
 
 def test_figures_of_names_that_look_alike_do_not_replace_each_other(tmp_path: Path) -> None:
-    write_figures(
-        tmp_path, {"a/b": "<svg one>", "a_b": "<svg two>", "A B": "<svg three>", "../" * 90: "<svg 4>"}, ["svg"]
-    )
-    assert len(list(tmp_path.glob("*.svg"))) == 4
-    assert {path.parent for path in tmp_path.rglob("*")} == {tmp_path}
+    beside = Beside("page", FORMATS)
+    drawn = [Drawn(title, "", Markup("<svg></svg>")) for title in ("a/b", "a_b", "A B", "../" * 90)]
+    links = [beside.svg(each, each.title) for each in drawn]
+    beside.write(tmp_path)
+    assert links[0] == beside.svg(drawn[0], "asked again"), "one figure, one file"
+    assert {f"page/{path.name}" for path in (tmp_path / "page").iterdir()} == set(links)
+    assert len(set(links)) == 4
+    assert {path.parent for path in tmp_path.rglob("*.svg")} == {tmp_path / "page"}
 
 
 class Tags(HTMLParser):
@@ -195,7 +201,9 @@ def test_a_sweep_of_such_names_has_a_page_that_executes_none(
     assert not {"img", "iframe"} & set(tags.names)
     assert not {name for name in tags.attributes if name.startswith("on")}
     assert {
-        link for link in re.findall(r'href="([^"]*)"', page) if not re.match(r"#|data:,|ablation_refractory\.", link)
+        link
+        for link in re.findall(r'href="([^"]*)"', page)
+        if not re.match(r"#|data:,|ablation_refractory[./][\w./-]*$", link)
     } == set()
     for kind in SUFFIXES.values():
         assert (out / f"ablation_refractory.{kind}").read_text(encoding="utf-8")

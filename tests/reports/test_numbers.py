@@ -27,6 +27,10 @@ MEANS = {  # heading: column, factor
     "parameters": ("parameters", 1),
 }
 
+LEARNED = [
+    f"{name}_{when}" for name in ("threshold", "refractory", "decay", "leak") for when in ("before", "after")
+]  # the last columns of the main table
+
 
 def cells(page: str, caption: str) -> tuple[list[str], dict[str, list[str]]]:
     """The headings of a table's columns, and the cells of every row by its heading."""
@@ -118,12 +122,21 @@ def hits(runs: pd.DataFrame, variant: str) -> pd.DataFrame:
     return answers.pivot(index="seed", columns="example", values="right")
 
 
+def learned(own: pd.DataFrame, name: str) -> float:
+    """Mean over seeds and layers; NaN of a variant without what it is about."""
+    mean = float(np.mean([layer[name] for layers in own["layers"] for layer in layers]))
+    return math.nan if mean == 0 and not name.startswith("leak") else mean
+
+
 def test_every_number_of_the_main_table(page, runs):
     headings, rows = cells(page, "Test accuracy, spikes and cost")
     accuracy = wide(runs, "test_accuracy")
     assert set(rows) == {*accuracy, "Shortcut", "Majority class"}
     for variant in accuracy:
-        shown = dict(zip(headings, rows[variant], strict=True))
+        shown = dict(zip(headings[: -len(LEARNED)], rows[variant][: -len(LEARNED)], strict=True))
+        assert headings[-len(LEARNED) :] == ["before", "after"] * 4
+        for name, cell in zip(LEARNED, rows[variant][-len(LEARNED) :], strict=True):
+            assert_shows(cell, learned(runs[runs["variant"] == variant], name))
         shown.pop("accuracy, rate")
         mean, low, high, _ = t_test(accuracy[variant].to_numpy() * 100)
         assert_shows(shown.pop("test, %"), mean, (high - low) / 2)

@@ -13,8 +13,9 @@ from spike_ssm.reports.pages.paper.definition import Definition, definition
 from spike_ssm.reports.pages.paper.figures import difference_figure
 from spike_ssm.reports.pages.paper.runs import Runs, gather
 from spike_ssm.reports.pages.paper.tables import Shown, shown
+from spike_ssm.reports.render.beside import Beside
 from spike_ssm.reports.render.drawn import Drawn
-from spike_ssm.reports.render.files import FORMATS, write_all, write_figures
+from spike_ssm.reports.render.files import FORMATS, beside_links, write_all
 from spike_ssm.reports.render.html import rendered
 from spike_ssm.reports.render.latex import latex
 from spike_ssm.reports.render.markdown import markdown
@@ -73,8 +74,11 @@ def build_paper(
         found = cells_of(table, tables, runs.found)
         cells += found.values()
         sections.append(Section(shown(table, found, numbering), difference_figure(table, found)))
+    beside = Beside(NAME, formats)
     page = rendered(
         "paper.html.j2",
+        beside,
+        files={each.shown.name: beside_links(f"{NAME}/{each.shown.name}", formats) for each in sections},
         sections=sections,
         filling=filling(cells),
         statuses=[status for status in Status if status.word],
@@ -89,8 +93,7 @@ def build_paper(
         alone = section.shown.alone
         contents = {"csv": csv(section.shown.numbers), "md": markdown(alone), "latex": latex(alone)}
         write_all(out / NAME, section.shown.name, contents, formats)
-    drawn = {section.shown.name: section.figure.svg for section in sections if section.figure}
-    write_figures(out / NAME, drawn, formats)
+    beside.write(out)
     return written
 
 

@@ -49,7 +49,12 @@ def shown(table: PaperTable, cells: Cells, numbering: dict[str, int]) -> Shown:
     return Shown(
         table.name,
         Table(
-            table.title, "Model" if not table.timing else "Method", headings, tuple(rows), tuple(_notes(table, cells))
+            table.title,
+            "Model" if not table.timing else "Method",
+            headings,
+            tuple(rows),
+            tuple(_notes(table, cells)),
+            whole=True,
         ),
         tuple(sorted(sources.items())),
         tuple(dict.fromkeys(commands(table, _missing(table, cells)))),

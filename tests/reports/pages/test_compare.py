@@ -51,12 +51,30 @@ def test_differences_are_paired_by_seed_and_equal_those_of_the_files(folders, tm
     assert "+2.00" in page
 
 
-def test_a_sweep_compared_with_itself_shows_no_difference(folders, tmp_path):
+def test_a_sweep_compared_with_itself_is_identical_in_one_sentence(folders, tmp_path):
     page, numbers = compared(folders[0], folders[0], tmp_path / "out")
+    assert "The two are identical: all 18 finished runs are the same in both, by settings, seed and value." in page
+    assert "<table" not in page
+    assert set(numbers["verdict"]) == {"identical"}
     assert (numbers["difference"] == 0).all()
-    assert not numbers["verdict"].isin(["higher", "lower"]).any()
+    assert numbers["p"].isna().all()
+
+
+def test_what_is_identical_is_named_and_not_tested_with_the_rest(folders, sweep, tmp_path):
+    def fixed_changes(row):
+        return (
+            row | {"test_accuracy": row["test_accuracy"] + 0.01 * (row["seed"] + 1)} if "-fixed-" in row["id"] else row
+        )
+
+    page, numbers = compared(folders[0], sweep(details=False, change=fixed_changes), tmp_path / "out")
     assert "18 finished runs have the same id in both" in page
-    assert "Settings that differ" not in page
+    assert "Identical, values too, and left out of what follows: listops, none; listops, trainable" in page
+    rows = page[page.index("Difference in accuracy") : page.index("</table>")]
+    assert rows.count('<th scope="row">') == 1
+    assert "listops, fixed" in rows
+    accuracy = numbers[numbers["metric"] == "test_accuracy"].set_index("variant")
+    assert accuracy.loc["fixed", "p_holm"] == accuracy.loc["fixed", "p"], "one test, nothing to correct it for"
+    assert (accuracy.drop(index="fixed")["verdict"] == "identical").all()
 
 
 def test_settings_that_differ_are_named_with_both_values(folders, tmp_path):

@@ -501,7 +501,7 @@ def test_rebuilding_replaces_the_page_and_leaves_nothing_else(sweep, tmp_path):
     second = build_report("ablation_refractory", results, out).read_text(encoding="utf-8")
     assert first == second
     assert sorted(path.suffix for path in out.iterdir() if path.is_file()) == [".csv", ".html", ".md", ".tex"]
-    assert {path.suffix for path in (out / "ablation_refractory").iterdir()} == {".svg"}
+    assert {path.suffix for path in (out / "ablation_refractory").iterdir()} == {".svg", ".csv", ".tex"}
 
 
 def test_a_report_folder_that_is_a_file_is_a_sentence(sweep, tmp_path: Path):
