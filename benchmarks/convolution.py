@@ -8,7 +8,6 @@ KIND being the CPU's vector instructions (avx2, avx512) or gpu.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import product
@@ -22,10 +21,11 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks import report
-from benchmarks.report import MEASURED, THREADS, named, start_anew_with, verdict
+from benchmarks.report import THREADS, named, start_anew_with, verdict
 from benchmarks.sections import BOTH
 from benchmarks.steps import CPU, CUDA, OURS, training_step
 from benchmarks.steps import Size as NetworkSize
+from benchmarks.words import parser
 from spike_ssm.harness.measurements.timing import interleaved_medians
 from spike_ssm.harness.system.environment import KEEP_MEMORY, compute_with
 from spike_ssm.models.ssm import S4D
@@ -211,10 +211,7 @@ def run(device: torch.device, rounds: int, save: bool) -> None:
 
 def main() -> None:
     """Measure on the CPU, then on the GPU where there is one."""
-    parser = argparse.ArgumentParser("benchmarks.convolution", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--save", action="store_true", help=f"write {MEASURED.parent.name}/{MEASURED.name}/")
-    options = parser.parse_args()
+    options = parser("convolution").parse_args()
     start_anew_with(KEEP_MEMORY)
     run(CPU, options.rounds, options.save)
     if torch.cuda.is_available():

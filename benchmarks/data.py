@@ -8,7 +8,6 @@ downloaded. With --save, rows and their environment go to results/measured/data_
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,7 +19,8 @@ import torch
 
 from benchmarks import report
 from benchmarks.loading import loading_rate, open_task, seconds_to_open, training_rate
-from benchmarks.report import MEASURED, THREADS, start_anew_with, verdict
+from benchmarks.report import THREADS, start_anew_with, verdict
+from benchmarks.words import parser
 from spike_ssm.harness.config.command_line import parse_command_line
 from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.settings import Settings
@@ -157,10 +157,7 @@ def verdicts(rows: list[Row], targets: tuple[Target, ...] = TARGETS) -> list[str
 
 def main() -> None:
     """Measure, print, and save where asked to."""
-    parser = argparse.ArgumentParser("benchmarks.data", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--save", action="store_true", help=f"write {MEASURED.parent.name}/{MEASURED.name}/")
-    parser.add_argument("settings", nargs="*", metavar="key=value", help="such as paths.data=FOLDER")
-    options = parser.parse_args()
+    options = parser("data").parse_args()
     start_anew_with({**KEEP_MEMORY, **OFFLINE})
     compute_with(THREADS)
     print(environment(CPU)["processor"])

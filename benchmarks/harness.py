@@ -8,7 +8,6 @@ environment go to results/measured/harness_cpu.parquet.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -25,7 +24,8 @@ import torch
 from benchmarks import report
 from benchmarks.data import Row, Target, row, sentence, verdicts
 from benchmarks.finishing import finished_row
-from benchmarks.report import MEASURED, THREADS
+from benchmarks.report import THREADS
+from benchmarks.words import parser
 from spike_ssm.harness.config.command_line import parse_command_line
 from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.launch.launcher import SECONDS_BETWEEN_SURVEYS
@@ -209,9 +209,7 @@ def measure(runs: int = 2000, at_once: int = 200) -> Iterator[Row]:
 
 def main() -> None:
     """Measure, print, and save where asked to."""
-    parser = argparse.ArgumentParser("benchmarks.harness", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--save", action="store_true", help=f"write {MEASURED.parent.name}/{MEASURED.name}/")
-    options = parser.parse_args()
+    options = parser("harness").parse_args()
     compute_with(THREADS)
     print(environment(CPU)["processor"])
     rows = []

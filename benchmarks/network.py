@@ -8,7 +8,6 @@ or network_KIND_threads_N.parquet, KIND being the CPU's vector instructions (avx
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
@@ -23,8 +22,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import report
-from benchmarks.report import MEASURED, THREADS, named, require_peer, start_anew_with, verdict
+from benchmarks.report import named, require_peer, start_anew_with, verdict
 from benchmarks.steps import BEFORE, CPU, CUDA, DENSE, OURS, PLAIN, Size, check, products, training_step
+from benchmarks.words import parser
 from spike_ssm.harness.measurements.timing import interleaved_medians, wait_for
 from spike_ssm.harness.system.environment import KEEP_MEMORY, compute_with
 from spike_ssm.models.ssm.choice import LONG
@@ -219,12 +219,7 @@ def run(device: torch.device, rounds: int, threads: int, save: bool) -> None:
 
 def main() -> int:
     """Measure on the CPU, then on the GPU where there is one; the exit status."""
-    parser = argparse.ArgumentParser("benchmarks.network", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=THREADS, help="of the CPU")
-    parser.add_argument("--save", action="store_true", help=f"write {MEASURED.parent.name}/{MEASURED.name}/")
-    parser.add_argument("--peak-of", metavar="CANDIDATE", help="print the peak memory of a step, MiB, and nothing else")
-    options = parser.parse_args()
+    options = parser("network").parse_args()
     require_peer("spikingjelly")
     compute_with(options.threads)
     if options.peak_of:

@@ -9,7 +9,6 @@ avx512) or gpu.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator
 from itertools import chain
@@ -22,8 +21,9 @@ from rich.table import Table
 
 from benchmarks import report, sections
 from benchmarks.cases import Case
-from benchmarks.report import MEASURED, THREADS, named, require_peer, start_anew_with, verdict
+from benchmarks.report import named, require_peer, start_anew_with, verdict
 from benchmarks.sections import BOTH, FORWARD, PEER, Row
+from benchmarks.words import parser
 from spike_ssm.harness.system.environment import KEEP_MEMORY, compute_with
 from spike_ssm.harness.system.provenance import environment
 from spike_ssm.results.errors import exit_status
@@ -136,11 +136,7 @@ def run(device: torch.device, rounds: int, threads: int, save: bool) -> None:
 
 def main() -> int:
     """Measure on the CPU, then on the GPU where there is one; the exit status."""
-    parser = argparse.ArgumentParser("benchmarks.neuron", description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=THREADS, help="of the CPU")
-    parser.add_argument("--save", action="store_true", help=f"write {MEASURED.parent.name}/{MEASURED.name}/")
-    options = parser.parse_args()
+    options = parser("neuron").parse_args()
     require_peer("spikingjelly")
     start_anew_with(KEEP_MEMORY)
     compute_with(options.threads)

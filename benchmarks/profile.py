@@ -7,7 +7,6 @@ is a little slower.
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -19,6 +18,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from benchmarks.report import THREADS, start_anew_with
 from benchmarks.steps import CPU, OURS, Size, training_step
+from benchmarks.words import parser
 from spike_ssm.harness.system.environment import KEEP_MEMORY, compute_with
 from spike_ssm.harness.system.root import ROOT
 from spike_ssm.models.network import Network
@@ -105,9 +105,7 @@ def draw(found: dict[str, Shares]) -> None:
 
 def main() -> None:
     """Measure and print, and draw where asked to."""
-    parser = argparse.ArgumentParser("benchmarks.profile", description=__doc__)
-    parser.add_argument("--save", action="store_true", help=f"draw {PICTURE.parent.name}/{PICTURE.name}")
-    options = parser.parse_args()
+    options = parser("profile").parse_args()
     start_anew_with(KEEP_MEMORY | {"OMP_NUM_THREADS": str(THREADS), "NUMBA_NUM_THREADS": str(THREADS)})
     compute_with(THREADS)
     found = measured(Size(state_size=16))

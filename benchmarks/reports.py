@@ -6,7 +6,6 @@ writes them. With --save, rows and their environment go to results/measured/repo
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -22,7 +21,8 @@ import torch
 
 from benchmarks import report
 from benchmarks.data import Row, Target, row, sentence, verdicts
-from benchmarks.report import MEASURED, THREADS
+from benchmarks.report import THREADS
+from benchmarks.words import parser
 from spike_ssm.harness.system.environment import compute_with
 from spike_ssm.harness.system.provenance import environment
 from spike_ssm.harness.system.root import ROOT
@@ -178,9 +178,7 @@ def measure(size: Size) -> Iterator[Row]:
 
 def main() -> None:
     """Measure, print, and save where asked to."""
-    parser = argparse.ArgumentParser("benchmarks.reports", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--save", action="store_true", help=f"write {MEASURED.parent.name}/{MEASURED.name}/")
-    options = parser.parse_args()
+    options = parser("reports").parse_args()
     compute_with(THREADS)
     print(environment(CPU)["processor"])
     rows = []

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from importlib.abc import InspectLoader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from types import CodeType, ModuleType
+from types import CodeType, ModuleType, TracebackType
 
 _ALIASED: set[str] = set()
 
@@ -22,8 +22,18 @@ def alias(name: str) -> None:
     """Make the top-level name `name`, and the modules below it, those of `spike_ssm.NAME`."""
     if not _ALIASED:
         sys.meta_path.insert(0, _Finder())
+        if sys.argv[0] == "-m":  # a command, whose own files are imported next
+            sys.excepthook = _without_traceback_of_ctrl_c
     _ALIASED.add(name)
     sys.modules[name] = importlib.import_module(f"spike_ssm.{name}")
+
+
+def _without_traceback_of_ctrl_c(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print the error as Python does; of Ctrl-C, which nothing in a command that works lets through, a line."""
+    if issubclass(kind, KeyboardInterrupt):
+        print("Stopped before it began.", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
 
 
 class _Finder(MetaPathFinder):

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from spike_ssm.harness.system.root import ROOT
 
 HEAVY = ["torch", "numba", "pandas", "scipy", "datasets"]
 ASKED = {
@@ -43,3 +47,32 @@ def test_help_and_mistaken_words_import_nothing_that_takes_seconds(program: str)
     asked = json.dumps([name, ASKED[program], HEAVY])
     done = subprocess.run([sys.executable, "-c", CODE, asked], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+INTERRUPTED = """
+import sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("hydra", "pyarrow", "numpy", "torch", "matplotlib"):
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.mark.parametrize("program", ASKED)
+def test_ctrl_c_while_a_command_is_still_being_imported_is_one_line(program: str, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPTED)
+    words = {"harness.gallery": [], "harness.tasks": ["list"], "results": ["pack", "x", "--to", "x"]}.get(
+        program, ["x"]
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", program, *words],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert (done.stdout, done.stderr.count("\n")) == ("", 1)
+    assert done.stderr.startswith("Stopped")
