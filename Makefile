@@ -4,10 +4,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 IN_WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
+# LOCKED=1 installs the versions of requirements-lock.txt instead of the newest that pyproject.toml allows.
+LOCK := $(if $(LOCKED),--constraint requirements-lock.txt)
+
 # Modules are compiled when they are first imported. pip would compile all there are, which takes it most of a minute.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: sweep paper test tests-here tests-on-slurm fast lint bench clean
+.PHONY: sweep paper test tests-here tests-on-slurm fast lint bench lock clean
 
 sweep: $(VENV)/.installed
 	$(BIN)/python -m harness.sweep +sweep=ablation_refractory
@@ -42,13 +45,19 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --no-compile --editable ".[standins]"
+	$(BIN)/python -m pip install --quiet --no-compile $(LOCK) --editable ".[standins]"
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml requirements-peers.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --no-compile --editable ".[standins,dev]"
+	$(BIN)/python -m pip install --quiet --no-compile $(LOCK) --editable ".[standins,dev]"
 	$(BIN)/python -m pip install --quiet --no-compile --no-deps --requirement requirements-peers.txt
 	touch $@
+
+# What is installed, by exact version. Local versions go: torch's 2.13.0+cpu is 2.13.0 to pip, from whichever index.
+lock: $(VENV)/.installed-dev
+	{ sed -n '/^#/p' requirements-lock.txt; \
+	  $(BIN)/python -m pip freeze --all --exclude-editable --exclude pip | sed -e '/ @ /d' -e 's/+[[:alnum:].]*$$//'; } > $(VENV)/lock
+	mv $(VENV)/lock requirements-lock.txt
 
 clean:
 	rm -rf $(VENV) build dist
