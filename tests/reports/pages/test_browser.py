@@ -232,6 +232,11 @@ def test_without_scripts_the_page_is_complete(show: Callable[..., Shown]) -> Non
     assert shown.page.locator("table:visible").count() >= 4
 
 
+def test_on_a_phone_the_small_table_is_seen_whole(show: Callable[..., Shown]) -> None:
+    table = show("sweep", 390).page.locator(".answer .scroll")
+    assert table.evaluate("table => table.scrollWidth <= table.clientWidth")
+
+
 def test_the_first_screen_holds_the_answer_its_table_and_its_figure(show: Callable[..., Shown]) -> None:
     page = show("sweep", 1440).page
     for what in (".answer .statements", ".answer table", ".answer figure > svg"):
