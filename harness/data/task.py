@@ -14,6 +14,7 @@ import numpy as np
 
 from spike_ssm.harness.data.cache import Preparation, Prepared, prepared
 from spike_ssm.harness.data.facts import Baselines, Facts
+from spike_ssm.harness.data.readers.common import MissingError
 from spike_ssm.harness.data.rules import (
     BRIGHTNESS,
     LENGTH,
@@ -62,6 +63,7 @@ class Task(ABC):
     separator: ClassVar[str] = " "  # between decoded tokens
     rules: ClassVar[Sequence[Rule]]  # of those tried, the strongest first: the shortcut
     source: ClassVar[str]  # one sentence: where the data come from, and their licence
+    stand_in: ClassVar[str | None] = None  # the words with which nothing has to be downloaded
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
@@ -144,7 +146,11 @@ class Task(ABC):
         return Dataset(train, validation, test, self.settings.kind, facts, Baselines(**found.facts["baselines"]))
 
     def _build(self, preparation: Preparation, files: Path) -> dict[str, Any]:
-        facts = self.build(preparation, files)
+        try:
+            facts = self.build(preparation, files)
+        except MissingError as error:
+            without = [f"With {self.stand_in} nothing has to be downloaded."] if self.stand_in else []
+            raise MissingError(error.what, *error.ways, *without) from error
         splits = self._splits(Prepared(*preparation.read(), facts={}))
         baselines = self.baselines(splits["train"], splits["test"], facts)
         return {"facts": asdict(facts), "baselines": asdict(baselines)}

@@ -117,10 +117,19 @@ def copy_notes(found: int, published: int, what: str, original: str = "the publi
     return [] if found == published else [f"This copy has {found:,} {what} where {original} has {published:,}."]
 
 
+class MissingError(UserError):
+    """Error that `what` is not here. Each of the `ways` says in a sentence how to have it, or how to do without."""
+
+    def __init__(self, what: str, *ways: str) -> None:
+        self.what, self.ways = what, ways
+        listed = ways if len(ways) == 1 else [f"({number}) {way}" for number, way in enumerate(ways, start=1)]
+        super().__init__(f"{what} is missing: {' '.join(listed)}")
+
+
 def find_file(data_dir: Path, candidates: Sequence[str], what: str, source: str) -> Path:
     """The first of the candidates, relative to `data_dir`, that exists.
 
-    Raises `UserError`, naming `what` was looked for and the `source` it comes from, when there is none.
+    Raises `MissingError`, naming `what` was looked for and the `source` it comes from, when there is none.
     """
     try:
         for candidate in candidates:
@@ -131,7 +140,8 @@ def find_file(data_dir: Path, candidates: Sequence[str], what: str, source: str)
         raise unreadable(path, error) from error
     looked = ", ".join(dict.fromkeys(str(Path(candidate)) for candidate in candidates))
     state = "holds none of" if data_dir.is_dir() else "does not exist, so it holds none of"
-    raise UserError(
-        f"{what} is missing: {data_dir} {state} {looked}; it comes from {source}; put it there, or "
-        "name the folder that holds it with paths.data=FOLDER."
+    raise MissingError(
+        what,
+        f"{data_dir} {state} {looked}; it comes from {source}; put it there, or name the folder that holds it with "
+        "paths.data=FOLDER.",
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import ssl
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from glob import escape
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
 
 PATIENCE = 2.5
 """Seconds in which the hub has to answer."""
+
+SILENCE = 60.0
+"""Seconds for which a hub that gave no answer is not asked again."""
+
+_silent_until: dict[str, float] = {}
+"""Address of a hub -> when it may be asked again, by the clock that no change of the time moves."""
 
 SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.parquet")
 
@@ -120,7 +127,8 @@ def load(
     `cache` is where the library keeps what it has read, by default its own. Raises `UserError`: the hub is out of
     reach, files are missing or damaged, or columns are.
     """
-    import datasets  # a second, and only for who reads from the hub
+    answers = _asked() if data_dir is None else None
+    import datasets  # a second, in which the hub may answer, and only for who reads from it
 
     layout = LAYOUTS[name]
     if data_dir is None:
@@ -129,7 +137,7 @@ def load(
         # the library takes paths for patterns
         files = {split: [escape(str(path)) for path in _shards(data_dir, name, split)] for split in split_names}
         where = {"path": "parquet", "data_files": files}
-    silent = data_dir is None and not _answers()
+    silent = answers is not None and not answers()
     try:
         with _offline() if silent else nullcontext():
             loaded = datasets.load_dataset(
@@ -144,20 +152,24 @@ def load(
     }
 
 
-def _answers() -> bool:
-    """Whether the hub, or the proxy before it, answers in time. Unasked, the library would try again for minutes.
+def _asked() -> Callable[[], bool]:
+    """Ask the hub, or the proxy before it; what is returned says whether it answers in time.
 
-    A thread asks, because looking up a name cannot be interrupted.
+    Unasked, the library would try again for minutes. A hub that gave no answer is not asked again for a minute: the
+    next task of a sweep would wait in vain. A thread asks, because looking up a name cannot be interrupted.
     """
     from huggingface_hub import constants
 
+    address, started = constants.ENDPOINT, time.monotonic()
     if constants.HF_HUB_OFFLINE:  # the library says so itself
-        return True
+        return lambda: True
+    if started < _silent_until.get(address, 0):
+        return lambda: False
     answered = threading.Event()
 
     def ask() -> None:
         try:
-            urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=PATIENCE).close()
+            urlopen(Request(address, method="HEAD"), timeout=PATIENCE).close()
         except URLError as error:  # a refusal is an answer, and so is a certificate that only the library trusts
             if not isinstance(error, HTTPError) and not isinstance(error.reason, ssl.SSLError):
                 return
@@ -165,8 +177,13 @@ def _answers() -> bool:
             return
         answered.set()
 
+    def answers() -> bool:
+        if not answered.wait(max(started + PATIENCE - time.monotonic(), 0)):
+            _silent_until[address] = time.monotonic() + SILENCE
+        return answered.is_set()
+
     threading.Thread(target=ask, daemon=True).start()
-    return answered.wait(PATIENCE)
+    return answers
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from spike_ssm.harness.data.readers import archives, hub, places
-from spike_ssm.harness.data.readers.common import find_file, unreadable
+from spike_ssm.harness.data.readers.common import MissingError, find_file, unreadable
 from spike_ssm.results.errors import UserError
 
 
@@ -68,4 +68,8 @@ def from_hub(name: str, splits: Sequence[str], files: Path, missing: UserError) 
     try:
         return hub.load(name, splits, files if copied else None)
     except UserError as error:
-        raise error if copied else UserError(f"{str(missing).removesuffix('.')}; and {error}") from error
+        if copied:
+            raise
+        if isinstance(missing, MissingError):
+            raise MissingError(missing.what, *missing.ways, str(error)) from error
+        raise UserError(f"{str(missing).removesuffix('.')}; and {error}") from error

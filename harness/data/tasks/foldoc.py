@@ -143,6 +143,7 @@ class Foldoc(PairTask):
     """Whether one entry of a dictionary of computing cites another (1) or not (0)."""
 
     source: ClassVar[str] = "The Free On-line Dictionary of Computing (Denis Howe, GFDL), Debian's package dict-foldoc."
+    stand_in: ClassVar[str | None] = "task=bbc_order_pairs scale=laptop"
 
     def sources(self, files: Path) -> Sequence[Path]:
         """Its two files."""

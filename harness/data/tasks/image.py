@@ -43,6 +43,7 @@ class Image(PictureTask):
 
     scaling: ClassVar[Scaling] = Scaling(122.6 / 255, 61 / 255)
     source: ClassVar[str] = "CIFAR-10 (Krizhevsky 2009), which states no licence and asks to be cited."
+    stand_in: ClassVar[str | None] = "task=mnist_digits scale=laptop"
 
     def sources(self, files: Path) -> Sequence[Path]:
         """The six pickles of CIFAR-10, or copies of the hub's files."""

@@ -119,6 +119,7 @@ class SMnist(PictureTask):
 
     scaling: ClassVar[Scaling] = Scaling(0.0, 1.0)
     source: ClassVar[str] = "MNIST (LeCun et al. 1998), whose site states no licence."
+    stand_in: ClassVar[str | None] = "task=mnist_digits scale=laptop"
 
     def sources(self, files: Path) -> Sequence[Path]:
         """MNIST's four idx files, or copies of the hub's files."""
@@ -173,6 +174,7 @@ class FashionMnist(PictureTask):
 
     scaling: ClassVar[Scaling] = Scaling(0.0, 1.0)
     source: ClassVar[str] = "Fashion-MNIST (Xiao et al. 2017, MIT), also in Debian's package dataset-fashion-mnist."
+    stand_in: ClassVar[str | None] = "task=mnist_digits scale=laptop"
 
     def sources(self, files: Path) -> Sequence[Path]:
         """Its four idx files."""

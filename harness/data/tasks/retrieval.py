@@ -53,6 +53,7 @@ class Retrieval(PairTask):
     """Whether one of two papers cites the other (1) or not (0)."""
 
     source: ClassVar[str] = "The ACL Anthology Network (Radev et al. 2013) in the Long Range Arena release."
+    stand_in: ClassVar[str | None] = "task=bbc_order_pairs scale=laptop"
 
     def sources(self, files: Path) -> Sequence[Path]:
         """The release's three files."""

@@ -73,6 +73,7 @@ class Text(TextTask):
     """Whether a film review is favourable (1) or not (0)."""
 
     source: ClassVar[str] = "The Large Movie Review Dataset, IMDb (Maas et al. 2011), which asks to be cited."
+    stand_in: ClassVar[str | None] = "task=bbc_order scale=laptop"
 
     def sources(self, files: Path) -> Sequence[Path]:
         """IMDb's folders of reviews, or copies of the hub's files."""

@@ -186,6 +186,7 @@ class Wikitext103(LanguageTask):
 
     published: ClassVar[Mapping[str, int]] = WORDS
     source: ClassVar[str] = "WikiText-103 (Merity et al. 2017, CC BY-SA)."
+    stand_in: ClassVar[str | None] = "task=bbc_words scale=laptop"
 
     def sources(self, files: Path) -> Sequence[Path]:
         """Its three files, or copies of the hub's files."""
@@ -251,6 +252,7 @@ class Brown(LanguageTask):
     """The next word of American prose of 1961: a stand-in for WikiText-103."""
 
     source: ClassVar[str] = "The Brown corpus (Francis & Kučera 1964), redistribution permitted, of NLTK or npm."
+    stand_in: ClassVar[str | None] = "task=bbc_words scale=laptop"
 
     def sources(self, files: Path) -> Sequence[Path]:
         """Its files."""

@@ -199,6 +199,22 @@ def test_a_hub_that_does_not_answer_is_not_waited_for(
     assert not constants.HF_HUB_OFFLINE
 
 
+def test_a_hub_that_did_not_answer_is_not_asked_again_by_the_next_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+        for name in ("cifar10", "imdb"):
+            with pytest.raises(UserError, match=r"\(no answer within 2\.5 seconds\)"):
+                hub.load(name, ["train"], cache=tmp_path)
+        server.settimeout(0.1)
+        server.accept()[0].close()
+        with pytest.raises(TimeoutError):
+            server.accept()
+
+
 def test_the_library_is_imported_only_by_who_loads_from_the_hub() -> None:
     code = "import sys, spike_ssm.harness.data.readers.hub; sys.exit('datasets' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

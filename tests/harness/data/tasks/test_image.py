@@ -191,9 +191,9 @@ def test_without_files_and_hub_the_sentence_says_what_was_looked_for_and_what_to
     with pytest.raises(UserError) as caught:
         prepare(files)
     sentence = str(caught.value)
-    assert sentence.startswith(f"CIFAR-10 is missing: {files} holds none of cifar-10-batches-py, ")
-    assert "; and uoft-cs/cifar10 cannot be loaded from the Hugging Face hub (" in sentence
-    assert sentence.endswith("into cifar10/plain_text below the folder paths.data.")
+    assert sentence.startswith(f"CIFAR-10 is missing: (1) {files} holds none of cifar-10-batches-py, ")
+    assert " (2) uoft-cs/cifar10 cannot be loaded from the Hugging Face hub (" in sentence
+    assert "into cifar10/plain_text below the folder paths.data. (3) With task=mnist_digits" in sentence
 
 
 def test_an_incomplete_copy_of_the_hub_is_not_filled_up_from_the_hub(files: Path) -> None:

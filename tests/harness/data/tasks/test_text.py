@@ -240,8 +240,9 @@ def test_without_files_and_hub_the_sentence_says_what_was_looked_for_and_what_to
     with pytest.raises(UserError) as caught:
         prepare(files)
     sentence = str(caught.value)
-    assert sentence.startswith(f"IMDb is missing: {files} holds none of aclImdb/train, ")
-    assert "; and stanfordnlp/imdb cannot be loaded from the Hugging Face hub (" in sentence
+    assert sentence.startswith(f"IMDb is missing: (1) {files} holds none of aclImdb/train, ")
+    assert " (2) stanfordnlp/imdb cannot be loaded from the Hugging Face hub (" in sentence
+    assert sentence.endswith(" (3) With task=bbc_order scale=laptop nothing has to be downloaded.")
 
 
 @pytest.mark.parametrize("split", ["train", "test"])

@@ -268,8 +268,10 @@ def test_without_files_and_hub_the_sentence_says_what_was_looked_for_and_what_to
     with pytest.raises(UserError) as caught:
         prepare(files)
     sentence = str(caught.value)
-    assert sentence.startswith(f"WikiText-103's train is missing: {files} holds none of wikitext-103/wiki.train.tokens")
-    assert "; and Salesforce/wikitext cannot be loaded from the Hugging Face hub (" in sentence
+    assert sentence.startswith(
+        f"WikiText-103's train is missing: (1) {files} holds none of wikitext-103/wiki.train.tokens"
+    )
+    assert " (2) Salesforce/wikitext cannot be loaded from the Hugging Face hub (" in sentence
 
 
 @pytest.mark.parametrize("name", ["train", "valid", "test"])
