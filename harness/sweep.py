@@ -4,8 +4,10 @@
     python -m harness.sweep +sweep=ablation_refractory              the whole sweep
     python -m harness.sweep +sweep=ablation_refractory task=listops seed=0 refractory=none,fixed
                                                                     narrowed: axes take one value or a list
-    python -m harness.sweep +sweep=NAME dry_run=true                which runs, and which are finished
+    python -m harness.sweep +sweep=NAME dry_run=true                which runs, which are finished, what the others cost
     python -m harness.sweep +sweep=NAME show=config                 the resolved configuration of a run
+    python -m harness.sweep +sweep=NAME max_hours=2                 unless that would take longer; asks at a terminal
+    python -m harness.sweep +sweep=NAME estimate=false              without an estimate of the cost
     python -m harness.sweep +sweep=NAME retry=true                  failed runs again
     python -m harness.sweep +sweep=NAME planned=NAME                of these runs, those that were asked for before
     python -m harness.sweep +sweep=NAME wait=false                  submit and return; see harness.status

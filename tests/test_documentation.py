@@ -100,7 +100,7 @@ def test_every_sweep_command_of_the_readme_names_settings_that_exist(
     commands = re.findall(r"^ +python -m harness.sweep (\+sweep=.*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert len(commands) >= 2
     for command in commands:
-        assert main([*command.split(), "dry_run=true", f"paths.results={tmp_path}"]) == 0
+        assert main([*command.split(), "dry_run=true", "estimate=false", f"paths.results={tmp_path}"]) == 0
         assert "runs," in capsys.readouterr().out
 
 

@@ -12,6 +12,7 @@ from spike_ssm.harness.config.command_line import CommandLine
 from spike_ssm.harness.config.compose import Composer, settings_to_yaml
 from spike_ssm.harness.config.settings import PathSettings, Settings
 from spike_ssm.harness.launch.batch import Batch
+from spike_ssm.harness.launch.estimate import estimate, require_affordable, say
 from spike_ssm.harness.plan.grid import Grid, expand
 from spike_ssm.harness.plan.manifest import record
 from spike_ssm.harness.plan.sweep_file import Sweep, check_purpose, named_sweep
@@ -43,17 +44,23 @@ def run(composer: Composer, command: CommandLine) -> int:
     if flags.dry_run:
         _show_plan(grid, batch)
         _require_trained(sweep, grid, batch, command)
+        say(estimate(batch.todo, batch.ids, flags))
         return 0
     if flags.collect:
         batch.collect()
     else:
         require(batch.settings.tracker)
         _require_trained(sweep, grid, batch, command)
+        cost = estimate(batch.todo, batch.ids, flags)
+        require_affordable(cost, flags.max_hours)
         if not flags.planned:
             _record(composer, command, sweep, grid, batch.results, tuning)
         batch.announce()
+        say(cost)
+        if cost is not None:
+            cost.keep(batch.name)
         if not flags.wait and batch.todo:
-            batch.submit(EXECUTION, command.lasting())
+            batch.submit(EXECUTION, [*command.lasting(), "estimate=false"])
             print(f"Submitted. See how it goes: {_of_folder(f'python -m harness.status {batch.name}', batch.settings)}")
             return 0
         batch.run(EXECUTION)

@@ -12,6 +12,7 @@ from spike_ssm.harness.config.command_line import CommandLine
 from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.data import TASKS
 from spike_ssm.harness.launch.batch import Batch
+from spike_ssm.harness.launch.estimate import estimate, require_affordable, say
 from spike_ssm.harness.plan.search_space import choose
 from spike_ssm.harness.plan.trials import Search, Trial, plan
 from spike_ssm.harness.run.worker import EXECUTION
@@ -33,11 +34,14 @@ def run(composer: Composer, command: CommandLine) -> int:
     batch = Batch(f"tune_{search.sweep.name}", search.runs, command.flags, labels)
     for name, left in search.lacking().items():
         print(f"{name} is not tuned on {', '.join(left)}: no such setting, or fixed there.")
+    cost = estimate(batch.todo, batch.ids, command.flags)
     batch.announce()
+    say(cost)
     if command.flags.dry_run:
         for trial in search.trials:
             print(f"{trial.run.plan.id}  {_label(trial)}  {_shown(trial.run.tuned)}")
         return 0
+    require_affordable(cost, command.flags.max_hours)
     batch.run(EXECUTION)
     _check_prepared(batch)
     return _conclude(search, batch.results, command.words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -27,7 +28,7 @@ def _said(form: str, explained: str, *programs: str) -> dict[str, Any]:
 class Flags:
     """Words that are no settings of a run, and no part of its id.
 
-    The first five say what to do this time; the others, what the sweep or the tuning is, and `harness.plan` checks
+    The first seven say what to do this time; the others, what the sweep or the tuning is, and `harness.plan` checks
     their values.
     """
 
@@ -50,6 +51,14 @@ class Flags:
     collect: bool = field(
         default=False, metadata=_said("collect=true", "start nothing, record what ended, render the report", "sweep")
     )
+    estimate: bool = field(
+        default=True,
+        metadata=_said("estimate=false", "say nothing of the cost, for which steps may be timed", "sweep", "tune", "study"),
+    )
+    max_hours: float | None = field(
+        default=None,
+        metadata=_said("max_hours=H", "stop, or ask, where the runs would take longer", "sweep", "tune", "study"),
+    )
     of: Any = field(
         default=None, metadata=_said("of=SWEEP", "whose trained networks +sweep=robustness evaluates", "sweep")
     )
@@ -66,18 +75,29 @@ class Flags:
 
     def __post_init__(self) -> None:
         """Raise `UserError` where a value is not allowed."""
-        for name in ("wait", "dry_run", "retry", "collect"):
+        for name in ("wait", "dry_run", "retry", "collect", "estimate"):
             if not isinstance(getattr(self, name), bool):
                 raise UserError(f"{name}={getattr(self, name)} is not allowed: it must be true or false.")
+        _check_hours(self.max_hours, self.estimate)
         if self.planned is not None:
             check_name("plan", str(self.planned))
         if self.show not in (None, "config"):
             raise UserError(f"show {self.show!r} does not exist; {instead(self.show, ['config'])}")
 
 
+def _check_hours(hours: object, estimate: bool) -> None:
+    """Raise `UserError` unless `max_hours` is a number of hours that an estimate can be compared with."""
+    if hours is None:
+        return
+    if isinstance(hours, bool) or not isinstance(hours, int | float) or not 0 < hours < math.inf:
+        raise UserError(f"max_hours={hours} is not allowed: it must be a number of hours above 0, such as 0.5.")
+    if not estimate:
+        raise UserError("max_hours needs the estimate, which estimate=false leaves out: set one of them.")
+
+
 FLAGS = tuple(each.name for each in fields(Flags))
 _FORMS = {each.name: str(each.metadata.get("form", f"{each.name}=true")) for each in fields(Flags)}
-THIS_TIME = FLAGS[:5]
+THIS_TIME = FLAGS[:7]
 """Flags that a repetition of the command does without."""
 
 

@@ -49,6 +49,11 @@ class Batch:
         """Jobs of the runs that have no result yet, or have failed and are wanted again."""
         return [job for run_id, job in self._jobs.items() if self.is_to_run(self._states[run_id])]
 
+    @property
+    def ids(self) -> list[str]:
+        """Ids of all its runs."""
+        return list(self._jobs)
+
     def is_to_run(self, state: RunState) -> bool:
         """Whether a run in this state is to be executed."""
         ended = state.recorded and not state.unprepared

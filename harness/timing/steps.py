@@ -52,6 +52,7 @@ class Steps:
         self.count = max(len(training), len(inference))
         """After so many steps the batches come again."""
         self.device = self._trainer.device
+        self.parameters = sum(each.numel() for each in self._trainer.network.parameters())
         self.convolution = self._trainer.network.convolution
         self._training, self._inference = itertools.cycle(training), itertools.cycle(inference)
 

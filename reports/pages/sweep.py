@@ -15,6 +15,7 @@ from spike_ssm.reports.figures.chosen import drawn_variants, remark
 from spike_ssm.reports.figures.parallel import Draw, Promise, drawing
 from spike_ssm.reports.figures.scaling import lines
 from spike_ssm.reports.findings.answer import of_published_figures
+from spike_ssm.reports.findings.cost import cost_sentences
 from spike_ssm.reports.loading.sweep import Sweep, joined, load_by_task
 from spike_ssm.reports.render import palette
 from spike_ssm.reports.render.beside import Beside
@@ -35,6 +36,7 @@ from spike_ssm.reports.statistics.matched import curves
 from spike_ssm.reports.tables import accuracy as tables
 from spike_ssm.reports.tables.provenance import provenance
 from spike_ssm.reports.tables.tuning import tagged
+from spike_ssm.results.estimate import read_estimates
 from spike_ssm.results.schema import MEASUREMENTS, Manifest
 from spike_ssm.results.store import read_manifest
 
@@ -61,7 +63,8 @@ def build_report(sweep: str, results: Path, out: Path, formats: Sequence[str] = 
     loaded, sections, alone = joined(content.parts), content.sections, content.alone
     measurements = pd.concat(content.numbers, ignore_index=True) if content.numbers else pd.DataFrame()
     beside = Beside(file_name(sweep), formats)
-    page = _page(loaded, beside, beside_links(file_name(sweep), formats), sections, alone, measurements)
+    cost = cost_sentences(loaded.done, read_estimates(results, sweep))
+    page = _page(loaded, beside, beside_links(file_name(sweep), formats), sections, alone, measurements, cost)
     table = pd.concat([measurements, *(found.numbers for found in alone)], ignore_index=True)
     every = [
         replace(each, caption=f"{section.task}: {each.caption}") for section in sections for each in section.tables
@@ -165,6 +168,7 @@ def _page(
     sections: list[Section],
     measured: list[MeasuredSection],
     measurements: pd.DataFrame,
+    cost: str | None,
 ) -> str:
     problems = sweep.runs[sweep.runs["state"] != "done"]
     trained = sweep.runs[~sweep.runs["task"].isin(MEASUREMENTS)]
@@ -185,6 +189,7 @@ def _page(
         states=sweep.runs["state"].value_counts().to_dict(),
         problems=problems[PROBLEM].to_dict("records"),
         left_out=sweep.left_out,
+        cost=cost,
         provenance=provenance(sweep, looks),
     )
 

@@ -90,17 +90,17 @@ class Place:
 
     def sweep(self, *words: str, name: str = "mini") -> Outcome:
         """Call the command in this process."""
-        return called(main, self.words(*words, name=name))
+        return called(main, self.words("estimate=false", *words, name=name))
 
     def tune(self, *words: str, name: str = "mini") -> Outcome:
         """Call harness.tune in this process."""
-        return called(spike_ssm.harness.tune.main, self.words(*words, name=name))
+        return called(spike_ssm.harness.tune.main, self.words("estimate=false", *words, name=name))
 
     def start(self, *words: str, name: str = "mini") -> subprocess.Popen[str]:
         """Call the command in a process of its own, started in this place's folder."""
         code = "import sys; from spike_ssm.harness.sweep import main; sys.exit(main())"
         process = subprocess.Popen(
-            [sys.executable, "-P", "-c", code, *self.words(*words, name=name)],
+            [sys.executable, "-P", "-c", code, *self.words("estimate=false", *words, name=name)],
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

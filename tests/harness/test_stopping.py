@@ -118,7 +118,7 @@ def checkpoints(place: Any) -> list[Path]:
     "Every worker saves a checkpoint within a step and ends; the sweep says how to go on.",
 )
 def test_ctrl_c_once_leaves_a_checkpoint(place: Any) -> None:
-    with in_terminal("sweep", place.words(*LONG), place) as (terminal, _):
+    with in_terminal("sweep", place.words("estimate=false", *LONG), place) as (terminal, _):
         terminal.press(CTRL_C)
         assert terminal.process.wait(PATIENCE_S) == 128 + signal.SIGINT
         assert "1 worker to end within 90 s" in terminal.text
@@ -134,7 +134,7 @@ def test_ctrl_c_once_leaves_a_checkpoint(place: Any) -> None:
 )
 @pytest.mark.parametrize("presses", [2, 3], ids=["twice", "three times"])
 def test_ctrl_c_again_does_not_wait_for_a_worker_that_hangs(presses: int, place: Any) -> None:
-    with in_terminal("sweep", place.words(*LONG), place) as (terminal, below):
+    with in_terminal("sweep", place.words("estimate=false", *LONG), place) as (terminal, below):
         (worker,) = [process for process in below if "submitit.core._submit" in process.cmdline()]
         worker.suspend()
         terminal.press(CTRL_C)
@@ -154,7 +154,7 @@ def test_ctrl_c_again_does_not_wait_for_a_worker_that_hangs(presses: int, place:
     "Its workers save a checkpoint and end, and so does the sweep, which can write nowhere any more.",
 )
 def test_a_terminal_that_closes_is_like_ctrl_c(place: Any) -> None:
-    with in_terminal("sweep", place.words(*LONG), place) as (terminal, _):
+    with in_terminal("sweep", place.words("estimate=false", *LONG), place) as (terminal, _):
         terminal.close()
         assert terminal.process.wait(PATIENCE_S) == 128 + signal.SIGHUP
     assert checkpoints(place)
@@ -166,7 +166,7 @@ def test_a_terminal_that_closes_is_like_ctrl_c(place: Any) -> None:
     "Its workers see that it is gone, save a checkpoint and end.",
 )
 def test_workers_end_with_a_sweep_that_is_killed(place: Any) -> None:
-    with in_terminal("sweep", place.words(*LONG), place) as (terminal, _):
+    with in_terminal("sweep", place.words("estimate=false", *LONG), place) as (terminal, _):
         terminal.process.kill()
     assert checkpoints(place)
 

@@ -50,7 +50,8 @@ def study(place: Any) -> Any:
         place.sweep_file("two", TWO)
         paths = (f"paths.results={place.results}", f"paths.reports={place.reports}", f"paths.cache={place.cache}")
         return called(
-            spike_ssm.harness.study.main, [name, "--config-dir", str(place.folder / "config"), *paths, *words]
+            spike_ssm.harness.study.main,
+            [name, "--config-dir", str(place.folder / "config"), *paths, "estimate=false", *words],
         )
 
     return call

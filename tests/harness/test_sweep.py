@@ -339,7 +339,7 @@ def test_train_says_so_when_its_run_fails(train: Callable[..., Any]) -> None:
 @pytest.mark.slow
 def test_a_terminal_that_lacks_the_signs_of_labels_is_told_all_the_same(place: Any) -> None:
     code = "import sys; from spike_ssm.harness.sweep import main; sys.exit(main())"
-    command = [sys.executable, "-P", "-c", code, *place.words("dry_run=true")]
+    command = [sys.executable, "-P", "-c", code, *place.words("dry_run=true", "estimate=false")]
     ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = subprocess.run(command, env=ascii_only, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

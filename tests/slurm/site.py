@@ -63,7 +63,7 @@ class Site:
         """The arguments of `python -m harness.sweep` for the sweep `mini` with small settings and `words`."""
         paths = [f"paths.{which}={self.folder / which}" for which in ("results", "reports")]
         given = [word for word in SMALL if word.split("=")[0] not in {each.split("=")[0] for each in words}]
-        fixed = ["--config-dir", str(self.folder), "+sweep=mini", f"paths.cache={self.cache}", *paths]
+        fixed = ["--config-dir", str(self.folder), "+sweep=mini", f"paths.cache={self.cache}", "estimate=false", *paths]
         return [*fixed, *given, *words]
 
     def sweep(self, *words: str) -> int:

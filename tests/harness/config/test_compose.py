@@ -65,17 +65,32 @@ def test_of_two_values_for_one_key_the_last_wins() -> None:
 
 
 @pytest.mark.parametrize(
-    "word", [*(f"{flag}=true" for flag in THIS_TIME if flag != "show"), "show=config", "of=x", "tuned=true"]
+    "word",
+    [
+        *(f"{flag}=true" for flag in THIS_TIME if flag not in ("show", "max_hours")),
+        *("show=config", "max_hours=0.5", "of=x", "tuned=true"),
+    ],
 )
 def test_what_is_asked_of_the_command_is_no_setting_of_a_run(word: str) -> None:
     command = parse_command_line([word])
     assert (command.overrides, command.given) == ({}, (word.split("=")[0],))
 
 
-@pytest.mark.parametrize("flag", ["wait", "dry_run", "retry", "collect"])
+@pytest.mark.parametrize("flag", ["wait", "dry_run", "retry", "collect", "estimate"])
 def test_a_flag_that_is_neither_true_nor_false_is_refused(flag: str) -> None:
     with pytest.raises(UserError, match=f"{flag}=maybe is not allowed: it must be true or false"):
         parse_command_line([f"{flag}=maybe"])
+
+
+@pytest.mark.parametrize("hours", ["0", "-1", "soon", "true", "inf", "nan"])
+def test_a_budget_that_is_no_number_of_hours_is_refused(hours: str) -> None:
+    with pytest.raises(UserError, match=r"must be a number of hours above 0, such as 0\.5"):
+        parse_command_line([f"max_hours={hours}"])
+
+
+def test_a_budget_without_an_estimate_is_refused() -> None:
+    with pytest.raises(UserError, match="max_hours needs the estimate, which estimate=false leaves out"):
+        parse_command_line(["max_hours=1", "estimate=false"])
 
 
 def test_a_repetition_leaves_out_what_was_asked_for_once() -> None:

@@ -187,7 +187,7 @@ def test_retry_of_a_manifest_of_somebody_elses_submits_no_command(batch_files: P
     content = json.loads(path.read_text())
     content["asked"]["overrides"]["launcher.account"] = account
     path.write_text(json.dumps(content))
-    outcome = called(retry.main, ["mini", "--results", str(place.results), "wait=false"])
+    outcome = called(retry.main, ["mini", "--results", str(place.results), "wait=false", "estimate=false"])
     assert outcome.status == 1
     assert len(outcome.err) == 1
     assert list(batch_files.iterdir()) == submitted

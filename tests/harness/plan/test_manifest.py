@@ -184,7 +184,7 @@ def test_a_name_that_is_no_name_of_a_file_is_refused(place: Any, name: str) -> N
 def repeated(place: Any, *words: str) -> list[str]:
     out = StringIO()
     with redirect_stdout(out):
-        assert retry.main(["mini", "--results", str(place.results), "dry_run=true", *words]) == 0
+        assert retry.main(["mini", "--results", str(place.results), "dry_run=true", "estimate=false", *words]) == 0
     return out.getvalue().splitlines()
 
 
@@ -205,7 +205,7 @@ def test_retry_says_what_it_runs_and_runs_only_what_was_planned(place: Any, ask:
 def test_a_plan_of_which_nothing_is_left_says_so(place: Any, ask: Ask) -> None:
     ask()
     place.sweep_file("mini", base={"optim.lr": 0.5})
-    outcome = called(retry.main, ["mini", "--results", str(place.results)])
+    outcome = called(retry.main, ["mini", "--results", str(place.results), "estimate=false"])
     assert outcome.status == 1
     assert "the sweep file was changed" in outcome.err[0]
 
@@ -234,7 +234,7 @@ def test_a_results_folder_may_have_any_name(place: Any, name: str) -> None:
     sweep = named_sweep(composer, command)
     record(folder, sweep, command, composer.config_dir, expand(composer, command, sweep), lambda _: None, None)  # type: ignore[arg-type,return-value]
     for main in (retry.main, collect.main):
-        outcome = called(main, ["mini", "--results", str(folder), "dry_run=true"])
+        outcome = called(main, ["mini", "--results", str(folder), "dry_run=true", "estimate=false"])
         assert (outcome.status, outcome.err) == (0, [])
         assert outcome.out[-1] == "2 runs, 2 to run, 0 skipped."
     assert not Path(name).exists()
