@@ -53,7 +53,9 @@ class Flags:
     )
     estimate: bool = field(
         default=True,
-        metadata=_said("estimate=false", "say nothing of the cost, for which steps may be timed", "sweep", "tune", "study"),
+        metadata=_said(
+            "estimate=false", "say nothing of the cost, for which steps may be timed", "sweep", "tune", "study"
+        ),
     )
     max_hours: float | None = field(
         default=None,

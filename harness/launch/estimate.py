@@ -29,8 +29,8 @@ from spike_ssm.harness.system.environment import pick_device
 from spike_ssm.harness.system.provenance import environment
 from spike_ssm.harness.timing.calibration import Calibration, StepTimes, calibrate
 from spike_ssm.harness.training.checkpoint import code_fingerprint
+from spike_ssm.results.costs.estimate import Start, add_estimate
 from spike_ssm.results.errors import UnpreparedError, UserError
-from spike_ssm.results.estimate import Start, add_estimate
 from spike_ssm.results.schema import MEASUREMENTS
 from spike_ssm.results.store import write_json
 

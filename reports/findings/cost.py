@@ -6,7 +6,7 @@ import pandas as pd
 
 from spike_ssm.reports.loading.sweep import json_object
 from spike_ssm.reports.render.text import count, duration, listing, percent, significant
-from spike_ssm.results.estimate import Estimates
+from spike_ssm.results.costs.estimate import Estimates
 
 
 def cost_sentences(done: pd.DataFrame, estimates: Estimates) -> str | None:

@@ -36,7 +36,7 @@ from spike_ssm.reports.statistics.matched import curves
 from spike_ssm.reports.tables import accuracy as tables
 from spike_ssm.reports.tables.provenance import provenance
 from spike_ssm.reports.tables.tuning import tagged
-from spike_ssm.results.estimate import read_estimates
+from spike_ssm.results.costs.estimate import read_estimates
 from spike_ssm.results.schema import MEASUREMENTS, Manifest
 from spike_ssm.results.store import read_manifest
 

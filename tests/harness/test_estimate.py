@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from spike_ssm.results.estimate import read_estimates
+from spike_ssm.results.costs.estimate import read_estimates
 
 COST = re.compile(r"Cost: About (\S+) (s|min) \(.* to .*\) with 1 at a time, \S+ core hours .*")
 

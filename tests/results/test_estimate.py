@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from spike_ssm.results.costs.estimate import Estimates, Start, add_estimate, estimates_path, read_estimates
 from spike_ssm.results.errors import UserError
-from spike_ssm.results.estimate import Estimates, Start, add_estimate, estimates_path, read_estimates
 
 
 def test_starts_are_kept_in_their_order_and_the_last_one_of_a_run_counts(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import json
 import pandas as pd
 
 from spike_ssm.reports.findings.cost import cost_sentences
-from spike_ssm.results.estimate import Estimates, Start
+from spike_ssm.results.costs.estimate import Estimates, Start
 
 
 def runs(*seconds: float, **environment: object) -> pd.DataFrame:

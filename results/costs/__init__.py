@@ -1,0 +1,1 @@
+"""What runs cost: files beside the results that say what was estimated."""
