@@ -22,7 +22,7 @@ MOST = 48
 """Rows that fit a printed page and stay readable on a phone."""
 
 _WIDTH, _ROW, _REST = 4.5, 0.19, 0.7  # inches
-_LETTER = 0.072  # inches of a label's letter, about
+_LETTER = 0.068  # inches of a label's letter, about
 _LONGEST_NAME = 24
 
 

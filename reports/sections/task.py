@@ -103,7 +103,7 @@ def task_section(
     return measured, Section(
         task,
         note,
-        answer(alike, comparisons, controls, in_words, trained_thresholds(alike, manifest.baseline)),
+        answer(alike, comparisons, controls, in_words, further=[*trained_thresholds(alike, manifest.baseline)]),
         glance_table(measured, looks, comparisons, controls),
         forest(alike, comparisons, looks, f"d{place}", controls),
         [*filter(None, (effect_findings(effects), *task_findings(runs, comparisons, manifest.baseline), explained))],
