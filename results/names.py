@@ -14,7 +14,7 @@ _NAME = re.compile(r"\w[\w.+-]{0,199}")
 _SHORT = 12
 """Names that a sentence lists beside the one that was probably meant."""
 
-_CLOSE = 0.65
+_CLOSE = 0.7
 """How alike two names are, from 0 to 1, one of which may be the other, mistyped."""
 
 _DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")  # which show a text in another order than it has

@@ -14,6 +14,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, Quote
 from hydra.errors import HydraException
 
 from spike_ssm.harness.config.habits import refuse_habit
+from spike_ssm.harness.config.mistakes import of_word
 from spike_ssm.results.errors import UserError
 from spike_ssm.results.names import check_line, check_name, instead
 from spike_ssm.results.schema import Asked
@@ -172,6 +173,8 @@ def parse_command_line(words: Sequence[str]) -> CommandLine:
             if sweep is not None:
                 raise UserError(f"+sweep={sweep} and {word} name two sweeps: run one after the other.")
             sweep = text.strip("\"'")
+            if "," in sweep:
+                raise UserError(f"{word} names several sweeps: run one after the other.")
         elif override.is_delete() or override.is_add() or override.is_force_add():
             raise UserError(
                 f"{override.input_line}: settings can be changed but not added or removed; only +sweep=NAME takes "
@@ -232,10 +235,7 @@ def _parsed(word: str) -> Override:
     try:
         (override,) = OverridesParser.create().parse_overrides([word])
     except HydraException as error:
-        raise UserError(
-            f"{word!r} cannot be read. Settings are given as key=value or key=A,B, such as seed=0,1; "
-            "a value with spaces or signs of its own needs quotes inside, such as 'paths.results=\"my runs\"'."
-        ) from error
+        raise UserError(of_word(word)) from error
     if not override.key_or_group:
         raise UserError(f"{word!r} names no setting. Settings are given as key=value.")
     if override.package is not None:

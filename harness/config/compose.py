@@ -26,6 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from spike_ssm.harness.config.documents import SWEEPS, Documents, check_references, config_folders
 from spike_ssm.harness.config.groups import GROUPS, unknown_setting
+from spike_ssm.harness.config.mistakes import of_composition, of_value
 from spike_ssm.harness.config.settings import SCALES, LauncherSettings, Settings
 from spike_ssm.harness.data import TASKS
 from spike_ssm.harness.measurements import MEASUREMENTS
@@ -73,7 +74,8 @@ class Composer(Documents):
         if key not in self._composed:
             for group, choice in key:
                 if choice not in self.options(group):
-                    raise UserError(f"{group}={choice} does not exist; {instead(choice, self.options(group))}")
+                    given = "null" if choice == "None" else choice
+                    raise UserError(f"{group}={given} does not exist; {instead(given, self.options(group))}")
             words = [f"{group}={choice}" for group, choice in key]
             folders = [str(folder).replace("'", "\\'") for folder in self._folders[:-1]]
             search = ",".join(f"'file://{folder}'" for folder in folders)
@@ -82,8 +84,7 @@ class Composer(Documents):
                 try:
                     composed = compose("run", overrides=[*words, f"hydra.searchpath=[{search}]"])
                 except HydraException as error:
-                    reason = " ".join(str(error).split()).rstrip(".")
-                    raise UserError(f"The configuration cannot be composed: {reason}.") from error
+                    raise UserError(f"The configuration cannot be composed: {of_composition(error)}") from error
             self._check_protocol(choices, composed)
             check_references(f"The configuration of {', '.join(words)}", OmegaConf.to_container(composed))
             OmegaConf.set_struct(composed, True)
@@ -207,7 +208,9 @@ def set_value(config: DictConfig, key: str, value: Any) -> None:
     try:
         OmegaConf.update(config, key, value, merge=False, force_add=_is_open(node))
     except OmegaConfBaseException as error:
-        raise UserError(f"{key}={value}: {str(error).splitlines()[0]}.") from error
+        said = of_value(error)
+        reason = f"it {said}" if said else str(error).splitlines()[0].rstrip(".")
+        raise UserError(f"{key}={'null' if value is None else value} is not allowed: {reason}.") from error
 
 
 def _is_open(node: Any) -> bool:
@@ -221,7 +224,8 @@ def _check_group(key: str, node: Any, value: Any) -> None:
         if not isinstance(value, Mapping):
             raise UserError(f"{key}={value} must be a mapping, as {key}='{{KEY: VALUE}}', or {key}.KEY=VALUE for one.")
     elif isinstance(node, DictConfig):
-        raise UserError(f"{key} is a group of settings; set one of {', '.join(f'{key}.{k!s}' for k in node)}.")
+        below = ", ".join(f"{key}.{name!s}" for name in node) or f"{key}.NAME.KEY"
+        raise UserError(f"{key} is a group of settings; set one of {below}.")
 
 
 def validated(config: DictConfig) -> Settings:
@@ -229,7 +233,9 @@ def validated(config: DictConfig) -> Settings:
     try:
         settings: Settings = OmegaConf.to_object(config)  # type: ignore[assignment]
         check_resources(settings.launcher)
-    except (ValueError, OmegaConfBaseException) as error:
+    except OmegaConfBaseException as error:
+        raise UserError(f"The configuration cannot be composed: {of_composition(error)}") from error
+    except ValueError as error:
         raise UserError(str(error).splitlines()[0]) from error
     return settings
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from spike_ssm.harness.config.mistakes import of_composition
 from spike_ssm.harness.system.root import ROOT
 from spike_ssm.results.errors import UserError
 from spike_ssm.results.names import check_name, instead, texts_in
@@ -83,8 +84,7 @@ class Documents:
         except UserError:
             raise
         except Exception as error:
-            reason = " ".join(str(error).split()).rstrip(".")
-            raise UserError(f"The {group} file {path} cannot be read: {reason}.") from error
+            raise UserError(f"The {group} file {path} cannot be read: {of_composition(error)}") from error
         if not isinstance(content, dict):
             raise UserError(f"The {group} file {path} must hold keys and values, such as `{_EXAMPLES[group]}`.")
         return {str(key): value for key, value in content.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 from spike_ssm.results.errors import UserError
 
@@ -59,6 +60,8 @@ def refuse_habit(word: str, flags: Mapping[str, str]) -> None:
         raise UserError(f"{word} lacks its value: write {word}=NAME, with an equals sign and no spaces.")
     if key in flags:
         raise UserError(f"{word} lacks its value: write {flags[key]}.")
+    if "." in word and Path(word).exists():
+        raise UserError(f"{word!r} is a file, no key=value. Where the shell put it in place of a *, quote the word.")
     if re.fullmatch(r"\w[\w.-]*", word):
         raise UserError(f"{word!r} is no key=value: write +sweep={word} for a sweep, {word}=VALUE for a setting.")
 
