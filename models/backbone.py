@@ -71,6 +71,7 @@ class Backbone(nn.Module):
         self.embedding_dropout = nn.Dropout(model.embedding_dropout)
         self.blocks = nn.ModuleList(_block(model, neuron) for _ in range(model.layers))
         self.final_norm = NORMS[model.norm](model.channels) if model.prenorm and model.final_norm else None
+        self.pooling = model.pooling
         self.recomputes = False
 
     def forward(self, inputs: Tensor, lengths: Tensor, *, last_norm: bool = True) -> tuple[Tensor, Tensor | None]:
@@ -85,16 +86,19 @@ class Backbone(nn.Module):
             x = block.recomputed(x, mask) if self.recomputes and self.training else block(x, mask)  # type: ignore[operator]
         return (self.final_norm(x, mask) if last_norm and self.final_norm is not None else x), mask
 
-    def mean(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """Mean [n, H] of the representation over the real steps; inputs and lengths as in `forward`."""
+    def pooled(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """What a head sees of the representation, [n, H]; inputs and lengths as in `forward`.
+
+        That is the mean over the real steps or, where `ModelSettings.pooling` says so, the last of them.
+        """
         norm = self.final_norm
-        of_the_mean = norm if isinstance(norm, MaskedBatchNorm) and not has_hooks(norm) else None
-        x, mask = self(inputs, lengths, last_norm=of_the_mean is None)
-        mean: Tensor = x.mean(-1) if mask is None else (x * mask).sum(-1) / lengths.to(x.device)[:, None]
-        if of_the_mean is not None:  # it is scaled and shifted at less expense than all steps
-            scale, shift = of_the_mean.scale_and_shift(x, mask)
-            mean = scale * mean + shift
-        return mean
+        of_one = norm if isinstance(norm, MaskedBatchNorm) and not has_hooks(norm) else None
+        x, mask = self(inputs, lengths, last_norm=of_one is None)
+        found = _last(x, mask, lengths) if self.pooling == "last" else _mean(x, mask, lengths)
+        if of_one is not None:  # it is scaled and shifted at less expense than all steps
+            scale, shift = of_one.scale_and_shift(x, mask)
+            found = scale * found + shift
+        return found
 
     def encoder_operations(self) -> Operations:
         """Operations of the encoder per token; looking up an embedding takes none."""
@@ -130,6 +134,19 @@ class Backbone(nn.Module):
         one_number_a_step = isinstance(self.encoder, nn.Linear) and inputs.ndim == 2
         encoded: Tensor = self.embedding_dropout(self.encoder(inputs[..., None] if one_number_a_step else inputs))
         return encoded.transpose(1, 2).contiguous()
+
+
+def _mean(x: Tensor, mask: Tensor | None, lengths: Tensor) -> Tensor:
+    """Mean [n, H] of x [n, H, L] over the real steps."""
+    return x.mean(-1) if mask is None else (x * mask).sum(-1) / lengths.to(x.device)[:, None]
+
+
+def _last(x: Tensor, mask: Tensor | None, lengths: Tensor) -> Tensor:
+    """The last real step [n, H] of x [n, H, L]."""
+    if mask is None:
+        return x[..., -1]
+    ends = (lengths.to(x.device) - 1)[:, None, None].expand(-1, x.shape[1], 1)
+    return x.gather(-1, ends)[..., 0]
 
 
 def _block(model: ModelSettings, neuron: NeuronSettings) -> Block:

@@ -117,7 +117,7 @@ class StreamState(NamedTuple):
 
 
 class Classifier(Network):
-    """Sequences [B, L] -> class scores [B, classes]: the mean over the real steps, and a linear head."""
+    """Sequences [B, L] -> class scores [B, classes]: the mean over the real steps, or the last, and a linear head."""
 
     def __init__(self, inputs: Inputs, classes: int, model: ModelSettings, neuron: NeuronSettings) -> None:
         super().__init__(inputs, model, neuron)
@@ -125,12 +125,13 @@ class Classifier(Network):
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """Class scores [B, classes] of inputs [B, L] with lengths [B]."""
-        return self.head(self.backbone.mean(inputs, lengths))  # type: ignore[no-any-return]
+        return self.head(self.backbone.pooled(inputs, lengths))  # type: ignore[no-any-return]
 
     def _head_operations(self, length: float) -> Operations:
         h, classes = self.head.in_features, self.head.out_features
         scores = linear(h, classes, 1 / length)
-        return scores._replace(accumulates=scores.accumulates + h)  # and the mean over steps
+        means = 0 if self.backbone.pooling == "last" else h
+        return scores._replace(accumulates=scores.accumulates + means)
 
     @torch.no_grad()
     def step(self, inputs: Tensor, state: StreamState | None) -> tuple[Tensor, StreamState]:
@@ -138,13 +139,13 @@ class Classifier(Network):
         state = state or StreamState(None, 0.0, 0)
         x, backbone = self.backbone.step(inputs, state.backbone)
         state = StreamState(backbone, state.total + x, state.steps + 1)
-        return self.head(state.total / state.steps), state
+        return self.head(x if self.backbone.pooling == "last" else state.total / state.steps), state
 
 
 class PairClassifier(Network):
     """Pairs of sequences [2B, L], the first of each pair before the second of each -> class scores [B, classes].
 
-    Both sequences go through the same backbone; `PairHead` compares their means over the real steps.
+    Both sequences go through the same backbone; `PairHead` compares what is pooled of each.
     """
 
     def __init__(self, inputs: Inputs, classes: int, model: ModelSettings, neuron: NeuronSettings) -> None:
@@ -158,12 +159,13 @@ class PairClassifier(Network):
         """
         if len(inputs) % 2:
             raise ValueError(f"Pairs are made of an even number of sequences, but there are {len(inputs)}.")
-        return self.head(*self.backbone.mean(inputs, lengths).chunk(2))  # type: ignore[no-any-return]
+        return self.head(*self.backbone.pooled(inputs, lengths).chunk(2))  # type: ignore[no-any-return]
 
     def _head_operations(self, length: float) -> Operations:
         once, h = self.head.operations(), self.head.channels
         share = 1 / (2 * length)  # of a pair that a token is
-        return Operations(share * once.multiply_accumulates, share * once.accumulates + h)
+        means = 0 if self.backbone.pooling == "last" else h
+        return Operations(share * once.multiply_accumulates, share * once.accumulates + means)
 
     def step(self, inputs: Tensor, state: Any | None) -> tuple[Tensor, Any]:  # noqa: ARG002 (it takes no step)
         """Raise ValueError: nothing can be said of a pair before both sequences have ended."""

@@ -10,6 +10,8 @@ from spike_ssm.models.norm import NORMS
 from spike_ssm.models.ssm.choice import check_way
 from spike_ssm.models.ssm.s4d import INITIALISATIONS, check_sizes
 
+POOLINGS = ("mean", "last")
+
 
 @dataclass
 class ModelSettings:
@@ -23,6 +25,7 @@ class ModelSettings:
     b_trainable: false: the SSM's B stays 1.
     dropout acts at `dropout_places`, see `models.block.DROPOUT_PLACES`; tied: on all steps of a channel alike.
     embedding_dropout, softmax_dropout: on the encoder's output, and on what the softmax over words sees.
+    pooling: what a classifier's head sees of the steps, one of `POOLINGS`: their mean, or the last.
     convolution: how the SSM is computed, see `models.ssm.choice.WAYS`.
     """
 
@@ -47,11 +50,17 @@ class ModelSettings:
     dropout_tied: bool = field(default=False, metadata=LATER)
     embedding_dropout: float = field(default=0.0, metadata=LATER)
     softmax_dropout: float = field(default=0.0, metadata=LATER)
+    pooling: str = field(default="mean", metadata=LATER)
     convolution: str = field(default="auto", metadata=SAME_NUMBERS)
 
     def __post_init__(self) -> None:
         """Raise ValueError with a sentence when a value is out of range."""
-        choices = (("norm", NORMS), ("initialisation", INITIALISATIONS), ("neuron_placement", PLACEMENTS))
+        choices = (
+            ("norm", NORMS),
+            ("pooling", POOLINGS),
+            ("initialisation", INITIALISATIONS),
+            ("neuron_placement", PLACEMENTS),
+        )
         for label, allowed in choices:
             if getattr(self, label) not in allowed:
                 raise ValueError(

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from spike_ssm.harness.data.settings import TaskSettings
 from spike_ssm.harness.data.task import Task
-from spike_ssm.harness.data.tasks import foldoc, image, listops, mnist, pathfinder, retrieval, text, wikitext
+from spike_ssm.harness.data.tasks import (
+    delayed_recall,
+    foldoc,
+    image,
+    listops,
+    mnist,
+    pathfinder,
+    retrieval,
+    text,
+    wikitext,
+)
 
 TASKS: dict[str, tuple[type[Task], type[TaskSettings]]] = {
     "listops": (listops.ListOps, listops.ListOpsSettings),
@@ -27,5 +37,6 @@ TASKS: dict[str, tuple[type[Task], type[TaskSettings]]] = {
     "wikitext103": (wikitext.Wikitext103, wikitext.Wikitext103Settings),
     "bbc_words": (wikitext.BbcWords, wikitext.BbcWordsSettings),
     "brown": (wikitext.Brown, wikitext.BrownSettings),
+    "delayed_recall": (delayed_recall.DelayedRecall, delayed_recall.DelayedRecallSettings),
 }
 """Task name -> (task, its settings). A task is followed by its stand-ins."""

@@ -119,11 +119,12 @@ def test_answers_are_detached_and_cost_nothing_where_they_are_not_asked_for(kind
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("kind", ["classification", "pairs"])
-@pytest.mark.parametrize("bidirectional", [True, False])
-def test_padding_changes_nothing_for_values(bidirectional: bool, kind: str, training: bool) -> None:
+@pytest.mark.parametrize(("bidirectional", "pooling"), [(True, "mean"), (False, "mean"), (False, "last")])
+def test_padding_changes_nothing_for_values(bidirectional: bool, pooling: str, kind: str, training: bool) -> None:
     short, outcomes = values(4, 20), []
     for padding in (0.0, 7.0):
-        net = build(kind, VALUES, replace(MODEL, bidirectional=bidirectional, prenorm=True)).train(training)
+        model = replace(MODEL, bidirectional=bidirectional, prenorm=True, pooling=pooling)
+        net = build(kind, VALUES, model).train(training)
         padded = torch.cat((short, torch.zeros(4, 9)), 1)
         padded[torch.arange(29) >= LENGTHS[:, None]] = padding
         scores = net(padded, LENGTHS)
@@ -133,6 +134,30 @@ def test_padding_changes_nothing_for_values(bidirectional: bool, kind: str, trai
         alone = net(short[:, : int(LENGTHS.max())], LENGTHS)
         torch.testing.assert_close(scores, alone, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(outcomes[0], outcomes[1], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("prenorm", [True, False])
+@pytest.mark.parametrize("lengths", [LENGTHS, torch.full((4,), 20)])
+def test_pooling_is_the_mean_of_the_real_steps_or_the_last_of_them(lengths: Tensor, prenorm: bool) -> None:
+    x = values(4, 20)
+    for pooling in ("mean", "last"):
+        net = build("classification", VALUES, replace(MODEL, pooling=pooling, prenorm=prenorm)).eval()
+        steps, _ = net.backbone(x, lengths)
+        real = [row[:, :length] for row, length in zip(steps, lengths.tolist(), strict=True)]
+        expected = torch.stack([row.mean(-1) if pooling == "mean" else row[:, -1] for row in real])
+        torch.testing.assert_close(net.backbone.pooled(x, lengths), expected)
+
+
+def test_the_last_step_alone_costs_no_mean() -> None:
+    def accumulates(pooling: str) -> float:
+        (head,) = (
+            part
+            for part in build("classification", VALUES, replace(MODEL, pooling=pooling)).operations_per_step(20)
+            if part.name == "head"
+        )
+        return head.operations.accumulates
+
+    assert accumulates("mean") - accumulates("last") == MODEL.channels
 
 
 def test_one_value_a_step_may_have_an_axis_of_its_own_and_several_must() -> None:

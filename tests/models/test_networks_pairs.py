@@ -66,8 +66,8 @@ def test_the_head_sees_both_means_their_difference_and_their_product() -> None:
     net = network().double().eval()
     tokens, lengths = pairs(4)
     a, b, difference, product = head_inputs(net, tokens, lengths).chunk(4, -1)
-    torch.testing.assert_close(a, net.backbone.mean(tokens[:4], lengths[:4]))
-    torch.testing.assert_close(b, net.backbone.mean(tokens[4:], lengths[4:]))
+    torch.testing.assert_close(a, net.backbone.pooled(tokens[:4], lengths[:4]))
+    torch.testing.assert_close(b, net.backbone.pooled(tokens[4:], lengths[4:]))
     torch.testing.assert_close(difference, a - b)
     torch.testing.assert_close(product, a * b)
 

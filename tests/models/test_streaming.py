@@ -63,9 +63,9 @@ def test_they_are_the_same_bits_whatever_the_network(norm: str, prenorm: bool, c
 
 
 @pytest.mark.parametrize("norm", ["batch", "layer"])
-@pytest.mark.parametrize("prenorm", [False, True])
-def test_streaming_gives_the_scores_of_the_sequence_so_far(norm: str, prenorm: bool) -> None:
-    net = network(replace(CAUSAL, norm=norm, prenorm=prenorm)).double().eval()
+@pytest.mark.parametrize(("prenorm", "pooling"), [(False, "mean"), (True, "mean"), (True, "last")])
+def test_streaming_gives_the_scores_of_the_sequence_so_far(norm: str, prenorm: bool, pooling: str) -> None:
+    net = network(replace(CAUSAL, norm=norm, prenorm=prenorm, pooling=pooling)).double().eval()
     sequence, state = tokens(3, 150), None
     for t in range(150):
         scores, state = net.step(sequence[:, t], state)

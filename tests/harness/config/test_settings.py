@@ -24,6 +24,7 @@ from spike_ssm.results.errors import UserError
 DECIDING = {"task": ListOpsSettings, "neuron": RefractoryLIFSettings, "model": ModelSettings, "optim": OptimSettings}
 ELSEWHERE = {"launcher": LauncherSettings, "paths": PathSettings}
 OTHER_WORDS: dict[str, Any] = {
+    "pooling": "last",
     "surrogate": "sigmoid",
     "solver": "sequential",
     "resolve": "silent",
