@@ -13,11 +13,15 @@ from spike_ssm.harness.config.compose import Composer, settings_to_yaml
 from spike_ssm.harness.config.settings import PathSettings, Settings
 from spike_ssm.harness.launch.batch import Batch
 from spike_ssm.harness.launch.estimate import estimate, require_affordable, say
+from spike_ssm.harness.launch.timing_stage import TimingStage
 from spike_ssm.harness.plan.grid import Grid, expand
 from spike_ssm.harness.plan.manifest import record
 from spike_ssm.harness.plan.sweep_file import Sweep, check_purpose, named_sweep
+from spike_ssm.harness.plan.timed import timed_runs
 from spike_ssm.harness.plan.tuned import check_seeds, results_of, tuned_by, wanted_tuning
 from spike_ssm.harness.robustness.trained import require_trained
+from spike_ssm.harness.run import time_alone
+from spike_ssm.harness.run.job import Job
 from spike_ssm.harness.run.worker import EXECUTION
 from spike_ssm.harness.training.trackers import require
 from spike_ssm.results.errors import UserError
@@ -46,8 +50,11 @@ def run(composer: Composer, command: CommandLine) -> int:
         _require_trained(sweep, grid, batch, command)
         say(estimate(batch.todo, batch.ids, flags))
         return 0
+    stage = TimingStage(batch.name, batch.settings.launcher.kind, flags, time_alone.work)
     if flags.collect:
         batch.collect()
+    elif stage.alone:
+        stage.run(_to_time(grid, batch))
     else:
         require(batch.settings.tracker)
         _require_trained(sweep, grid, batch, command)
@@ -60,11 +67,19 @@ def run(composer: Composer, command: CommandLine) -> int:
         if cost is not None:
             cost.keep(batch.name)
         if not flags.wait and batch.todo:
-            batch.submit(EXECUTION, [*command.lasting(), "estimate=false"])
+            arrays = batch.submit(EXECUTION, [*command.lasting(), "estimate=false"])
+            stage.submit(batch.jobs_of(timed_runs(grid, {run.plan.id for run in grid.runs})), after=arrays)
             print(f"Submitted. See how it goes: {_of_folder(f'python -m harness.status {batch.name}', batch.settings)}")
             return 0
         batch.run(EXECUTION)
+        stage.run(_to_time(grid, batch))
     return _finish(grid, batch)
+
+
+def _to_time(grid: Grid, batch: Batch) -> list[Job]:
+    """The runs that stand for the variants with a finished run."""
+    done = {run_id for run_id, state in batch.states().items() if state.status == "done"}
+    return batch.jobs_of(timed_runs(grid, done))
 
 
 def _planned(grid: Grid, command: CommandLine) -> Grid:

@@ -19,6 +19,9 @@ from spike_ssm.results.errors import UserError
 from spike_ssm.results.names import check_line, check_name, instead
 from spike_ssm.results.schema import Asked
 
+TIMING_ALONE = ("only", "again")
+"""Values of `timing` with which no run is executed."""
+
 
 def _said(form: str, explained: str, *programs: str) -> dict[str, Any]:
     """What a field of `Flags` says of itself: how it is typed, what it does, and the commands that take it."""
@@ -75,6 +78,15 @@ class Flags:
     sampler: Any = field(
         default=None, metadata=_said("sampler=random", "uniform points; qmc, the default: a Sobol sequence", "tune")
     )
+    timing: Any = field(
+        default=True,
+        metadata=_said(
+            "timing=false", "no timing of each variant alone after the runs; only: just that; again: anew", "sweep"
+        ),
+    )
+    timing_seconds: Any = field(
+        default=1.5, metadata=_said("timing_seconds=S", "that each variant is timed on each task", "sweep")
+    )
 
     def __post_init__(self) -> None:
         """Raise `UserError` where a value is not allowed."""
@@ -84,6 +96,14 @@ class Flags:
         _check_hours(self.max_hours, self.estimate)
         if self.planned is not None:
             check_name("plan", str(self.planned))
+        if not isinstance(self.timing, bool) and self.timing not in TIMING_ALONE:
+            raise UserError(
+                f"timing={self.timing} is not allowed: it must be true, false, only (the runs are finished: time their "
+                "variants) or again (the same, and not what was measured before)."
+            )
+        seconds = self.timing_seconds
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= 3600:
+            raise UserError(f"timing_seconds={seconds} is not allowed: it must be a number above 0, at most 3600.")
         if self.show not in (None, "config"):
             raise UserError(f"show {self.show!r} does not exist; {instead(self.show, ['config'])}")
 

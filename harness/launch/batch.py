@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -87,10 +87,17 @@ class Batch:
                 again = {job.run_id for job in todo if self._is_wanted_again(self._states[job.run_id])}
                 launch(todo, self.name, display, execution, again)
 
-    def submit(self, execution: Execution, words: Sequence[str]) -> None:
-        """Have what is to do executed without waiting; words: the command line that repeats this."""
-        if todo := self._cleared():
-            submit(todo, self.name, words, execution)
+    def submit(self, execution: Execution, words: Sequence[str]) -> list[str]:
+        """Have what is to do executed without waiting; words: the command line that repeats this.
+
+        Returns the ids of what SLURM was handed.
+        """
+        todo = self._cleared()
+        return submit(todo, self.name, words, execution) if todo else []
+
+    def jobs_of(self, ids: Collection[str]) -> list[Job]:
+        """The jobs of the runs of these ids, in their order."""
+        return [self._jobs[run_id] for run_id in ids]
 
     def collect(self) -> None:
         """Record the runs of this user that ended without a word."""

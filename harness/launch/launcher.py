@@ -36,15 +36,14 @@ Watcher = Callable[[dict[str, RunState]], None]
 """Called with the state of every run by id, a few times per second."""
 
 
-def submit(jobs: Sequence[Job], sweep: str, words: Sequence[str], execution: Execution) -> None:
+def submit(jobs: Sequence[Job], sweep: str, words: Sequence[str], execution: Execution) -> list[str]:
     """Have `jobs` executed without waiting: by SLURM, or by a process of its own that repeats the command `words`.
 
-    Raises `UserError` when they are not taken.
+    Returns the ids of what SLURM was handed. Raises `UserError` when they are not taken.
     """
     kind = jobs[0].settings.launcher.kind
     if kind == "slurm":
-        slurm_arrays.submit(jobs, sweep, execution.work)
-        return
+        return slurm_arrays.submit(jobs, sweep, execution.work)
     if kind == "debug":
         raise UserError("launcher=debug runs in this process, so it has to wait; use launcher=local with wait=false.")
     log = open_log(jobs[0].results / "logs" / f"{sweep}.log")
@@ -57,6 +56,7 @@ def submit(jobs: Sequence[Job], sweep: str, words: Sequence[str], execution: Exe
             start_new_session=True,
         )
     _record_local(jobs, sweep, process.pid)
+    return []
 
 
 def _record_local(jobs: Sequence[Job], sweep: str, pid: int) -> None:

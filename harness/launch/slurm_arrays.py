@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Sequence
-from dataclasses import astuple
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,8 +33,8 @@ class _RefusedError(Exception):
     """SLURM did not take an array; the message says why."""
 
 
-def submit(jobs: Sequence[Job], sweep: str, work: Work) -> None:
-    """Hand `jobs` to SLURM, where `work` executes them, and leave a record of it.
+def submit(jobs: Sequence[Job], sweep: str, work: Work) -> list[str]:
+    """Hand `jobs` to SLURM, where `work` executes them, and leave a record of it; returns the arrays' ids.
 
     `launcher.max_parallel` tasks run at once, of all arrays together. Raises `UserError` when SLURM does not take all.
     """
@@ -49,7 +49,7 @@ def submit(jobs: Sequence[Job], sweep: str, work: Work) -> None:
     ids: list[list[str]] = []
     for number, (launcher, bundles) in enumerate(arrays):
         name = f"{slurm.JOB_NAME}-{uuid.uuid4().hex[:12]}"
-        wanted = _sbatch(launcher, after=ids[number - most][0] if number >= most else None)
+        wanted = _sbatch(launcher, after=ids[number - most][:1] if number >= most else [])
         wanted |= {"job_name": name, "array_parallelism": shares[number]}
         try:
             ids.append(_submit_array(bundles, wanted, folder, work))
@@ -58,6 +58,7 @@ def submit(jobs: Sequence[Job], sweep: str, work: Work) -> None:
         held = {job: [run.run_id for run in bundle] for job, bundle in zip(ids[-1], bundles, strict=True)}
         record(jobs[0].results, Submission("slurm", sweep, held, name=name))
         taken += sum(map(len, bundles))
+    return [first.split("_")[0] for first, *_ in ids]
 
 
 def _alike(jobs: Sequence[Job]) -> list[tuple[LauncherSettings, list[Job]]]:
@@ -78,18 +79,54 @@ def _shares(sizes: Sequence[int], most: int) -> list[int]:
     return [1 + spare * size // sum(sizes) for size in sizes]
 
 
+def submit_alone(
+    jobs: Sequence[Job], sweep: str, work: Callable[..., object], *words: object, after: Sequence[str]
+) -> slurm.OwnedJob:
+    """Hand SLURM one job that has a node to itself, where `work` gets an order of all `jobs` and the `words`.
+
+    It begins when the jobs `after` have ended, however they did, and has the most that any of `jobs` needs, for one
+    process. Raises `UserError` when SLURM does not take it.
+    """
+    needs = [job.settings.launcher for job in jobs]
+    launcher = replace(
+        needs[0],
+        processes=1,
+        threads=max(each.threads for each in needs),
+        gpus=max(each.gpus for each in needs),
+        memory_gb=max((each.memory_gb or 0) * each.processes for each in needs),
+    )
+    name, folder = f"{slurm.JOB_NAME}-{uuid.uuid4().hex[:12]}", submission_folder()
+    wanted = _sbatch(launcher, after) | {"job_name": name}
+    wanted["additional_parameters"] = {"exclusive": True, **wanted["additional_parameters"]}
+    executor = submitit.SlurmExecutor(folder=folder)
+    executor.update_parameters(**wanted)
+    order = write_order(folder, jobs, launcher.threads)
+    try:
+        (job,) = _taken(lambda: [executor.submit(work, order, *words)], name)
+    except _RefusedError as error:
+        raise UserError(f"SLURM did not take the job that times the variants: {error}{MEND}") from error
+    submission = Submission("slurm", sweep, {job: []}, name=name)
+    record(jobs[0].results, submission)
+    return replace(submission, user=slurm.user(), cluster=slurm.cluster()).owned(job)
+
+
 def _submit_array(bundles: Sequence[Sequence[Job]], wanted: dict[str, Any], folder: Path, work: Work) -> list[str]:
     """The ids of the array's tasks, one a bundle. Raises `_RefusedError`; SLURM then has no job of it."""
     threads = bundles[0][0].settings.launcher.threads
     orders = [write_order(folder, bundle, threads) for bundle in bundles]
     executor = submitit.SlurmExecutor(folder=folder)
     executor.update_parameters(**wanted)
+    return _taken(lambda: executor.map_array(work, orders), wanted["job_name"])
+
+
+def _taken(submit: Callable[[], Sequence[submitit.Job[Any]]], name: str) -> list[str]:
+    """The ids of the jobs called `name` that this submits. Raises `_RefusedError`; SLURM then has none of them."""
     try:
         with worker_environment():
-            return [task.job_id for task in executor.map_array(work, orders)]
+            return [job.job_id for job in submit()]
     except (FailedJobError, FailedSubmissionError, OSError) as error:
         said = str(error).partition("\nJob instance")[0]  # what submitit adds is for programmers
-        raise _RefusedError(f"{' '.join(said.split()).rstrip('.')}. {_recalled(wanted['job_name'])}") from error
+        raise _RefusedError(f"{' '.join(said.split()).rstrip('.')}. {_recalled(name)}") from error
 
 
 def _recalled(name: str) -> str:
@@ -112,13 +149,13 @@ def _refusal(reason: str, taken: int, runs: int, sweep: str) -> str:
     )
 
 
-def _sbatch(launcher: LauncherSettings, after: str | None) -> dict[str, Any]:
-    """submitit's parameters; after: a task of the array that has to end first."""
+def _sbatch(launcher: LauncherSettings, after: Sequence[str]) -> dict[str, Any]:
+    """submitit's parameters; after: jobs, or tasks of arrays, that have to end first."""
     optional = {name: getattr(launcher, name) for name in ("partition", "account", "qos", "constraint")}
     extra: dict[str, Any] = {key: value.lower() == "true" or value for key, value in launcher.extra.items()}
-    if after is not None:
+    if after:
         needs = [extra["dependency"]] if "dependency" in extra else []
-        extra["dependency"] = ",".join([*needs, f"afterany:{after.split('_')[0]}"])
+        extra["dependency"] = ",".join([*needs, *(f"afterany:{job.split('_')[0]}" for job in after)])
     return {
         "time": math.ceil(launcher.timeout_minutes or 0),
         "ntasks_per_node": launcher.processes,

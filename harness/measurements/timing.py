@@ -32,13 +32,13 @@ def interleaved_medians(
 
 
 def _turn(candidate: Callable[[], object], device: torch.device) -> float:
-    calls = [_milliseconds(candidate, device)]
+    calls = [milliseconds(candidate, device)]
     while sum(calls) < TURN_MS:
-        calls.append(_milliseconds(candidate, device))
+        calls.append(milliseconds(candidate, device))
     return statistics.median(calls[len(calls) // 2 :])
 
 
-def _milliseconds(candidate: Callable[[], object], device: torch.device) -> float:
+def milliseconds(candidate: Callable[[], object], device: torch.device) -> float:
     """Milliseconds of one call; a GPU is waited for before the clock is read."""
     wait_for(device)
     started = time.perf_counter()

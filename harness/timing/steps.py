@@ -24,8 +24,9 @@ BATCHES = 4
 
 @dataclass(frozen=True)
 class Load:
-    """What a step works on, on average over the batches: examples, real tokens, and places of tensors with padding."""
+    """What a step works on, on average over its `batches`: examples, real tokens, places of tensors with padding."""
 
+    batches: int
     samples: float
     tokens: float
     places: float
@@ -35,7 +36,8 @@ class Steps:
     """A run's network and optimiser as they are before the first step, and a few of its batches, taken in turn.
 
     Training batches are spread over the lengths of the first stretch that the training cuts batches from
-    (`optim.length_pool`); for the inference they are the first ones of the test set. A step is the whole of one: loss,
+    (`optim.length_pool`); for the inference they are the first ones of the test set. Where all are of one size, one
+    stands for them. A step is the whole of one: loss,
     gradients and the optimiser's update, whose learning rate is 0, so that the network, and how often its neurons
     fire, stays the same however often it is timed. Collating a batch is not part of it, nor are several processes:
     this one computes the whole batch.
@@ -47,10 +49,8 @@ class Steps:
             group["lr"] = 0.0
         optim = settings.optim
         training = _spread(self._trainer.batches(1), max(count, optim.length_pool), count)
-        inference = list(itertools.islice(batches(data.test, optim.batch_size), count))
+        inference = _spread(batches(data.test, optim.batch_size), count, count)
         self.training, self.inferences = _load(training), _load(inference)
-        self.count = max(len(training), len(inference))
-        """After so many steps the batches come again."""
         self.device = self._trainer.device
         self.parameters = sum(each.numel() for each in self._trainer.network.parameters())
         self.convolution = self._trainer.network.convolution
@@ -74,9 +74,9 @@ class Steps:
 
 
 def _spread(made: Iterable[Batch], among: int, count: int) -> list[Batch]:
-    """`count` of the first `among` batches, spread evenly over their sizes."""
+    """`count` of the first `among` batches, spread evenly over their sizes; one where these are all the same."""
     by_size = sorted(itertools.islice(made, among), key=lambda batch: batch.inputs.numel())
-    count = min(count, len(by_size))
+    count = min(count, len(by_size)) if len({batch.inputs.shape for batch in by_size}) > 1 else 1
     return [by_size[(2 * number + 1) * len(by_size) // (2 * count)] for number in range(count)]
 
 
@@ -85,7 +85,7 @@ def _load(made: Sequence[Batch]) -> Load:
         sum(of(batch) for batch in made) / len(made)
         for of in (lambda b: len(b.examples), lambda b: int(b.lengths.sum()), lambda b: b.inputs.numel())
     )
-    return Load(samples, tokens, places)
+    return Load(len(made), samples, tokens, places)
 
 
 @contextmanager

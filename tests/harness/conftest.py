@@ -31,6 +31,9 @@ TINY = (
     *("optim.epochs=1", "optim.batch_size=16", "optim.warmup_epochs=0.5"),
 )
 
+PLAIN = ("estimate=false", "timing=false")
+"""What a test says of the sweeps that it runs for another reason."""
+
 MINI = {
     "title": "Two leaks",
     "question": "Does the leak matter?",
@@ -85,22 +88,26 @@ class Place:
 
     def words(self, *words: str, name: str = "mini") -> list[str]:
         """The command line of a tiny sweep; `words` come last and win."""
-        paths = (f"paths.results={self.results}", f"paths.reports={self.reports}", f"paths.cache={self.cache}")
+        paths = (
+            f"paths.results={self.results}",
+            f"paths.reports={self.reports}",
+            f"paths.cache={self.cache}",
+        )
         return ["--config-dir", str(self.folder / "config"), f"+sweep={name}", *TINY, *paths, *words]
 
     def sweep(self, *words: str, name: str = "mini") -> Outcome:
-        """Call the command in this process."""
-        return called(main, self.words("estimate=false", *words, name=name))
+        """Call the command in this process, without estimate and timing stage unless `words` ask for one."""
+        return called(main, self.words(*PLAIN, *words, name=name))
 
     def tune(self, *words: str, name: str = "mini") -> Outcome:
         """Call harness.tune in this process."""
         return called(spike_ssm.harness.tune.main, self.words("estimate=false", *words, name=name))
 
     def start(self, *words: str, name: str = "mini") -> subprocess.Popen[str]:
-        """Call the command in a process of its own, started in this place's folder."""
+        """Call the command in a process of its own, started in this place's folder, without estimate and timing stage."""
         code = "import sys; from spike_ssm.harness.sweep import main; sys.exit(main())"
         process = subprocess.Popen(
-            [sys.executable, "-P", "-c", code, *self.words("estimate=false", *words, name=name)],
+            [sys.executable, "-P", "-c", code, *self.words(*PLAIN, *words, name=name)],
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -15,7 +15,8 @@ from spike_ssm.harness import retry
 from spike_ssm.harness.config.command_line import parse_command_line
 from spike_ssm.harness.config.compose import Composer, check_resources
 from spike_ssm.harness.config.settings import LauncherSettings
-from spike_ssm.harness.launch.slurm_arrays import submit
+from spike_ssm.harness.launch.slurm_arrays import submit, submit_alone
+from spike_ssm.harness.run import time_alone
 from spike_ssm.harness.run.job import Job
 from spike_ssm.harness.run.worker import work
 from spike_ssm.harness.state.submissions import submissions
@@ -74,6 +75,20 @@ def test_runs_that_need_the_same_are_one_array_split_where_it_grows_too_long(
     held = [one.jobs for one in submissions(jobs[0].results)]
     ids = [each.run_id for each in jobs]
     assert held == [{"100_0": ids[:2], "100_1": ids[2:4], "100_2": ids[4:6]}, {"101": ids[6:]}]
+
+
+def test_variants_are_timed_in_one_job_that_has_a_node_to_itself_after_the_arrays(
+    batch_files: Path, job: Callable[..., Job]
+) -> None:
+    jobs = [job(task="pathx", scale="paper", launcher__extra={"exclude": "node7"}), job(task="listops")]
+    arrays = submit(jobs, "mini", work)
+    timing = submit_alone(jobs, "mini", time_alone.work, 1.5, False, after=arrays)
+    said = options(batch_files / timing.id)
+    assert (said["dependency"], said["exclusive"], said["exclude"]) == ("afterany:100,afterany:101", "", "node7")
+    assert (said["ntasks-per-node"], said["cpus-per-task"], said["gpus-per-node"]) == ("1", "4", "1"), "one process"
+    assert said["mem"] == "128GB", "what four processes have together"
+    assert "array" not in said
+    assert submissions(jobs[0].results)[-1].jobs == {timing.id: []}, "so that harness.cancel finds it"
 
 
 def test_runs_that_need_more_are_an_array_of_their_own(batch_files: Path, job: Callable[..., Job]) -> None:

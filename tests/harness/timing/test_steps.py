@@ -28,7 +28,7 @@ def test_a_step_is_one_of_the_training_and_changes_no_parameter(
     steps = Steps(tiny(), data, count=3)
     network = steps._trainer.network
     before = [parameter.clone() for parameter in network.parameters()]
-    for _ in range(2 * steps.count):
+    for _ in range(2 * steps.training.batches):
         steps.train_step()
     assert all(torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True))
     assert any(parameter.grad is not None and parameter.grad.any() for parameter in network.parameters())
@@ -65,7 +65,7 @@ def test_the_load_is_that_of_the_batches_and_batches_are_spread_over_lengths(tin
     assert by_length.training.tokens == mixed.training.tokens == data.train.lengths.sum() / 8, "the same examples, all"
     assert by_length.training.places < mixed.training.places, "batches of like lengths need less padding"
     assert by_length.inferences.tokens == data.test.lengths.sum() / 4
-    assert (Steps(tiny(*words, "optim.batch_size=64"), data).count, mixed.count) == (1, 8), "no more than there are"
+    assert (mixed.training.batches, mixed.inferences.batches) == (8, 4), "no more than there are"
 
 
 def test_data_that_are_not_prepared_are_prepared_in_part_and_not_kept(
