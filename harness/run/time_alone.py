@@ -27,7 +27,7 @@ from spike_ssm.harness.timing.measure import machine, measure
 from spike_ssm.harness.timing.memory import peaks
 from spike_ssm.results.errors import UserError, sentence
 from spike_ssm.results.process import Process
-from spike_ssm.results.timing import MACHINE, machine_name, read_timings, write_timing
+from spike_ssm.results.timing.rows import MACHINE, machine_name, read_timings, write_timing
 
 Row = Mapping[str, Any]
 

@@ -17,7 +17,7 @@ from spike_ssm.harness.measurements.timing import Contention, milliseconds
 from spike_ssm.harness.system.environment import compute_with, pick_device
 from spike_ssm.harness.system.provenance import code_version, environment
 from spike_ssm.harness.timing.steps import Steps, some_data
-from spike_ssm.results.timing import new_sitting
+from spike_ssm.results.timing.rows import new_sitting
 
 ROUNDS = 6
 """The fewest: the range of six is a 95 % interval of their median."""
@@ -31,7 +31,7 @@ Turns = tuple[list[float], list[float]]
 
 
 def measure(settings: Sequence[Settings], seconds: float) -> list[dict[str, Any]]:
-    """Rows of `results.timing.TIMING`, less memory, of one sitting; about so many seconds for each run, of one task.
+    """Rows of `TIMING`, less memory, of one sitting; about so many seconds for each run, of one task.
 
     What each computes with are the threads of a worker. Raises what building a network or its data raises.
     """

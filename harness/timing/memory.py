@@ -21,7 +21,7 @@ MIB = 2**20
 
 
 class Peak(NamedTuple):
-    """Columns of `results.timing.TIMING`; None: not known."""
+    """Columns of `results.timing.rows.TIMING`; None: not known."""
 
     peak_memory_mib: float | None
     step_memory_mib: float | None

@@ -12,7 +12,7 @@ import pytest
 
 from spike_ssm.results.errors import UnreadableError, UserError
 from spike_ssm.results.schema import VERSION_KEY
-from spike_ssm.results.timing import TIMING, machine_name, machine_of, read_timing, read_timings, write_timing
+from spike_ssm.results.timing.rows import TIMING, machine_name, machine_of, read_timing, read_timings, write_timing
 
 ROW = {
     "sitting": "a", "measured_at": "2026-01-01T00:00:00+00:00", "run": "r0", "task": "listops",

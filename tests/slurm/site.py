@@ -28,7 +28,7 @@ SMALL = (
     *("model.layers=1", "model.channels=16", "model.state_size=4"),
     *("optim.epochs=20", "optim.batch_size=16", "optim.warmup_epochs=0.5"),
     *("launcher=slurm", "launcher.threads=1", "launcher.runs_per_job=1", "launcher.memory_gb=1"),
-    *("launcher.grace_seconds=20", "launcher.timeout_minutes=60"),
+    *("launcher.grace_seconds=20", "launcher.timeout_minutes=60", "timing=false"),
 )
 """A run of some seconds in a job of its own."""
 

@@ -8,7 +8,7 @@ import pytest
 
 from spike_ssm.harness.timing import measure as measuring
 from spike_ssm.results.store import read_manifest
-from spike_ssm.results.timing import TIMING, machine_of, read_timings
+from spike_ssm.results.timing.rows import TIMING, machine_of, read_timings
 from tests.harness.conftest import Place
 
 QUICK = ("timing_seconds=0.01", "launcher=local", "launcher.workers=1", "seed=0,1")

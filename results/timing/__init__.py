@@ -1,0 +1,1 @@
+"""Times of networks alone on a machine."""
