@@ -56,6 +56,11 @@ class Steps:
         self.convolution = self._trainer.network.convolution
         self._training, self._inference = itertools.cycle(training), itertools.cycle(inference)
 
+    @property
+    def count(self) -> int:
+        """After so many steps, the batches that are taken in turn were all there: of the training, and of the test."""
+        return max(self.training.batches, self.inferences.batches)
+
     def train_step(self) -> None:
         """Make one update, with the next training batch."""
         network = self._trainer.network

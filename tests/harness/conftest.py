@@ -104,7 +104,7 @@ class Place:
         return called(spike_ssm.harness.tune.main, self.words("estimate=false", *words, name=name))
 
     def start(self, *words: str, name: str = "mini") -> subprocess.Popen[str]:
-        """Call the command in a process of its own, started in this place's folder, without estimate and timing stage."""
+        """Call the command in a process of its own, started in this place's folder, with `PLAIN` words."""
         code = "import sys; from spike_ssm.harness.sweep import main; sys.exit(main())"
         process = subprocess.Popen(
             [sys.executable, "-P", "-c", code, *self.words(*PLAIN, *words, name=name)],
