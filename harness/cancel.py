@@ -12,24 +12,25 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from spike_ssm.harness.state.named import named_or_only
 from spike_ssm.harness.state.submissions import submissions
 from spike_ssm.harness.system import slurm
 from spike_ssm.results.errors import exit_status
 from spike_ssm.results.process import Process
-from spike_ssm.results.store import RESULTS, read_manifest, results_folder
+from spike_ssm.results.store import RESULTS, results_folder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command's exit status: 1 when something could not be ended."""
     parser = argparse.ArgumentParser("harness.cancel", description=__doc__)
-    parser.add_argument("sweep")
+    parser.add_argument("sweep", nargs="?", help="its name; the only one without")
     parser.add_argument("--results", type=results_folder, default=str(RESULTS), help="the results folder (%(default)s)")
     options = parser.parse_args(arguments)
     return exit_status(lambda: _cancel(options.sweep, options.results))
 
 
-def _cancel(sweep: str, results: Path) -> int:
-    read_manifest(results, sweep)  # raises where there is no such sweep
+def _cancel(name: str | None, results: Path) -> int:
+    sweep = named_or_only(results, name).name
     ours = [submission for submission in submissions(results) if submission.sweep == sweep]
     jobs = [one.owned(job) for one in ours if one.kind == "slurm" for job in one.jobs]
     fates = slurm.fates(jobs) if jobs else {}

@@ -132,17 +132,20 @@ def repeated_words(program: str, description: str, word: str, arguments: Sequenc
     Raises `UserError` when there is no such sweep.
     """
     from spike_ssm.harness.config.command_line import key_of, words_to_repeat
-    from spike_ssm.results.store import RESULTS, read_manifest, results_folder
+    from spike_ssm.harness.state.named import named_or_only
+    from spike_ssm.results.store import RESULTS, results_folder
 
     parser = argparse.ArgumentParser(program, description=description)
-    parser.add_argument("sweep")
+    parser.add_argument("sweep", nargs="?", help="its name; the only one without")
     parser.add_argument("--results", type=results_folder, default=str(RESULTS), help="the results folder (%(default)s)")
     parser.add_argument("settings", nargs="*", metavar="key=value", help="e.g. wait=false launcher.memory_gb=64")
     options = parser.parse_intermixed_args(arguments)
-    manifest = read_manifest(options.results, options.sweep)
+    unnamed = options.sweep is not None and "=" in options.sweep
+    settings = [options.sweep, *options.settings] if unnamed else options.settings
+    manifest = named_or_only(options.results, None if unnamed else options.sweep)
     words = words_to_repeat(manifest.asked) if manifest.asked else manifest.words
     place = next((each.removeprefix("paths.results=") for each in words if each.startswith("paths.results=")), RESULTS)
-    added = [*options.settings, f"planned={options.sweep}", word]
+    added = [*settings, f"planned={manifest.name}", word]
     if Path(place).expanduser().absolute() != options.results:  # moved, or this is another working directory
         added.append(f"paths.results={options.results}")
     changed = {key_of(each) for each in added}

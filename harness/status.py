@@ -3,11 +3,12 @@
     python -m harness.status                        all sweeps, a line each
     python -m harness.status ablation_refractory    one sweep: counts, what runs, what failed and why
     python -m harness.status NAME --all             every run
-    python -m harness.retry NAME                    failed runs again
+    python -m harness.retry NAME                    failed and stopped runs again, alone
     python -m harness.cancel NAME                   end its jobs; runs keep their checkpoints
     python -m harness.collect NAME                  record what has ended and render the report
 
-The states come from files in the results folder and from SLURM, so nothing is lost with a terminal.
+retry, cancel and collect take the only sweep there is where none is named. The states come from files in the results
+folder and from SLURM, so nothing is lost with a terminal.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def _show(manifest: Manifest, results: Path, every: bool) -> int:
     states = Survey(results, [run.id for run in manifest.runs]).states()
     for run in manifest.runs:
         state = states[run.id]
-        if every or state.status in ("running", "preempted", "unknown") or state.has_failed:
+        if every or state.begun or state.status in ("running", "preempted", "unknown") or state.has_failed:
             label = run_label(run.axes.get("task"), run.variant, run.seed)
             learned = of_finished(results, run.id) if state.status == "done" else ""
             print(f"{run.id}  {label}: {_line(state, learned)}")
@@ -72,11 +73,17 @@ def _show(manifest: Manifest, results: Path, every: bool) -> int:
 def counts(states: dict[str, RunState]) -> str:
     """How many runs are in which state, in words."""
     count: Counter[str] = Counter(state.status for state in states.values())
-    return f"{len(states)} runs: " + ", ".join(f"{count[state]} {state}" for state in STATES if count[state])
+    stopped = sum(state.begun for state in states.values())
+    words = {state: f"{count[state]} {state}" for state in STATES if count[state]}
+    if stopped:
+        words["waiting"] += f" ({stopped} of them stopped)"
+    return f"{len(states)} runs: {', '.join(words.values())}"
 
 
 def _line(state: RunState, learned: str) -> str:
     words: list[str] = [state.status]
+    if state.begun:
+        words.append("stopped, goes on from its checkpoint")
     if state.progress:
         words.append(f"{state.progress['done']:.0%} of the training")
         learned = as_it_runs(state.progress)

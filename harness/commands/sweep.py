@@ -24,6 +24,7 @@ from spike_ssm.harness.run import time_alone
 from spike_ssm.harness.run.job import Job
 from spike_ssm.harness.run.worker import EXECUTION
 from spike_ssm.harness.training.trackers import require
+from spike_ssm.reports.render.files import page_path
 from spike_ssm.results.errors import UserError
 from spike_ssm.results.store import read_manifest
 from spike_ssm.results.tuning.record import Tuning
@@ -69,9 +70,14 @@ def run(composer: Composer, command: CommandLine) -> int:
         if not flags.wait and batch.todo:
             arrays = batch.submit(EXECUTION, [*command.lasting(), "estimate=false"])
             stage.submit(batch.jobs_of(timed_runs(grid, {run.plan.id for run in grid.runs})), after=arrays)
+            follow = _of_folder(f"python -m reports {batch.name} --follow", batch.settings)
+            print(f"Its report, written anew as results come: {follow}")
             print(f"Submitted. See how it goes: {_of_folder(f'python -m harness.status {batch.name}', batch.settings)}")
             return 0
-        batch.run(EXECUTION)
+        page = batch.page(_page(batch))
+        if batch.todo:
+            print(f"{page.line}.")
+        batch.run(EXECUTION, page)
         stage.run(_to_time(grid, batch))
     return _finish(grid, batch)
 
@@ -141,6 +147,11 @@ def _show_config(grid: Grid) -> None:
     print(settings_to_yaml(run.settings), end="")
 
 
+def _page(batch: Batch) -> Path:
+    """The place of the report."""
+    return page_path(batch.name, Path(batch.settings.paths.reports).expanduser().absolute())
+
+
 def _finish(grid: Grid, batch: Batch) -> int:
     """Say what failed and render the report; its path is the last line."""
     started = time.perf_counter()
@@ -151,7 +162,7 @@ def _finish(grid: Grid, batch: Batch) -> int:
             print(f"{state.status.capitalize()}: {run.label}. {state.error}", file=sys.stderr)
     from spike_ssm.reports.pages.sweep import build_report  # plotting libraries, needed only now
 
-    page = build_report(batch.name, batch.results, Path(batch.settings.paths.reports).expanduser().absolute())
+    page = build_report(batch.name, batch.results, _page(batch).parent)
     count = Counter("failed" if state.has_failed else state.status for state in states.values())
     others = "".join(f", {count[status]} {status}" for status in count if status not in ("done", "failed"))
     print(

@@ -10,6 +10,7 @@ from spike_ssm.harness.config.compose import Composer, settings_to_yaml
 from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.launch.display import Display
 from spike_ssm.harness.launch.launcher import launch
+from spike_ssm.harness.launch.time_left import Kind, TimeLeft
 from spike_ssm.harness.robustness.trained import require_trained
 from spike_ssm.harness.run.compute import train_along
 from spike_ssm.harness.run.execute import execute
@@ -53,7 +54,8 @@ def _execute(settings: Settings, label: str, results: Path, command: CommandLine
         discard_failure(results, job.run_id)
     job.files.fault.unlink(missing_ok=True)
     execution = Execution(work, lambda job, watch: execute(job, "debug", watch, group))
-    with Display({job.run_id: label}, workers=1) as display:
+    left = TimeLeft({job.run_id: Kind(settings.task.name, label, settings.optim.epochs)}, workers=1)
+    with Display({job.run_id: label}, left) as display:
         launch([job], "train", display, execution)
     group.dismiss()
     if job.files.result.exists():

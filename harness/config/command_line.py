@@ -46,10 +46,12 @@ class Flags:
     show: str | None = field(
         default=None, metadata=_said("show=config", "print the composed settings of a run", "sweep", "train")
     )
-    retry: bool = field(
+    retry: bool | str = field(
         default=False,
         metadata=_said(
-            "retry=true", "run failed runs again, from their checkpoints", "sweep", "tune", "study", "train"
+            "retry=true",
+            "run failed runs again, from their checkpoints; retry=only: those and stopped ones alone",
+            *("sweep", "tune", "study", "train"),
         ),
     )
     collect: bool = field(
@@ -91,7 +93,7 @@ class Flags:
     def __post_init__(self) -> None:
         """Raise `UserError` where a value is not allowed."""
         for name in ("wait", "dry_run", "retry", "collect", "estimate"):
-            if not isinstance(getattr(self, name), bool):
+            if not isinstance(getattr(self, name), bool) and (name, self.retry) != ("retry", "only"):
                 raise UserError(f"{name}={getattr(self, name)} is not allowed: it must be true or false.")
         _check_hours(self.max_hours, self.estimate)
         if self.planned is not None:

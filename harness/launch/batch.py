@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +14,9 @@ from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.launch.display import Display
 from spike_ssm.harness.launch.launcher import launch, submit, wait
 from spike_ssm.harness.launch.local_pool import worker_count
-from spike_ssm.harness.plan.grid import GridRun
+from spike_ssm.harness.launch.partial_page import PartialPage, first_needed
+from spike_ssm.harness.launch.time_left import Kind, TimeLeft
+from spike_ssm.harness.plan.grid import GridRun, seed_by_seed
 from spike_ssm.harness.run.job import Execution, Job
 from spike_ssm.harness.state import lease
 from spike_ssm.harness.state.learned import of_finished
@@ -20,7 +24,11 @@ from spike_ssm.harness.state.survey import RunState, Survey
 from spike_ssm.harness.system import slurm
 from spike_ssm.harness.system.provenance import code_version
 from spike_ssm.results.errors import UserError
+from spike_ssm.results.reading import is_possible, read_run, run_path
 from spike_ssm.results.store import discard_failure, prepare_folder
+
+A_FEW = 2
+"""Results of a kind that are read for the time that is left."""
 
 
 class Batch:
@@ -41,7 +49,9 @@ class Batch:
         folder = Path(self.settings.paths.results).expanduser().absolute()
         self.results = folder if flags.dry_run else prepare_folder(folder)
         self._labels = labels or {run.plan.id: run.label for run in runs}
-        self._jobs = _jobs_of(runs, self.results)
+        self._kinds = {run.plan.id: _kind(run) for run in runs}
+        self._needed = first_needed(self._kinds)
+        self._jobs = _jobs_of(seed_by_seed(runs), self.results)
         self._states = Survey(self.results, self._jobs).states()
 
     @property
@@ -56,8 +66,10 @@ class Batch:
 
     def is_to_run(self, state: RunState) -> bool:
         """Whether a run in this state is to be executed."""
+        if self.flags.retry == "only":
+            return state.has_failed or state.begun or (state.status == "unknown" and not state.recorded)
         ended = state.recorded and not state.unprepared
-        return not ended or (state.has_failed and self.flags.retry)
+        return not ended or (state.has_failed and bool(self.flags.retry))
 
     def fates(self) -> dict[str, str]:
         """Run id -> what will become of the run, in words."""
@@ -72,20 +84,48 @@ class Batch:
         failed = sum(state.has_failed and not self.is_to_run(state) for state in states.values())
         at_a_time = f"{self.settings.launcher.kind}, {self._at_a_time()} at a time"
         unreadable = [state for state in states.values() if state.is_unreadable]
-        finished = len(states) - todo - len(unreadable)
+        unended = [state for state in states.values() if not (state.is_finished or state.recorded)]
+        left = sum(not self.is_to_run(state) for state in unended)
+        finished = len(states) - todo - len(unreadable) - left
         print(f"{len(states)} runs: {finished} finished earlier, {todo} to run ({at_a_time}).")
         if unreadable:
             print(f"{len(unreadable)} of them are left alone: {unreadable[0].error}")
         if failed:
             print(f"{failed} of them failed earlier; retry=true runs them again.")
+        if left:
+            print(f"{left} of them have no result and are left alone; the sweep's own command runs them too.")
 
-    def run(self, execution: Execution) -> None:
-        """Have what is to do executed and wait for it, with a display."""
+    def page(self, page: Path) -> PartialPage:
+        """The page of these runs while they go on."""
+        ended = {run_id for run_id, state in self._states.items() if state.is_finished and not self.is_to_run(state)}
+        return PartialPage(self.name, self.results, page, self._needed, ended)
+
+    def run(self, execution: Execution, page: PartialPage | None = None) -> None:
+        """Have what is to do executed and wait for it, with a display, and the page written meanwhile."""
         if todo := self._cleared():
             labels = {job.run_id: self._labels[job.run_id] for job in todo}
-            with Display(labels, self._at_a_time(), learned=partial(of_finished, self.results)) as display:
+            left = TimeLeft(self._kinds, self._at_a_time(), self._took_earlier(), self._seconds_of)
+            learned = partial(of_finished, self.results)
+            with page or nullcontext(), Display(labels, left, page, learned=learned) as display:
                 again = {job.run_id for job in todo if self._is_wanted_again(self._states[job.run_id])}
                 launch(todo, self.name, display, execution, again)
+
+    def _took_earlier(self) -> Iterator[tuple[Kind, float]]:
+        """How long finished runs took, a few of each kind."""
+        read = Counter[Kind]()
+        for run_id, kind in self._kinds.items():
+            if self._states[run_id].status == "done" and read[kind] < A_FEW:
+                read[kind] += 1
+                if (seconds := self._seconds_of(run_id)) is not None:
+                    yield kind, seconds
+
+    def _seconds_of(self, run_id: str) -> float | None:
+        """How long a finished run took, as its result says."""
+        try:
+            seconds: float | None = read_run(run_path(self.results, run_id), ["duration_s"])["duration_s"]
+        except UserError:
+            return None
+        return seconds if is_possible("duration_s", seconds) else None
 
     def submit(self, execution: Execution, words: Sequence[str]) -> list[str]:
         """Have what is to do executed without waiting; words: the command line that repeats this.
@@ -126,7 +166,7 @@ class Batch:
 
     def _is_wanted_again(self, state: RunState) -> bool:
         """Whether a run in this state is to be submitted although it has a result, or somebody may have it."""
-        return state.recorded or (state.status == "unknown" and self.flags.retry)
+        return state.recorded or (state.status == "unknown" and bool(self.flags.retry))
 
     def _cleared(self) -> list[Job]:
         """What is to do, earlier failures forgotten."""
@@ -140,6 +180,10 @@ class Batch:
         launcher = self.settings.launcher
         by_kind = {"local": worker_count(launcher, len(self._jobs)), "slurm": launcher.max_parallel}
         return by_kind.get(launcher.kind, 1)
+
+
+def _kind(run: GridRun) -> Kind:
+    return Kind(run.task, run.plan.variant, run.settings.optim.epochs)
 
 
 def _require_launcher(settings: Settings) -> None:

@@ -10,8 +10,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event, Thread
 
 from spike_ssm.harness.launch import slurm_arrays
 from spike_ssm.harness.launch.local_pool import Pool
@@ -102,10 +104,38 @@ def _execute_here(jobs: Sequence[Job], survey: Survey, watch: Watcher, execution
                     print(f"Run {job.run_id} is held by {lease.read(job.files.lease)}. {WAITED_FOR}")
                     told.add(job.run_id)
                 time.sleep(SECONDS_BETWEEN_SURVEYS)
-            elif not execution.execute(job, survey.watch):  # somebody was quicker
-                time.sleep(SECONDS_BETWEEN_SURVEYS)
+            else:
+                watch({**states, job.run_id: RunState("running")})
+                with _watched(job.run_id, survey, watch):
+                    executed = execution.execute(job, survey.watch)
+                if not executed:  # somebody was quicker
+                    time.sleep(SECONDS_BETWEEN_SURVEYS)
             states = survey.states()
             watch(states)
+
+
+@contextmanager
+def _watched(run_id: str, survey: Survey, watch: Watcher) -> Iterator[None]:
+    """While this process executes the run, a thread looks at the states, and alone asks the survey.
+
+    The run counts as running, also where its files do not say so yet.
+    """
+    over = Event()
+
+    def look() -> None:
+        with suppress(OSError, UserError):  # this process says it when the run has ended
+            while not over.wait(SECONDS_BETWEEN_SURVEYS):
+                states = survey.states()
+                shows = states[run_id].is_finished or states[run_id].status == "running"
+                watch(states if shows else {**states, run_id: RunState("running")})
+
+    thread = Thread(target=look, name="the display of a run", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _is_held(job: Job, state: RunState) -> bool:

@@ -6,7 +6,8 @@ On the command line an axis narrows the sweep; everything else set there holds f
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -36,6 +37,11 @@ class GridRun:
     tuned: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def task(self) -> str:
+        """Its place on the axis of tasks; the task's name where there is no such axis."""
+        return self.plan.axes.get("task") or str(self.settings.task.name)
+
+    @property
     def label(self) -> str:
         """What people see: task, variant and seed."""
         return run_label(self.settings.task.name, self.plan.variant, self.plan.seed)
@@ -53,6 +59,17 @@ class Grid:
     def only(self, ids: Collection[str]) -> Grid:
         """The grid with the runs of these ids alone."""
         return replace(self, runs=[run for run in self.runs if run.plan.id in ids])
+
+
+def seed_by_seed(runs: Sequence[GridRun]) -> list[GridRun]:
+    """The runs in the order of execution: one seed of every variant on every task, then a second one of each, ..."""
+    earlier = Counter[tuple[str, str]]()
+    places = []
+    for run in runs:
+        point = run.task, run.plan.variant
+        places.append(earlier[point])
+        earlier[point] += 1
+    return [run for _, run in sorted(zip(places, runs, strict=True), key=lambda pair: pair[0])]
 
 
 Tuned = Callable[[Settings, str], Mapping[str, Any]]

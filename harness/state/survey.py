@@ -54,7 +54,7 @@ class RunState:
     finished nor to be run; the others are what they say. `recorded`: a file of the run says so, not only SLURM.
     `record_after_s`: seconds for which a failure that only SLURM tells must stand before it may be recorded; None where
     that is another's to do. `unprepared`: it failed by its surroundings, before it began, without a result, and the
-    next attempt runs it.
+    next attempt runs it. `begun`: it waits, and goes on from a checkpoint when somebody takes it.
     """
 
     status: State
@@ -65,6 +65,7 @@ class RunState:
     recorded: bool = False
     record_after_s: float | None = None
     unprepared: bool = False
+    begun: bool = False
 
     @property
     def is_live(self) -> bool:
@@ -145,7 +146,7 @@ class Survey:
         if "live" in ends:
             return RunState("preempted" if files.checkpoints.exists() else "queued")
         if not ends or isinstance(ends[-1], str):
-            return RunState("waiting")
+            return RunState("waiting", begun=files.checkpoints.exists())
         return ends[-1] if ends[-1].status == "unknown" else _with_log(ends[-1], files)
 
     def _held(self, files: RunFiles, holder: lease.Holder) -> RunState:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pandas as pd
 from spike_ssm.reports.loading.places import TEMPORARY, shortened, without_places
 from spike_ssm.reports.loading.plausible import left_out
 from spike_ssm.results.errors import UnreadableError, UserError
-from spike_ssm.results.reading import read_runs
+from spike_ssm.results.reading import read_runs, run_path
 from spike_ssm.results.schema import RUN, TRACED, Manifest
 from spike_ssm.results.store import read_manifest
 
@@ -66,15 +66,41 @@ def load(folder: Path, sweep: str, *, details: bool = True) -> Sweep:
     return _joined(folder, manifest, planned, details)
 
 
-def load_by_task(folder: Path, sweep: str) -> Iterator[Sweep]:
+@dataclass(frozen=True)
+class Part:
+    """The planned runs of one task of a sweep, whose results are not read yet."""
+
+    folder: Path
+    manifest: Manifest
+    planned: pd.DataFrame
+
+    def read(self) -> Sweep:
+        """The part with what there is of it."""
+        return _joined(self.folder, self.manifest, self.planned, details=True)
+
+    def stamps(self) -> tuple[tuple[int, ...] | None, ...]:
+        """What tells, for each run, whether its result is another one than before."""
+        return tuple(stamp(run_path(self.folder, run_id)) for run_id in self.planned["id"])
+
+
+def stamp(path: Path) -> tuple[int, ...] | None:
+    """What differs where a file was replaced; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def parts_by_task(folder: Path, sweep: str) -> list[Part]:
     """Parts of a sweep, one a task, so that no more than one need be held; one part where the plan does not tell tasks.
 
     A sweep without runs is one part, too. Raises `UserError` when there is no such sweep.
     """
     manifest, planned = _plan(folder, sweep)
     told = planned["task"].notna().all() and not planned.empty
-    for part in [part for _, part in planned.groupby("task", sort=False)] if told else [planned]:
-        yield _joined(folder, manifest, part, details=True)
+    parts = [part for _, part in planned.groupby("task", sort=False)] if told else [planned]
+    return [Part(folder, manifest, part) for part in parts]
 
 
 def joined(parts: Sequence[Sweep]) -> Sweep:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from spike_ssm.reports.figures.parallel import Draw, Promise, drawing
 from spike_ssm.reports.figures.scaling import lines
 from spike_ssm.reports.findings.answer import of_published_figures
 from spike_ssm.reports.findings.cost import cost_sentences
-from spike_ssm.reports.loading.sweep import Sweep, joined, load_by_task
+from spike_ssm.reports.loading.sweep import Part, Sweep, joined, parts_by_task
+from spike_ssm.reports.pages.follow import Follower, News, follow
 from spike_ssm.reports.render import palette
 from spike_ssm.reports.render.beside import Beside
 from spike_ssm.reports.render.drawn import Drawn
@@ -54,17 +55,26 @@ PROBLEM = ["variant", "task", "seed", "id", "state", "problem", "traceback"]
 """What the page says of a run without a result."""
 
 
-def build_report(sweep: str, results: Path, out: Path, formats: Sequence[str] = FORMATS) -> Path:
+def build_report(
+    sweep: str,
+    results: Path,
+    out: Path,
+    formats: Sequence[str] = FORMATS,
+    partial: str = "",
+    kept: Kept | None = None,
+) -> Path:
     """Write `<sweep>.html`, `.csv`, `.md`, `.tex` and a folder of what the page links to; returns the page's path.
 
+    partial: when it was written, in words, of a page to which more will come, which then says so. kept: what an earlier
+    page was made of, and what this one is afterwards.
     Raises `UserError` with a sentence when the sweep has no manifest or `out` cannot be written to.
     """
-    content = _content(sweep, results)
+    content = _content(sweep, results, kept)
     loaded, sections, alone = joined(content.parts), content.sections, content.alone
     measurements = pd.concat(content.numbers, ignore_index=True) if content.numbers else pd.DataFrame()
     beside = Beside(file_name(sweep), formats)
     cost = cost_sentences(loaded.done, read_estimates(results, sweep))
-    page = _page(loaded, beside, beside_links(file_name(sweep), formats), sections, alone, measurements, cost)
+    page = _page(loaded, beside, beside_links(file_name(sweep), formats), sections, alone, measurements, cost, partial)
     table = pd.concat([measurements, *(found.numbers for found in alone)], ignore_index=True)
     every = [
         replace(each, caption=f"{section.task}: {each.caption}") for section in sections for each in section.tables
@@ -73,7 +83,7 @@ def build_report(sweep: str, results: Path, out: Path, formats: Sequence[str] = 
     contents = {
         "html": page,
         "csv": csv(table),
-        "md": _markdown(loaded, sections, alone),
+        "md": _markdown(loaded, sections, alone, partial),
         "latex": "\n".join(map(latex, every)),
     }
     written = write_all(out, file_name(sweep), contents, formats)
@@ -81,44 +91,95 @@ def build_report(sweep: str, results: Path, out: Path, formats: Sequence[str] = 
     return written
 
 
+def follow_report(
+    sweep: str, results: Path, out: Path, formats: Sequence[str], written: Callable[[News, list[str]], None]
+) -> Path:
+    """Write the page as `build_report` does, and anew as results come, until every run has one; returns its path.
+
+    written: is told of every page, and of the tasks that were read and drawn for it: of the others all is kept.
+    Raises `UserError` when there is no such sweep.
+    """
+    kept = Kept()
+    follower = Follower(sweep, results, lambda partial: build_report(sweep, results, out, formats, partial, kept))
+    return follow(follower, lambda news: written(news, kept.worked_out))
+
+
 @dataclass
 class _Content:
-    """What a page is made of, as far as the tasks were read."""
+    """What a page, or the part of a task, is made of."""
 
     parts: list[Sweep] = field(default_factory=list)
     numbers: list[pd.DataFrame] = field(default_factory=list)  # main tables, one a section
     sections: list[Section] = field(default_factory=list)
     alone: list[MeasuredSection] = field(default_factory=list)
 
+    def add(self, other: _Content) -> None:
+        """Add what comes after this."""
+        for name in vars(self):
+            getattr(self, name).extend(getattr(other, name))
 
-def _content(sweep: str, results: Path) -> _Content:
-    """Read and worked out task by task, while other processes draw, so that the runs of few tasks are held at once."""
-    found = _Content()
-    promised: list[Promise] = []
-    with drawing(len(read_manifest(results, sweep).runs)) as draw:
-        for part in load_by_task(results, sweep):
-            promised += _add_part(found, part, draw)
-            del part
-            _give_memory_back()
-        drawn = [figures() for figures in promised]
-    found.sections = [
-        replace(section, figures=[*figures, *section.figures])
-        for section, figures in zip(found.sections, drawn, strict=True)
-    ]
+
+@dataclass
+class Kept:
+    """What a page was made of, task by task, to be used again for a later page where no result of a task changed.
+
+    worked_out: of the last page, the tasks that were read and drawn for it.
+    """
+
+    worked_out: list[str] = field(default_factory=list)
+    pieces: list[tuple[object, _Content]] = field(default_factory=list)  # what each was made from, compared by equality
+
+    def find(self, made_from: object) -> _Content | None:
+        """The piece that was made from the same."""
+        return next((piece for earlier, piece in self.pieces if earlier == made_from), None)
+
+
+def _content(sweep: str, results: Path, kept: Kept | None) -> _Content:
+    """Read and worked out task by task, while other processes draw, so that the runs of few tasks are held at once.
+
+    Where something is kept this process draws alone: others compute at the same time.
+    """
+    many = len(read_manifest(results, sweep).runs) if kept is None else 0
+    pieces, promised = list[tuple[object, _Content]](), list[tuple[_Content, list[Promise]]]()
+    kept = kept or Kept()
+    kept.worked_out = []
+    with drawing(many) as draw:
+        for part in parts_by_task(results, sweep):
+            places = sum(len(each.sections) for _, each in pieces), sum(len(each.alone) for _, each in pieces)
+            made_from = part.manifest, part.stamps(), places  # the names of elements follow from these
+            piece = kept.find(made_from)
+            if piece is None:
+                piece, figures = _piece(part, places, draw)
+                promised.append((piece, figures))
+                kept.worked_out += piece.parts[0].tasks
+                _give_memory_back()
+            pieces.append((made_from, piece))
+        for piece, figures in promised:
+            piece.sections = [
+                replace(section, figures=[*drawn(), *section.figures])
+                for section, drawn in zip(piece.sections, figures, strict=True)
+            ]
+    kept.pieces, found = pieces, _Content()
+    for _, piece in pieces:
+        found.add(piece)
     return found
 
 
-def _add_part(found: _Content, part: Sweep, draw: Draw) -> list[Promise]:
-    """Add what the runs of a part give; returns the figures of its sections, when they are drawn."""
-    looks, (trained, evaluated) = _looks(part), _by_task(part)
-    promised = [_add_section(found, part.manifest, task, runs, looks, draw) for task, runs in trained.items()]
-    found.alone += [
-        robustness_section(part, task, runs, tagged(looks, part.manifest, [task]), f"r{place}")
-        for place, (task, runs) in enumerate(evaluated.items(), len(found.alone))
+def _piece(part: Part, places: tuple[int, int], draw: Draw) -> tuple[_Content, list[Promise]]:
+    """What the runs of a part give, and the figures of its sections, when they are drawn; places: how many precede."""
+    read, found = part.read(), _Content()
+    looks, (trained, evaluated) = _looks(read), _by_task(read)
+    promised = [
+        _add_section(found, read.manifest, task, runs, looks, draw, place)
+        for place, (task, runs) in enumerate(trained.items(), places[0])
     ]
-    found.alone += filter(None, (speed_section(part, looks, "s"), map_section(part, "p")))
-    found.parts.append(joined([part]))
-    return promised
+    found.alone += [
+        robustness_section(read, task, runs, tagged(looks, read.manifest, [task]), f"r{place}")
+        for place, (task, runs) in enumerate(evaluated.items(), places[1])
+    ]
+    found.alone += filter(None, (speed_section(read, looks, "s"), map_section(read, "p")))
+    found.parts.append(joined([read]))
+    return found, promised
 
 
 def _give_memory_back() -> None:
@@ -128,13 +189,13 @@ def _give_memory_back() -> None:
 
 
 def _add_section(
-    found: _Content, manifest: Manifest, task: str, runs: pd.DataFrame, looks: dict[str, Look], draw: Draw
+    found: _Content, manifest: Manifest, task: str, runs: pd.DataFrame, looks: dict[str, Look], draw: Draw, place: int
 ) -> Promise:
     """Add the section of a task's finished `runs`; returns its figures, but those along an axis, when they are drawn.
 
-    Where not all variants are drawn, those that are have looks of their own in this section.
+    Where not all variants are drawn, those that are have looks of their own in this section. place: counted from 0.
     """
-    drawn, place = drawn_variants(runs, manifest.baseline), len(found.sections)
+    drawn = drawn_variants(runs, manifest.baseline)
     if len(drawn) < runs["variant"].nunique():
         looks = looks | palette.looks(drawn, manifest.baseline)
     shown = runs[runs["variant"].isin(drawn)]
@@ -169,6 +230,7 @@ def _page(
     measured: list[MeasuredSection],
     measurements: pd.DataFrame,
     cost: str | None,
+    partial: str,
 ) -> str:
     problems = sweep.runs[sweep.runs["state"] != "done"]
     trained = sweep.runs[~sweep.runs["task"].isin(MEASUREMENTS)]
@@ -177,6 +239,7 @@ def _page(
         "page.html.j2",
         beside,
         files=files,
+        partial=partial,
         manifest=sweep.manifest,
         sections=sections,
         seen_first=_seen_first(sections),
@@ -200,11 +263,13 @@ def _seen_first(sections: Sequence[Section]) -> Drawn | None:
     return next((figure for figure in figures if figure.title == ACCURACY_AND_RATE), None)
 
 
-def _markdown(sweep: Sweep, sections: list[Section], measured: list[MeasuredSection]) -> str:
+def _markdown(sweep: Sweep, sections: list[Section], measured: list[MeasuredSection], partial: str) -> str:
     manifest = sweep.manifest
     published = of_published_figures(manifest.scale)
     scale = escaped(f"Scale: {manifest.scale}. {manifest.scale_note} {published}")
     parts = [f"# {escaped(manifest.title)}\n\n{paragraph(manifest.question)}\n\n{scale}\n"]
+    if partial:
+        parts.append(f"**Partial: {len(sweep.done)} of {len(sweep.runs)} runs finished; written at {partial}.**\n")
     parts += [
         f"## {escaped(section.task)}\n\n{_answer_as_list(section)}\n" + "\n".join(map(markdown, section.tables))
         for section in sections

@@ -39,6 +39,11 @@ def file_name(name: str) -> str:
     return re.sub(r"^\.+|^$", "_", plain)
 
 
+def page_path(name: str, out: Path) -> Path:
+    """The page of `name` in the folder `out`."""
+    return out / f"{file_name(name)}.{SUFFIXES['html']}"
+
+
 def beside_links(name: str, chosen: Sequence[str]) -> dict[str, str]:
     """What the tables of the page `name` are written as -> the link from the page: of the formats that are chosen."""
     return {called: f"{name}.{SUFFIXES[kind]}" for kind, called in NAMES.items() if kind in chosen}

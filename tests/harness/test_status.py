@@ -107,6 +107,18 @@ def test_a_run_that_nobody_has_is_waiting(tmp_path: Path) -> None:
     assert state(tmp_path) == "waiting"
 
 
+def test_a_stopped_run_is_told_from_one_that_was_never_begun(tmp_path: Path, capsys: Any) -> None:
+    RunFiles(tmp_path, "a").checkpoints.mkdir(parents=True)
+    assert [known(tmp_path).status, known(tmp_path).begun] == ["waiting", True]
+    runs = [PlannedRun(run_id, {"task": "listops"}, run_id, 0) for run_id in "ab"]
+    write_manifest(tmp_path, Manifest("mini", "Mini", "?", "laptop", "", None, ["+sweep=mini"], runs))
+    assert status.main(["mini", "--results", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "a  listops · a · seed 0: waiting, stopped, goes on from its checkpoint",
+        "Mini (laptop): 2 runs: 2 waiting (1 of them stopped)",
+    ]
+
+
 @pytest.mark.parametrize(
     ("said", "becomes"),
     [

@@ -15,9 +15,11 @@ import pytest
 import yaml
 
 import spike_ssm.harness.train
+from spike_ssm.harness import cancel, collect, retry
 from spike_ssm.results.reading import read_run
 from spike_ssm.results.schema import RUN
 from spike_ssm.results.store import read_manifest
+from tests.harness.conftest import called
 
 
 def stamps(folder: Path) -> dict[str, int]:
@@ -187,6 +189,40 @@ def test_a_run_that_diverges_fails_by_itself_and_runs_again_only_when_asked_to(p
     assert [read_run(place.results / "rows" / name)["status"] for name in changed] == ["failed"]
 
 
+def test_retry_runs_what_failed_alone_and_counts_what_it_leaves(place: Any) -> None:
+    place.sweep_file("lr", grid={"lr": {**GOOD_AND_BAD["lr"], "later": {"optim.lr": 0.02}}})
+    place.sweep(name="lr")
+    (later,) = [run_id for run_id, row in place.rows().items() if json.loads(row["config"])["optim"]["lr"] == 0.02]
+    (place.results / "rows" / f"{later}.parquet").unlink()
+    before = stamps(place.results)
+    outcome = called(retry.main, ["--results", str(place.results)])
+    assert outcome.status == 1
+    assert outcome.out[0] == f"The only sweep in {place.results} is lr."
+    assert outcome.out[2:4] == [
+        "3 runs: 1 finished earlier, 1 to run (debug, 1 at a time).",
+        "1 of them have no result and are left alone; the sweep's own command runs them too.",
+    ]
+    assert outcome.out[-2].startswith("1 runs done, 1 failed, 1 waiting")
+    changed = {name for name, stamp in stamps(place.results).items() if stamp != before.get(name)}
+    assert [read_run(place.results / "rows" / name)["status"] for name in changed] == ["failed"]
+    assert place.sweep("retry=only", "dry_run=true", name="lr").out[-1] == "3 runs, 1 to run, 2 skipped."
+
+
+def test_where_there_are_several_sweeps_commands_ask_which(place: Any) -> None:
+    for command in (retry, collect, cancel):
+        nothing = called(command.main, ["--results", str(place.results)])
+        assert nothing.err == [
+            f"Error: No sweep has been run in {place.results}. Run python -m harness.sweep +sweep=NAME first."
+        ]
+    place.sweep_file("other")
+    for name in ("mini", "other"):
+        place.sweep(name=name)
+    for command in (retry, collect, cancel):
+        several = called(command.main, ["--results", str(place.results)])
+        assert several.status == 1
+        assert several.err[0].startswith(f"Error: Name one of the sweeps in {place.results}: mini, other. ")
+
+
 def test_a_damaged_result_spoils_neither_the_others_nor_the_report_and_retry_repairs_it(place: Any) -> None:
     place.sweep()
     victim, other = sorted(place.results.glob("rows/*.parquet"))
@@ -332,8 +368,9 @@ def test_train_refuses_flags_that_say_nothing_to_a_single_run(train: Callable[..
 def test_train_says_so_when_its_run_fails(train: Callable[..., Any]) -> None:
     status, out, _ = train("optim.lr=1e30")
     assert status == 1
-    assert "Training diverged" in out[0]
-    assert train("optim.lr=1e30") == (1, out, []), "and says it again when it is not run again"
+    assert out[0] == "[0/1] listops · refractory_lif · seed 0: running"
+    assert "Training diverged" in out[1]
+    assert train("optim.lr=1e30") == (1, out[1:], []), "and says it again when it is not run again"
 
 
 @pytest.mark.slow

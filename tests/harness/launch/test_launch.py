@@ -23,6 +23,8 @@ from spike_ssm.harness.launch import launcher
 from spike_ssm.harness.launch.display import Display
 from spike_ssm.harness.launch.launcher import launch, wait
 from spike_ssm.harness.launch.local_pool import worker_count
+from spike_ssm.harness.launch.partial_page import PartialPage
+from spike_ssm.harness.launch.time_left import Kind, TimeLeft
 from spike_ssm.harness.run.execute import execute
 from spike_ssm.harness.run.failure import record_failure
 from spike_ssm.harness.run.job import Execution, Job
@@ -476,10 +478,16 @@ STATES = [
 LABELS = {"a": "first run", "b": "second run", "c": "third run"}
 
 
-def shown(states: list[dict[str, RunState]], **console: Any) -> str:
+def shown(
+    states: list[dict[str, RunState]],
+    page: PartialPage | None = None,
+    learned: Callable[[str], str] = lambda _: "",
+    **console: Any,
+) -> str:
     """Everything that is printed while the runs go through `states`."""
     file = io.StringIO()
-    with Display(LABELS, 1, Console(file=file, width=120, **console)) as display:
+    left = TimeLeft({run_id: Kind("listops", run_id) for run_id in LABELS}, workers=1)
+    with Display(LABELS, left, page, Console(file=file, width=120, **console), learned) as display:
         for each in states:
             display(each)
     return file.getvalue()
@@ -495,6 +503,19 @@ def test_without_a_terminal_every_event_is_one_plain_line() -> None:
     assert "\x1b" not in "".join(lines)
 
 
+def test_a_terminal_shows_where_the_page_is_and_a_run_that_has_not_told_how_far_it_is(tmp_path: Path) -> None:
+    states = {**STATES[0], "a": RunState("running")}
+    with PartialPage("mini", tmp_path, Path("html/mini.html"), [{"a"}], []) as page:
+        text = shown([states], page, force_terminal=True)
+    assert "Report: html/mini.html, first written after one seed of each variant" in text
+    assert "first run" in text[text.rindex("validation accuracy") :]
+
+
+def test_preempted_runs_are_told_from_waiting_ones() -> None:
+    states = {**STATES[1], "b": RunState("preempted")}
+    assert "0 done, 1 running, 1 waiting, 1 preempted, 0 failed" in shown([states], force_terminal=True)
+
+
 def test_a_long_sentence_stays_on_its_line_without_a_terminal() -> None:
     error = "A very long sentence. " * 20
     lines = shown([{"a": RunState("failed", error=error), "b": RunState("waiting"), "c": RunState("waiting")}])
@@ -503,8 +524,8 @@ def test_a_long_sentence_stays_on_its_line_without_a_terminal() -> None:
 
 def test_the_time_left_follows_from_finished_runs_or_from_how_far_running_ones_are() -> None:
     assert "time left not known yet" in shown(STATES[:1], force_terminal=True)
-    assert "s left" in shown(STATES[:3], force_terminal=True)
-    assert "s left" in shown(STATES[:4])
+    assert "less than a minute left" in shown(STATES[:3], force_terminal=True)
+    assert "less than a minute left" in shown(STATES[:4])
 
 
 @pytest.mark.parametrize(
@@ -539,7 +560,5 @@ def test_a_line_says_where_a_run_stands_as_often_as_that_changes() -> None:
 
 
 def test_a_finished_run_says_where_it_stands() -> None:
-    file = io.StringIO()
-    with Display(LABELS, 1, Console(file=file, width=120), {"a": "still at chance"}.__getitem__) as display:
-        display(STATES[3] | {"b": RunState("waiting")})
-    assert "first run: done, test accuracy 25.0%, still at chance, " in file.getvalue()
+    told = shown([STATES[3] | {"b": RunState("waiting")}], learned={"a": "still at chance"}.__getitem__)
+    assert "first run: done, test accuracy 25.0%, still at chance, " in told

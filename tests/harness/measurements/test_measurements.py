@@ -22,6 +22,7 @@ from spike_ssm.harness.config.settings import SCALES
 from spike_ssm.harness.data import TASKS
 from spike_ssm.harness.launch.display import Display
 from spike_ssm.harness.launch.local_pool import worker_count
+from spike_ssm.harness.launch.time_left import Kind, TimeLeft
 from spike_ssm.harness.measurements import MEASUREMENTS
 from spike_ssm.harness.measurements.methods import check_spikes, loop_of, method_of, solve_spatially, subject_of
 from spike_ssm.harness.measurements.pmbc_map import PMBCMapSettings, measure_pmbc_map
@@ -351,8 +352,10 @@ def test_a_sweep_of_measurements_ends_with_a_page_that_shows_them(
 
 def test_what_people_see_of_a_finished_measurement_is_no_accuracy() -> None:
     console = Console(file=io.StringIO(), width=200)
-    with Display({"a": "speed · fused"}, workers=1, console=console) as display:
+    with Display(
+        {"a": "speed · fused"}, TimeLeft({"a": Kind("speed", "fused")}, workers=1), console=console
+    ) as display:
         display({"a": RunState("done")})
     shown = console.file.getvalue()  # type: ignore[attr-defined]
-    assert shown.startswith("[1/1] speed · fused: done, ")
+    assert shown == "[1/1] speed · fused: done\n"
     assert "accuracy" not in shown

@@ -12,7 +12,7 @@ import pytest
 from spike_ssm.harness.config.command_line import parse_command_line
 from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.data.suites import ALL, LRA
-from spike_ssm.harness.plan.grid import Grid, expand
+from spike_ssm.harness.plan.grid import Grid, expand, seed_by_seed
 from spike_ssm.harness.plan.sweep_file import load_sweep
 from spike_ssm.results.errors import UserError
 
@@ -348,3 +348,18 @@ def test_an_axis_may_choose_a_users_group_file(place: Any, grid: GridOf) -> None
     (folder / "slow.yaml").write_text("lr: 0.0001\n")
     runs = grid(grid={"optim": ["adamw", "slow"]}).runs
     assert [run.settings.optim.lr for run in runs] == [0.01, 0.0001]
+
+
+# --- the order of execution
+
+
+def test_one_seed_of_every_variant_comes_before_a_second_of_any(composer: Composer) -> None:
+    """Also where one task has more seeds than another; the plan, and with it the page, keeps its own order."""
+    grid = grid_of(composer, "ablation_refractory", "task=listops,bbc_order", "refractory=none,fixed")
+    ordered = seed_by_seed(grid.runs)
+    assert Counter(run.plan.id for run in ordered) == Counter(run.plan.id for run in grid.runs)
+    points = list(dict.fromkeys((run.task, run.plan.variant) for run in grid.runs))
+    assert [(run.task, run.plan.variant) for run in ordered[: len(points)]] == points
+    seeds = [run.plan.seed for run in ordered]
+    assert seeds == sorted(seeds)
+    assert [run.plan.seed for run in grid.runs] != seeds
