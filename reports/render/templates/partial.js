@@ -8,8 +8,9 @@
   folded().forEach((each) => { each.open ||= Boolean(open && open.includes(name(each))); });
   if (theme) document.documentElement.dataset.theme = theme;
   if (height !== undefined) window.scrollTo(0, height);
+  const isSet = (field) => (field.type === "checkbox" ? field.checked : field.value);
   const busy = () => !getSelection().isCollapsed || document.activeElement.matches("input, select") ||
-    [...document.querySelectorAll("input, select")].some((field) => field.value);
+    [...document.querySelectorAll("input, select")].some(isSet);
   setInterval(() => {
     if (document.hidden || busy()) return;
     const kept = { open: folded().filter((each) => each.open).map(name), height: scrollY };

@@ -243,3 +243,25 @@ def test_the_first_screen_holds_the_answer_its_table_and_its_figure(show: Callab
         box = page.locator(what).first.bounding_box()
         assert box is not None, what
         assert box["y"] + box["height"] <= 900, what
+
+
+def test_a_partial_page_loads_itself_again_where_its_reader_is(browser: Browser, tmp_path: Path) -> None:
+    """What was opened stays open; who has a filter set is left alone."""
+    runs = write_sweep(tmp_path / "runs", Synthetic(variants=("none", "fixed"), seeds=(0,)))
+    path = build_report("ablation_refractory", runs, tmp_path, partial="12:00:00 UTC")
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.clock.install()
+    page.goto(path.as_uri())
+    page.locator("details").last.evaluate("each => { each.open = true }")
+    page.evaluate("scrollTo(0, 700)")
+    with page.expect_event("load"):
+        page.clock.fast_forward(31_000)
+    assert page.locator("details").last.evaluate("each => each.open")
+    assert page.locator("details[open]").count() == 1
+    assert page.evaluate("scrollY") == 700
+    page.get_by_placeholder("all").fill("none")
+    page.evaluate("window.isTheSame = true")
+    page.clock.fast_forward(31_000)
+    page.wait_for_load_state()
+    assert page.evaluate("window.isTheSame")
+    page.close()
