@@ -25,6 +25,7 @@ ACCURACY_AND_RATE = "Accuracy against firing rate"
 """Title of the figure that is seen first."""
 
 _NO_PARAMETER_MOVED = 1e-9
+_IN_PERCENT = {"accuracy": "validation_accuracy_percent", "rate": "firing_rate_percent"}
 _SMOOTH = 60  # points of a drawn curve
 _FEW_EPOCHS = 10  # that each gets a marker: a single epoch would draw no line at all
 
@@ -112,7 +113,17 @@ def accuracy_and_rate(
         caption = f"Up is more accurate and left sparser: {listing(drawn)}.{_without_rate(runs, shown)}{off}"
         label = f"{ACCURACY_AND_RATE}: {'; '.join(sentences)}."
         label += f" Pareto front of the means: {', '.join(on_front)}." if on_front else ""
-        return finished(axes, next(names), ACCURACY_AND_RATE, caption, label)
+        return finished(axes, next(names), ACCURACY_AND_RATE, caption, label, _points(accuracy, rate), looks)
+
+
+def _points(accuracy: pd.DataFrame, rate: pd.DataFrame) -> pd.DataFrame:
+    """What is drawn, in %: every seed, then every variant's means, without a seed, with half their intervals."""
+    values = {"accuracy_percent": accuracy, "firing_rate_percent": rate}
+    seeds = pd.DataFrame({name: table.unstack() for name, table in values.items()}).dropna()
+    means = pd.DataFrame({name: table.mean() for name, table in values.items()})
+    for name, table in values.items():
+        means[f"{name}_half_interval"] = [t_interval(table[variant]).half for variant in table]
+    return pd.concat([seeds.reset_index(names=["variant", "seed"]), means.reset_index(names="variant")])
 
 
 def _front(axes: Axes, runs: pd.DataFrame) -> list[str]:
@@ -158,7 +169,8 @@ def learning_curves(runs: pd.DataFrame, looks: Mapping[str, Look], names: Iterat
             "Where lines still rise at the end, training was too short to compare; bands reach from the lowest to the "
             f"highest seed, references are of the test set.{off}"
         )
-        return finished(axes, next(names), "Learning curves", caption, label + ".")
+        numbers = epochs[["variant", "seed", "epoch", "accuracy"]].rename(columns=_IN_PERCENT)
+        return finished(axes, next(names), "Learning curves", caption, f"{label}.", numbers, looks)
 
 
 def rate_by_layer(layers: pd.DataFrame, looks: Mapping[str, Look], names: Iterator[str]) -> Drawn | None:
@@ -176,7 +188,8 @@ def rate_by_layer(layers: pd.DataFrame, looks: Mapping[str, Look], names: Iterat
             "Which layers carry the spikes: means over seeds on the test set, with bands from the lowest to the "
             f"highest seed.{_without_rate(layers, shown)}"
         )
-        return finished(axes, next(names), "Firing rate by layer", caption, label)
+        numbers = shown[["variant", "seed", "layer", "rate"]].rename(columns=_IN_PERCENT)
+        return finished(axes, next(names), "Firing rate by layer", caption, label, numbers, looks)
 
 
 def parameter_by_layer(
@@ -212,7 +225,7 @@ def parameter_by_layer(
         caption = f"How far training moved each layer's mean, from hollow to filled markers, {parameter.caption}."
         if unknown.any():
             caption += f" Before training not recorded: {', '.join(dict.fromkeys(shown.loc[unknown, 'variant']))}."
-        return finished(axes, next(names), f"{parameter.title} by layer", caption, label)
+        return finished(axes, next(names), f"{parameter.title} by layer", caption, label, shown, looks)
 
 
 def _without_rate(frame: pd.DataFrame, shown: pd.DataFrame) -> str:

@@ -55,7 +55,8 @@ def forest(
         baseline = shortened(str(comparisons.baseline), _LONGEST_NAME)
         figure.supxlabel(f"accuracy minus that of {baseline}, points", size=9)
         caption = _caption(compared, str(comparisons.baseline)) + _remark(len(shown), len(compared))
-        return Drawn(title, caption, svg.render(figure, name, f"{title}, points: {label}."))
+        drawn = svg.render(figure, name, f"{title}, points: {label}.")
+        return Drawn(title, caption, drawn, pd.DataFrame([_numbers(name, compared[name]) for name in shown]))
 
 
 def _chosen(compared: Mapping[str, Comparison]) -> list[str]:
@@ -103,6 +104,15 @@ def _draw(axes: Axes, place: int, comparison: Comparison, seeds: pd.Series[float
         mfc=colour if decided else svg.PAGE,
         zorder=3,
     )
+
+
+def _numbers(variant: str, comparison: Comparison) -> dict[str, object]:
+    """A row of the figure, in points: p is of the test alone, p_holm and the interval are corrected."""
+    interval = corrected_interval(comparison)
+    row: dict[str, object] = {"variant": variant, "difference_points": interval.mean * 100}
+    row |= {"lowest_of_interval_points": interval.low * 100, "highest_of_interval_points": interval.high * 100}
+    row |= {"p": comparison.p, "p_holm": comparison.adjusted_p, "seeds": comparison.difference.n}
+    return row | {"verdict": comparison.verdict.value}
 
 
 def _in_words(comparison: Comparison) -> str:

@@ -23,6 +23,7 @@ TITLE = "Accuracy by group of test examples"
 WIDTH_OF_A_GROUP = 0.8
 """Part of the distance between two groups that a group's points are spread over."""
 
+_NUMBERS = ("grouping", "group", "examples", "accuracy", "shortcut_accuracy")
 _OF_THE_RULE = {"right": "where the shortcut is right", "wrong": "where the shortcut is wrong"}
 
 
@@ -56,7 +57,8 @@ def accuracy_by_group(runs: pd.DataFrame, looks: Mapping[str, Look], name: str) 
         )
         left = found["variant"].nunique() - len(variants)
         caption += f" Drawn: the first {len(variants)} variants." if left else ""
-        return finished(axes, name, TITLE, caption, f"{TITLE}: {'; '.join(sentences)}.")
+        numbers = found.loc[found["variant"].isin(variants), ["variant", "seed", *_NUMBERS]]
+        return finished(axes, name, TITLE, caption, f"{TITLE}: {'; '.join(sentences)}.", numbers, looks)
 
 
 def _group(axes: Axes, place: int, own: pd.DataFrame, variants: list[str], looks: Mapping[str, Look]) -> None:

@@ -11,12 +11,13 @@ from itertools import count
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from spike_ssm.reports.loading.sweep import unfold
 from spike_ssm.reports.render import svg
-from spike_ssm.reports.render.drawn import Drawn, new_panels, not_drawn
+from spike_ssm.reports.render.drawn import Drawn, legend_of, new_panels, not_drawn
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.text import number
 from spike_ssm.results.schema import POTENTIAL_EDGES
@@ -46,12 +47,13 @@ def rate_over_time(
     shown, remark = _limited(traces.dropna(subset=["rate_over_time"]), variants)
     if shown.empty:
         return None
-    sentences = []
+    sentences, numbers = [], []
     with svg.drawing():
         figure, panels = _by_layer(shown["layer"], "step of the sequence", "firing rate, %")
         for layer, variant, own in _by_layer_and_variant(shown):
             steps, rates = _over_steps(own)
             _line(panels[layer], steps, rates, looks[variant])
+            numbers.append(_numbers(variant, layer, "step", steps, "firing_rate_percent", rates))
             ends = np.nanmean(rates, axis=0)[[0, -1]]
             sentences.append(f"layer {layer} {variant} {' to '.join(number(rate, 1) for rate in ends)} %")
         next(iter(panels.values())).set_ylim(bottom=0)
@@ -60,7 +62,7 @@ def rate_over_time(
             f"alone.{remark}"
         )
         label = f"Firing rate over time, from the first steps to the last: {'; '.join(sentences)}."
-        return Drawn("Firing rate over time", caption, svg.render(figure, next(names), label))
+        return _drawn("Firing rate over time", caption, svg.render(figure, next(names), label), numbers, looks)
 
 
 def potentials(
@@ -72,13 +74,14 @@ def potentials(
         return None
     edges = np.array(POTENTIAL_EDGES)
     centres = (edges[1:] + edges[:-1]) / 2
-    sentences, outside = [], 0.0
+    sentences, numbers, outside = [], [], 0.0
     with svg.drawing():
         figure, panels = _by_layer(shown["layer"], "membrane potential / threshold", "share of steps, %")
         for layer, variant, own in _by_layer_and_variant(shown):
             counts = np.array(own["potential"].tolist(), dtype=float)
             shares = 100 * counts / counts.sum(axis=1, keepdims=True)
             _line(panels[layer], centres, shares[:, 1:-1], looks[variant])
+            numbers.append(_numbers(variant, layer, "potential", centres, "share_of_steps_percent", shares[:, 1:-1]))
             reached = shares[:, 1 + int(np.searchsorted(edges, 1.0)) :].sum(axis=1).mean()
             outside = max(outside, shares[:, [0, -1]].sum(axis=1).mean())
             sentences.append(f"layer {layer} {variant} {number(reached, 1)} %")
@@ -90,7 +93,24 @@ def potentials(
             f"{number(outside, 1)} % of a variant's steps lie beyond the axis.{remark}"
         )
         label = f"Share of steps with a membrane potential at or above the threshold: {'; '.join(sentences)}."
-        return Drawn("Membrane potential", caption, svg.render(figure, next(names), label))
+        return _drawn("Membrane potential", caption, svg.render(figure, next(names), label), numbers, looks)
+
+
+def _numbers(variant: str, layer: int, across: str, x: Numbers, name: str, seeds: Numbers) -> pd.DataFrame:
+    """A line in numbers: mean, lowest and highest of `seeds`, [seeds, points], at each of `x`."""
+    columns = {
+        f"{name}_mean": np.nanmean(seeds, axis=0),
+        f"{name}_lowest": np.nanmin(seeds, axis=0),
+        f"{name}_highest": np.nanmax(seeds, axis=0),
+    }
+    return pd.DataFrame({"variant": variant, "layer": layer, across: x, **columns, "seeds": len(seeds)})
+
+
+def _drawn(
+    title: str, caption: str, drawn: Markup, numbers: Sequence[pd.DataFrame], looks: Mapping[str, Look]
+) -> Drawn:
+    lines = pd.concat(numbers, ignore_index=True)
+    return Drawn(title, caption, drawn, lines, legend_of(lines, looks))
 
 
 def _limited(traces: pd.DataFrame, variants: Sequence[str]) -> tuple[pd.DataFrame, str]:

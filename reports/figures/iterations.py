@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from spike_ssm.reports.loading.sweep import json_object
 from spike_ssm.reports.render import svg
-from spike_ssm.reports.render.drawn import Drawn
+from spike_ssm.reports.render.drawn import Drawn, legend_of
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.text import number, significant
 from spike_ssm.reports.statistics.seeds import VERDICT_SEEDS, Interval, by_seed, t_interval
@@ -63,7 +63,16 @@ def against_iterations(runs: pd.DataFrame, looks: Mapping[str, Look], name: str)
             "undetermined."
         )
         label = f"Undetermined fraction against PMBC's iterations: {'; '.join(sentences)}."
-        return Drawn("Undetermined fraction by iterations", caption, svg.render(figure, name, label))
+        numbers = pd.DataFrame([_numbers(variant, places[variant], rest[variant], accuracy[variant]) for variant in x])
+        drawn = svg.render(figure, name, label)
+        return Drawn("Undetermined fraction by iterations", caption, drawn, numbers, legend_of(numbers, looks))
+
+
+def _numbers(variant: str, iterations: float, rest: Interval, accuracy: Interval) -> dict[str, object]:
+    """What is drawn of a variant, in %; iterations are infinite in certified mode."""
+    row: dict[str, object] = {"variant": variant, "iterations": iterations, "seeds": rest.n}
+    row |= {"undetermined_percent": rest.mean, "undetermined_half_interval": rest.half}
+    return row | {"accuracy_percent": accuracy.mean, "accuracy_half_interval": accuracy.half}
 
 
 def _iterations(config: Any) -> float:

@@ -119,4 +119,5 @@ def _figure(frame: pd.DataFrame, axis: str, quantity: Quantity, looks: Mapping[s
         if quantity.timing and shown["machine_shared"].eq(True).any():
             caption += " Taken while other runs shared the machine: do not compare."
         label = f"{quantity.title} at {axis} {', '.join(f'{tick:g}' for tick in ticks)}: {'; '.join(sentences)}."
-        return finished(axes, name, f"{quantity.title} by {axis}", caption, label)
+        numbers = shown[["variant", "seed", "at", "value"]].rename(columns={"at": axis, "value": quantity.label})
+        return finished(axes, name, f"{quantity.title} by {axis}", caption, label, numbers, looks)

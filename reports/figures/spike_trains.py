@@ -83,7 +83,7 @@ def spike_trains(runs: pd.DataFrame, looks: Mapping[str, Look], name: str) -> Dr
     if held.empty:
         return None
     chosen = list(dict.fromkeys(held["variant"]))[:MOST_RASTERS]
-    sentences = []
+    sentences, numbers = [], []
     with svg.drawing():
         figure, axes = _panels(len(chosen), beside_input=example != Example())
         if example != Example():
@@ -94,6 +94,7 @@ def spike_trains(runs: pd.DataFrame, looks: Mapping[str, Look], name: str) -> Dr
             panel.set_title(shortened(variant, 40), loc="left", size=8.5)
             drawn = {layer: _part(own.loc[layer], example.drawn) for layer in sorted({own.index[0], own.index[-1]})}
             _ticks(panel, drawn, example.drawn.start or 0, looks[variant])
+            numbers += [_places(variant, layer, spikes, example.drawn.start or 0) for layer, spikes in drawn.items()]
             sentences += [
                 f"{variant} layer {layer} {number(100 * spikes.mean(), 1)} %" for layer, spikes in drawn.items()
             ]
@@ -103,7 +104,13 @@ def spike_trains(runs: pd.DataFrame, looks: Mapping[str, Look], name: str) -> Dr
             f"{CHANNELS} channels."
         ) + not_drawn(held, chosen, variants)
         label = f"Spikes of the first test example, share of the steps drawn: {'; '.join(sentences)}."
-        return Drawn(TITLE, caption, svg.render(figure, name, label))
+        return Drawn(TITLE, caption, svg.render(figure, name, label), pd.concat(numbers, ignore_index=True))
+
+
+def _places(variant: str, layer: int, spikes: Spikes, start: int) -> pd.DataFrame:
+    """A row a spike: its row in the figure, from 0, and its step."""
+    channel, step = np.nonzero(spikes)
+    return pd.DataFrame({"variant": variant, "layer": layer, "row": channel, "step": start + step})
 
 
 def _panels(variants: int, *, beside_input: bool) -> tuple[Figure, list[Axes]]:

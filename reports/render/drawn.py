@@ -38,13 +38,23 @@ def new_axes(x: str, y: str) -> Axes:
     return axes
 
 
-def finished(axes: Axes, name: str, title: str, caption: str, label: str) -> Drawn:
-    """The figure of `axes`. name: of its elements, once a page; label: what it shows, in words."""
+def finished(
+    axes: Axes, name: str, title: str, caption: str, label: str, numbers: pd.DataFrame, looks: Mapping[str, Look]
+) -> Drawn:
+    """The figure of `axes`. name: of its elements, once a page; label: what it shows, in words.
+
+    numbers: what is drawn, long, with a column `variant`; looks: those of its variants, among others.
+    """
     if axes.get_xlabel().startswith(("epoch", "layer")):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     figure = axes.get_figure(root=True)
     assert figure is not None
-    return Drawn(title, caption, svg.render(figure, name, label))
+    return Drawn(title, caption, svg.render(figure, name, label), numbers, legend_of(numbers, looks))
+
+
+def legend_of(numbers: pd.DataFrame, looks: Mapping[str, Look]) -> dict[str, Look]:
+    """The looks of the variants that the `numbers` of a figure are of."""
+    return {str(variant): looks[str(variant)] for variant in dict.fromkeys(numbers["variant"])}
 
 
 def marked_line(axes: Axes, x: pd.Series[float] | pd.Index[float], y: pd.Series[float], look: Look) -> None:

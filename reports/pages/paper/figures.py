@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import pandas as pd
 from matplotlib.figure import Figure as Canvas
 
 from spike_ssm.reports.pages.paper.cells import Cell
@@ -44,4 +45,14 @@ def difference_figure(table: PaperTable, cells: Mapping[tuple[str, str], Cell]) 
             f"How far ours are from what was published: lines are 95 % intervals, dots the seeds where fewer than "
             f"{VERDICT_SEEDS} give none, and filled markers have a verdict."
         )
-        return Drawn(title, caption, svg.render(canvas, f"paper-{table.name}", f"{title}: {label}."))
+        drawn = svg.render(canvas, f"paper-{table.name}", f"{title}: {label}.")
+        return Drawn(title, caption, drawn, _numbers(cells))
+
+
+def _numbers(cells: Mapping[tuple[str, str], Cell]) -> pd.DataFrame:
+    rows = [
+        (model, column, cell.difference, cell.ours.half, cell.ours.n, cell.status.word)
+        for (model, column), cell in cells.items()
+        if math.isfinite(cell.difference)
+    ]
+    return pd.DataFrame(rows, columns=["model", "column", "difference", "half_interval", "seeds", "status"])

@@ -16,7 +16,9 @@ from spike_ssm.reports.render import svg
 from spike_ssm.reports.render.drawn import Drawn, finished, marked_line, new_axes
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.text import number, plain, significant
+from spike_ssm.reports.sections.pmbc_map.tables import leak_name
 
+_FACTORS = ("leak", "decay", "refractory", "input_mean", "input_scale")
 _PANEL = (3.0, 2.2)
 _DARKEST = 0.6  # opacity of the highest value; text on it stays readable in both modes
 _HUE = Look(1, "o", (1, 0), "").placeholder
@@ -28,18 +30,20 @@ def leak_figures(points: pd.DataFrame, after: int, looks: Mapping[float, Look], 
 
 
 def _against_iterations(points: pd.DataFrame, looks: Mapping[float, Look], name: str) -> Drawn:
-    sentences = []
+    sentences, lines = [], []
     with svg.drawing():
         axes = new_axes("iterations M", "undetermined, %")
         for leak, look in looks.items():
             medians = pd.DataFrame(points.loc[points["leak"] == leak, "undetermined"].tolist()).median()
             marked_line(axes, medians.index + 1, medians, look)
+            lines.append(pd.DataFrame({"variant": leak_name(leak), "iterations": medians.index + 1, "median": medians}))
             sentences.append(f"leak {plain(leak)} {', '.join(significant(value) for value in medians)}")
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         caption = "Median over decays, magnitudes and inputs."
         label = f"Undetermined after 1, 2, ... iterations, %: {'; '.join(sentences)}."
-        return finished(axes, name, "Undetermined after M iterations", caption, label)
+        numbers = pd.concat(lines, ignore_index=True)
+        return finished(axes, name, "Undetermined after M iterations", caption, label, numbers, _by_name(looks))
 
 
 def _against_rate(points: pd.DataFrame, after: int, looks: Mapping[float, Look], name: str) -> Drawn:
@@ -59,7 +63,12 @@ def _against_rate(points: pd.DataFrame, after: int, looks: Mapping[float, Look],
         axes.set_xlim(left=0)
         caption = "One point a neuron of the grid: a leak, decay, magnitude and input."
         label = f"Undetermined against firing rate: {'; '.join(sentences)}."
-        return finished(axes, name, "Undetermined against firing rate", caption, label)
+        numbers = points[[*_FACTORS, "firing_rate", "rest"]].assign(variant=points["leak"].map(leak_name))
+        return finished(axes, name, "Undetermined against firing rate", caption, label, numbers, _by_name(looks))
+
+
+def _by_name(looks: Mapping[float, Look]) -> dict[str, Look]:
+    return {leak_name(leak): look for leak, look in looks.items()}
 
 
 def maps(points: pd.DataFrame, after: int, prefix: str) -> list[Drawn]:
@@ -104,7 +113,8 @@ def _heatmaps(
             row[0].set_ylabel(f"input {plain(mean)} ± {plain(scale)}\nleak")
         for axes in grid[-1]:
             axes.set_xlabel("decay")
-        return Drawn(title, caption, svg.render(figure, name, f"{title}: {_in_words(points, column, shown)}"))
+        drawn = svg.render(figure, name, f"{title}: {_in_words(points, column, shown)}")
+        return Drawn(title, caption, drawn, points[[*_FACTORS, "firing_rate", column]])
 
 
 def _heatmap(axes: Axes, values: pd.DataFrame, highest: float, shown: Callable[[float], str]) -> None:

@@ -52,7 +52,8 @@ def curve_figure(
             f" Drawn: the first {len(variants)} of {len(having)} variants." if len(variants) < len(having) else ""
         )
         caption += _without(curves, having)
-        return Drawn(corruption.title, caption, svg.render(figure, name, _label(corruption, means)))
+        numbers = shown[shown["variant"].isin(variants)][["variant", "seed", "level", "accuracy"]]
+        return Drawn(corruption.title, caption, svg.render(figure, name, _label(corruption, means)), numbers)
 
 
 def _marks(levels: list[float], bits: bool) -> dict[float, float]:

@@ -50,4 +50,5 @@ def _against_length(
         logarithmic(axes)
         lengths = ", ".join(number(length, 0) for length in sorted(set(numbers["length"])))
         text = f"{title} at L = {lengths}: {'; '.join(sentences)}."
-        return finished(axes, name, title, caption, text)
+        drawn = numbers[["method", "length", column, f"{column}_low", f"{column}_high", "seeds"]]
+        return finished(axes, name, title, caption, text, drawn.rename(columns={"method": "variant"}), looks)
