@@ -66,6 +66,7 @@ def test_the_wheel_carries_configuration_templates_types_and_commands(wheel: Pat
         *ROOT.glob("*/py.typed"),
         *ROOT.glob("models/**/*.safetensors"),
         *ROOT.glob("results/*.yaml"),
+        ROOT / "reports" / "CITATION.cff",
     ]:
         assert f"spike_ssm/{source.relative_to(ROOT).as_posix()}" in names
     assert {"spike_ssm/__init__.py", "spike_ssm/py.typed"} <= names

@@ -177,7 +177,8 @@ def _table(numbers: pd.DataFrame, name: str, factor: float, sides: Sequence[Side
         f"least two; else over all seeds of each, with Welch's interval. Intervals take {VERDICT_SEEDS} seeds. "
         "Variants are matched by name.",
     )
-    return Table(f"Difference in {name}", "Task, variant", tuple(map(Heading, headings)), tuple(rows), notes)
+    shown = tuple(Heading(text, rest=text in ("95 % interval", "seeds paired")) for text in headings)
+    return Table(f"Difference in {name}", "Task, variant", shown, tuple(rows), notes, numbers=numbers)
 
 
 def _configs(sweep: Sweep) -> dict[tuple[str, str], dict[str, set[str]]]:

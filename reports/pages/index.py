@@ -55,8 +55,9 @@ def _look(results: Path, manifest: Manifest) -> Listed:
 def build_index(sweeps: Sequence[Listed], problems: Sequence[str], out: Path) -> Path:
     """Write `index.html` to `out` and return its path. Pages that are not there yet are named by their command."""
     rows = tuple(_row(sweep, out) for sweep in sweeps)
-    headings = ("title", "scale", "done", "failed", "missing", "damaged", "unreadable", "latest run (UTC)", "report")
-    table = Table("Sweeps", "Sweep", tuple(Heading(text) for text in headings), rows, numeric=False)
+    headings = ("title", "scale", "done", "failed", "missing", "damaged", "unreadable", "report", "latest run (UTC)")
+    rest = ("scale", "damaged", "unreadable")
+    table = Table("Sweeps", "Sweep", tuple(Heading(text, rest=text in rest) for text in headings), rows, numeric=False)
     paper = (out / "paper.html").exists()
     page = rendered("index.html.j2", Beside(NAME, ()), content=table, problems=problems, paper=paper)
     return write_all(out, NAME, {"html": page}, ["html"])
@@ -72,7 +73,7 @@ def _row(sweep: Listed, out: Path) -> Row:
         sweep.manifest.title,
         sweep.manifest.scale,
         *counts,
-        sweep.last.removesuffix("Z").replace("T", " ")[:16] or ABSENT,
         report,
+        sweep.last.removesuffix("Z").replace("T", " ")[:16] or ABSENT,
     )
     return Row(name, cells, link=page if there else "")

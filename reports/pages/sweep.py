@@ -16,6 +16,7 @@ from spike_ssm.reports.figures.parallel import Draw, Promise, drawing
 from spike_ssm.reports.figures.scaling import lines
 from spike_ssm.reports.findings.answer import of_published_figures
 from spike_ssm.reports.findings.cost import cost_sentences
+from spike_ssm.reports.loading.citation import bibtex
 from spike_ssm.reports.loading.sweep import Part, Sweep, joined, parts_by_task
 from spike_ssm.reports.pages.follow import Follower, News, follow
 from spike_ssm.reports.render import palette
@@ -254,6 +255,7 @@ def _page(
         left_out=sweep.left_out,
         cost=cost,
         provenance=provenance(sweep, looks),
+        bibtex=bibtex(),
     )
 
 

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import pandas as pd
+
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.table import Heading, Row, Table
 from spike_ssm.reports.render.text import ABSENT, bare_p_value, number
 from spike_ssm.reports.statistics.baseline import Comparisons
 from spike_ssm.reports.statistics.pooled import Spread
 from spike_ssm.reports.statistics.seeds import Disagreement
-from spike_ssm.reports.tables.differences import TESTED, compared_cells, tested_cells
+from spike_ssm.reports.tables.differences import TESTED, compared_cells, numbers_of, tested_cells
+
+_ACCURACY, _RATE = "Accuracy, over seeds", "Firing rate, over seeds"
+_SEEN = {
+    *((_ACCURACY, text) for text in ("difference, points", "95 % interval", "p, Holm")),
+    *((_RATE, text) for text in ("difference, points", "p, Holm")),
+}
+"""Group and text of the headings that are seen at first."""
 
 
 def comparison_table(
@@ -20,24 +29,34 @@ def comparison_table(
     if not comparisons.accuracy:
         return None
     groups = {
-        "Accuracy, over seeds": ("difference, points", *TESTED),
+        _ACCURACY: ("difference, points", *TESTED),
         "Accuracy, over seeds and examples": TESTED,
-        "Firing rate, over seeds": ("difference, points", *TESTED),
+        _RATE: ("difference, points", *TESTED),
         "Answers only one has right": ("variant", "baseline"),
     }
-    rows = []
+    rows, numbers = [], []
     for variant, accuracy in comparisons.accuracy.items():
         cells = [*compared_cells(accuracy), *tested_cells(comparisons.examples.get(variant))]
         cells += compared_cells(comparisons.rate.get(variant))
         counts = disagreements.get(variant)
         cells += [f"{counts.only_variant:,}", f"{counts.only_baseline:,}"] if counts else [ABSENT, ABSENT]
         rows.append(Row(variant, tuple(cells), looks[variant]))
+        row: dict[str, float | str] = {"variant": variant, **numbers_of(accuracy, "accuracy_")}
+        row |= numbers_of(comparisons.examples.get(variant), "accuracy_over_examples_")
+        row |= numbers_of(comparisons.rate.get(variant), "firing_rate_")
+        row |= (
+            {"only_variant_right": counts.only_variant, "only_baseline_right": counts.only_baseline} if counts else {}
+        )
+        numbers.append(row)
     return Table(
         f"Paired differences to {comparisons.baseline}",
         "Variant",
-        tuple(Heading(text, group) for group, texts in groups.items() for text in texts),
+        tuple(
+            Heading(text, group, rest=(group, text) not in _SEEN) for group, texts in groups.items() for text in texts
+        ),
         tuple(rows),
         _notes(comparisons, disagreements),
+        numbers=pd.DataFrame(numbers),
     )
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import pandas as pd
+
 from spike_ssm.reports.render.palette import Look
-from spike_ssm.reports.render.table import Heading, Row, Table
+from spike_ssm.reports.render.table import Row, Table
 from spike_ssm.reports.render.text import ABSENT, bare_p_value, bounds, estimate, mean_of
 from spike_ssm.reports.statistics.controls import POINT, Advantage, Judged
-from spike_ssm.reports.tables.differences import PLACEBO_NOTE, placebos
+from spike_ssm.reports.tables.differences import PLACEBO_NOTE, numbers_of, on_demand, placebos, rate_numbers
 
 
 def control_table(judged: Sequence[Judged], looks: Mapping[str, Look]) -> Table | None:
@@ -39,7 +41,15 @@ def control_table(judged: Sequence[Judged], looks: Mapping[str, Look]) -> Table 
         f"{POINT} either way.",
         PLACEBO_NOTE,
     )
-    return Table("Controls", "Variant", tuple(map(Heading, texts)), tuple(rows), notes)
+    numbers = [
+        {"variant": each.effect.variant, "beyond": beyond, **rate_numbers(advantage.at)}
+        | numbers_of(advantage.comparison)
+        | {"p_within_margin_holm": advantage.equal_p}
+        for each in judged
+        for beyond, advantage in {"": each.advantage, **each.beyond}.items()
+    ]
+    headings = on_demand(texts, ("at rate, %", "placebo, points"))
+    return Table("Controls", "Variant", headings, tuple(rows), notes, numbers=pd.DataFrame(numbers))
 
 
 def _cells(advantage: Advantage) -> list[str]:

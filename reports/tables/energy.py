@@ -38,6 +38,14 @@ NOTES = (
 )
 ENERGIES = [f"{which}energy_nj_per_token" for which in ("", "dense_", "projection_", "dense_projection_")]
 _MEMORY = ("kB", "nJ", "1-bit dense, nJ", "spikes win below, %", "held, %")
+_SEEN = {
+    ("all", "nJ a token"),
+    ("÷ dense", "nJ a token"),
+    ("÷ dense", "Projections alone"),
+    ("nJ", "With memory"),
+    ("spikes win below, %", "With memory"),
+}
+"""Text and group of the headings that are seen at first."""
 _MEMORY_NEEDS = ("variant", "operations", "layers", "config")
 PARTS = ("encoder", "ssm", "norm", "neuron", "projection", "gate", "residual", "head")
 
@@ -84,7 +92,11 @@ def _by_part(operations: pd.DataFrame, runs: pd.DataFrame, looks: Mapping[str, L
         for variant in nj.index
     ]
     notes = (*_execution(runs), *NOTES)
-    return Table("Energy of a token", "Variant", tuple(Heading(*key) for key in columns), tuple(rows), notes)
+    headings = tuple(Heading(*key, rest=key not in _SEEN) for key in columns)
+    numbers = pd.DataFrame({f"{group}: {text}": values for (text, group), values in columns.items()})
+    return Table(
+        "Energy of a token", "Variant", headings, tuple(rows), notes, numbers=numbers.reset_index(names="variant")
+    )
 
 
 def _with_memory(runs: pd.DataFrame) -> pd.DataFrame:
@@ -128,4 +140,4 @@ def _by_layer(operations: pd.DataFrame, looks: Mapping[str, Look]) -> Table:
             for column in kinds.values()
         ]
         rows.append(Row(variant, tuple(cells), looks[variant]))
-    return Table("Operations of a token by layer", "Variant", tuple(headings), tuple(rows))
+    return Table("Operations of a token by layer", "Variant", tuple(headings), tuple(rows), numbers=operations)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spike_ssm.reports.render.table import Heading, Row, Table
+import pandas as pd
+
+from spike_ssm.reports.render.table import Row, Table
 from spike_ssm.reports.statistics.factors import MainEffect
-from spike_ssm.reports.tables.differences import compared_cells
+from spike_ssm.reports.tables.differences import compared_cells, numbers_of, on_demand
 
 
 def effect_table(effects: Sequence[MainEffect]) -> Table | None:
@@ -33,4 +35,10 @@ def effect_table(effects: Sequence[MainEffect]) -> Table | None:
         "An average: what helps in one combination and hurts in another may cancel. The differences of single variants "
         "are below.",
     )
-    return Table("Main effects on accuracy", "Setting", tuple(map(Heading, texts)), tuple(rows), notes)
+    numbers = [
+        {"setting": each.factor, "level": each.level, "against": each.reference, "combinations": each.over}
+        | numbers_of(each.comparison)
+        for each in effects
+    ]
+    headings = on_demand(texts, ("against", "averaged over", "p"))
+    return Table("Main effects on accuracy", "Setting", headings, tuple(rows), notes, numbers=pd.DataFrame(numbers))

@@ -57,4 +57,4 @@ def glance_table(
     rows.append(Row("Shortcut", (shortcut, *[""] * (len(headings) - 1)), reference=True))
     left = len(numbers) - len(shown)
     notes = (f"{left} more {'is' if left == 1 else 'are'} in the table below.",) if left else ()
-    return Table("At a glance", "Variant", tuple(headings), tuple(rows), notes)
+    return Table("At a glance", "Variant", tuple(headings), tuple(rows), notes, numbers=shown)

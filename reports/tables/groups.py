@@ -52,7 +52,7 @@ def group_table(runs: pd.DataFrame, looks: Mapping[str, Look]) -> Table | None:
         "Means over seeds with 95 % t-intervals over seeds; in brackets the number of test examples.",
         "Only what lies above chance where the shortcut is wrong was learned beyond it.",
     )
-    return Table("Accuracy by group of test examples, %", "Variant", tuple(headings), tuple(rows), notes)
+    return Table("Accuracy by group of test examples, %", "Variant", tuple(headings), tuple(rows), notes, numbers=found)
 
 
 def _cell(group: pd.DataFrame, variant: str) -> str:

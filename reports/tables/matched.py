@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spike_ssm.reports.render.table import Heading, Row, Table
+import pandas as pd
+
+from spike_ssm.reports.render.table import Row, Table
 from spike_ssm.reports.render.text import ABSENT, estimate
 from spike_ssm.reports.statistics.matched import Matched
-from spike_ssm.reports.tables.differences import PLACEBO_NOTE, TESTED, compared_cells, placebos
+from spike_ssm.reports.tables.differences import (
+    PLACEBO_NOTE,
+    TESTED,
+    compared_cells,
+    numbers_of,
+    on_demand,
+    placebos,
+    rate_numbers,
+)
 
 
 def matched_table(matched: Sequence[Matched]) -> Table | None:
@@ -34,4 +44,6 @@ def matched_table(matched: Sequence[Matched]) -> Table | None:
         "Differences are paired by seed (t-test, two-sided).",
         PLACEBO_NOTE,
     )
-    return Table("Accuracy at matched firing rate", "Curve", tuple(map(Heading, texts)), tuple(rows), notes)
+    numbers = pd.DataFrame([rate_numbers(each.at) | numbers_of(each.comparison) for each in matched])
+    headings = on_demand(texts, ("95 % interval", "p", "seeds", "placebo, points"))
+    return Table("Accuracy at matched firing rate", "Curve", headings, tuple(rows), notes, numbers=numbers)

@@ -119,4 +119,6 @@ def _run_table(runs: pd.DataFrame, looks: Mapping[str, Look]) -> Table:
         )
         for run in runs.to_dict("records")
     ]  # fmt: skip
-    return Table("Runs", "Variant", tuple(Heading(text) for text in headings), tuple(rows), numeric=False)
+    rest = ("best epoch", *headings[5:7])
+    shown = tuple(Heading(text, rest=text in rest) for text in headings)
+    return Table("Runs", "Variant", shown, tuple(rows), numeric=False)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from spike_ssm.reports.loading.citation import bibtex
 from spike_ssm.reports.loading.places import without_places
 from spike_ssm.reports.pages.paper.cells import Cell, Status, cells_of
 from spike_ssm.reports.pages.paper.definition import Definition, definition
@@ -86,6 +87,7 @@ def build_paper(
         problems=[without_places(problem) for problem in runs.problems],
         others=[without_places(other) for other in runs.others],
         found=_found(runs, tables),
+        bibtex=bibtex(),
         used=sorted({(run.code_version, run.device, run.scale) for cell in cells for run in cell.runs}),
     )
     written = write_all(out, NAME, {"html": page}, formats)

@@ -35,4 +35,4 @@ def by_leak(points: pd.DataFrame, looks: Mapping[str, Look]) -> Table:
         "Undetermined: positions whose bounds have not met after M iterations over the whole sequence (paper mode).",
         "Iterations until certain: certified mode, of the slowest chunk of steps; a longer sample finds slower ones.",
     )
-    return Table("PMBC by leak", "Leak", tuple(headings), tuple(rows), notes)
+    return Table("PMBC by leak", "Leak", tuple(headings), tuple(rows), notes, numbers=points)

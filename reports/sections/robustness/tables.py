@@ -13,6 +13,7 @@ from spike_ssm.reports.render.text import ABSENT, bare_p_value, estimate, listin
 from spike_ssm.reports.sections.robustness.areas import AREA
 from spike_ssm.reports.sections.robustness.corruptions import CORRUPTIONS
 from spike_ssm.reports.statistics.seeds import Comparison, t_interval
+from spike_ssm.reports.tables.differences import numbers_of
 
 
 def area_table(runs: pd.DataFrame, curves: pd.DataFrame, found: pd.DataFrame, looks: Mapping[str, Look]) -> Table:
@@ -35,7 +36,7 @@ def area_table(runs: pd.DataFrame, curves: pd.DataFrame, found: pd.DataFrame, lo
         *([f"State bits: of the first {int(few):,} test examples, also in full precision."] if few == few else []),
         *_left_out(curves),
     ]
-    return Table("Accuracy under corruption", "Variant", tuple(headings), tuple(rows), tuple(notes))
+    return Table("Accuracy under corruption", "Variant", tuple(headings), tuple(rows), tuple(notes), numbers=found)
 
 
 def loss_table(curves: pd.DataFrame, found: pd.DataFrame, looks: Mapping[str, Look]) -> Table:
@@ -48,7 +49,7 @@ def loss_table(curves: pd.DataFrame, found: pd.DataFrame, looks: Mapping[str, Lo
     ]
     notes = ("Accuracy without the corruption, on the same examples, minus the mean over the levels, of each run.",)
     headings = tuple(Heading(CORRUPTIONS[name].title, "Points") for name in names)
-    return Table("Accuracy lost to corruption", "Variant", headings, tuple(rows), notes)
+    return Table("Accuracy lost to corruption", "Variant", headings, tuple(rows), notes, numbers=lost)
 
 
 def difference_table(
@@ -66,14 +67,22 @@ def difference_table(
         if variant != baseline:
             rows.append(Row(variant, tuple(cells), look))
     headings = [
-        Heading(text, CORRUPTIONS[name].title) for name in comparisons for text in ("difference, points", "p, Holm")
+        Heading(text, CORRUPTIONS[name].title, rest=text == "p, Holm")
+        for name in comparisons
+        for text in ("difference, points", "p, Holm")
+    ]
+    numbers = [
+        {"variant": variant, "corruption": name, **numbers_of(each)}
+        for name, found in comparisons.items()
+        for variant, each in found.items()
     ]
     notes = (
         "Mean over the levels minus that of the baseline, paired by seed (t-test, two-sided); ± is the half width of "
         "the 95 % interval. All p of the table are corrected together (Holm).",
         "A variant that is more accurate without corruption starts higher; what corruption takes from it is above.",
     )
-    return Table(f"Differences to {baseline} under corruption", "Variant", tuple(headings), tuple(rows), notes)
+    caption = f"Differences to {baseline} under corruption"
+    return Table(caption, "Variant", tuple(headings), tuple(rows), notes, numbers=pd.DataFrame(numbers))
 
 
 def _mean(curves: pd.DataFrame, found: pd.DataFrame, variant: str, corruption: str, column: str) -> str:

@@ -49,7 +49,8 @@ def comparison_table(numbers: pd.DataFrame, column: str, looks: Mapping[str, Loo
         cells = [ABSENT] * len(lengths)
         theirs_cells = _published_cells(published.methods[name], column, lengths)
         rows.append(Row(f"{name}, published", (*cells, *theirs_cells), reference=True))
-    return Table(caption, "Method", tuple(headings), tuple(rows), _notes(numbers, column, published))
+    notes = _notes(numbers, column, published)
+    return Table(caption, "Method", tuple(headings), tuple(rows), notes, numbers=numbers)
 
 
 def _our_cell(row: Mapping[Hashable, Any] | None, column: str) -> str:
@@ -101,4 +102,4 @@ def details_table(numbers: pd.DataFrame, looks: Mapping[str, Look]) -> Table:
         "in the reset are constants.",
         "Iterations: of PMBC, the most of any chunk when certified.",
     )
-    return Table("What each method gives and keeps", "Method", tuple(headings), tuple(rows), notes)
+    return Table("What each method gives and keeps", "Method", tuple(headings), tuple(rows), notes, numbers=numbers)
