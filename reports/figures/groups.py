@@ -23,7 +23,7 @@ TITLE = "Accuracy by group of test examples"
 WIDTH_OF_A_GROUP = 0.8
 """Part of the distance between two groups that a group's points are spread over."""
 
-_NUMBERS = ("grouping", "group", "examples", "accuracy", "shortcut_accuracy")
+_NUMBERS = ("grouping", "group", "accuracy", "shortcut_accuracy")
 _OF_THE_RULE = {"right": "where the shortcut is right", "wrong": "where the shortcut is wrong"}
 
 

@@ -265,3 +265,58 @@ def test_a_partial_page_loads_itself_again_where_its_reader_is(browser: Browser,
     page.wait_for_load_state()
     assert page.evaluate("window.isTheSame")
     page.close()
+
+
+@pytest.mark.parametrize("java_script_enabled", [True, False])
+def test_six_columns_are_seen_and_the_rest_by_the_keyboard(
+    show: Callable[..., Shown], *, java_script_enabled: bool
+) -> None:
+    shown = show("sweep", java_script_enabled=java_script_enabled)
+    table = shown.table()
+    box = shown.page.locator(".wide", has=table).get_by_role("checkbox").first
+    every = table.locator("tbody tr").first.locator("> *").count()
+    for tall in (False, True, False):
+        heads = table.locator("thead tr:last-child th:visible").count() + 1  # the corner spans both lines
+        groups = table.locator("thead th[colspan]:visible")
+        assert heads == (every if tall else 6)
+        assert sum(int(group.get_attribute("colspan") or 0) for group in groups.all()) == heads - 1
+        box.focus()
+        shown.page.keyboard.press("Space")
+
+
+@pytest.mark.parametrize("width", [1440, 820, 390])
+def test_headings_of_rows_and_columns_stay_in_sight(show: Callable[..., Shown], width: int) -> None:
+    shown = show("sweep", width)
+    table = shown.table()
+    shown.page.locator(".wide", has=table).get_by_role("checkbox").first.check()
+    region = shown.page.locator(".scroll", has=table).first
+    region.evaluate("each => { each.style.maxHeight = '9rem'; each.scrollLeft = 150; each.scrollTop = 90; }")
+    frame = region.bounding_box()
+    for heading, edge in ((table.locator("thead th").first, "both"), (table.locator("tbody th").nth(4), "x")):
+        place = heading.bounding_box()
+        assert place["x"] == pytest.approx(frame["x"], abs=1)
+        assert edge == "x" or place["y"] == pytest.approx(frame["y"], abs=1)
+        assert place["width"] <= 0.45 * width
+    assert shown.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, "the page itself stays"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_printed_page_cuts_nothing_off(show: Callable[..., Shown], name: str) -> None:
+    shown = show(name, 700)  # of A4 between its margins
+    for box in shown.page.get_by_role("checkbox").all():
+        box.evaluate("each => { each.checked = true; }")
+    shown.page.emulate_media(media="print")
+    assert shown.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    assert shown.page.locator("details table:visible").count() == shown.page.locator("details table").count()
+
+
+def test_every_link_of_a_page_leads_to_a_file_or_a_place_of_it(
+    show: Callable[..., Shown], pages: dict[str, Path]
+) -> None:
+    for name in PAGES:
+        page = show(name).page
+        for link in page.locator("a[href]").evaluate_all("links => links.map(each => each.getAttribute('href'))"):
+            if link.startswith("#"):
+                assert page.locator(f'[id="{link[1:]}"]').count() == 1, link
+            else:
+                assert (pages[name].parent / link).is_file(), link

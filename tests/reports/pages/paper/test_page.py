@@ -444,7 +444,7 @@ def shown(cell: str) -> str:
 
 def test_figures_are_files_of_their_own_without_variables_of_the_page(paper_runs, tmp_path):
     build(tmp_path, paper_runs("lra_accuracy", "S4D-Lin", "listops", [0.602, 0.606, 0.607]))
-    drawn = (tmp_path / "paper" / "lra_accuracy.svg").read_text()
+    drawn = (tmp_path / "paper" / "lra_accuracy_distance.svg").read_text()
     assert "var(--" not in drawn
     assert drawn.startswith('<svg xmlns="http://www.w3.org/2000/svg"')
     assert ElementTree.fromstring(drawn).tag.endswith("svg")
