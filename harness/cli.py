@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from spike_ssm.harness.system.signals import Interrupted, stoppable
-from spike_ssm.results.errors import exit_status
+from spike_ssm.results.errors import UserError, exit_status
 
 
 def run_command(
@@ -54,6 +54,8 @@ def run_command(
         names = [word for word in options.settings if named and "=" not in word]
         settings = [word for word in options.settings if word not in names]
         command = parse_command_line([*unknown, *settings])
+        if program == "harness.train" and command.sweep is not None:
+            raise UserError("harness.train runs one configuration; use python -m harness.sweep for a sweep.")
         check_words(Documents(config_folders(options.config_dir)), command)
         rest = tuple(word for word in words if word not in names)
         run = work_of(program)

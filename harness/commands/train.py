@@ -18,15 +18,12 @@ from spike_ssm.harness.run.job import Execution, Job
 from spike_ssm.harness.run.process_group import assemble
 from spike_ssm.harness.run.worker import work
 from spike_ssm.harness.state.survey import look
-from spike_ssm.results.errors import UserError
 from spike_ssm.results.schema import run_label
 from spike_ssm.results.store import discard_failure, prepare_folder, results_folder
 
 
 def run(composer: Composer, command: CommandLine) -> int:
     """The exit status of the run that the words describe: 1 when it failed; errors are raised, see `harness.cli`."""
-    if command.sweep is not None:
-        raise UserError("harness.train runs one configuration; use python -m harness.sweep for a sweep.")
     command.refuse("harness.train", takes="settings")
     settings = composer.settings({**command.overrides, "launcher": "debug"})
     label = run_label(settings.task.name, settings.neuron.name, settings.seed)

@@ -362,7 +362,7 @@ def test_train_shows_a_run_and_its_settings_and_executes_nothing(place: Any, tra
 def test_train_refuses_flags_that_say_nothing_to_a_single_run(train: Callable[..., Any], flag: str) -> None:
     status, out, (sentence,) = train(flag)
     assert (status, out) == (1, [])
-    assert sentence == f"Error: harness.train takes no {flag.split('=')[0]}; it takes settings, retry, dry_run, show."
+    assert sentence == f"Error: harness.train takes no {flag.split('=')[0]}; it takes settings, dry_run, show, retry."
 
 
 def test_train_says_so_when_its_run_fails(train: Callable[..., Any]) -> None:

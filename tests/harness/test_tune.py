@@ -11,13 +11,14 @@ import pytest
 import yaml
 
 import spike_ssm.harness.run.compute
+from spike_ssm.harness.config.command_line import flags_of
 from spike_ssm.harness.plan.search_space import INITIAL_FIRING_RATE
 from spike_ssm.results.schema import RUN
 from spike_ssm.results.store import read_manifest
 from spike_ssm.results.tuning.files import TRIALS, read_tuning
 
 LR = {"optim.lr": {"low": 0.001, "high": 0.1, "log": True}}
-TAKES = " budget, sampler, seed and what the sweep takes."
+TAKES = f" axes and settings of the sweep, {', '.join(flags_of('harness.tune'))}."
 NEURONS = {"neuron": ["lif_soft", "gelu"]}
 OF_THE_TEST_SET = [name for name in RUN.names if name.startswith(("test_", "best_test", "last_test", "shortcut_"))]
 

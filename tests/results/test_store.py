@@ -425,7 +425,7 @@ def test_an_unknown_sweep_is_a_sentence_that_names_the_known_ones(tmp_path):
 
 
 def test_without_any_sweep_the_sentence_says_what_to_run(tmp_path):
-    with pytest.raises(UserError, match=r"Run python -m harness\.sweep \+sweep=other first"):
+    with pytest.raises(UserError, match=r"run python -m harness\.sweep \+sweep=other first"):
         read_manifest(tmp_path, "other")
 
 
