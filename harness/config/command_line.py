@@ -129,7 +129,7 @@ THIS_TIME = FLAGS[:7]
 def flags_of(program: str) -> dict[str, str]:
     """The flags that a command such as `harness.sweep` takes -> a line of its help on each."""
     return {
-        each.name: f"{_FORMS[each.name]:<16}{each.metadata.get('explained', '')}"
+        each.name: f"{_FORMS[each.name]:<18}{each.metadata.get('explained', '')}"
         for each in fields(Flags)
         if program.removeprefix("harness.") in each.metadata.get("programs", ("sweep",))
     }
