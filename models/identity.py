@@ -16,11 +16,12 @@ def identity_of(settings: Any) -> dict[str, Any]:
     """The fields of a dataclass of settings as plain containers, without those that change no numbers.
 
     Those are marked `SAME_NUMBERS`, or `LATER` and at their defaults: runs from before a field existed keep their ids.
-    A `revision` of theirs other than 0 is added: the same values gave something else before.
+    A `revision` of theirs other than 0 is added: the same values gave something else before. So is the `source` of
+    what is no part of this package: a fingerprint of a neuron's code, or of a file of data.
     """
     values = asdict(settings)
     known = {each.name: values[each.name] for each in fields(settings) if not _as_before(each, values[each.name])}
-    return known | ({"revision": settings.revision} if getattr(settings, "revision", 0) else {})
+    return known | {label: value for label in ("revision", "source") if (value := getattr(settings, label, None))}
 
 
 def _as_before(each: Field[Any], value: Any) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from spike_ssm.harness.config.command_line import CommandLine
 from spike_ssm.harness.config.compose import Composer
-from spike_ssm.harness.data import TASKS
+from spike_ssm.harness.data import find_task
 from spike_ssm.harness.launch.batch import Batch
 from spike_ssm.harness.launch.estimate import estimate, require_affordable, say
 from spike_ssm.harness.plan.search_space import choose
@@ -138,7 +138,7 @@ def _row(search: Search, trial: Trial, results: Path) -> dict[str, Any]:
 def _chosen(search: Search, rows: list[dict[str, Any]]) -> dict[str, dict[str, Choice]]:
     found: dict[str, dict[str, Choice]] = {}
     for task, variant in dict.fromkeys((row["task"], row["variant"]) for row in rows):
-        measure = "perplexity" if TASKS[task][1].kind == "language" else "accuracy"
+        measure = "perplexity" if find_task(task)[1].kind == "language" else "accuracy"
         of_trial: dict[int, list[float | None]] = {}
         tried: dict[int, dict[str, Any]] = {}
         for row in (each for each in rows if (each["task"], each["variant"]) == (task, variant)):

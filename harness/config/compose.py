@@ -28,9 +28,10 @@ from spike_ssm.harness.config.documents import SWEEPS, Documents, check_referenc
 from spike_ssm.harness.config.groups import GROUPS, unknown_setting
 from spike_ssm.harness.config.mistakes import of_composition, of_value
 from spike_ssm.harness.config.settings import SCALES, LauncherSettings, Settings
-from spike_ssm.harness.data import TASKS
+from spike_ssm.harness.data import TASKS, find_task
 from spike_ssm.harness.measurements import MEASUREMENTS
-from spike_ssm.models.neurons import NEURONS
+from spike_ssm.models.named import is_dotted
+from spike_ssm.models.neurons import NEURONS, find_neuron
 from spike_ssm.results.errors import UserError
 from spike_ssm.results.names import instead, texts_in
 
@@ -76,6 +77,7 @@ class Composer(Documents):
                 if choice not in self.options(group):
                     given = "null" if choice == "None" else choice
                     raise UserError(f"{group}={given} does not exist; {instead(given, self.options(group))}")
+            self._check_setup(choices)
             words = [f"{group}={choice}" for group, choice in key]
             folders = [str(folder).replace("'", "\\'") for folder in self._folders[:-1]]
             search = ",".join(f"'file://{folder}'" for folder in folders)
@@ -85,11 +87,39 @@ class Composer(Documents):
                     composed = compose("run", overrides=[*words, f"hydra.searchpath=[{search}]"])
                 except HydraException as error:
                     raise UserError(f"The configuration cannot be composed: {of_composition(error)}") from error
+            self._give_types(composed)
             self._check_protocol(choices, composed)
             check_references(f"The configuration of {', '.join(words)}", OmegaConf.to_container(composed))
             OmegaConf.set_struct(composed, True)
             self._composed[key] = Composition(composed)
         return self._composed[key]
+
+    def _check_setup(self, choices: Mapping[str, Any]) -> None:
+        """Raise `UserError` where a task of the user's has no file with what it needs at this scale."""
+        task, scale = choices.get("task"), choices.get("scale", "laptop")
+        if task is not None and task not in TASK_SETTINGS and task not in self.options(f"setup/{scale}"):
+            raise UserError(
+                f"task={task} has no setup at scale={scale}: write setup/{scale}/{task}.yaml beside task/{task}.yaml, "
+                "with `# @package _global_` in its first line, and sizes such as `model: {layers: 2}`, or nothing."
+            )
+
+    def _give_types(self, composed: DictConfig) -> None:
+        """Give a neuron or task that names a class of the user's the types of its settings. Raises `UserError`."""
+        for group, find in (("neuron", find_neuron), ("task", find_task)):
+            chosen = composed[group]
+            if OmegaConf.get_type(chosen) is not dict:  # a packaged one, whose file begins with its schema
+                continue
+            name = str(chosen.get("name", ""))
+            if not is_dotted(name):
+                raise UserError(
+                    f"A file of yours for {group}= must name a class by its dotted path, such as `name: my_module."
+                    f"My{group.capitalize()}`, or begin with a packaged one's schema, `defaults: [NAME_settings]`."
+                )
+            try:
+                _, settings = find(name)
+                composed[group] = OmegaConf.merge(OmegaConf.structured(settings), chosen)
+            except (ValueError, OmegaConfBaseException) as error:
+                raise UserError(" ".join(str(error).split("\n")[0].split())) from error
 
     def _check_protocol(self, choices: Mapping[str, Any], composed: DictConfig) -> None:
         """Raise `UserError` where the protocol has settings for some tasks, but none for this one at this scale."""
@@ -265,8 +295,9 @@ def settings_from_json(text: str) -> Settings:
     try:
         content = json.loads(text)
         schema = OmegaConf.structured(Settings)
-        schema.task = TASK_SETTINGS[content["task"]["name"]]
-        schema.neuron = NEURONS[content["neuron"]["name"]][1]
+        task, neuron = content["task"]["name"], content["neuron"]["name"]
+        schema.task = TASK_SETTINGS[task] if task in TASK_SETTINGS else find_task(task)[1]
+        schema.neuron = find_neuron(neuron)[1]
         merged = OmegaConf.merge(schema, content)
     except (ValueError, TypeError, KeyError, OmegaConfBaseException) as error:
         raise UserError(f"These are no settings of a run: {str(error).partition(chr(10))[0]}.") from error

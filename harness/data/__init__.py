@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from spike_ssm.harness.data.own import tasks as own
 from spike_ssm.harness.data.settings import TaskSettings
 from spike_ssm.harness.data.task import Task
 from spike_ssm.harness.data.tasks import (
@@ -15,6 +16,8 @@ from spike_ssm.harness.data.tasks import (
     text,
     wikitext,
 )
+from spike_ssm.models.named import is_dotted, named_class
+from spike_ssm.results.errors import UserError
 
 TASKS: dict[str, tuple[type[Task], type[TaskSettings]]] = {
     "listops": (listops.ListOps, listops.ListOpsSettings),
@@ -38,5 +41,27 @@ TASKS: dict[str, tuple[type[Task], type[TaskSettings]]] = {
     "bbc_words": (wikitext.BbcWords, wikitext.BbcWordsSettings),
     "brown": (wikitext.Brown, wikitext.BrownSettings),
     "delayed_recall": (delayed_recall.DelayedRecall, delayed_recall.DelayedRecallSettings),
+    "csv_texts": (own.CsvTexts, own.CsvTextsSettings),
+    "csv_series": (own.CsvSeries, own.CsvSeriesSettings),
+    "folder_texts": (own.FolderTexts, own.FolderTextsSettings),
+    "folder_images": (own.FolderImages, own.FolderImagesSettings),
 }
-"""Task name -> (task, its settings). A task is followed by its stand-ins."""
+"""Task name -> (task, its settings). A task is followed by its stand-ins; the last ones read data of a user's own."""
+
+
+def find_task(name: str) -> tuple[type[Task], type[TaskSettings]]:
+    """The task called `name` and its settings: one of `TASKS`, or a class of the user's by its dotted path.
+
+    Raises `UserError` where there is none.
+    """
+    if is_dotted(name):
+        try:
+            return named_class(name, Task, TaskSettings)  # type: ignore[type-abstract]
+        except ValueError as error:
+            raise UserError(str(error)) from error
+    if name not in TASKS:
+        raise UserError(
+            f"There is no task {name!r}; choose one of {', '.join(TASKS)}, or name a class of yours by its dotted "
+            "path, such as my_module.MyTask."
+        )
+    return TASKS[name]

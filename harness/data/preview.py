@@ -61,7 +61,8 @@ def _classes(data: Dataset) -> Table:
     table = _table("share of each class, %", "class", *SPLIT_NAMES.values())
     counts = [np.bincount(split.labels, minlength=data.facts.classes) for split in _all_splits(data)]
     for number in range(data.facts.classes):
-        table.add_row(str(number), *(f"{100 * count[number] / count.sum():.1f}" for count in counts))
+        name = data.facts.labels[number] if data.facts.labels else str(number)
+        table.add_row(name, *(f"{100 * count[number] / count.sum():.1f}" for count in counts))
     return table
 
 
@@ -99,8 +100,9 @@ def _baselines(task: Task, data: Dataset) -> Iterator[str]:
 
 
 def decode(task: Task, data: Dataset, sequence: Integers) -> str:
-    """A sequence's tokens as readable text; characters that cannot be printed are dots."""
-    assert data.facts.symbols is not None
+    """A sequence's tokens, or numbers, as readable text; characters that cannot be printed are dots."""
+    if data.facts.symbols is None:
+        return " ".join(map(str, sequence.tolist()))
     text = task.separator.join(data.facts.symbols[token] for token in sequence.tolist())
     return "".join(character if character.isprintable() else "·" for character in text)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from spike_ssm.models.named import fingerprint
 from spike_ssm.results.errors import UserError
 
 LONGEST = 1_000_000
@@ -44,6 +45,11 @@ class TaskSettings:
     choices: ClassVar[Mapping[str, Sequence[object]]] = {}
     revision: ClassVar[int] = 0
     name: str = "???"
+
+    @property
+    def source(self) -> str:
+        """A fingerprint of what its data follow from and is the user's, else empty; part of a run's id."""
+        return fingerprint(self.name)
 
     def __post_init__(self) -> None:
         """Check every value."""

@@ -29,6 +29,7 @@ from spike_ssm.harness.data.settings import Kind, TaskSettings
 from spike_ssm.harness.data.sources import GONE, HUB, Place, place_of
 from spike_ssm.harness.data.splits import Flat, Integers, Scaling, Sequences, Split
 from spike_ssm.harness.data.vocabulary import EOS, UNKNOWN, Example, encode_characters, write_examples
+from spike_ssm.models.named import fingerprint
 from spike_ssm.results.errors import UserError
 
 FORM = 3
@@ -119,8 +120,8 @@ class Task(ABC):
 
         What was prepared from original files is beside it, see `place`.
         """
-        text = json.dumps(asdict(self.settings), sort_keys=True)
         settings: TaskSettings = self.settings
+        text = json.dumps(asdict(settings), sort_keys=True) + fingerprint(settings.name)
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
         return cache / settings.name / f"{digest}-{FORM}.{settings.revision}"
 

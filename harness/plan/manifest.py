@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from spike_ssm.harness.config.command_line import CommandLine, words_to_repeat
-from spike_ssm.harness.data import TASKS
+from spike_ssm.harness.data import find_task
 from spike_ssm.harness.plan.grid import Grid, axis_choices
 from spike_ssm.harness.plan.sweep_file import Sweep, axis_of, listed
 from spike_ssm.harness.state.lease import Lease, Watch, read
 from spike_ssm.results.errors import UnreadableError, UserError
 from spike_ssm.results.files import may_exist
-from spike_ssm.results.schema import Asked, Manifest
+from spike_ssm.results.schema import MEASUREMENTS, Asked, Manifest
 from spike_ssm.results.store import manifest_path, read_manifest, set_aside, write_manifest
 from spike_ssm.results.tuning.record import Tuning
 
@@ -59,7 +59,9 @@ def manifest_of(sweep: Sweep, grid: Grid, asked: Asked, tuning: Tuning | None) -
         words=words_to_repeat(asked),
         runs=[run.plan for run in grid.runs],
         variant_notes=grid.variant_notes,
-        task_notes={label: TASKS[name][0].shortcut() for label, name in sorted(tasks.items()) if name in TASKS},
+        task_notes={
+            label: find_task(name)[0].shortcut() for label, name in sorted(tasks.items()) if name not in MEASUREMENTS
+        },
         tuning=tuning,
         controls=grid.controls,
         asked=asked,

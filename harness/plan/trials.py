@@ -8,12 +8,12 @@ from typing import Any
 from spike_ssm.harness.config.command_line import CommandLine
 from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.settings import Settings
-from spike_ssm.harness.data import TASKS
 from spike_ssm.harness.plan.grid import GridRun, expand
 from spike_ssm.harness.plan.search_space import SAMPLERS, Axis, has_meaning, points
 from spike_ssm.harness.plan.sweep_file import Sweep, named_sweep
 from spike_ssm.results.errors import UserError
 from spike_ssm.results.names import instead
+from spike_ssm.results.schema import MEASUREMENTS
 
 SEEDS = [1000]
 """Seeds of trials where the command names none; far from the 0, 1, 2, ... of sweeps."""
@@ -123,7 +123,7 @@ def _axes(composer: Composer, sweep: Sweep) -> list[Axis]:
 def _check(search: Search) -> None:
     """Raise `UserError` unless there is something to tune, and something in common."""
     settings = search.trials[0].run.settings
-    if settings.task.name not in TASKS:
+    if settings.task.name in MEASUREMENTS:
         raise UserError(f"The sweep {search.sweep.name!r} measures and trains nothing, so there is nothing to tune.")
     lacking = search.lacking()
     if all(axis.name in lacking for axis in search.axes):

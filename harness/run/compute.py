@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from spike_ssm.harness.config.settings import Settings, cache_folder, files_folder
-from spike_ssm.harness.data import TASKS
+from spike_ssm.harness.data import find_task
 from spike_ssm.harness.data.settings import TaskSettings
 from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.measurements import MEASUREMENTS
@@ -118,7 +118,7 @@ def train_along(jobs: Sequence[Job], group: ProcessGroup) -> None:
 
 
 def _data(settings: Settings) -> Dataset:
-    task, _ = TASKS[settings.task.name]
+    task, _ = find_task(settings.task.name)
     with _needed():
         return task(settings.task).prepare(cache_folder(settings), files_folder(settings))
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import torch
 
 from spike_ssm.harness.system.root import SEARCH_PATH
+from spike_ssm.models.named import CODE, code_folder
 from spike_ssm.results.errors import UnpreparedError
 
 KEEP_MEMORY = {
@@ -41,6 +42,7 @@ def worker_environment(**others: str) -> Iterator[None]:
         # workers import this very code, whatever folder they start in (it may have a models/ of its own)
         "PYTHONSAFEPATH": "1",
         "PYTHONPATH": os.pathsep.join(filter(None, (str(SEARCH_PATH), os.environ.get("PYTHONPATH")))),
+        CODE: code_folder(),
         **KEEP_MEMORY,
         **others,
     }

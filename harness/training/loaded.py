@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 import sys
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from spike_ssm.harness.config.compose import settings_from_json
 from spike_ssm.harness.config.settings import Settings
-from spike_ssm.harness.data import TASKS
+from spike_ssm.harness.data import find_task
 from spike_ssm.harness.data.facts import Facts
 from spike_ssm.harness.data.splits import Batch, Split, batches
 from spike_ssm.harness.data.task import Task
@@ -31,6 +30,7 @@ from spike_ssm.models.network import Inputs, Network, build_network
 from spike_ssm.results.errors import UserError
 from spike_ssm.results.files import may_exist
 from spike_ssm.results.frames import rows_of
+from spike_ssm.results.names import instead
 from spike_ssm.results.reading import read_outcome
 from spike_ssm.results.schema import PlannedRun
 from spike_ssm.results.store import RESULTS, read_manifest, read_manifests, results_folder
@@ -67,7 +67,7 @@ class LoadedRun:
     @property
     def task(self) -> Task:
         """The task that it was trained on; its `prepare` gives the data."""
-        return TASKS[self.settings.task.name][0](self.settings.task)
+        return find_task(self.settings.task.name)[0](self.settings.task)
 
     def thresholds(self) -> list[Tensor]:
         """The trained thresholds [H] of each layer, in units of potential, the layer next to the encoder first.
@@ -215,12 +215,11 @@ def _found(name: str, folder: Path) -> str:
     if len(found) == 1:
         return found[0]
     there = [names[run_id][-1] for run_id in found or names]
-    listed = ", ".join(there[:NAMED]) + (f" and {len(there) - NAMED} more" if len(there) > NAMED else "")
+    listed = [*there[:NAMED], *([f"and {len(there) - NAMED} more"] if len(there) > NAMED else [])]
     if found:
-        raise UserError(f"{name!r} may be any of {listed}.")
-    close = difflib.get_close_matches(wanted, [each for its_names in names.values() for each in its_names], n=1)
-    meant = f" Did you mean {close[0]}?" if close else ""
-    raise UserError(f"{name!r} is none of the sweep's runs.{meant} There are {listed}.")
+        raise UserError(f"{name!r} may be any of {', '.join(listed)}.")
+    every = [each for its_names in names.values() for each in its_names]
+    raise UserError(f"{name!r} is none of the sweep's runs; {instead(wanted, every, 'there are', listed)}")
 
 
 def _names(sweep: str, run: PlannedRun) -> list[str]:
@@ -232,7 +231,5 @@ def _names(sweep: str, run: PlannedRun) -> list[str]:
 
 def _what_there_is(sweep: str, folder: Path) -> str:
     known = [manifest.name for manifest in read_manifests(folder)[0]]
-    close = difflib.get_close_matches(sweep, known, n=1)
-    meant = f" Did you mean the sweep {close[0]}?" if close else ""
-    there = f"has the sweeps {', '.join(known)}" if known else "has no sweeps"
-    return f"Give its id, of twelve hexadecimal digits, or SWEEP/VARIANT/SEED.{meant} {folder} {there}."
+    there = instead(sweep, known, "there are the sweeps") if known else "there is no sweep."
+    return f"Give its id, of twelve hexadecimal digits, or SWEEP/VARIANT/SEED. In {folder}: {there}"

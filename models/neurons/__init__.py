@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from spike_ssm.models.named import is_dotted, named_class
 from spike_ssm.models.neurons.alif import ALIF, ALIFSettings
 from spike_ssm.models.neurons.base import Neuron, NeuronSettings
 from spike_ssm.models.neurons.binary import Binary, BinarySettings
@@ -29,10 +30,33 @@ NEURONS: dict[str, tuple[type[Neuron], type[NeuronSettings]]] = {
 """Neuron name -> (module, its settings)."""
 
 
+def find_neuron(name: str) -> tuple[type[Neuron], type[NeuronSettings]]:
+    """The neuron called `name` and its settings: one of `NEURONS`, or a class of the user's by its dotted path.
+
+    Raises ValueError where there is none.
+    """
+    if is_dotted(name):
+        return named_class(name, Neuron, NeuronSettings)  # type: ignore[type-abstract]
+    if name not in NEURONS:
+        raise ValueError(
+            f"There is no neuron {name!r}; choose one of {', '.join(NEURONS)}, or name a class of yours by its dotted "
+            "path, such as my_module.MyNeuron."
+        )
+    return NEURONS[name]
+
+
 def build_neuron(channels: int, settings: NeuronSettings) -> Neuron:
     """The neuron that `settings` describe, over `channels` channels."""
-    module, _ = NEURONS[settings.name]
+    module, _ = find_neuron(settings.name)
     return module(channels, settings)
 
 
-__all__ = ["NEURONS", "Neuron", "NeuronSettings", "RefractoryLIF", "RefractoryLIFSettings", "build_neuron"]
+__all__ = [
+    "NEURONS",
+    "Neuron",
+    "NeuronSettings",
+    "RefractoryLIF",
+    "RefractoryLIFSettings",
+    "build_neuron",
+    "find_neuron",
+]

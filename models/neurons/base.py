@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from spike_ssm.models.named import fingerprint
 from spike_ssm.models.neurons.parameter import LOGARITHM, ChannelParameter
 from spike_ssm.models.ops.refractory_lif.parameters import check_parameter
 from spike_ssm.models.ops.surrogate import SURROGATES
@@ -24,6 +25,11 @@ class NeuronSettings:
 
     revision: ClassVar[int] = 0
     name: str = "???"
+
+    @property
+    def source(self) -> str:
+        """A fingerprint of the neuron's code where it is the user's, else empty; part of a run's id."""
+        return fingerprint(self.name)
 
 
 @dataclass

@@ -20,6 +20,8 @@ from spike_ssm.harness.config.documents import SWEEPS
 from spike_ssm.models.network import Classifier, Inputs, ModelSettings
 from spike_ssm.models.neurons import NEURONS, Neuron, NeuronSettings, build_neuron
 from spike_ssm.models.neurons.base import ThresholdSettings
+from spike_ssm.models.neurons.binary import Binary
+from spike_ssm.models.neurons.conformance import check_neuron
 
 CHANNELS = 6
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
@@ -341,3 +343,46 @@ def test_its_yaml_names_every_setting_with_its_default(name: str) -> None:
     assert set(content) == set(defaults)
     assert {key: defaults[key] if "task." in str(value) else value for key, value in content.items()} == (defaults)
     assert type(Composer().settings({"neuron": name}).neuron) is NEURONS[name][1]
+
+
+@pytest.mark.parametrize("name", NEURONS)
+def test_the_check_for_neurons_of_ones_own_finds_nothing_wrong_with_ours(name: str) -> None:
+    check_neuron(name)
+
+
+class Broken(Binary):
+    """A binary neuron with a fault, `fault`."""
+
+    fault = ""
+
+    def forward(self, x: Tensor) -> Tensor:
+        spikes = super().forward(x - x.mean(0) if self.fault == "examples" else x)
+        return {"half": spikes / 2, "shape": spikes[..., :-1], "cut": spikes.detach(), "noisy": spikes.double()}.get(
+            self.fault, spikes
+        )
+
+    def step(self, x: Tensor, state: object) -> tuple[Tensor, object]:
+        spikes, state = super().step(x, state)
+        return (1 - spikes if self.fault == "step" else spikes), state
+
+    def parameter_summary(self) -> dict[str, float]:
+        return {"speed": 1.0} if self.fault == "summary" else super().parameter_summary()
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        ("half", "spikes must be 0 or 1"),
+        ("shape", "forward must give"),
+        ("noisy", "forward must give its input's torch.float32, but gives torch.float64"),
+        ("cut", "no gradient reaches the input"),
+        ("step", "step by step, 288 of 288 outputs are not those of the whole sequence"),
+        ("examples", "examples' spikes depend on one another"),
+        ("summary", "parameter_summary may hold leak, threshold, refractory, decay, but has speed"),
+    ],
+)
+def test_the_check_finds_faults(fault: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Broken, "fault", fault)
+    monkeypatch.setitem(NEURONS, "broken", (Broken, NEURONS["binary"][1]))
+    with pytest.raises(AssertionError, match=why):
+        check_neuron("broken")

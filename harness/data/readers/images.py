@@ -27,5 +27,20 @@ def decode_png(content: bytes, mode: str, size: int) -> npt.NDArray[np.uint8]:
         raise ValueError(str(error)) from error
 
 
+def decode_grey(content: bytes, side: int) -> npt.NDArray[np.uint8]:
+    """Pixels of a PNG or JPEG image of any size in grey, resized, uint8 [side, side].
+
+    Raises `ValueError` when the content is neither, damaged, or of more pixels than Pillow takes for harmless.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=["PNG", "JPEG"]) as image:
+            image.load()
+            return np.array(image.convert("L").resize((side, side), Image.Resampling.BOX))
+    except UnidentifiedImageError as error:
+        raise ValueError("it is no PNG or JPEG image" if content else "it is empty") from error
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(str(error)) from error
+
+
 def _open(content: bytes) -> Image.Image:
     return Image.open(io.BytesIO(content), formats=["PNG"])
