@@ -1,7 +1,8 @@
 """Sweeps as one file to keep or to send: their runs as the rows of a parquet file, their manifests in its footer.
 
-On request the trained weights of runs are taken along, each as the bytes of its file in a column of their own. A pack
-may come from a stranger: nothing in it names a file, and what is not the weights of that very run is not unpacked.
+The times of their variants go along in the footer. On request the trained weights of runs are taken along, each as the
+bytes of its file in a column of their own. A pack may come from a stranger: nothing in it names a file but sittings,
+whose names are plain ones, and what is not the weights of that very run is not unpacked.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from spike_ssm.results.names import check_name
 from spike_ssm.results.reading import check_version, conformed, read_run, run_path
 from spike_ssm.results.schema import RUN, Manifest
 from spike_ssm.results.store import prepare_folder, read_manifest, write_manifest, write_run
+from spike_ssm.results.timing.rows import TIMING, checked, read_timings, timing_path, write_timing
 
 WEIGHTS = "weights"
 """The column of the bytes of weights, and the folder of their files in a results folder."""
@@ -29,7 +31,7 @@ WEIGHTS = "weights"
 LARGEST_WEIGHTS = 2**30
 """Bytes that the weights of a run may have to be packed or unpacked."""
 
-_MANIFESTS = b"spike_ssm.manifests"
+_MANIFESTS, _TIMES = b"spike_ssm.manifests", b"spike_ssm.timing"
 _LEVEL = 19  # of zstd, which takes longer: these files are kept for long
 
 
@@ -40,6 +42,7 @@ class Pack:
     file: pq.ParquetFile
     rows: pa.Table
     manifests: list[Manifest]
+    times: list[dict[str, Any]]  # of `results.timing.rows.TIMING`
 
     def weights(self) -> Iterator[bytes | None]:
         """The weights of one row after the other, None where it has none; one of them is in memory at a time."""
@@ -62,7 +65,9 @@ def pack(folder: Path, sweeps: Sequence[str], path: Path, *, weights: bool = Fal
     manifests = [read_manifest(folder, sweep) for sweep in sweeps]
     ids = dict.fromkeys(run.id for manifest in manifests for run in manifest.runs)
     rows = [read_run(run_path(folder, run_id)) for run_id in ids if may_exist(run_path(folder, run_id))]
+    times = [row for row in read_timings(folder)[0] if row["run"] in ids]
     footer = {_MANIFESTS: json.dumps([manifest.to_json() for manifest in manifests], sort_keys=True).encode()}
+    footer |= {_TIMES: json.dumps(times).encode()} if times else {}
     table = pa.Table.from_pylist(rows, schema=RUN.with_metadata({**(RUN.metadata or {}), **footer}))
     if weights:
         table = table.append_column(WEIGHTS, pa.array((_kept(folder, row["id"]) for row in rows), pa.large_binary()))
@@ -113,14 +118,15 @@ def read_pack(path: Path, columns: Sequence[str] = tuple(RUN.names)) -> Pack:
         footer = file.schema_arrow.metadata or {}
         check_version(path, footer)
         manifests = [Manifest.from_json(each) for each in json.loads(footer[_MANIFESTS])]
+        times = pa.Table.from_pylist(json.loads(footer.get(_TIMES, b"[]")), schema=TIMING).to_pylist()
         there = [name for name in columns if name in file.schema_arrow.names]
         rows = conformed(path, file.read(columns=there), columns)
         for run_id in rows["id"].to_pylist():
             check_name("run", str(run_id))
-    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
+    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError, AttributeError) as error:
         why = " ".join(str(error).split())
         raise UserError(f"{path} is no file that `python -m results pack` wrote ({why}).") from error
-    return Pack(file, rows, manifests)
+    return Pack(file, rows, manifests, checked(path, times))
 
 
 def unpack(path: Path, folder: Path) -> list[Manifest]:
@@ -136,6 +142,9 @@ def unpack(path: Path, folder: Path) -> list[Manifest]:
     for row, content in zip(rows, found.weights(), strict=False):
         if content is not None:
             _unpack_weights(path, folder, row, content)
+    for sitting in dict.fromkeys(row["sitting"] for row in found.times):
+        if not may_exist(timing_path(folder, sitting)):
+            write_timing(folder, [row for row in found.times if row["sitting"] == sitting])
     for manifest in found.manifests:
         write_manifest(folder, manifest)
     return found.manifests

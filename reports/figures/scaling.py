@@ -34,7 +34,14 @@ class Quantity:
 QUANTITIES = (
     Quantity("test_accuracy", "Test accuracy", "test accuracy, %", 100),
     Quantity("firing_rate", "Firing rate", "mean firing rate, %", 100),
-    Quantity("us_per_token", "Training time", "µs a token", logarithmic=True, timing=True),
+    Quantity(
+        "us_per_token",
+        "Training time",
+        "µs a token",
+        logarithmic=True,
+        timing=True,
+        caption=" Each variant alone on one machine.",
+    ),
     Quantity(
         "peak_memory_mib",
         "Peak memory",
@@ -117,7 +124,7 @@ def _figure(frame: pd.DataFrame, axis: str, quantity: Quantity, looks: Mapping[s
             axes.plot(shortcut.index, shortcut, color=svg.MUTED, lw=0.9, dashes=(4, 2), zorder=1)
             caption += f" Grey: the shortcut, {', '.join(number(value) for value in shortcut)} %."
         if quantity.timing and shown["machine_shared"].eq(True).any():
-            caption += " Taken while other runs shared the machine: do not compare."
+            caption += " Other processes used the machine meanwhile: do not compare."
         label = f"{quantity.title} at {axis} {', '.join(f'{tick:g}' for tick in ticks)}: {'; '.join(sentences)}."
         numbers = shown[["variant", "seed", "at", "value"]].rename(columns={"at": axis, "value": quantity.label})
         return finished(axes, name, f"{quantity.title} by {axis}", caption, label, numbers, looks)

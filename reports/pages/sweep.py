@@ -18,6 +18,7 @@ from spike_ssm.reports.findings.answer import of_published_figures
 from spike_ssm.reports.findings.cost import cost_sentences
 from spike_ssm.reports.loading.citation import bibtex
 from spike_ssm.reports.loading.sweep import Part, Sweep, joined, parts_by_task
+from spike_ssm.reports.loading.times import load_times, with_times
 from spike_ssm.reports.pages.follow import Follower, News, follow
 from spike_ssm.reports.render import palette
 from spike_ssm.reports.render.beside import Beside
@@ -72,6 +73,7 @@ def build_report(
     """
     content = _content(sweep, results, kept)
     loaded, sections, alone = joined(content.parts), content.sections, content.alone
+    loaded = replace(loaded, left_out=(*loaded.left_out, *content.unread))
     measurements = pd.concat(content.numbers, ignore_index=True) if content.numbers else pd.DataFrame()
     beside = Beside(file_name(sweep), formats)
     cost = cost_sentences(loaded.done, read_estimates(results, sweep))
@@ -113,6 +115,7 @@ class _Content:
     numbers: list[pd.DataFrame] = field(default_factory=list)  # main tables, one a section
     sections: list[Section] = field(default_factory=list)
     alone: list[MeasuredSection] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)  # sentences on times that could not be read
 
     def add(self, other: _Content) -> None:
         """Add what comes after this."""
@@ -140,17 +143,19 @@ def _content(sweep: str, results: Path, kept: Kept | None) -> _Content:
 
     Where something is kept this process draws alone: others compute at the same time.
     """
-    many = len(read_manifest(results, sweep).runs) if kept is None else 0
+    manifest = read_manifest(results, sweep)
+    times, unread = load_times(results, manifest)
+    many = len(manifest.runs) if kept is None else 0
     pieces, promised = list[tuple[object, _Content]](), list[tuple[_Content, list[Promise]]]()
     kept = kept or Kept()
     kept.worked_out = []
     with drawing(many) as draw:
         for part in parts_by_task(results, sweep):
             places = sum(len(each.sections) for _, each in pieces), sum(len(each.alone) for _, each in pieces)
-            made_from = part.manifest, part.stamps(), places  # the names of elements follow from these
+            made_from = part.manifest, part.stamps(), places, times.to_json()  # the names of elements follow from these
             piece = kept.find(made_from)
             if piece is None:
-                piece, figures = _piece(part, places, draw)
+                piece, figures = _piece(part, times, places, draw)
                 promised.append((piece, figures))
                 kept.worked_out += piece.parts[0].tasks
                 _give_memory_back()
@@ -160,18 +165,21 @@ def _content(sweep: str, results: Path, kept: Kept | None) -> _Content:
                 replace(section, figures=[*drawn(), *section.figures])
                 for section, drawn in zip(piece.sections, figures, strict=True)
             ]
-    kept.pieces, found = pieces, _Content()
+    kept.pieces, found = pieces, _Content(unread=unread)
     for _, piece in pieces:
         found.add(piece)
     return found
 
 
-def _piece(part: Part, places: tuple[int, int], draw: Draw) -> tuple[_Content, list[Promise]]:
+def _piece(
+    part: Part, times: pd.DataFrame, places: tuple[int, int], draw: Draw
+) -> tuple[_Content, list[Promise]]:
     """What the runs of a part give, and the figures of its sections, when they are drawn; places: how many precede."""
     read, found = part.read(), _Content()
+    read = replace(read, runs=with_times(read.runs, times))
     looks, (trained, evaluated) = _looks(read), _by_task(read)
     promised = [
-        _add_section(found, read.manifest, task, runs, looks, draw, place)
+        _add_section(found, read.manifest, task, runs, times[times["task"] == task], looks, draw, place)
         for place, (task, runs) in enumerate(trained.items(), places[0])
     ]
     found.alone += [
@@ -190,7 +198,14 @@ def _give_memory_back() -> None:
 
 
 def _add_section(
-    found: _Content, manifest: Manifest, task: str, runs: pd.DataFrame, looks: dict[str, Look], draw: Draw, place: int
+    found: _Content,
+    manifest: Manifest,
+    task: str,
+    runs: pd.DataFrame,
+    times: pd.DataFrame,
+    looks: dict[str, Look],
+    draw: Draw,
+    place: int,
 ) -> Promise:
     """Add the section of a task's finished `runs`; returns its figures, but those along an axis, when they are drawn.
 
@@ -201,7 +216,7 @@ def _add_section(
         looks = looks | palette.looks(drawn, manifest.baseline)
     shown = runs[runs["variant"].isin(drawn)]
     figures = draw(shown, looks, curves(manifest.runs), f"t{place}", remark(drawn, runs))
-    numbers, section = task_section(manifest, task, runs, looks, drawn, place)
+    numbers, section = task_section(manifest, task, runs, times, looks, drawn, place)
     found.numbers.append(numbers)
     found.sections.append(section)
     return figures

@@ -13,12 +13,14 @@ from spike_ssm.reports.findings.accuracy import caveat, task_findings
 from spike_ssm.reports.findings.answer import answer
 from spike_ssm.reports.findings.controls import control_findings, verdicts_in_words
 from spike_ssm.reports.findings.factors import effect_findings
+from spike_ssm.reports.findings.speed import speed
 from spike_ssm.reports.findings.thresholds import trained_thresholds
 from spike_ssm.reports.loading.sweep import correctness
 from spike_ssm.reports.render.drawn import Drawn
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.statements import Findings, Statement
 from spike_ssm.reports.render.table import Table
+from spike_ssm.reports.sections.times import time_tables, with_advice
 from spike_ssm.reports.statistics.baseline import compare_with_baseline
 from spike_ssm.reports.statistics.controls import control_names, judge
 from spike_ssm.reports.statistics.factors import main_effects
@@ -54,6 +56,7 @@ class Section:
     comparison: Table | None
     matched: Table | None
     controls: Table | None
+    times: list[Table]  # one a machine
     energy: list[Table]
     figures: list[Drawn]
     looks: dict[str, Look]  # of the variants it shows
@@ -69,7 +72,7 @@ class Section:
         return [
             each
             for each in (
-                *(self.main, self.groups, self.tuning, *self.energy),
+                *(self.main, self.groups, self.tuning, *self.times, *self.energy),
                 *(self.effects, self.comparison, self.matched, self.controls),
             )
             if each
@@ -77,9 +80,17 @@ class Section:
 
 
 def task_section(
-    manifest: Manifest, task: str, runs: pd.DataFrame, looks: dict[str, Look], drawn: Collection[str], place: int
+    manifest: Manifest,
+    task: str,
+    runs: pd.DataFrame,
+    times: pd.DataFrame,
+    looks: dict[str, Look],
+    drawn: Collection[str],
+    place: int,
 ) -> tuple[pd.DataFrame, Section]:
     """The main table in numbers, and the section, of the finished `runs` of one task; place: counted from 0.
+
+    times: as `reports.loading.times` has them, of this task.
 
     drawn: the variants in its figures. Those that are not lines along an axis come later.
     """
@@ -103,18 +114,29 @@ def task_section(
     return measured, Section(
         task,
         note,
-        answer(alike, comparisons, controls, in_words, further=[*trained_thresholds(alike, manifest.baseline)]),
+        answer(
+            alike,
+            comparisons,
+            controls,
+            in_words,
+            further=[*trained_thresholds(alike, manifest.baseline), *speed(times, manifest.baseline)],
+        ),
         glance_table(measured, looks, comparisons, controls),
         forest(alike, comparisons, looks, f"d{place}", controls),
         [*filter(None, (effect_findings(effects), *task_findings(runs, comparisons, manifest.baseline), explained))],
         caveat(runs),
-        tables.main_table(measured, looks, comparisons, note, _data_notes(runs), weaker_rules(runs)),
+        with_advice(
+            tables.main_table(measured, looks, comparisons, note, _data_notes(runs), weaker_rules(runs)),
+            times,
+            manifest,
+        ),
         group_table(runs, looks),
         tuning_table(manifest, task, {variant: looks[variant] for variant in measured["variant"]}),
         effect_table(effects),
         comparison_table(comparisons, disagreements, looks),
         matched_table(compare_matched(alike, planned, manifest.baseline)),
         control_table(judged, looks),
+        time_tables(times, {variant: looks[variant] for variant in measured["variant"]}, manifest.baseline),
         energy_tables(runs, looks),
         scaling_figures(_on_lines(runs, line_of, drawn), manifest.runs, looks, f"n{place}"),
         {line_of.get(variant, variant): looks[variant] for variant in drawn},

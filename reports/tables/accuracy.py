@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from spike_ssm.reports.loading.sweep import json_object
+from spike_ssm.reports.loading.times import SHARED
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.table import BEST, NEAR_BEST, Heading, Row, Table
 from spike_ssm.reports.render.text import ABSENT, digits_for, estimate, number
@@ -32,7 +33,7 @@ class Measure:
     heading: Heading
     factor: float = 1.0  # from the stored unit to the shown one
     digits: int | None = None  # None: three significant digits of the largest value
-    timing: bool = False
+    timing: bool = False  # of variants alone on a machine, see `reports.loading.times`; shown only where there is one
     always: bool = True  # False: shown only where a variant has more than 0
 
 
@@ -57,6 +58,13 @@ MEASURES = (
         "train_tokens_per_s", "train_tokens_per_s", Heading("tokens/s", "Training", rest=True), digits=0, timing=True
     ),
     Measure("train_ms_per_step", "train_ms_per_step", Heading("ms/step", "Training", rest=True), timing=True),
+    Measure(
+        "test_tokens_per_s",
+        "inference_tokens_per_s",
+        Heading("tokens/s", "Inference", rest=True),
+        digits=0,
+        timing=True,
+    ),
     Measure("peak_memory_mib", "peak_memory_mib", Heading("peak MiB", "Training", rest=True), digits=0),
     Measure("energy_nj_per_token", "energy_nj_per_token", Heading("nJ/token", "Energy", rest=True)),
     Measure("energy_ratio", "energy_over_dense", Heading("÷ dense", "Energy"), digits=3),
@@ -143,7 +151,7 @@ def main_table(
 ) -> Table:
     """The main table of one task as text; reference rows: the shortcut, `weaker` rules and the majority."""
     shared = bool(numbers["machine_shared"].any())
-    measures = [measure for measure in MEASURES if measure.always or (numbers[measure.name] > 0).any()]
+    measures = [m for m in MEASURES if (m.always and not m.timing) or (numbers[m.name] > 0).any()]
     digits = {m.name: m.digits if m.digits is not None else digits_for(numbers[m.name]) for m in measures}
     difference = [Heading(f"vs {comparisons.baseline}, points", "Accuracy")] if comparisons.baseline else []
     dagger = [f"{m.heading.text} †" if m.timing and shared else m.heading.text for m in measures]
@@ -226,7 +234,7 @@ def _notes(numbers: pd.DataFrame, shared: bool, shortcut: str, baseline: str | N
     if numbers[list(COLUMNS)].notna().any(axis=None):
         notes.append(NOTE)
     if shared:
-        notes.append("† Timings taken while other runs shared the machine: do not compare them.")
+        notes.append(f"† {SHARED}")
     return tuple(notes)
 
 

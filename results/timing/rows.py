@@ -63,6 +63,11 @@ def timing_folder(folder: Path) -> Path:
     return folder / "timing"
 
 
+def timing_path(folder: Path, sitting: str) -> Path:
+    """The file of a sitting."""
+    return timing_folder(folder) / f"{sitting}.parquet"
+
+
 def new_sitting() -> str:
     """A name that no other sitting has."""
     return uuid.uuid4().hex
@@ -74,8 +79,8 @@ def write_timing(folder: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
     Raises `UserError` where they are not as `TIMING` has them, or the file cannot be written.
     """
     (sitting,) = {str(row["sitting"]) for row in rows}
-    path = timing_folder(folder) / f"{sitting}.parquet"
-    _checked(path, rows)
+    path = timing_path(folder, sitting)
+    checked(path, rows)
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(list(rows), schema=TIMING), sink)
     content = sink.getvalue().to_pybytes()
@@ -112,7 +117,7 @@ def read_timing(path: Path) -> list[dict[str, Any]]:
         raise _damaged(path, error) from error
     if not rows or {row["sitting"] for row in rows} != {path.stem}:
         raise _damaged(path, "they are not of the sitting that the file is named for")
-    return _checked(path, rows)
+    return checked(path, rows)
 
 
 def read_timings(folder: Path) -> tuple[list[dict[str, Any]], list[UserError]]:
@@ -144,8 +149,11 @@ def machine_name(row: Mapping[str, Any]) -> str:
     return f"{row['gpu'] or row['processor'] or 'CPU'} ({', '.join(details)})"
 
 
-def _checked(path: Path, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The rows. Raises `UserError` where one holds what no measurement gives, or no page could show."""
+def checked(path: Path, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The `rows` of sittings, read from `path`.
+
+    Raises `UserError` where one holds what no measurement gives, or no page could show.
+    """
     for row in rows:
         for name in _TEXTS:
             if not isinstance(row.get(name), str):
@@ -158,7 +166,8 @@ def _checked(path: Path, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, An
         numbers += [value for name in ("peak_memory_mib", "step_memory_mib") if (value := row.get(name)) is not None]
         if not all(isinstance(each, int | float) and math.isfinite(each) and 0 < each < LARGEST for each in numbers):
             raise _damaged(path, "a time, a size or a count in them is no positive number")
-    if len({len(row[name]) for row in rows for name in ("train_ms", "inference_ms")}) > 1:
+    rounds = {(row["sitting"], len(row[name])) for row in rows for name in ("train_ms", "inference_ms")}
+    if len(rounds) > len({sitting for sitting, _ in rounds}):
         raise _damaged(path, "not all have the same number of rounds")
     return [dict(row) for row in rows]
 

@@ -20,8 +20,6 @@ MEANS = {  # heading: column, factor
     "rate, %": ("firing_rate", 100),
     "silent, %": ("silent", 100),
     "saturated, %": ("saturated", 100),
-    "tokens/s": ("train_tokens_per_s", 1),
-    "ms/step": ("train_ms_per_step", 1),
     "peak MiB": ("peak_memory_mib", 1),
     "nJ/token": ("energy_nj_per_token", 1),
     "parameters": ("parameters", 1),

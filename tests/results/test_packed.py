@@ -20,7 +20,9 @@ from spike_ssm.results.packed import pack, unpack, weights_path
 from spike_ssm.results.reading import read_run, run_path
 from spike_ssm.results.schema import Manifest, PlannedRun
 from spike_ssm.results.store import read_manifest, write_manifest, write_run
+from spike_ssm.results.timing.rows import read_timings, write_timing
 from tests.results.test_store import MANIFEST, row
+from tests.results.test_timing import row as timing
 
 
 @pytest.fixture
@@ -44,6 +46,27 @@ def test_what_is_packed_is_unpacked(folder: Path, tmp_path: Path) -> None:
     for run_id in ("a", "c"):
         assert read_run(run_path(tmp_path / "again", run_id)) == read_run(run_path(folder, run_id))
     assert not run_path(tmp_path / "again", "b").exists()
+
+
+def test_times_of_packed_runs_are_taken_along(folder: Path, tmp_path: Path) -> None:
+    write_timing(folder, [timing(run="a"), timing(run="b", train_ms=[3.0, 4.0]), timing(run="z")])
+    write_timing(folder, [timing(sitting="later", run="z")])
+    pack(folder, ["ablation"], tmp_path / "kept.parquet")
+    for _ in range(2):
+        unpack(tmp_path / "kept.parquet", tmp_path / "again")
+        assert read_timings(tmp_path / "again") == ([timing(run="a"), timing(run="b", train_ms=[3.0, 4.0])], [])
+
+
+@pytest.mark.parametrize(
+    "times", ["7", "[7]", "[{}]", json.dumps([timing(train_ms=[-1.0, 1.0])]), "[[[", '[{"run": 7}]']
+)
+def test_times_that_are_none_are_not_unpacked(folder: Path, tmp_path: Path, times: str) -> None:
+    file = tmp_path / "kept.parquet"
+    pack(folder, ["ablation"], file)
+    table = pq.read_table(file)
+    pq.write_table(table.replace_schema_metadata({**table.schema.metadata, b"spike_ssm.timing": times.encode()}), file)
+    with pytest.raises(UserError, match=r"kept\.parquet"):
+        unpack(file, tmp_path / "again")
 
 
 def test_a_finished_run_that_is_there_stays(folder: Path, tmp_path: Path) -> None:

@@ -449,14 +449,13 @@ def test_nan_is_shown_as_not_measured(page_of):
     assert "nan" not in shown.text.lower().split()
 
 
-def test_timings_of_a_shared_machine_are_marked(page_of):
-    shown = page_of(shared=True)
-    assert "tokens/s †" in shown.table(MAIN)[0]
-    assert "† Timings taken while other runs shared the machine" in shown.text
-
-
-def test_timings_taken_alone_are_not_marked(page):
-    assert "†" not in page.text
+@pytest.mark.parametrize("shared", [True, False])
+def test_what_runs_measure_of_their_own_speed_is_never_shown(page_of, shared):
+    """They may share the machine; only times that were taken alone are."""
+    shown = page_of(shared=shared)
+    assert not {"tokens/s", "ms/step"} & {heading.rstrip(" †") for heading in shown.table(MAIN)[0]}
+    assert "Throughput is not shown, as no variant was timed alone: python -m harness.sweep" in shown.text
+    assert "timing=only" in shown.text
 
 
 def test_undetermined_fraction_has_a_column_only_where_pmbc_left_some(page, page_of):
