@@ -171,9 +171,7 @@ def _content(sweep: str, results: Path, kept: Kept | None) -> _Content:
     return found
 
 
-def _piece(
-    part: Part, times: pd.DataFrame, places: tuple[int, int], draw: Draw
-) -> tuple[_Content, list[Promise]]:
+def _piece(part: Part, times: pd.DataFrame, places: tuple[int, int], draw: Draw) -> tuple[_Content, list[Promise]]:
     """What the runs of a part give, and the figures of its sections, when they are drawn; places: how many precede."""
     read, found = part.read(), _Content()
     read = replace(read, runs=with_times(read.runs, times))
