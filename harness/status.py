@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from spike_ssm.harness.state.decided import next_and_decided
 from spike_ssm.harness.state.learned import as_it_runs, of_finished
 from spike_ssm.harness.state.survey import STATES, RunState, Survey
 from spike_ssm.results.errors import exit_status
@@ -66,7 +67,10 @@ def _show(manifest: Manifest, results: Path, every: bool) -> int:
             label = run_label(run.axes.get("task"), run.variant, run.seed)
             learned = of_finished(results, run.id) if state.status == "done" else ""
             print(f"{run.id}  {label}: {_line(state, learned)}")
-    print(f"{manifest.title} ({manifest.scale}): {counts(states)}")
+    _, decided = next_and_decided(results, manifest)
+    left = {run_id: state for run_id, state in states.items() if run_id not in decided}
+    not_run = f", {len(decided)} not run: decided" if decided else ""
+    print(f"{manifest.title} ({manifest.scale}): {counts(left)}{not_run}")
     return 1 if any(state.has_failed or state.is_unreadable for state in states.values()) else 0
 
 

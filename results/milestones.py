@@ -19,7 +19,7 @@ from statistics import NormalDist
 from typing import Any, Literal
 
 Standing = Literal["still at chance", "takes off", "below the shortcut", "above the shortcut", "diverged"]
-"""Where a run stands.
+"""The standings that a run may have.
 
 still at chance: no epoch is shown to lie above the commonest label. takes off: one is, and on which side of the
 shortcut it lies is not shown, or there is none. below, above the shortcut: shown of the best epoch. diverged: a loss
@@ -66,7 +66,7 @@ class Milestones:
 
 
 def standing(epochs: Sequence[Mapping[str, Any]], milestones: Milestones) -> Standing | None:
-    """Where a run stands after `epochs`, rows of `results.schema.EPOCHS`; None before the first, or without a rule."""
+    """Standing of a run after `epochs`, rows of `results.schema.EPOCHS`; None before the first, or without a rule."""
     if not epochs:
         return None
     losses, accuracies = ([row[f"validation_{name}"] for row in epochs] for name in ("loss", "accuracy"))
@@ -84,7 +84,7 @@ def standing(epochs: Sequence[Mapping[str, Any]], milestones: Milestones) -> Sta
 
 
 def _of_words(losses: Sequence[float], shortcut: float) -> Standing:
-    """By the logarithms of perplexities."""
+    """Standing by the logarithms of perplexities."""
     if min(losses) < shortcut < losses[-1]:
         return "diverged"
     return "above the shortcut" if min(losses) < shortcut else "below the shortcut"
@@ -149,7 +149,7 @@ class Stop:
 
 @dataclass(frozen=True)
 class Judged:
-    """Where a stored run stands, and what else there is to say of how it learned."""
+    """Standing of a stored run, and what else there is to say of how it learned."""
 
     standing: Standing | None
     stopped_at: int | None = None  # the epoch after which `stop_if` ended it
@@ -171,7 +171,7 @@ COLUMNS = (
 
 
 def judged(row: Mapping[str, Any]) -> Judged:
-    """Where the run of a stored row stands; `epochs` and `predictions` are None, or hold an entry each."""
+    """Standing of the run of a stored row; of `predictions` only the number counts, and null says nothing."""
     error = row["error"]
     if row["status"] != "done":
         failed_so = isinstance(error, str) and error.startswith(DIVERGED_ERROR)
@@ -184,7 +184,7 @@ def judged(row: Mapping[str, Any]) -> Judged:
     own = _known(row["validation_examples"])
     milestones = Milestones(
         **known,
-        test_examples=0 if predictions is None else len(predictions),
+        test_examples=0 if predictions is None or isinstance(predictions, float) else len(predictions),
         validation_examples=None if own is None else int(own),
     )
     stopped_at = len(epochs) if len(epochs) < _planned_if_stopped(row["config"]) else None

@@ -289,6 +289,7 @@ class Asked:
     config_dir: str | None = None  # the folder of the user's files
     of: str | None = None  # the sweep whose trained runs are evaluated
     tuned: str | None = None  # true, or the file of a tuning
+    sequential: bool = False  # seeds in order, and no more of a variant once it is decided
 
 
 @dataclass(frozen=True)
@@ -308,6 +309,11 @@ class Manifest:
     tuning: Tuning | None = None  # that chose settings for its variants
     controls: Controls | None = None
     asked: Asked | None = None  # None: written before this was kept
+
+    @property
+    def is_sequential(self) -> bool:
+        """Whether runs may be left out because their variant was decided after fewer seeds."""
+        return self.asked is not None and self.asked.sequential and self.baseline is not None
 
     @property
     def command(self) -> str:

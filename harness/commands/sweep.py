@@ -15,6 +15,7 @@ from spike_ssm.harness.launch.batch import Batch
 from spike_ssm.harness.launch.estimate import estimate, require_affordable, say
 from spike_ssm.harness.launch.timing_stage import TimingStage
 from spike_ssm.harness.plan.grid import Grid, expand
+from spike_ssm.harness.plan.in_order import check_sequential
 from spike_ssm.harness.plan.manifest import record
 from spike_ssm.harness.plan.sweep_file import Sweep, check_purpose, named_sweep
 from spike_ssm.harness.plan.timed import timed_runs
@@ -23,6 +24,7 @@ from spike_ssm.harness.robustness.trained import require_trained
 from spike_ssm.harness.run import time_alone
 from spike_ssm.harness.run.job import Job
 from spike_ssm.harness.run.worker import EXECUTION
+from spike_ssm.harness.state.decided import next_and_decided
 from spike_ssm.harness.training.trackers import require
 from spike_ssm.reports.render.files import page_path
 from spike_ssm.results.errors import UserError
@@ -45,6 +47,8 @@ def run(composer: Composer, command: CommandLine) -> int:
         return 0
     if flags.planned:
         grid = _planned(grid, command)
+    if flags.sequential:
+        check_sequential(sweep, grid, flags)
     batch = Batch(str(flags.planned or sweep.name), grid.runs, flags)
     if flags.dry_run:
         _show_plan(grid, batch)
@@ -77,9 +81,28 @@ def run(composer: Composer, command: CommandLine) -> int:
         page = batch.page(_page(batch))
         if batch.todo:
             print(f"{page.line}.")
-        batch.run(EXECUTION, page)
+        if flags.sequential:
+            _run_in_order(batch)
+        else:
+            batch.run(EXECUTION, page)
         stage.run(_to_time(grid, batch))
     return _finish(grid, batch)
+
+
+def _run_in_order(batch: Batch) -> None:
+    """Have the runs of the plan executed seed by seed, as far as they are not decided. Says what the seeds decided."""
+    manifest, tried, said = read_manifest(batch.results, batch.name), set[str](), 0
+    batch.clear()  # which of them failed is asked again
+    while True:
+        following, decided = next_and_decided(batch.results, manifest)
+        if len(decided) > said:
+            said = len(decided)
+            print(f"{said} runs need not be run: their variants are decided by the seeds so far.")
+        wave = following.intersection(batch.ids) - tried  # what was tried and has no result could not begin
+        if not wave:
+            return
+        batch.run(EXECUTION, batch.page(_page(batch)), wave)
+        tried |= wave
 
 
 def _to_time(grid: Grid, batch: Batch) -> list[Job]:
@@ -163,10 +186,13 @@ def _finish(grid: Grid, batch: Batch) -> int:
     from spike_ssm.reports.pages.sweep import build_report  # plotting libraries, needed only now
 
     page = build_report(batch.name, batch.results, _page(batch).parent)
+    _, decided = next_and_decided(batch.results, read_manifest(batch.results, batch.name))
+    states = {run_id: state for run_id, state in states.items() if run_id not in decided}
     count = Counter("failed" if state.has_failed else state.status for state in states.values())
     others = "".join(f", {count[status]} {status}" for status in count if status not in ("done", "failed"))
     print(
-        f"{count['done']} runs done, {count['failed']} failed{others}; "
+        f"{count['done']} runs done, {count['failed']} failed{others}"
+        f"{f', {len(decided)} not run: decided' if decided else ''}; "
         f"report rendered in {time.perf_counter() - started:.0f} s:"
     )
     sys.stdout.flush()

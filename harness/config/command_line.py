@@ -76,6 +76,10 @@ class Flags:
     planned: Any = field(
         default=None, metadata=_said("planned=NAME", "only runs that earlier commands planned under NAME", "sweep")
     )
+    sequential: bool = field(
+        default=False,
+        metadata=_said("sequential=true", "seeds in order, and no more of a variant once it is decided", "sweep"),
+    )
     budget: Any = field(default=None, metadata=_said("budget=K", "trials for each variant on each task", "tune"))
     sampler: Any = field(
         default=None, metadata=_said("sampler=random", "uniform points; qmc, the default: a Sobol sequence", "tune")
@@ -92,7 +96,7 @@ class Flags:
 
     def __post_init__(self) -> None:
         """Raise `UserError` where a value is not allowed."""
-        for name in ("wait", "dry_run", "retry", "collect", "estimate"):
+        for name in ("wait", "dry_run", "retry", "collect", "estimate", "sequential"):
             if not isinstance(getattr(self, name), bool) and (name, self.retry) != ("retry", "only"):
                 raise UserError(f"{name}={getattr(self, name)} is not allowed: it must be true or false.")
         _check_hours(self.max_hours, self.estimate)
@@ -217,7 +221,8 @@ def words_to_repeat(asked: Asked) -> list[str]:
     """The command line that asks for the same."""
     folder = [] if asked.config_dir is None else ["--config-dir", asked.config_dir]
     axes = [f"{name}={','.join(map(_label, values))}" for name, values in asked.axes.items()]
-    flags = {key: value for key, value in (("of", asked.of), ("tuned", asked.tuned)) if value is not None}
+    given = (("of", asked.of), ("tuned", asked.tuned), ("sequential", "true" if asked.sequential else None))
+    flags = {key: value for key, value in given if value is not None}
     return [*folder, f"+sweep={asked.sweep}", *axes, *words_of({**asked.overrides, **flags})]
 
 

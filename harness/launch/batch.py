@@ -100,15 +100,27 @@ class Batch:
         ended = {run_id for run_id, state in self._states.items() if state.is_finished and not self.is_to_run(state)}
         return PartialPage(self.name, self.results, page, self._needed, ended)
 
-    def run(self, execution: Execution, page: PartialPage | None = None) -> None:
-        """Have what is to do executed and wait for it, with a display, and the page written meanwhile."""
-        if todo := self._cleared():
+    def clear(self, only: Collection[str] | None = None) -> list[Job]:
+        """What is to do, or of it the runs of these ids, earlier failures forgotten."""
+        todo = [job for job in self.todo if only is None or job.run_id in only]
+        for job in todo:
+            discard_failure(job.results, job.run_id)
+            job.files.fault.unlink(missing_ok=True)
+        return todo
+
+    def run(self, execution: Execution, page: PartialPage | None = None, only: Collection[str] | None = None) -> None:
+        """Have what is to do executed and wait for it, with a display, and the page written meanwhile.
+
+        only: ids of runs; all that is to do without.
+        """
+        if todo := self.clear(only):
             labels = {job.run_id: self._labels[job.run_id] for job in todo}
             left = TimeLeft(self._kinds, self._at_a_time(), self._took_earlier(), self._seconds_of)
             learned = partial(of_finished, self.results)
             with page or nullcontext(), Display(labels, left, page, learned=learned) as display:
                 again = {job.run_id for job in todo if self._is_wanted_again(self._states[job.run_id])}
                 launch(todo, self.name, display, execution, again)
+            self._states = self.states()
 
     def _took_earlier(self) -> Iterator[tuple[Kind, float]]:
         """How long finished runs took, a few of each kind."""
@@ -132,7 +144,7 @@ class Batch:
 
         Returns the ids of what SLURM was handed.
         """
-        todo = self._cleared()
+        todo = self.clear()
         return submit(todo, self.name, words, execution) if todo else []
 
     def jobs_of(self, ids: Collection[str]) -> list[Job]:
@@ -167,14 +179,6 @@ class Batch:
     def _is_wanted_again(self, state: RunState) -> bool:
         """Whether a run in this state is to be submitted although it has a result, or somebody may have it."""
         return state.recorded or (state.status == "unknown" and bool(self.flags.retry))
-
-    def _cleared(self) -> list[Job]:
-        """What is to do, earlier failures forgotten."""
-        todo = self.todo
-        for job in todo:
-            discard_failure(job.results, job.run_id)
-            job.files.fault.unlink(missing_ok=True)
-        return todo
 
     def _at_a_time(self) -> int:
         launcher = self.settings.launcher

@@ -42,6 +42,7 @@ def asked_of(sweep: Sweep, command: CommandLine, config_dir: Path | None) -> Ask
         config_dir=None if config_dir is None else str(config_dir),
         of=None if flags.of is None else str(flags.of),
         tuned=None if flags.tuned in (None, False) else "true" if flags.tuned is True else str(flags.tuned),
+        sequential=flags.sequential,
     )
 
 

@@ -57,7 +57,7 @@ def _accuracy_against_baseline(comparisons: Comparisons, baseline: str) -> Findi
     """The findings over seeds; what is claimed of these is followed by whether it is shown for new examples too."""
     found = _against_baseline("Accuracy", comparisons.accuracy, baseline)
     statements = tuple(
-        replace(item, text=f"{item.text} {_reach(verdict, comparisons.examples.get(first))}")
+        replace(item, text=f"{item.text} {_reach(verdict, comparisons, first)}")
         if (verdict := comparisons.accuracy[first].verdict).decided
         else item
         for item in found.statements
@@ -66,8 +66,11 @@ def _accuracy_against_baseline(comparisons: Comparisons, baseline: str) -> Findi
     return replace(found, statements=statements)
 
 
-def _reach(shown: Verdict, examples: Comparison | None) -> str:
+def _reach(shown: Verdict, comparisons: Comparisons, variant: str) -> str:
     """Whether a difference `shown` for seeds on this test set is shown for new examples of the task."""
+    if comparisons.decided is not None:
+        return "Claimed for seeds on this test set; new examples are not tested where seeds end with a decision."
+    examples = comparisons.examples.get(variant)
     if examples is None:
         return "Claimed for seeds on this test set; without predictions of every seed, not for new examples."
     if not math.isfinite(examples.p):

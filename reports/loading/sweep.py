@@ -13,6 +13,8 @@ import pandas as pd
 from spike_ssm.reports.loading.places import TEMPORARY, shortened, without_places
 from spike_ssm.reports.loading.plausible import left_out
 from spike_ssm.results.errors import UnreadableError, UserError
+from spike_ssm.results.milestones import COLUMNS as LEARNED_BY
+from spike_ssm.results.milestones import judged
 from spike_ssm.results.reading import read_runs, run_path
 from spike_ssm.results.schema import RUN, TRACED, Manifest
 from spike_ssm.results.store import read_manifest
@@ -29,8 +31,9 @@ class Sweep:
     """A manifest and one row a planned run.
 
     `runs` has the columns of `results.schema.RUN` plus `variant`, `state` (done, failed, missing, damaged or
-    unreadable) and `problem`, a sentence for every state but done. Rows are in the manifest's order. Nothing in it
-    names a place of the machine that a run had, and tracebacks are those of `reports.loading.places.shortened`.
+    unreadable), `problem`, a sentence for every state but done, and `learned`, a `results.milestones.Judged`. Rows are
+    in the manifest's order. Nothing in it names a place of the machine that a run had, and tracebacks are those of
+    `reports.loading.places.shortened`.
     """
 
     manifest: Manifest
@@ -139,6 +142,9 @@ def _joined(folder: Path, manifest: Manifest, planned: pd.DataFrame, details: bo
         lambda notes: [without_places(note, folder) for note in notes] if isinstance(notes, list) else None
     )
     runs, sentences = left_out(runs, [name for name in _NUMERIC if name != "seed"])
+    rows_read = runs.reindex(columns=LEARNED_BY).itertuples(index=False)
+    learned = [judged(dict(zip(LEARNED_BY, row, strict=True))) for row in rows_read]
+    runs["learned"] = pd.Series(learned, runs.index, dtype=object)
     return Sweep(manifest, runs, tuple(sentences))
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from spike_ssm.reports.loading.decided import next_and_decided
 from spike_ssm.reports.loading.sweep import stamp
 from spike_ssm.results.errors import sentence
 from spike_ssm.results.reading import ids_there
@@ -57,7 +58,8 @@ class Follower:
         seen = stamp(manifest_path(self._results, self._sweep)), there
         if there is None or (self._shown and seen == self._shown.seen):  # no more questions to the file system
             return None
-        planned = frozenset(run.id for run in read_manifest(self._results, self._sweep).runs)
+        manifest = read_manifest(self._results, self._sweep)
+        planned = frozenset(run.id for run in manifest.runs) - next_and_decided(self._results, manifest)[1]
         news = News(planned, planned & there, seen)
         is_old = self._shown and (news.planned, news.ended) == (self._shown.planned, self._shown.ended)
         return None if is_old else news

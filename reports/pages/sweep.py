@@ -36,11 +36,12 @@ from spike_ssm.reports.sections.robustness.section import robustness_section
 from spike_ssm.reports.sections.speed.section import LOOP, speed_section
 from spike_ssm.reports.sections.task import Section, task_section
 from spike_ssm.reports.statistics.matched import curves
+from spike_ssm.reports.statistics.sequential import wanted
 from spike_ssm.reports.tables import accuracy as tables
 from spike_ssm.reports.tables.provenance import provenance
 from spike_ssm.reports.tables.tuning import tagged
 from spike_ssm.results.costs.estimate import read_estimates
-from spike_ssm.results.schema import MEASUREMENTS, Manifest
+from spike_ssm.results.schema import MEASUREMENTS
 from spike_ssm.results.store import read_manifest
 
 FAMILIES = (
@@ -52,6 +53,9 @@ FAMILIES = (
     "beyond each control, and either kind's tests of equality. Families are not corrected for each other."
 )
 """Which tests each p of a sweep's page is corrected with."""
+
+NOT_RUN = "not run: decided"
+"""The state of a run that is left out because its variant was decided by fewer seeds."""
 
 PROBLEM = ["variant", "task", "seed", "id", "state", "problem", "traceback"]
 """What the page says of a run without a result."""
@@ -173,11 +177,11 @@ def _content(sweep: str, results: Path, kept: Kept | None) -> _Content:
 
 def _piece(part: Part, times: pd.DataFrame, places: tuple[int, int], draw: Draw) -> tuple[_Content, list[Promise]]:
     """What the runs of a part give, and the figures of its sections, when they are drawn; places: how many precede."""
-    read, found = part.read(), _Content()
+    read, found = _without_decided(part.read()), _Content()
     read = replace(read, runs=with_times(read.runs, times))
     looks, (trained, evaluated) = _looks(read), _by_task(read)
     promised = [
-        _add_section(found, read.manifest, task, runs, times[times["task"] == task], looks, draw, place)
+        _add_section(found, read, task, runs, times[times["task"] == task], looks, draw, place)
         for place, (task, runs) in enumerate(trained.items(), places[0])
     ]
     found.alone += [
@@ -189,6 +193,20 @@ def _piece(part: Part, times: pd.DataFrame, places: tuple[int, int], draw: Draw)
     return found, promised
 
 
+def _without_decided(part: Sweep) -> Sweep:
+    """The part with what a sequential sweep need not run as `NOT_RUN`, whatever else is missing."""
+    manifest, runs = part.manifest, part.runs
+    if not manifest.is_sequential:
+        return part
+    ended = runs[runs["state"].isin(["done", "failed"])]
+    accuracy = ended["test_accuracy"].where(ended["state"] == "done").astype(float)
+    here = set(runs["id"])
+    planned = [run for run in manifest.runs if run.id in here]
+    _, decided = wanted(planned, str(manifest.baseline), dict(zip(ended["id"], accuracy, strict=True)))
+    state = runs["state"].mask(runs["id"].isin(decided) & (runs["state"] == "missing"), NOT_RUN)
+    return replace(part, runs=runs.assign(state=state))
+
+
 def _give_memory_back() -> None:
     """Hand what was freed to the system: glibc keeps small pieces, in the end more than the whole sweep needs."""
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):  # not musl's
@@ -197,7 +215,7 @@ def _give_memory_back() -> None:
 
 def _add_section(
     found: _Content,
-    manifest: Manifest,
+    part: Sweep,
     task: str,
     runs: pd.DataFrame,
     times: pd.DataFrame,
@@ -209,12 +227,13 @@ def _add_section(
 
     Where not all variants are drawn, those that are have looks of their own in this section. place: counted from 0.
     """
-    drawn = drawn_variants(runs, manifest.baseline)
+    manifest, of_task = part.manifest, part.runs[part.runs["task"] == task]
+    ended, drawn = of_task[of_task["state"].isin(["done", "failed"])], drawn_variants(runs, manifest.baseline)
     if len(drawn) < runs["variant"].nunique():
         looks = looks | palette.looks(drawn, manifest.baseline)
     shown = runs[runs["variant"].isin(drawn)]
     figures = draw(shown, looks, curves(manifest.runs), f"t{place}", remark(drawn, runs))
-    numbers, section = task_section(manifest, task, runs, times, looks, drawn, place)
+    numbers, section = task_section(manifest, task, ended, times, looks, drawn, place)
     found.numbers.append(numbers)
     found.sections.append(section)
     return figures
@@ -246,7 +265,7 @@ def _page(
     cost: str | None,
     partial: str,
 ) -> str:
-    problems = sweep.runs[sweep.runs["state"] != "done"]
+    problems = sweep.runs[~sweep.runs["state"].isin(["done", NOT_RUN])]
     trained = sweep.runs[~sweep.runs["task"].isin(MEASUREMENTS)]
     looks = tagged(_looks(sweep), sweep.manifest, [section.task for section in sections])
     return rendered(

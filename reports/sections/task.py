@@ -14,18 +14,22 @@ from spike_ssm.reports.findings.answer import answer
 from spike_ssm.reports.findings.controls import control_findings, verdicts_in_words
 from spike_ssm.reports.findings.factors import effect_findings
 from spike_ssm.reports.findings.speed import speed
+from spike_ssm.reports.findings.stopping import stopping_statement
 from spike_ssm.reports.findings.thresholds import trained_thresholds
 from spike_ssm.reports.loading.sweep import correctness
 from spike_ssm.reports.render.drawn import Drawn
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.statements import Findings, Statement
 from spike_ssm.reports.render.table import Table
+from spike_ssm.reports.sections.learning import learning_statement, learning_table
 from spike_ssm.reports.sections.times import time_tables, with_advice
 from spike_ssm.reports.statistics.baseline import compare_with_baseline
 from spike_ssm.reports.statistics.controls import control_names, judge
 from spike_ssm.reports.statistics.factors import main_effects
+from spike_ssm.reports.statistics.followed import Followed
 from spike_ssm.reports.statistics.matched import compare_matched
 from spike_ssm.reports.statistics.seeds import disagreement
+from spike_ssm.reports.statistics.sequential import followed_runs
 from spike_ssm.reports.tables import accuracy as tables
 from spike_ssm.reports.tables.comparisons import comparison_table
 from spike_ssm.reports.tables.controls import control_table
@@ -50,6 +54,7 @@ class Section:
     findings: list[Findings]
     caveat: str
     main: Table
+    learning: Table | None
     groups: Table | None
     tuning: Table | None
     effects: Table | None
@@ -72,7 +77,7 @@ class Section:
         return [
             each
             for each in (
-                *(self.main, self.groups, self.tuning, *self.times, *self.energy),
+                *(self.main, self.learning, self.groups, self.tuning, *self.times, *self.energy),
                 *(self.effects, self.comparison, self.matched, self.controls),
             )
             if each
@@ -82,24 +87,27 @@ class Section:
 def task_section(
     manifest: Manifest,
     task: str,
-    runs: pd.DataFrame,
+    ended: pd.DataFrame,
     times: pd.DataFrame,
     looks: dict[str, Look],
     drawn: Collection[str],
     place: int,
 ) -> tuple[pd.DataFrame, Section]:
-    """The main table in numbers, and the section, of the finished `runs` of one task; place: counted from 0.
+    """The main table in numbers, and the section, of the runs of one task that `ended`; place: counted from 0.
 
     times: as `reports.loading.times` has them, of this task.
 
-    drawn: the variants in its figures. Those that are not lines along an axis come later.
+    drawn: the variants in its figures. Those that are not lines along an axis come later. Of failed runs it says only
+    how they learned.
     """
+    runs = ended[ended["state"] == "done"]
     looks, line_of = tagged(looks, manifest, [task]), lines(manifest.runs)
     right = correctness(runs)
     alike = _with_the_baselines_data(runs, manifest.baseline)
     there = set(alike["variant"])
     planned = [run for run in manifest.runs if run.variant in there]
-    comparisons = compare_with_baseline(alike, manifest.baseline, right)
+    followed = _followed(manifest, task, ended) if manifest.is_sequential else None
+    comparisons = compare_with_baseline(alike, manifest.baseline, right, followed)
     disagreements = {
         variant: disagreement(right.get(variant, {}), right.get(comparisons.baseline or "", {}))
         for variant in comparisons.accuracy
@@ -119,7 +127,12 @@ def task_section(
             comparisons,
             controls,
             in_words,
-            further=[*trained_thresholds(alike, manifest.baseline), *speed(times, manifest.baseline)],
+            further=[
+                *trained_thresholds(alike, manifest.baseline),
+                *speed(times, manifest.baseline),
+                *stopping_statement(comparisons, followed),
+                *learning_statement(ended),
+            ],
         ),
         glance_table(measured, looks, comparisons, controls),
         forest(alike, comparisons, looks, f"d{place}", controls),
@@ -130,6 +143,7 @@ def task_section(
             times,
             manifest,
         ),
+        learning_table(task, ended, looks),
         group_table(runs, looks),
         tuning_table(manifest, task, {variant: looks[variant] for variant in measured["variant"]}),
         effect_table(effects),
@@ -141,6 +155,13 @@ def task_section(
         scaling_figures(_on_lines(runs, line_of, drawn), manifest.runs, looks, f"n{place}"),
         {line_of.get(variant, variant): looks[variant] for variant in drawn},
     )
+
+
+def _followed(manifest: Manifest, task: str, ended: pd.DataFrame) -> Followed:
+    """What the seeds decide one after the other."""
+    accuracy = ended["test_accuracy"].where(ended["state"] == "done").astype(float)
+    planned = [run for run in manifest.runs if run.axes.get("task", task) == task]
+    return followed_runs(planned, str(manifest.baseline), dict(zip(ended["id"], accuracy, strict=True)))
 
 
 def _on_lines(runs: pd.DataFrame, line_of: Mapping[str, str], drawn: Collection[str]) -> pd.DataFrame:

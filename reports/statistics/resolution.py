@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from scipy import stats
 
+from spike_ssm.reports.statistics.looks import level_of_a_look
 from spike_ssm.reports.statistics.seeds import CONFIDENCE, MARGIN, VERDICT_SEEDS, Comparison, Interval
 
 POWER = 0.8
@@ -53,7 +54,8 @@ def corrected_interval(comparison: Comparison) -> Interval:
         return replace(comparison.difference, half=math.nan)
     is_holms = comparison.verdict.decided and comparison.p > 0
     tests = comparison.adjusted_p / comparison.p if is_holms else comparison.family
-    quantile = float(stats.t.isf((1 - CONFIDENCE) / (2 * tests), comparison.freedom))
+    level = level_of_a_look((1 - CONFIDENCE) / tests, comparison.looks)
+    quantile = float(stats.t.isf(level / 2, comparison.freedom))
     return replace(comparison.difference, half=quantile * comparison.error)
 
 

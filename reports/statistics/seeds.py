@@ -79,11 +79,13 @@ class Comparison:
     family: int
     verdict: Verdict
     freedom: int = 0  # degrees of freedom of the t-test; 0 without one
+    looks: int = 1  # at growing numbers of seeds, for all of which p and interval hold together
+    level: float = 1 - CONFIDENCE  # of the interval at each of them
 
     @property
     def error(self) -> float:
         """The standard error of the difference; NaN without a test."""
-        return self.difference.half / _quantile(self.freedom) if self.freedom else math.nan
+        return self.difference.half / _quantile(self.freedom, self.level) if self.freedom else math.nan
 
 
 @dataclass(frozen=True)
@@ -153,9 +155,9 @@ class Sample:
 
 
 @cache
-def _quantile(freedom: int) -> float:
-    """Student's t at the upper end of a 95 % interval."""
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
+def _quantile(freedom: int, level: float = 1 - CONFIDENCE) -> float:
+    """Student's t at the upper end of a two-sided interval that misses with the probability `level`, 5 %."""
+    return float(stats.t.isf(level / 2, freedom))
 
 
 def welch_interval(ours: Iterable[float], theirs: Iterable[float]) -> Interval:

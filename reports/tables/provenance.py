@@ -106,12 +106,13 @@ def _values(caption: str, corner: str, values: pd.DataFrame, *notes: str) -> Tab
 
 
 def _run_table(runs: pd.DataFrame, looks: Mapping[str, Look]) -> Table:
-    headings = ("task", "seed", "state", "duration", "best epoch", "started (UTC)", "code version", "id")
+    headings = ("task", "seed", "state", "learning", "duration", "best epoch", "started (UTC)", "code version", "id")
     rows = [
         Row(
             run["variant"],
             (
-                run["task"], str(run["seed"]), run["state"], duration(run["duration_s"]),
+                run["task"], str(run["seed"]), run["state"], run["learned"].words or ABSENT,
+                duration(run["duration_s"]),
                 ABSENT if pd.isna(run["best_epoch"]) else str(int(run["best_epoch"])),
                 *(ABSENT if pd.isna(run[name]) else str(run[name]) for name in _TEXTS), run["id"],
             ),

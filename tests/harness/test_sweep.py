@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
+import spike_ssm.harness.run.execute
+import spike_ssm.harness.status
 import spike_ssm.harness.train
 from spike_ssm.harness import cancel, collect, retry
 from spike_ssm.results.reading import read_run
@@ -381,3 +383,58 @@ def test_a_terminal_that_lacks_the_signs_of_labels_is_told_all_the_same(place: A
     done = subprocess.run(command, env=ascii_only, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "listops \\xb7 0.5 \\xb7 seed 0  (to run)" in done.stdout
+
+
+# --- seeds in order
+
+
+def test_a_sequential_sweep_leaves_out_the_seeds_of_what_is_decided(
+    place: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Accuracies are made up after the runs: a tiny network decides nothing."""
+    accuracy = {
+        "0.5": [0.50, 0.51, 0.49, 0.50, 0.52],
+        "0.9": [0.70, 0.715, 0.688, 0.7, 0.7],
+        "0.7": [0.3, 0.7, 0.5, 0.6, 0.4],
+    }
+    writing = spike_ssm.harness.run.execute.write_run
+
+    def write(folder: Path, row: dict[str, Any]) -> Path:
+        leak = str(json.loads(row["config"])["neuron"]["leak"])
+        return writing(folder, row | {"test_accuracy": accuracy[leak][row["seed"]]})
+
+    monkeypatch.setattr(spike_ssm.harness.run.execute, "write_run", write)
+    place.sweep_file(
+        "mini", grid={"neuron.leak": [0.5, 0.7, 0.9]}, baseline={"neuron.leak": 0.5}, seeds=[0, 1, 2, 3, 4]
+    )
+    first = place.sweep("sequential=true")
+    assert first.status == 0, first.err
+    ran = sorted((row["seed"], json.loads(row["config"])["neuron"]["leak"]) for row in place.rows().values())
+    assert ran == sorted(
+        [(seed, leak) for seed in range(5) for leak in (0.5, 0.7, 0.9) if (leak, seed // 3) != (0.9, 1)]
+    )
+    assert "13 runs done, 0 failed, 2 not run: decided; " in first.out[-2]
+    page = Path(first.out[-1]).read_text()
+    assert "13 of 15 runs finished, 2 not run: decided" in " ".join(page.split())
+    assert "0.9 (after 3 seeds) shown to differ from 0.5" in page
+    assert "missing" not in page
+    status = called(spike_ssm.harness.status.main, ["mini", "--results", str(place.results)])
+    assert status.out[-1].endswith("13 runs: 13 done, 2 not run: decided")
+    again = place.sweep("sequential=true")
+    assert again.status == 0
+    assert len(place.rows()) == 13, "the same decisions, from the results alone"
+    place.sweep()
+    assert len(place.rows()) == 15, "without the word all seeds are run"
+
+
+@pytest.mark.parametrize(
+    ("words", "fragment"),
+    [
+        (("seed=0,1,2",), "begins with three seeds, and there are no more"),
+        (("seed=0,1,2,3", "neuron.leak=0.9"), "the baseline '0.5' is not among these runs"),
+    ],
+)
+def test_a_sweep_that_could_decide_nothing_early_is_refused(place: Any, words: tuple[str, ...], fragment: str) -> None:
+    (error,) = place.sweep("sequential=true", *words).err
+    assert fragment in error
+    assert not place.results.exists()

@@ -181,7 +181,11 @@ def test_main_table_shows_mean_and_interval_over_seeds(page, html):
 
 def test_csv_markdown_and_page_agree(page, html):
     shown = page
-    main, _, _ = (html / "ablation_refractory.md").read_text(encoding="utf-8").partition("**Energy of a token**")
+    main, _, _ = (
+        (html / "ablation_refractory.md")
+        .read_text(encoding="utf-8")
+        .partition("**Where runs stand after their training**")
+    )
     lines = main.splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
     markdown = {row[0]: row[1].strip("*≈ ") for row in cells[1:]}

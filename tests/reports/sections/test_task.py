@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spike_ssm.reports.loading.sweep import load
+from spike_ssm.reports.loading.times import load_times
 from spike_ssm.reports.render import palette
 from spike_ssm.reports.sections.task import task_section
 
@@ -22,9 +23,10 @@ def on_other_data(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_variants_are_compared_with_the_baseline_on_its_own_data_only(sweep: Callable[..., Path]) -> None:
-    loaded = load(sweep(change=on_other_data), "ablation_refractory")
+    loaded = load(folder := sweep(change=on_other_data), "ablation_refractory")
+    times, _ = load_times(folder, loaded.manifest)
     looks = palette.looks(loaded.variants, "none")
-    numbers, section = task_section(loaded.manifest, "listops", loaded.done, looks, loaded.variants, 0)
+    numbers, section = task_section(loaded.manifest, "listops", loaded.runs, times, looks, loaded.variants, 0)
     assert section.comparison is not None
     assert {row.head for row in section.comparison.rows} == set(loaded.variants) - OTHER - {"none"}
     compared = numbers.set_index("variant")["difference_points"]
