@@ -114,7 +114,7 @@ def submitting(commands: Commands, runs: int) -> Iterator[Row]:
     (commands.config / "sweep" / f"{SWEEP}.yaml").write_text(json.dumps(sweep))  # JSON is YAML
     seconds, _ = commands.seconds(
         *("harness.sweep", "--config-dir", str(commands.config), f"+sweep={SWEEP}", "launcher=slurm", "wait=false"),
-        *("launcher.runs_per_job=1", "estimate=false", f"paths.results={commands.results}"),
+        *("launcher.runs_per_job=1", "estimate=false", "timing=false", f"paths.results={commands.results}"),
     )
     planned = {run.id for run in read_manifest(commands.results, SWEEP).runs}
     arrays = [one.jobs for one in submissions(commands.results)]

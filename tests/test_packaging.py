@@ -111,13 +111,14 @@ def test_the_installed_sweep_command_runs_a_sweep_with_workers(bin_folder: Path,
     tiny = "task.min_length=3 task.max_length=12 task.train=64 task.validation=32 task.test=32 optim.epochs=1"
     small = "model.layers=1 model.channels=8 optim.warmup_epochs=0 refractory=none,fixed seed=0 launcher=local"
     where = ["task=listops", f"paths.cache={elsewhere / 'cache'}", "paths.results=runs", "paths.reports=html"]
-    words = ["+sweep=ablation_refractory", *where, *tiny.split(), *small.split()]
+    words = ["+sweep=ablation_refractory", "timing_seconds=0.01", *where, *tiny.split(), *small.split()]
     done = run([bin_folder / "spike-ssm-sweep", *words], elsewhere)
     assert done.returncode == 0, done.stderr
     page = elsewhere / "html" / "ablation_refractory.html"
     assert done.stdout.splitlines()[-1] == str(page)
     assert page.is_file()
     assert len(list((elsewhere / "runs").glob("rows/*.parquet"))) == 2
+    assert len(list((elsewhere / "runs").glob("timing/*.parquet"))) == 1, "its variants were timed"
     assert run([bin_folder / "spike-ssm-status", "--results", "runs"], elsewhere).stdout.endswith("2 runs: 2 done\n")
 
 

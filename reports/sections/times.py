@@ -37,7 +37,7 @@ def _table(rows: pd.DataFrame, looks: Mapping[str, Look], baseline: str | None) 
     machine, compared = rows["machine"].iloc[0], bool(rows["train_ratio"].notna().any())
     headings = []
     for kind in ("Training", "Inference"):
-        headings += [Heading("ms/step", kind)]
+        headings += [Heading("ms/step", kind, rest=kind == "Inference")]
         headings += [Heading(f"{TIMES} {baseline}", kind)] if compared else []
         headings += [Heading("tokens/s", kind, rest=kind == "Training")]
     headings += [Heading("steps, MiB", "Memory"), Heading("process, MiB", "Memory", rest=True)]
