@@ -129,7 +129,7 @@ def task_section(
             in_words,
             further=[
                 *trained_thresholds(alike, manifest.baseline),
-                *speed(times, manifest.baseline),
+                *speed(times[times["variant"].isin(there)], manifest.baseline),
                 *stopping_statement(comparisons, followed),
                 *learning_statement(ended),
             ],
