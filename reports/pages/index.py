@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from spike_ssm.reports.loading.decided import next_and_decided
 from spike_ssm.reports.loading.places import without_places
 from spike_ssm.reports.loading.sweep import trouble_of
 from spike_ssm.reports.render.beside import Beside
@@ -29,7 +30,7 @@ class Listed:
     """A sweep of the index."""
 
     manifest: Manifest
-    states: Counter[str]  # done, failed, missing, damaged, unreadable
+    states: Counter[str]  # done, failed, missing, damaged, unreadable; not run: of a variant that is decided
     last: str  # ISO 8601, when its latest run started; empty without one
 
 
@@ -41,10 +42,12 @@ def listed(results: Path) -> tuple[list[Listed], list[str]]:
 
 def _look(results: Path, manifest: Manifest) -> Listed:
     states, starts = Counter[str](), [""]
+    _, decided = next_and_decided(results, manifest)
     for planned in manifest.runs:
         path = run_path(results, planned.id)
         try:
-            row = read_run(path, ["status", "started_at"]) if may_exist(path) else {"status": "missing"}
+            absent = {"status": "not run" if planned.id in decided else "missing"}
+            row = read_run(path, ["status", "started_at"]) if may_exist(path) else absent
         except UserError as error:
             row = {"status": trouble_of(error)}
         states[row["status"]] += 1

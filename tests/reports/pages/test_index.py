@@ -75,7 +75,7 @@ def test_a_folder_that_cannot_be_written_to_is_named_in_one_sentence(sweep, tmp_
 
 def test_the_tables_of_a_sweep_are_latex_too(html):
     source = (html / "ablation_refractory.tex").read_text()
-    assert source.count(r"\begin{table}") == source.count(r"\end{table}") == 4
+    assert source.count(r"\begin{table}") == source.count(r"\end{table}") == 5
     for table in source.split(r"\begin{table}")[1:]:
         columns = len(table.split(r"\begin{tabular}{")[1].split("}")[0])
         body = table.split("\\midrule\n")[1].split("\n\\bottomrule")[0]
