@@ -71,5 +71,7 @@ def test_a_task_in_python_runs_as_the_page_says(tmp_path: Path) -> None:
     (command,) = re.findall(r"python -m (harness\.sweep --config-dir [^`\n]*)", PAGE)
     module, *words = command.split()
     few = [word for word in FEW if "max_length" not in word and "launcher" not in word]
-    out = shown(tmp_path, "-m", f"spike_ssm.{module}", *words, *few, "launcher=local", "timing=false")
+    out = shown(tmp_path, "-m", f"spike_ssm.{module}", *words, *few, "launcher=local", "timing_seconds=0.01")
     assert "1 runs done, 0 failed" in out  # by a worker, which found the module
+    assert "timed alone" in out
+    assert "could not be timed" not in out

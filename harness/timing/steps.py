@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from spike_ssm.harness.config.settings import Settings, cache_folder, files_folder
-from spike_ssm.harness.data import TASKS
+from spike_ssm.harness.data import find_task
 from spike_ssm.harness.data.settings import TaskSettings
 from spike_ssm.harness.data.splits import SPLITS, Batch, batches
 from spike_ssm.harness.data.task import Dataset
@@ -100,7 +100,7 @@ def some_data(settings: Settings, count: int = BATCHES) -> Iterator[Dataset]:
     The few are prepared for themselves and gone afterwards. Of a task that has no sizes to choose, or predicts words
     out of a vocabulary, all are prepared. Raises `UserError` where its original files are not there.
     """
-    make, _ = TASKS[settings.task.name]
+    make, _ = find_task(settings.task.name)
     task, cache, files = make(settings.task), cache_folder(settings), files_folder(settings)
     few = _few(settings.task, settings, count)
     if few == settings.task or task.place(cache, files).folder.exists():
