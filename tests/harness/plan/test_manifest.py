@@ -22,7 +22,7 @@ from spike_ssm.harness.plan.sweep_file import named_sweep
 from spike_ssm.reports.loading.sweep import load
 from spike_ssm.results.errors import UserError
 from spike_ssm.results.schema import Manifest
-from spike_ssm.results.store import manifest_path, read_manifest, read_manifests
+from spike_ssm.results.store import manifest_path, read_manifest, read_manifests, write_run
 from tests.harness.conftest import called
 
 Ask = Callable[..., str | None]
@@ -181,7 +181,14 @@ def test_a_name_that_is_no_name_of_a_file_is_refused(place: Any, name: str) -> N
 # --- it is repeated
 
 
+def fail(folder: Path) -> None:
+    """Record that every planned run failed."""
+    for run in read_manifest(folder, "mini").runs:
+        write_run(folder, {"id": run.id, "status": "failed", "error": "It failed."})
+
+
 def repeated(place: Any, *words: str) -> list[str]:
+    fail(place.results)
     out = StringIO()
     with redirect_stdout(out):
         assert retry.main(["mini", "--results", str(place.results), "dry_run=true", "estimate=false", *words]) == 0
@@ -194,7 +201,7 @@ def test_retry_says_what_it_runs_and_runs_only_what_was_planned(place: Any, ask:
     first, *runs = repeated(place)
     assert first.startswith("Repeats: python -m harness.sweep --config-dir ")
     assert " neuron.leak=0.5,0.7 seed=0,1 " in first
-    assert first.endswith(f"planned=mini retry=true paths.results={place.results}")
+    assert first.endswith(f"planned=mini retry=only paths.results={place.results}")
     assert [line.split(maxsplit=1)[1] for line in runs[:2]] == [
         "listops · 0.5 · seed 0  (to run)",
         "listops · 0.7 · seed 1  (to run)",
@@ -233,8 +240,11 @@ def test_a_results_folder_may_have_any_name(place: Any, name: str) -> None:
     command = parse_command_line(["+sweep=mini", f"paths.results={folder}"])
     sweep = named_sweep(composer, command)
     record(folder, sweep, command, composer.config_dir, expand(composer, command, sweep), lambda _: None, None)  # type: ignore[arg-type,return-value]
-    for main in (retry.main, collect.main):
+    for main, expected in (
+        (collect.main, "2 runs, 2 to run, 0 skipped."),
+        (retry.main, "2 runs, 0 to run, 2 skipped."),
+    ):
         outcome = called(main, ["mini", "--results", str(folder), "dry_run=true", "estimate=false"])
         assert (outcome.status, outcome.err) == (0, [])
-        assert outcome.out[-1] == "2 runs, 2 to run, 0 skipped."
+        assert outcome.out[-1] == expected, "a run that was never begun is not retried"
     assert not Path(name).exists()
