@@ -26,9 +26,21 @@ def job_of(settings: Settings, folder: Path) -> Job:
     return Job(settings.run_id(), settings, folder / "results", machine_shared=True, code_version="abc")
 
 
+YOURS = ("csv_texts", "csv_series", "folder_texts", "folder_images")
+
+
+def data_of_yours(folder: Path, task: str) -> Path:
+    """A file, or a folder with a file of each class, of the user's own."""
+    for path in (folder / "a" / "1.txt", folder / "b" / "2.txt"):
+        path.parent.mkdir(parents=True)
+        path.write_text("text,label\none,a\n")
+    return folder if task.startswith("folder") else folder / "a" / "1.txt"
+
+
 @pytest.mark.parametrize("task", TASK_SETTINGS)
 def test_jobs_come_back_as_they_were(task: str, composer: Composer, tmp_path: Path) -> None:
-    settings = composer.settings({"task": task, "launcher": "slurm", "launcher.extra": {"exclude": "node7"}})
+    yours = {"task.path": str(data_of_yours(tmp_path / "yours", task))} if task in YOURS else {}
+    settings = composer.settings({"task": task, **yours, "launcher": "slurm", "launcher.extra": {"exclude": "node7"}})
     jobs = [job_of(settings, tmp_path), job_of(replace(settings, seed=3), tmp_path)]
     assert read(write_order(tmp_path, jobs, 3)) == (jobs, 3)
 
@@ -63,7 +75,7 @@ def changed(path: str, change: Callable[[dict[str, Any]], object]) -> str:
             id="account",
         ),
         pytest.param(
-            lambda order: order["runs"][0]["settings"]["task"].update(name="os"), "no settings of a run", id="task"
+            lambda order: order["runs"][0]["settings"]["task"].update(name="os"), "There is no task 'os'", id="task"
         ),
         pytest.param(
             lambda order: order["runs"][0]["settings"].update(_target_="os.system"), "no settings of a run", id="target"
