@@ -65,7 +65,8 @@ def test_a_sweep_executes_its_runs_and_ends_with_the_path_of_its_report(place: A
     assert len(place.rows()) == 4
     for run_id, row in place.rows().items():
         perplexities = {f"{of}_perplexity" for of in ("test", "best_test", "last_test", "validation", "shortcut")}
-        nullable = {"error", "traceback", "log_tail", "code_warning", *perplexities, *OF_MEASUREMENTS, "robustness"}
+        nullable = {"error", "traceback", "log_tail", "code_warning", *perplexities, *OF_MEASUREMENTS}
+        nullable |= {"robustness", "example_levels"}
         assert {name for name in RUN.names if row[name] is None} == nullable
         assert (row["id"], row["status"], row["scale"], row["neuron"]) == (run_id, "done", "laptop", "refractory_lif")
         assert (len(row["epochs"]), len(row["layers"]), len(row["predictions"])) == (1, 1, 32)
