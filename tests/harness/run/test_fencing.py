@@ -95,5 +95,5 @@ def test_weights_are_kept_by_the_holder_only(tmp_path: Path) -> None:
         raise LostLease
 
     with pytest.raises(LostLease):
-        keep_weights(tmp_path, "a", {"weight": torch.zeros(1)}, lost)
+        keep_weights(tmp_path, "a", {"weight": torch.zeros(1)}, guard=lost)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
