@@ -106,7 +106,7 @@ def _ruled_out(comparisons: Comparisons) -> list[Statement]:
         f"{number(found.loss * 100, 1)} ({PERCENT_95} for all at once)."
     )
     if found.needed > found.seeds:
-        text += f" Open: one point takes about {found.needed} seeds; there are {found.seeds}."
+        text += f" Open: to tell one point takes about {found.needed} seeds; there are {found.seeds}."
     return [Statement("ruled out", (), text)]
 
 

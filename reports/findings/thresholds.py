@@ -29,8 +29,8 @@ def trained_thresholds(runs: pd.DataFrame, baseline: str | None) -> list[Stateme
     ends_at = f"{least} to {most}" if len(ends) > 1 else least
     if baseline in means.index:
         own = means[means.index == baseline].iloc[0]
-        text = f"Trained from {number(own['before'])} to {number(own['after'])}{unit} in {baseline}"
-        text += f"; all end at {ends_at}." if len(means) > 1 else "."
+        text = f"{baseline}: trained from {number(own['before'])} to {number(own['after'])}{unit}"
+        text += f"; all variants end at {ends_at}." if len(means) > 1 else "."
     else:
         text = f"Trained to {ends_at}{unit}."
     return [Statement("threshold", (), text)]

@@ -72,7 +72,7 @@ def test_what_is_not_shown_is_bounded_and_the_seeds_that_would_decide_are_counte
     assert said["ruled out"].endswith("(95 % for all at once).")
     wide = told(runs_of({"none": [0.5, 0.52, 0.48], "same": [0.47, 0.52, 0.53]}))
     assert wide["accuracy"] == "No variant is shown to be more or less accurate than none."
-    assert re.search(r" Open: one point takes about \d+ seeds; there are 3\.$", wide["ruled out"])
+    assert re.search(r" Open: to tell one point takes about \d+ seeds; there are 3\.$", wide["ruled out"])
 
 
 def test_controls_are_counted_beside_variants_that_are_asked_about_and_named_where_they_are_alone() -> None:

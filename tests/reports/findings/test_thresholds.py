@@ -32,14 +32,14 @@ def said(runs: pd.DataFrame, baseline: str | None = "none") -> str:
 
 def test_the_baselines_way_is_said_and_where_all_end() -> None:
     runs = runs_of({"none": (1.0, 0.8), "raised": (2.0, 1.5)})
-    assert said(runs) == "Trained from 1.00 to 0.80 in none; all end at 0.80 (none) to 1.50 (raised)."
+    assert said(runs) == "none: trained from 1.00 to 0.80; all variants end at 0.80 (none) to 1.50 (raised)."
     assert said(runs, "gelu") == "Trained to 0.80 (none) to 1.50 (raised)."
-    assert said(runs_of({"none": (1.0, 0.8)})) == "Trained from 1.00 to 0.80 in none."
+    assert said(runs_of({"none": (1.0, 0.8)})) == "none: trained from 1.00 to 0.80."
 
 
 def test_where_the_inputs_spread_is_known_it_is_the_unit() -> None:
     runs = runs_of({"none": (1.0, 0.8)}, input_std_before=0.5, input_std=0.4)
-    assert said(runs) == "Trained from 2.00 to 2.00 s.d. of its input in none."
+    assert said(runs) == "none: trained from 2.00 to 2.00 s.d. of its input."
 
 
 def test_fixed_thresholds_and_neurons_without_one_are_no_answer() -> None:
