@@ -13,7 +13,7 @@ from spike_ssm.harness.config.command_line import Flags
 from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.launch.display import Display
 from spike_ssm.harness.launch.launcher import launch, submit, wait
-from spike_ssm.harness.launch.local_pool import worker_count
+from spike_ssm.harness.launch.local_pool import runs_at_once, worker_count
 from spike_ssm.harness.launch.partial_page import PartialPage, first_needed
 from spike_ssm.harness.launch.time_left import Kind, TimeLeft
 from spike_ssm.harness.plan.grid import GridRun, seed_by_seed
@@ -181,9 +181,7 @@ class Batch:
         return state.recorded or (state.status == "unknown" and bool(self.flags.retry))
 
     def _at_a_time(self) -> int:
-        launcher = self.settings.launcher
-        by_kind = {"local": worker_count(launcher, len(self._jobs)), "slurm": launcher.max_parallel}
-        return by_kind.get(launcher.kind, 1)
+        return runs_at_once(self.settings.launcher, len(self._jobs))
 
 
 def _kind(run: GridRun) -> Kind:

@@ -19,7 +19,7 @@ import torch
 
 from spike_ssm.harness.config.command_line import Flags
 from spike_ssm.harness.config.settings import Settings, cache_folder
-from spike_ssm.harness.launch.local_pool import worker_count
+from spike_ssm.harness.launch.local_pool import runs_at_once
 from spike_ssm.harness.plan.cost import NOTHING, Cost, Range, RunCost, cost_of, duration, sentence, span
 from spike_ssm.harness.plan.expected import TIMED, Evidence, Wanted
 from spike_ssm.harness.plan.finished import Place, finished_in
@@ -61,7 +61,7 @@ class Estimate:
         launcher = self.jobs[0].settings.launcher
         slurm = launcher.kind == "slurm"
         bundle = launcher.runs_per_job if slurm else 1
-        return cost_of(runs, _at_once(self.jobs[0].settings, len(runs)), self.start, bundle, each_job_starts=slurm)
+        return cost_of(runs, runs_at_once(launcher, len(runs)), self.start, bundle, each_job_starts=slurm)
 
     def keep(self, plan: str) -> None:
         """Keep it in the results folder, for the page to hold against what the runs took."""
@@ -82,7 +82,7 @@ def estimate(todo: Sequence[Job], ids: Sequence[str], flags: Flags) -> Estimate 
     if not flags.estimate or not jobs:
         return None
     settings = jobs[0].settings
-    at_once = _at_once(settings, len(jobs))
+    at_once = runs_at_once(settings.launcher, len(jobs))
     shapes = _shapes(jobs)
     place = _place(settings, at_once)
     finished = finished_in(jobs[0].results, ids, place) if place else []
@@ -139,12 +139,6 @@ def _over(found: Estimate, max_hours: float) -> str | None:
         f"The runs would take about {span(cost.wall)}, more than max_hours={max_hours} ({duration(limit)}). "
         f"Narrow the sweep ({narrower}), or raise max_hours."
     )
-
-
-def _at_once(settings: Settings, runs: int) -> int:
-    launcher = settings.launcher
-    by_kind = {"local": worker_count(launcher, runs), "slurm": launcher.max_parallel}
-    return by_kind.get(launcher.kind, 1)
 
 
 def _threads(settings: Settings) -> int:

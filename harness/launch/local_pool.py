@@ -38,6 +38,12 @@ def worker_count(launcher: LauncherSettings, runs: int) -> int:
     return max(1, min(wanted, runs))
 
 
+def runs_at_once(launcher: LauncherSettings, runs: int) -> int:
+    """Number of the runs that the launcher executes at once, at most."""
+    by_kind = {"local": worker_count(launcher, runs), "slurm": launcher.max_parallel}
+    return by_kind.get(launcher.kind, 1)
+
+
 class Pool:
     """Worker processes that `work` off a list of runs, each those that no other one has claimed."""
 

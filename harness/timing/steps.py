@@ -37,10 +37,9 @@ class Steps:
 
     Training batches are spread over the lengths of the first stretch that the training cuts batches from
     (`optim.length_pool`); for the inference they are the first ones of the test set. Where all are of one size, one
-    stands for them. A step is the whole of one: loss,
-    gradients and the optimiser's update, whose learning rate is 0, so that the network, and how often its neurons
-    fire, stays the same however often it is timed. Collating a batch is not part of it, nor are several processes:
-    this one computes the whole batch.
+    stands for them. A step is the whole of one: loss, gradients and the optimiser's update, whose learning rate is 0,
+    so that the network, and how often its neurons fire, stays the same however often it is timed. Collating
+    a batch is not part of it, nor are several processes: this one computes the whole batch.
     """
 
     def __init__(self, settings: Settings, data: Dataset, count: int = BATCHES) -> None:
