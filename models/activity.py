@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 
 from spike_ssm.models.block import Block, Observer
 from spike_ssm.models.distributed import sum_over_parts
+from spike_ssm.models.intervals import SpikeIntervals
 from spike_ssm.models.recomputation import is_again
 
 SILENT_BELOW = 0.001
@@ -29,11 +30,13 @@ def firing_rate(spikes: Tensor, mask: Tensor | None) -> Tensor:
 class LayerActivity:
     """Sums over all real tokens that one layer's neurons have seen; firing rates are in [0, 1].
 
-    Where the neurons do not spike, only the spread of their input has a meaning.
+    Where the neurons do not spike, only the spread of their input has a meaning. `intervals`, where they are asked
+    for, say how spikes follow each other.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, intervals: bool = False) -> None:
         self.tokens = 0.0
+        self.intervals = SpikeIntervals() if intervals else None
         self._spikes: Tensor | float = 0.0
         self._input: Tensor | float = 0.0
         self._input_squared: Tensor | float = 0.0
@@ -47,6 +50,8 @@ class LayerActivity:
         kept = torch.ones_like(x[:, :1]) if mask is None else mask.to(x.dtype)
         self.tokens += float(kept.sum())
         counted = spikes * kept
+        if self.intervals:
+            self.intervals.add(counted, kept)
         self._spikes += counted.sum((0, 2)).double()
         self._by_step = _added(self._by_step, torch.stack([counted.sum((0, 1)), kept.sum((0, 1))]).double())
         self._input += (x * kept).sum((0, 2)).double()
@@ -94,10 +99,13 @@ class LayerActivity:
 
 
 @contextmanager
-def record_activity(network: nn.Module) -> Iterator[list[LayerActivity]]:
-    """Activity of every neuron of `network`'s blocks, in order of computing, counted in this context."""
-    places = _places(network)
-    activity = [LayerActivity() for _ in places]
+def record_activity(network: nn.Module, *, intervals: bool = False) -> Iterator[list[LayerActivity]]:
+    """Activity of every neuron of `network`'s blocks, in order of computing, counted in this context.
+
+    intervals: count those between spikes too, where neurons spike, which takes longer than all else.
+    """
+    spiking = [block.neurons[place].spiking for block, place in _places(network)]
+    activity = [LayerActivity(intervals=intervals and spikes) for spikes in spiking]
     with observed(network, activity):
         yield activity
 

@@ -49,6 +49,10 @@ LAYERS = pa.list_(
             ("firing_rate", pa.float64()),  # spikes / (channels * real tokens), test set, evaluation mode
             ("silent", pa.float64()),  # share of channels that fire at less than 0.1 % of the steps
             ("saturated", pa.float64()),  # share of channels that fire at more than 90 % of the steps
+            # How spikes follow each other, all channels together, models/intervals.py; nulls where there are none.
+            ("spike_after_spike", pa.float64()),  # share of spikes that are followed by one a step later
+            ("interval_variation", pa.float64()),  # standard deviation / mean of the steps from a spike to the next
+            ("run_length", pa.float64()),  # mean number of spikes in a row
             ("input_std", pa.float64()),  # standard deviation of the neuron's input, mean over channels
             ("input_std_before", pa.float64()),  # the same before training, first training batch, training mode
             # Neuron parameters, mean over channels, before training (calibrated) and after; nulls where there are none.
@@ -81,6 +85,9 @@ TIME_BINS = 32
 POTENTIAL_EDGES = tuple(tenths / 10 for tenths in range(-30, 31))
 """Edges of the bins in which membrane potentials are counted, in units of the threshold, which is one of them."""
 
+INTERVAL_EDGES = (1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97, 129, 193, 257, 385, 513, 769, 1024)
+"""Least steps of the bins in which intervals between spikes, and runs of spikes, are counted; the last has no end."""
+
 TRACES = pa.list_(
     pa.struct(
         [
@@ -89,6 +96,9 @@ TRACES = pa.list_(
             ("bin_steps", pa.int32()),
             ("rate_over_time", pa.list_(pa.float64())),  # firing rate in each bin
             ("tokens_over_time", pa.list_(pa.int64())),  # real tokens in each bin
+            # Of the whole test set: intervals from a spike to the next, and runs of spikes in a row, by INTERVAL_EDGES.
+            ("intervals", pa.list_(pa.int64())),
+            ("runs", pa.list_(pa.int64())),
             # Of the first test examples, for themselves: potentials at real tokens below the first of POTENTIAL_EDGES,
             # from each up to the next, and from the last on; null where neurons have no threshold.
             ("potential", pa.list_(pa.int64())),
@@ -202,6 +212,9 @@ RUN = pa.schema(
         ("firing_rate", pa.float64()),  # mean over layers, as the next two; nulls where the neurons do not spike
         ("silent", pa.float64()),
         ("saturated", pa.float64()),
+        ("spike_after_spike", pa.float64()),  # mean over layers, as the next two; nulls where nothing spikes
+        ("interval_variation", pa.float64()),
+        ("run_length", pa.float64()),
         ("train_samples_per_s", pa.float64()),
         ("train_tokens_per_s", pa.float64()),  # real tokens, padding not counted
         ("train_ms_per_step", pa.float64()),

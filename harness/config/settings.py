@@ -24,7 +24,7 @@ from spike_ssm.models.network import ModelSettings
 from spike_ssm.results.milestones import Stop
 from spike_ssm.results.names import instead
 
-SCALES = ("laptop", "gpu", "paper")
+SCALES = ("laptop", "workstation", "gpu", "paper")
 LAUNCHERS = ("auto", "local", "slurm", "debug")
 DEVICES = ("auto", "cpu", "cuda")
 TRACKERS = ("none", "tensorboard", "wandb")

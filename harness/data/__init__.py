@@ -7,10 +7,12 @@ from spike_ssm.harness.data.settings import TaskSettings
 from spike_ssm.harness.data.task import Task
 from spike_ssm.harness.data.tasks import (
     delayed_recall,
+    fashion_mnist,
     foldoc,
     image,
     listops,
     mnist,
+    mnist_digits,
     pathfinder,
     retrieval,
     text,
@@ -29,8 +31,12 @@ TASKS: dict[str, tuple[type[Task], type[TaskSettings]]] = {
     "bbc_pairs": (retrieval.BbcPairs, retrieval.BbcPairsSettings),
     "foldoc": (foldoc.Foldoc, foldoc.FoldocSettings),
     "image": (image.Image, image.ImageSettings),
-    "mnist_digits": (mnist.MnistDigits, mnist.MnistDigitsSettings),
-    "fashion_mnist": (mnist.FashionMnist, mnist.FashionMnistSettings),
+    "mnist_digits": (mnist_digits.MnistDigits, mnist_digits.MnistDigitsSettings),
+    "fashion_mnist": (fashion_mnist.FashionMnist, fashion_mnist.FashionMnistSettings),
+    "permuted_fashion_mnist": (
+        fashion_mnist.PermutedFashionMnist,
+        fashion_mnist.PermutedFashionMnistSettings,
+    ),
     "pathfinder": (pathfinder.Pathfinder, pathfinder.PathfinderSettings),
     "pathfinder_small": (pathfinder.PathfinderSmall, pathfinder.PathfinderSmallSettings),
     "pathx": (pathfinder.Pathfinder, pathfinder.PathXSettings),

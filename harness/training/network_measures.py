@@ -13,6 +13,9 @@ from spike_ssm.results.energy import energy_of
 FIRING = ("firing_rate", "silent", "saturated")
 """Columns of a layer and a run that only spiking neurons have."""
 
+FOLLOWING = {"spike_after_spike": "spike_after_spike", "interval_variation": "variation", "run_length": "run_length"}
+"""Such columns of how spikes follow each other -> what `models.intervals.SpikeIntervals` calls them."""
+
 
 def counted(parts: Sequence[Part], firing_rates: Sequence[float]) -> list[dict[str, Any]]:
     """Rows of `results.schema.OPERATIONS`, given each layer's firing rate in [0, 1]; 0 where it does not spike."""
@@ -60,13 +63,14 @@ def network_measures(
             {
                 "layer": index,
                 **{name: getattr(seen, name) if neuron.spiking else None for name in FIRING},
+                **{name: seen.intervals and getattr(seen.intervals, of) for name, of in FOLLOWING.items()},
                 "input_std": seen.input_std,
                 **{f"{name}_before": value for name, value in initial.items()},
                 **{f"{name}_after": value for name, value in final.items()},
             }
         )
     return {
-        **{name: _mean_or_none([layer[name] for layer in layers]) for name in FIRING},
+        **{name: _mean_or_none([layer[name] for layer in layers]) for name in (*FIRING, *FOLLOWING)},
         "layers": layers,
         "undetermined": sum(seen.undetermined for seen in activity) / len(activity),
         **energy_measures(network, length, [layer["firing_rate"] or 0.0 for layer in layers]),

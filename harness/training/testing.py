@@ -65,7 +65,7 @@ def test(fitted: Fitted) -> dict[str, Any]:
     rule, epochs, data, device = fitted.rule, fitted.epochs, fitted.data, fitted.device
     language, network = data.kind == "language", fitted.with_weights(rule)
     watch, sequences = Stopwatch(device, warmup=1), len(data.test) * len(data.test.sequences)
-    with record_activity(network) as activity:
+    with record_activity(network, intervals=True) as activity:
         tested = fitted.score(network, watch)
     scores = {
         which: tested if epochs[which] is epochs[rule] else fitted.score(fitted.with_weights(which)) for which in epochs

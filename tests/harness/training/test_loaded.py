@@ -18,7 +18,7 @@ from spike_ssm.harness.data.facts import Facts
 from spike_ssm.harness.data.splits import batches
 from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.data.tasks.listops import SYMBOLS
-from spike_ssm.harness.data.tasks.mnist import MnistDigitsSettings
+from spike_ssm.harness.data.tasks.mnist_digits import MnistDigitsSettings
 from spike_ssm.harness.data.tasks.retrieval import BbcPairsSettings
 from spike_ssm.harness.data.tasks.wikitext import BbcWordsSettings
 from spike_ssm.harness.state.run_files import RunFiles

@@ -18,13 +18,14 @@ from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.data.splits import Flat, Sequences, Split, collate
 from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.training.fit import run_training
-from spike_ssm.harness.training.traces import EXAMPLES, example_input, over_time, traces
+from spike_ssm.harness.training.network_measures import FOLLOWING
+from spike_ssm.harness.training.traces import EXAMPLES, example_input, in_a_row, over_time, traces
 from spike_ssm.harness.training.trainer import Trainer
 from spike_ssm.models.activity import LayerActivity, input_deviations, record_activity
 from spike_ssm.models.network import Network
 from spike_ssm.results.raster import RASTER_CHANNELS, RASTER_STEPS, pack_raster, unpack_raster
 from spike_ssm.results.reading import read_run
-from spike_ssm.results.schema import POTENTIAL_EDGES, TIME_BINS, TRACES
+from spike_ssm.results.schema import INTERVAL_EDGES, POTENTIAL_EDGES, TIME_BINS, TRACES
 from spike_ssm.results.store import write_run
 
 CPU = torch.device("cpu")
@@ -99,6 +100,40 @@ def test_a_run_counts_every_real_token_of_its_test_set_over_time(tiny: SettingsO
         assert sum(trace["tokens_over_time"]) == data.test.lengths.sum()
         rate = np.average(trace["rate_over_time"], weights=trace["tokens_over_time"])
         assert rate == pytest.approx(layer["firing_rate"])
+
+
+# --- spikes in a row
+
+
+@pytest.mark.parametrize("neuron", ["refractory_lif", "gelu"])
+def test_a_run_keeps_how_its_spikes_follow_each_other_where_its_neurons_spike(
+    tiny: SettingsOf, data: Dataset, neuron: str
+) -> None:
+    run = run_of(tiny(f"neuron={neuron}", "model.layers=2", "model.initial_firing_rate=0.3"), data)
+    for trace, layer in zip(run["traces"] or [{}, {}], run["layers"], strict=True):
+        if neuron == "gelu":
+            assert [layer[name] for name in FOLLOWING] == [None] * 3
+            continue
+        runs, intervals = sum(trace["runs"]), sum(trace["intervals"])
+        spikes = runs + trace["intervals"][0]
+        assert spikes == round(layer["firing_rate"] * 8 * data.test.lengths.sum()), "8 channels"
+        assert layer["run_length"] == pytest.approx(spikes / runs)
+        assert 0 < intervals < spikes, "a train of spikes has one interval fewer"
+        assert trace["intervals"][0] / spikes <= layer["spike_after_spike"] <= 1
+    if neuron == "refractory_lif":
+        for name in FOLLOWING:
+            assert run[name] == pytest.approx(np.mean([layer[name] for layer in run["layers"]]))
+
+
+@pytest.mark.parametrize(("steps", "place"), [(1, 0), (4, 3), (5, 4), (6, 4), (1000, 19), (1024, 20), (1025, 20)])
+def test_intervals_are_counted_in_the_bin_of_their_steps(steps: int, place: int) -> None:
+    spikes = torch.zeros(1, 1, 1030)
+    spikes[..., [0, steps]] = 1
+    activity = LayerActivity(intervals=True)
+    activity.add(spikes, spikes, None, None)
+    counts = in_a_row(activity)
+    assert np.nonzero(counts["intervals"])[0].tolist() == [place]
+    assert len(counts["runs"]) == len(INTERVAL_EDGES)
 
 
 # --- membrane potentials
@@ -229,6 +264,8 @@ def test_traces_are_read_as_they_were_written_and_add_less_than_30_kib_to_a_file
             "bin_steps": 512,
             "rate_over_time": generator.random(TIME_BINS).tolist(),
             "tokens_over_time": generator.integers(0, 2**40, TIME_BINS).tolist(),
+            "intervals": generator.integers(0, 2**40, len(INTERVAL_EDGES)).tolist(),
+            "runs": generator.integers(0, 2**40, len(INTERVAL_EDGES)).tolist(),
             "potential": generator.integers(0, 2**40, len(POTENTIAL_EDGES) + 1).tolist(),
             "raster": pack_raster(generator.random((RASTER_CHANNELS, RASTER_STEPS)) < 0.3),
             "raster_steps": RASTER_STEPS,
