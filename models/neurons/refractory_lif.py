@@ -9,8 +9,9 @@ Source: arXiv 2410.17268; what its abstract leaves open is our reading (docs/met
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from spike_ssm.models.identity import LATER
 from spike_ssm.models.neurons.integrate_and_fire import IntegrateAndFire, IntegrateAndFireSettings
 from spike_ssm.models.ops.refractory_lif import Options, Rules, check_parameter
 
@@ -23,6 +24,8 @@ class RefractoryLIFSettings(IntegrateAndFireSettings):
 
     leak in (0, 1), threshold > 0 in units of potential, refractory >= 0 in units of the threshold, decay in [0, 1).
     A trainable refractory magnitude must start above 0, a trainable decay in (0, 1).
+    charge: what a spike's refractory current takes off in all, in thresholds; it sets refractory to
+    charge * (1 - decay), so that decays compare at one total.
     """
 
     name: str = "refractory_lif"
@@ -33,6 +36,7 @@ class RefractoryLIFSettings(IntegrateAndFireSettings):
     decay_trainable: bool = False
     max_iterations: int | None = None
     resolve: str = "midpoint"
+    charge: float | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         """Raise ValueError with a sentence when a value is out of range."""
@@ -42,8 +46,10 @@ class RefractoryLIFSettings(IntegrateAndFireSettings):
                 f"reset {self.reset!r} is not one of the refractory neuron's, {', '.join(LINEAR_RESETS)}; "
                 "the neuron with a hard reset is lif_hard."
             )
-        check_parameter("refractory", self.refractory)
         check_parameter("decay", self.decay)
+        if self.charge is not None:
+            self.refractory = self.charge * (1 - self.decay)
+        check_parameter("refractory", self.refractory)
         if self.refractory_trainable and self.refractory == 0:
             raise ValueError(
                 "A trainable refractory magnitude must start above 0 (it is stored through a softplus); "

