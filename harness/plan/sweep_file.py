@@ -28,6 +28,7 @@ NOTE = "note"
 
 Axes = Annotated[dict[str, Any], "must map at least one axis to its values"]
 Points = Annotated[list[dict[str, Any]], "must be a list of points, each a mapping from axes to labels"]
+Scales = Annotated[list[str], f"must be a list of scales, which are {', '.join(SCALES)}"]
 Seeds = Annotated[list[int], "must be a list of whole numbers from 0 on"]
 Base = Annotated[dict[str, Any], "must map settings to values"]
 Baseline = Annotated[dict[str, Any], "must map axes to labels"]
@@ -50,6 +51,7 @@ class SweepFile:
     """What a sweep file holds.
 
     A point is left out where an exclusion names its label, or a list with it, on every axis it has; `seed` is one too.
+    only_at: the scales that it is for; None: all.
     """
 
     title: str
@@ -64,6 +66,7 @@ class SweepFile:
     scales: dict[str, Additions] = field(default_factory=dict)
     tune: Ranges | None = None
     controls: ControlsFile | None = None
+    only_at: Scales | None = None
 
 
 @dataclass
@@ -113,8 +116,13 @@ def load_sweep(documents: Documents, name: str, scale: str, of: str | None = Non
     if of is not None:
         raise UserError(f"of={of} has no meaning for the sweep {name!r}, which evaluates no other sweep's runs.")
     sweep = Sweep(**vars(read_document(SweepFile, content, file)), name=name, scale=scale)
-    if set(sweep.scales) - set(SCALES):
-        raise sweep.wrong(f"scales are {', '.join(SCALES)}, not {', '.join(sweep.scales)}")
+    unknown = [each for each in (*sweep.scales, *(sweep.only_at or ())) if each not in SCALES]
+    if unknown:
+        raise sweep.wrong(f"scales are {', '.join(SCALES)}, not {', '.join(unknown)}")
+    if sweep.only_at is not None and scale not in sweep.only_at:
+        raise UserError(
+            f"The sweep {name!r} is not for scale={scale}: add {' or '.join(f'scale={each}' for each in sweep.only_at)}."
+        )
     if not sweep.grid:
         raise sweep.wrong("`grid` must map at least one axis to its values")
     _check_baseline(sweep, {*sweep.grid, *(axis for more in sweep.scales.values() for axis in more.grid)})

@@ -9,6 +9,7 @@ Source: arXiv 2410.17268; what its abstract leaves open is our reading (docs/met
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from spike_ssm.models.identity import LATER
@@ -48,6 +49,8 @@ class RefractoryLIFSettings(IntegrateAndFireSettings):
             )
         check_parameter("decay", self.decay)
         if self.charge is not None:
+            if not 0 <= self.charge < math.inf:
+                raise ValueError(f"charge must be a number of thresholds of at least 0, but it is {self.charge}.")
             self.refractory = self.charge * (1 - self.decay)
         check_parameter("refractory", self.refractory)
         if self.refractory_trainable and self.refractory == 0:

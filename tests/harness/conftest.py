@@ -19,7 +19,7 @@ import torch
 import spike_ssm.harness.tune
 from spike_ssm.harness.config.command_line import parse_command_line
 from spike_ssm.harness.config.compose import Composer
-from spike_ssm.harness.config.settings import Settings
+from spike_ssm.harness.config.settings import SCALES, Settings
 from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.data.tasks.listops import ListOps
 from spike_ssm.harness.sweep import main
@@ -42,6 +42,11 @@ MINI = {
     "grid": {"neuron.leak": [0.5, 0.9]},
     "baseline": {"neuron.leak": 0.5},
 }
+
+
+def sweeps_for(composer: Composer, scale: str) -> list[str]:
+    """The packaged sweeps that are for this scale."""
+    return [name for name in composer.options("sweep") if scale in composer.load("sweep", name).get("only_at", SCALES)]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from spike_ssm.models.identity import identity_of
 from spike_ssm.models.network import Classifier, Inputs, ModelSettings
 from spike_ssm.models.neurons import RefractoryLIFSettings
 from spike_ssm.models.neurons.parameter import INVERSE_SOFTPLUS, LOGARITHM, LOGIT, ChannelParameter, Storage
@@ -105,3 +106,24 @@ def test_a_copy_can_be_scaled_like_the_original(again: Any, trainable: bool) -> 
     other = again(parameter(LOGARITHM, trainable=trainable))
     other.scale(3.0)
     torch.testing.assert_close(other(), 3 * VALUES)
+
+
+@pytest.mark.parametrize(("charge", "decay"), [(1.0, 0.0), (0.5, 0.5), (2.0, 0.97), (0.0, 0.9)])
+def test_a_charge_is_what_a_spikes_refractory_current_takes_off_in_all(charge: float, decay: float) -> None:
+    settings = RefractoryLIFSettings(charge=charge, decay=decay, refractory_trainable=False)
+    current = settings.refractory * torch.tensor(decay, dtype=torch.float64).pow(torch.arange(2000))
+    assert float(current.sum()) == pytest.approx(charge)
+    assert settings == RefractoryLIFSettings(
+        refractory=settings.refractory, charge=charge, decay=decay, refractory_trainable=False
+    )
+
+
+@pytest.mark.parametrize("charge", [-0.5, float("nan"), float("inf")])
+def test_a_charge_out_of_range_is_a_sentence(charge: float) -> None:
+    with pytest.raises(ValueError, match=r"^charge must be a number of thresholds"):
+        RefractoryLIFSettings(charge=charge)
+
+
+def test_a_neuron_without_a_charge_has_the_identity_that_it_had() -> None:
+    assert "charge" not in identity_of(RefractoryLIFSettings())
+    assert identity_of(RefractoryLIFSettings(charge=1.0))["charge"] == 1.0

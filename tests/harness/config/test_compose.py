@@ -18,7 +18,7 @@ from spike_ssm.harness.sweep import main
 from spike_ssm.results.errors import UserError
 
 NEURON_KEYS = "threshold, threshold_trainable, threshold_shared"
-FIELDS = "base, baseline, controls, exclude, grid, include, on_request, question, scales, seeds, title, tune"
+FIELDS = "base, baseline, controls, exclude, grid, include, on_request, only_at, question, scales, seeds, title, tune"
 
 
 @pytest.fixture
@@ -370,7 +370,12 @@ BAD_FILES: dict[str, tuple[str | dict[str, Any], list[str]]] = {
     ),
     "base is a list": ({"base": ["neuron"]}, ["base must map settings to values"]),
     "misspelt setting of the base": ({"base": {"optim.rate": 1}}, ["optim.rate is not a setting", "lr, ssm_lr"]),
-    "unknown scale": ({"scales": {"huge": {"seeds": [1]}}}, ["scales are laptop, gpu, paper, not huge"]),
+    "unknown scale": ({"scales": {"huge": {"seeds": [1]}}}, ["scales are laptop, workstation, gpu, paper, not huge"]),
+    "for an unknown scale": ({"only_at": ["huge"]}, ["scales are laptop, workstation, gpu, paper, not huge"]),
+    "for another scale": (
+        {"only_at": ["gpu", "paper"]},
+        ["The sweep 'bad' is not for scale=laptop: add scale=gpu or scale=paper."],
+    ),
     "unknown key of a scale": (
         {"scales": {"laptop": {"sede": [1]}}},
         ["scales.laptop has unknown keys ['sede']; its keys are exclude, grid, include, on_request, seeds"],
@@ -407,7 +412,7 @@ def test_a_sweep_file_that_makes_no_sense_is_one_sentence_with_what_is_allowed(
     assert [fragment for fragment in fragments if fragment not in sentence] == []
 
 
-@pytest.mark.parametrize("key", ["base", "exclude", "include", "baseline", "scales", "tune", "controls"])
+@pytest.mark.parametrize("key", ["base", "exclude", "include", "baseline", "scales", "tune", "controls", "only_at"])
 def test_a_key_of_a_sweep_file_may_be_left_empty(place: Any, key: str) -> None:
     place.sweep_file("sparse", f"title: T\nquestion: Q?\nseeds: [0]\ngrid: {{neuron.leak: [0.5]}}\n{key}:\n")
     assert place.sweep("dry_run=true", "launcher=debug", name="sparse").status == 0

@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 from spike_ssm.harness.config.command_line import parse_command_line
 from spike_ssm.harness.config.compose import Composer, settings_from_json, settings_to_json
 from spike_ssm.harness.config.robustness import RobustnessSettings
-from spike_ssm.harness.config.settings import LauncherSettings, OptimSettings, PathSettings, ScaleSettings, Settings
+from spike_ssm.harness.config.settings import (
+    SCALES,
+    LauncherSettings,
+    OptimSettings,
+    PathSettings,
+    ScaleSettings,
+    Settings,
+)
 from spike_ssm.harness.data.tasks.listops import ListOpsSettings
 from spike_ssm.models.network import ModelSettings
 from spike_ssm.models.neurons import RefractoryLIFSettings
@@ -230,7 +237,7 @@ words = st.text("abz XYZ0189/.,:;·é-_'\"", max_size=20)
 names = st.text("abzXYZ0189_", min_size=1, max_size=20)
 runs = st.builds(
     Settings,
-    scale=st.builds(ScaleSettings, st.sampled_from(["laptop", "gpu", "paper"]), words),
+    scale=st.builds(ScaleSettings, st.sampled_from(SCALES), words),
     task=st.builds(ListOpsSettings, train=st.integers(1, 10**7), data_seed=st.integers(0, 2**63 - 1)),
     neuron=st.builds(
         RefractoryLIFSettings,
@@ -279,7 +286,7 @@ def test_the_paper_scale_has_the_published_listops_hyperparameters(composer: Com
 def test_the_defaults_are_the_laptop_scale_and_only_the_paper_scale_claims_published_figures(
     composer: Composer,
 ) -> None:
-    notes = {name: composer.settings({"scale": name}).scale for name in ("laptop", "gpu", "paper")}
+    notes = {name: composer.settings({"scale": name}).scale for name in SCALES}
     assert composer.settings({}).scale == notes["laptop"]
     assert [name for name, scale in notes.items() if "published figures" in scale.note.lower()] == ["paper"]
 

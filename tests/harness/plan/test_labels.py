@@ -20,6 +20,7 @@ from spike_ssm.harness.plan.labels import JOINT, check_labels
 from spike_ssm.harness.plan.sweep_file import NOTE, Sweep, axis_of, load_sweep
 from spike_ssm.harness.plan.trials import plan
 from spike_ssm.results.errors import UserError
+from tests.harness.conftest import sweeps_for
 
 Plan = Callable[..., Grid]
 
@@ -78,7 +79,7 @@ def test_a_setting_that_an_axis_varies_is_refused_with_the_axis_and_how_to_narro
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_so_it_is_for_every_setting_of_every_axis_of_the_packaged_sweeps(composer: Composer, scale: str) -> None:
-    for name in composer.options("sweep"):
+    for name in sweeps_for(composer, scale):
         sweep = load_sweep(composer, name, scale)
         for axis, values in sweep.grid.items():
             settings = {key for label in axis_of(sweep, axis, values).values() for key in label} - {NOTE, axis}
