@@ -120,9 +120,8 @@ def load_sweep(documents: Documents, name: str, scale: str, of: str | None = Non
     if unknown:
         raise sweep.wrong(f"scales are {', '.join(SCALES)}, not {', '.join(unknown)}")
     if sweep.only_at is not None and scale not in sweep.only_at:
-        raise UserError(
-            f"The sweep {name!r} is not for scale={scale}: add {' or '.join(f'scale={each}' for each in sweep.only_at)}."
-        )
+        allowed = " or ".join(f"scale={each}" for each in sweep.only_at)
+        raise UserError(f"The sweep {name!r} is not for scale={scale}: add {allowed}.")
     if not sweep.grid:
         raise sweep.wrong("`grid` must map at least one axis to its values")
     _check_baseline(sweep, {*sweep.grid, *(axis for more in sweep.scales.values() for axis in more.grid)})

@@ -58,7 +58,7 @@ MEANT = {
     "neuron=lif_sotf": "neuron=lif_sotf does not exist; did you mean lif_soft? Choose one of alif, binary, ",
     "+sweep=ablation_neuron neuron=lif_hrd": "neuron=lif_hrd is not on this sweep's axis; did you mean lif_hard?",
     "task=listop": "task=listop does not exist; did you mean listops?",
-    "scale=papr": "scale=papr does not exist; did you mean paper? Choose one of gpu, laptop, paper.",
+    "scale=papr": "scale=papr does not exist; did you mean paper? Choose one of gpu, laptop, paper, workstation.",
     "launcher=slum": "launcher=slum does not exist; did you mean slurm? Choose one of auto, debug, local, slurm.",
     "protocol=spikingsm": "did you mean spikingssm? Choose one of ours, ",
     "neuron.lek=0.5": "neuron.lek is not a setting; did you mean neuron.leak?",

@@ -21,6 +21,7 @@ from spike_ssm.harness.plan.sweep_file import named_sweep
 from spike_ssm.harness.system.root import ROOT
 from tests.harness.conftest import sweeps_for
 
+NONE = "\N{EN DASH}"  # stands where a sweep is not for a scale
 KNOWN = json.loads(Path(__file__).with_name("run_ids.json").read_text())
 
 
@@ -39,9 +40,9 @@ def test_every_packaged_sweep_is_valid_as_large_as_documented_and_has_the_ids_th
     composer: Composer, scale: str
 ) -> None:
     page = (ROOT / "docs" / "reports.md").read_text()
-    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([0-9, –]+) \|$", page, re.MULTILINE)
+    rows = re.findall(rf"^\| `(\w+)` \| [^|]+ \| ([{NONE}0-9, ]+) \|$", page, re.MULTILINE)
     counts = {name: each.split(", ")[SCALES.index(scale)] for name, each in rows}
-    stated = {name: int(count) for name, count in counts.items() if count != "–"}
+    stated = {name: int(count) for name, count in counts.items() if count != NONE}
     found = {name: grid_of(composer, name, scale) for name in sweeps_for(composer, scale)}
     if scale == "laptop":
         assert all(len(grid.runs) <= 60 for grid in found.values()), "the laptop scale is for minutes"
