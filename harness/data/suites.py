@@ -7,7 +7,7 @@ LRA = ("listops", "text", "retrieval", "image", "pathfinder", "pathx")
 
 ALL = {
     "laptop": ("listops", "bbc_order", "bbc_order_pairs", "mnist_digits", "pathfinder_small", "pathx_small"),
-    "workstation": ("listops", "bbc_order", "bbc_order_pairs", "fashion_mnist", "pathfinder_small", "pathx_small"),
+    "workstation": ("listops", "bbc_order", "bbc_order_pairs", "fashion_mnist", "pathfinder", "pathx_small"),
     "gpu": LRA,
     "paper": LRA,
 }

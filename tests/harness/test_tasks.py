@@ -93,7 +93,7 @@ def test_every_task_says_how_long_its_sequences_are_at_every_scale() -> None:
         composed = [Chosen.of(name, [f"scale={scale}"], composer).settings.task for scale in scales]
         assert [at_scale(name, scale) for scale in scales] == composed
         lengths = [longest(settings) for settings in composed]
-        assert lengths == sorted(lengths), "laptop, gpu, paper"
+        assert lengths == sorted(lengths), scales
         assert lengths[0] >= 50
 
 
@@ -151,8 +151,14 @@ def test_settings_choose_what_is_prepared() -> None:
     [
         (["prepare", "nothing"], "Error: There is no task 'nothing'; choose one of listops, text, "),
         (["show", "speed"], "Error: There is no task 'speed'; choose one of listops"),
-        (["prepare", "mnist_digits", "scale=paper"], "The task mnist_digits has no scale=paper; choose laptop or gpu."),
-        (["prepare", "listops", "scale=huge"], "Error: scale=huge does not exist; choose one of gpu, laptop, paper."),
+        (
+            ["prepare", "mnist_digits", "scale=paper"],
+            "The task mnist_digits has no scale=paper; choose laptop or workstation or gpu.",
+        ),
+        (
+            ["prepare", "listops", "scale=huge"],
+            "Error: scale=huge does not exist; choose one of gpu, laptop, paper, workstation.",
+        ),
         (["prepare", "listops", "task.length=3"], "Error: task.length is not a setting; did you mean task.max_length"),
         (["prepare", "listops", "task.train=-1"], "Error: task.train=-1 is not allowed"),
         (["prepare", "listops", "+sweep=speed"], "use python -m harness.sweep for a sweep."),

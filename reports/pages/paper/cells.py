@@ -17,6 +17,9 @@ from spike_ssm.reports.pages.paper.runs import Run
 from spike_ssm.reports.render.text import count, listing
 from spike_ssm.reports.statistics.seeds import NO_SPREAD, VERDICT_SEEDS, Interval, t_interval
 
+SMALLER_SCALES = ("gpu", "workstation", "laptop")
+"""Scales whose runs are shown where the paper scale has none, the nearest to it first."""
+
 
 class Status(Enum):
     """A status with its definition, in the words of the page."""
@@ -57,7 +60,7 @@ class Status(Enum):
     )
     SMALLER = (
         "smaller scale, not comparable",
-        "Runs at the laptop or gpu scale only. Shown to say that the variant runs; never a reproduction.",
+        "Runs at smaller scales only. Shown to say that the variant runs; never a reproduction.",
     )
     FAILED = ("failed", "The runs at the paper scale failed.")
     NOT_RUN = ("not run", "No run. The command below the table fills it.")
@@ -156,7 +159,7 @@ def _cell(
         group, _ = _one_group(paper)
         remark = _differences(group[0], required, free)
         return Cell(Status.OTHER_SETTINGS, figure, _interval(group, column), "paper", group, remark)
-    for scale in ("gpu", "laptop"):
+    for scale in SMALLER_SCALES:
         smaller = [run for run in measured if run.scale == scale]
         if smaller:
             group, remark = _one_group(smaller)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from spike_ssm.reports.loading.citation import bibtex
 from spike_ssm.reports.loading.places import without_places
-from spike_ssm.reports.pages.paper.cells import Cell, Status, cells_of
+from spike_ssm.reports.pages.paper.cells import SMALLER_SCALES, Cell, Status, cells_of
 from spike_ssm.reports.pages.paper.definition import Definition, definition
 from spike_ssm.reports.pages.paper.figures import difference_figure
 from spike_ssm.reports.pages.paper.runs import Runs, gather
@@ -24,7 +24,7 @@ from spike_ssm.reports.render.spreadsheet import csv
 from spike_ssm.reports.render.text import count
 
 NAME = "paper"
-SCALES = ("paper", "gpu", "laptop")
+SCALES = ("paper", *SMALLER_SCALES)
 
 
 @dataclass(frozen=True)
