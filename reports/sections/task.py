@@ -41,6 +41,12 @@ from spike_ssm.reports.tables.matched import matched_table
 from spike_ssm.reports.tables.tuning import tagged, tuning_table
 from spike_ssm.results.schema import Manifest
 
+_MAIN_EFFECTS = {"test_accuracy": "accuracy", "firing_rate": "firing rate", "spike_after_spike": "spike after spike"}
+"""Measures whose main effects are tabled, a family each, by what they are called."""
+
+_IN_WORDS = ("test_accuracy", "firing_rate")
+"""Those of them whose main effects are findings too."""
+
 
 @dataclass(frozen=True)
 class Section:
@@ -57,7 +63,7 @@ class Section:
     learning: Table | None
     groups: Table | None
     tuning: Table | None
-    effects: Table | None
+    effects: list[Table]  # one a measure
     comparison: Table | None
     matched: Table | None
     controls: Table | None
@@ -78,7 +84,7 @@ class Section:
             each
             for each in (
                 *(self.main, self.learning, self.groups, self.tuning, *self.times, *self.energy),
-                *(self.effects, self.comparison, self.matched, self.controls),
+                *(*self.effects, self.comparison, self.matched, self.controls),
             )
             if each
         ]
@@ -113,7 +119,8 @@ def task_section(
         for variant in comparisons.accuracy
     }
     note = manifest.task_notes.get(task, "")
-    effects = main_effects(alike, planned, manifest.baseline)
+    effects = {of: main_effects(alike, planned, manifest.baseline, of) for of in _MAIN_EFFECTS}
+    on_average = [effect_findings(effects[of], _MAIN_EFFECTS[of]) for of in _IN_WORDS]
     judged = judge(alike, manifest.controls) if manifest.controls else []
     explained = control_findings(judged, manifest.controls.of) if manifest.controls else None
     in_words = verdicts_in_words(judged, manifest.controls.of) if manifest.controls else []
@@ -136,7 +143,7 @@ def task_section(
         ),
         glance_table(measured, looks, comparisons, controls),
         forest(alike, comparisons, looks, f"d{place}", controls),
-        [*filter(None, (effect_findings(effects), *task_findings(runs, comparisons, manifest.baseline), explained))],
+        [*filter(None, (*on_average, *task_findings(runs, comparisons, manifest.baseline), explained))],
         caveat(runs),
         with_advice(
             tables.main_table(measured, looks, comparisons, note, _data_notes(runs), weaker_rules(runs)),
@@ -146,7 +153,7 @@ def task_section(
         learning_table(task, ended, looks),
         group_table(runs, looks),
         tuning_table(manifest, task, {variant: looks[variant] for variant in measured["variant"]}),
-        effect_table(effects),
+        [*filter(None, (effect_table(effects[of], called) for of, called in _MAIN_EFFECTS.items()))],
         comparison_table(comparisons, disagreements, looks),
         matched_table(compare_matched(alike, planned, manifest.baseline)),
         control_table(judged, looks),
