@@ -27,7 +27,7 @@ from spike_ssm.reports.figures.layers import (
 )
 from spike_ssm.reports.loading.sweep import unfold
 from spike_ssm.reports.render import svg
-from spike_ssm.reports.render.drawn import Drawn
+from spike_ssm.reports.render.drawn import Drawn, logarithmic
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.text import number
 from spike_ssm.results.schema import INTERVAL_EDGES
@@ -35,8 +35,8 @@ from spike_ssm.results.schema import INTERVAL_EDGES
 _EDGES = np.array(INTERVAL_EDGES, dtype=float)
 _FROM, _TO = _EDGES[:-1], _EDGES[1:] - 1  # first and last step of each bin but the one without an end
 _MIDDLES = np.sqrt(_FROM * _TO)
-_DOUBLINGS = np.log2(_EDGES[1:] / _EDGES[:-1])
-_TICKS = (1, 3, 10, 30, 100, 300, 1000)
+_TICKS = (1, 4, 16, 64, 256)
+_LEAST, _MOST = 1e-3, 200.0  # % a step
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,24 @@ class _Counted:
     shortest: str  # of several that last one step
 
 
-_INTERVALS = _Counted(
-    "intervals", "Intervals between spikes", "intervals", "steps from a spike to the next", "How long neurons wait "
-    "from a spike to their next one", "intervals of one step",
-)  # fmt: skip
-_RUNS = _Counted(
-    "runs", "Spikes in a row", "runs", "spikes in a row", "How many spikes a neuron sends step after step", "single "
-    "spikes",
-)  # fmt: skip
+_COUNTED = (
+    _Counted(
+        column="intervals",
+        title="Intervals between spikes",
+        name="intervals",
+        axis="steps from a spike to the next",
+        question="How long neurons wait from a spike to their next one",
+        shortest="intervals of one step",
+    ),
+    _Counted(
+        column="runs",
+        title="Spikes in a row",
+        name="runs",
+        axis="spikes in a row",
+        question="How many spikes a neuron sends step after step",
+        shortest="single spikes",
+    ),
+)
 
 
 def interval_figures(runs: pd.DataFrame, looks: Mapping[str, Look], prefix: str) -> list[Drawn]:
@@ -66,7 +76,7 @@ def interval_figures(runs: pd.DataFrame, looks: Mapping[str, Look], prefix: str)
     variants = list(dict.fromkeys(runs["variant"]))
     traces, layers = unfold(runs, "traces"), unfold(runs, "layers")
     drawn = (
-        *(_by_steps(traces, variants, looks, f"{prefix}b{place}", of) for place, of in enumerate((_INTERVALS, _RUNS))),
+        *(_by_steps(traces, variants, looks, f"{prefix}b{place}", of) for place, of in enumerate(_COUNTED)),
         after_a_spike(layers, variants, looks, f"{prefix}b2"),
     )
     return [figure for figure in drawn if figure is not None]
@@ -77,26 +87,26 @@ def _by_steps(
 ) -> Drawn | None:
     """Shares of all that is counted against its steps, a panel a layer: mean and range over seeds.
 
-    Bins grow with the steps, and their axis is logarithmic: a bin's share over the logarithm to base 2 of its width is
-    the height that makes equal areas equal shares. At one step it is the share of just that step.
+    Bins are the wider the more steps they are of, so what is drawn is a bin's share over its width, in % a step.
     """
     held = recorded(traces, of.column)
-    shown, remark = limited(held[[any(counts) for counts in held[of.column]]] if len(held) else held, variants)
+    shown, remark = limited(held if held.empty else held[held[of.column].map(any)], variants)
     if shown.empty:
         return None
     sentences, numbers, beyond, longest = [], [], 0.0, 0
     with svg.drawing():
-        figure, panels = panels_of(shown["layer"], of.axis, f"share of {of.name}, % per doubling")
+        figure, panels = panels_of(shown["layer"], of.axis, f"share of {of.name}, % a step")
         for layer, variant, own in by_layer_and_variant(shown):
             shares = percentages(own[of.column])
             within, beyond = shares[:, :-1], max(beyond, float(shares[:, -1].mean()))
-            draw_line(panels[layer], _MIDDLES, within / _DOUBLINGS, looks[variant])
-            of_bins = {"share_percent": within, "share_percent_per_doubling": within / _DOUBLINGS}
+            a_step = within / (_TO - _FROM + 1)
+            draw_line(panels[layer], _MIDDLES, a_step, looks[variant])
+            of_bins = {"share_percent": within, "share_percent_a_step": a_step}
             numbers.append(over_seeds(variant, layer, {"steps_from": _FROM, "steps_to": _TO}, of_bins))
             longest = max(longest, *np.flatnonzero(within.any(axis=0)).tolist())
             sentences.append(f"layer {layer} {variant} {number(within[:, 0].mean(), 1)} %")
         _up_to(next(iter(panels.values())), float(_EDGES[longest + 1]))
-        caption = f"{of.question}: equal areas are equal shares; {SEEDS}."
+        caption = f"{of.question}, as shares per step: {SEEDS}."
         if round(beyond, 1):
             caption += f" At most {number(beyond, 1)} % of a variant's {of.name} are longer than drawn."
         label = f"{of.title}, share of {of.shortest}: {'; '.join(sentences)}."
@@ -104,8 +114,9 @@ def _by_steps(
 
 
 def _up_to(axes: Axes, most: float) -> None:
-    """Axes of shares, and of their panels, against steps from 1 to `most` on a logarithmic scale."""
-    axes.set(xscale="log", xlim=(1, most), ylim=(0, None))
+    """Axes of shares in % a step, and of their panels, against steps from 1 to `most`, both on a logarithmic scale."""
+    logarithmic(axes)
+    axes.set(xscale="log", xlim=(1, most), ylim=(_LEAST, _MOST))
     axes.xaxis.set_major_locator(FixedLocator([tick for tick in _TICKS if tick <= most]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
@@ -118,7 +129,7 @@ def after_a_spike(layers: pd.DataFrame, variants: Sequence[str], looks: Mapping[
         return None
     sentences, numbers = [], []
     with svg.drawing():
-        figure, panels = panels_of(shown["layer"], "firing rate, %", "after a spike, %")
+        figure, panels = panels_of(shown["layer"], "firing rate, %", "spike after spike, %")
         highest = 105 * shown[["firing_rate", "spike_after_spike"]].max()
         for panel in panels.values():
             panel.axline((0, 0), slope=1, color=svg.MUTED, lw=0.9, dashes=(4, 2), zorder=1)

@@ -22,6 +22,7 @@ from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.statements import Findings, Statement
 from spike_ssm.reports.render.table import Table
 from spike_ssm.reports.sections.learning import learning_statement, learning_table
+from spike_ssm.reports.sections.spike_trains import spike_train_table
 from spike_ssm.reports.sections.times import time_tables, with_advice
 from spike_ssm.reports.statistics.baseline import compare_with_baseline
 from spike_ssm.reports.statistics.controls import control_names, judge
@@ -67,6 +68,7 @@ class Section:
     comparison: Table | None
     matched: Table | None
     controls: Table | None
+    spike_trains: Table | None
     times: list[Table]  # one a machine
     energy: list[Table]
     figures: list[Drawn]
@@ -83,7 +85,8 @@ class Section:
         return [
             each
             for each in (
-                *(self.main, self.learning, self.groups, self.tuning, *self.times, *self.energy),
+                *(self.main, self.learning, self.groups, self.tuning, self.spike_trains),
+                *(*self.times, *self.energy),
                 *(*self.effects, self.comparison, self.matched, self.controls),
             )
             if each
@@ -157,6 +160,7 @@ def task_section(
         comparison_table(comparisons, disagreements, looks),
         matched_table(compare_matched(alike, planned, manifest.baseline)),
         control_table(judged, looks),
+        spike_train_table(runs, looks),
         time_tables(times, {variant: looks[variant] for variant in measured["variant"]}, manifest.baseline),
         energy_tables(runs, looks),
         scaling_figures(_on_lines(runs, line_of, drawn), manifest.runs, looks, f"n{place}"),

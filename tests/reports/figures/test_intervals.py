@@ -7,7 +7,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -79,12 +78,12 @@ def test_intervals_and_runs_of_spikes_without_memory_are_geometric(random: dict[
         assert set(numbers["seeds"]) == {3}
 
 
-def test_equal_areas_are_equal_shares(random: dict[str, Drawn]) -> None:
+def test_what_is_drawn_is_the_share_of_a_single_step(random: dict[str, Drawn]) -> None:
     numbers = random[INTERVALS].numbers
-    width = np.log2((numbers["steps_to"] + 1) / numbers["steps_from"])
-    assert (numbers["share_percent_per_doubling_mean"] * width).sum() == pytest.approx(100)
-    single = numbers.iloc[0]
-    assert single["share_percent_per_doubling_mean"] == single["share_percent_mean"], "one step, one doubling"
+    width = numbers["steps_to"] - numbers["steps_from"] + 1
+    assert width.tolist()[:7] == [1, 1, 1, 1, 2, 2, 4]
+    assert (numbers["share_percent_a_step_mean"] * width).to_numpy() == pytest.approx(numbers["share_percent_mean"])
+    assert numbers["share_percent_mean"].sum() == pytest.approx(100)
 
 
 def test_chance_is_on_the_line_a_clock_below_it_and_bursts_or_unequal_channels_above() -> None:
