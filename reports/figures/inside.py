@@ -16,16 +16,14 @@ from spike_ssm.reports.figures.layers import (
     Numbers,
     by_layer_and_variant,
     draw_line,
-    drawn_of,
     limited,
     over_seeds,
-    panels_of,
     percentages,
     recorded,
 )
 from spike_ssm.reports.loading.sweep import unfold
 from spike_ssm.reports.render import svg
-from spike_ssm.reports.render.drawn import Drawn
+from spike_ssm.reports.render.drawn import Drawn, of_parts, panels_by_layer
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.text import number
 from spike_ssm.results.schema import POTENTIAL_EDGES
@@ -51,7 +49,7 @@ def rate_over_time(
         return None
     sentences, numbers = [], []
     with svg.drawing():
-        figure, panels = panels_of(shown["layer"], "step of the sequence", "firing rate, %")
+        figure, panels = panels_by_layer(shown["layer"], "step of the sequence", "firing rate, %")
         for layer, variant, own in by_layer_and_variant(shown):
             steps, rates = _over_steps(own)
             draw_line(panels[layer], steps, rates, looks[variant])
@@ -64,7 +62,7 @@ def rate_over_time(
             f"alone.{remark}"
         )
         label = f"Firing rate over time, from the first steps to the last: {'; '.join(sentences)}."
-        return drawn_of("Firing rate over time", caption, svg.render(figure, next(names), label), numbers, looks)
+        return of_parts("Firing rate over time", caption, svg.render(figure, next(names), label), numbers, looks)
 
 
 def potentials(
@@ -78,7 +76,7 @@ def potentials(
     centres = (edges[1:] + edges[:-1]) / 2
     sentences, numbers, outside = [], [], 0.0
     with svg.drawing():
-        figure, panels = panels_of(shown["layer"], "membrane potential / threshold", "share of steps, %")
+        figure, panels = panels_by_layer(shown["layer"], "membrane potential / threshold", "share of steps, %")
         for layer, variant, own in by_layer_and_variant(shown):
             shares = percentages(own["potential"])
             within = shares[:, 1:-1]
@@ -95,7 +93,7 @@ def potentials(
             f"{number(outside, 1)} % of a variant's steps lie beyond the axis.{remark}"
         )
         label = f"Share of steps with a membrane potential at or above the threshold: {'; '.join(sentences)}."
-        return drawn_of("Membrane potential", caption, svg.render(figure, next(names), label), numbers, looks)
+        return of_parts("Membrane potential", caption, svg.render(figure, next(names), label), numbers, looks)
 
 
 def _over_steps(traces: pd.DataFrame) -> tuple[Numbers, Numbers]:

@@ -18,16 +18,14 @@ from spike_ssm.reports.figures.layers import (
     Numbers,
     by_layer_and_variant,
     draw_line,
-    drawn_of,
     limited,
     over_seeds,
-    panels_of,
     percentages,
     recorded,
 )
 from spike_ssm.reports.loading.sweep import unfold
 from spike_ssm.reports.render import svg
-from spike_ssm.reports.render.drawn import Drawn, logarithmic
+from spike_ssm.reports.render.drawn import Drawn, logarithmic, of_parts, panels_by_layer
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.text import number
 from spike_ssm.results.schema import INTERVAL_EDGES
@@ -95,7 +93,7 @@ def _by_steps(
         return None
     sentences, numbers, beyond, longest = [], [], 0.0, 0
     with svg.drawing():
-        figure, panels = panels_of(shown["layer"], of.axis, f"share of {of.name}, % a step")
+        figure, panels = panels_by_layer(shown["layer"], of.axis, f"share of {of.name}, % a step")
         for layer, variant, own in by_layer_and_variant(shown):
             shares = percentages(own[of.column])
             within, beyond = shares[:, :-1], max(beyond, float(shares[:, -1].mean()))
@@ -110,7 +108,7 @@ def _by_steps(
         if round(beyond, 1):
             caption += f" At most {number(beyond, 1)} % of a variant's {of.name} are longer than drawn."
         label = f"{of.title}, share of {of.shortest}: {'; '.join(sentences)}."
-        return drawn_of(of.title, caption + remark, svg.render(figure, name, label), numbers, looks)
+        return of_parts(of.title, caption + remark, svg.render(figure, name, label), numbers, looks)
 
 
 def _up_to(axes: Axes, most: float) -> None:
@@ -129,7 +127,7 @@ def after_a_spike(layers: pd.DataFrame, variants: Sequence[str], looks: Mapping[
         return None
     sentences, numbers = [], []
     with svg.drawing():
-        figure, panels = panels_of(shown["layer"], "firing rate, %", "spike after spike, %")
+        figure, panels = panels_by_layer(shown["layer"], "firing rate, %", "spike after spike, %")
         highest = 105 * shown[["firing_rate", "spike_after_spike"]].max()
         for panel in panels.values():
             panel.axline((0, 0), slope=1, color=svg.MUTED, lw=0.9, dashes=(4, 2), zorder=1)
@@ -145,7 +143,7 @@ def after_a_spike(layers: pd.DataFrame, variants: Sequence[str], looks: Mapping[
             "they keep apart. Points are means, lines reach from the lowest to the highest seed."
         )
         label = f"Firing rate a step after a spike, and at all steps: {'; '.join(sentences)}."
-        return drawn_of("After a spike", caption + remark, svg.render(figure, name, label), numbers, looks)
+        return of_parts("After a spike", caption + remark, svg.render(figure, name, label), numbers, looks)
 
 
 def _point(axes: Axes, x: Numbers, y: Numbers, look: Look) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from spike_ssm.reports.render.drawn import Drawn, legend_of, new_panels, not_drawn
 from spike_ssm.reports.render.palette import Look
 
 MOST_LAYERS = 6
@@ -27,7 +24,7 @@ Numbers = npt.NDArray[np.float64]
 
 
 def recorded(entries: pd.DataFrame, *columns: str) -> pd.DataFrame:
-    """Those of the `entries` (one a variant, seed and layer) that hold all these columns."""
+    """The `entries`, one a variant, seed and layer, that hold all these columns."""
     return entries if entries.empty else entries.dropna(subset=list(columns))
 
 
@@ -44,19 +41,19 @@ def limited(entries: pd.DataFrame, variants: Sequence[str]) -> tuple[pd.DataFram
     return entries[entries["variant"].isin(chosen) & entries["layer"].isin(drawn)], remark
 
 
+def not_drawn(held: pd.DataFrame, chosen: Sequence[str], variants: Sequence[str]) -> str:
+    """The end of a caption on variants: those left out for want of room, and those whose runs hold no such record."""
+    having = held["variant"].nunique()
+    remark = f" Drawn: the first {len(chosen)} of {having} variants." if len(chosen) < having else ""
+    lacking = [variant for variant in variants if variant not in set(held["variant"])]
+    return remark + (f" Without such a record: {', '.join(lacking)}." if lacking else "")
+
+
 def by_layer_and_variant(entries: pd.DataFrame) -> Iterator[tuple[int, str, pd.DataFrame]]:
     """Layer, variant and its entries there, one a seed."""
     for variant, of_variant in entries.groupby("variant", sort=False):
         for layer in sorted(set(of_variant["layer"])):
             yield layer, str(variant), of_variant[of_variant["layer"] == layer]
-
-
-def panels_of(layers: Iterable[int], x: str, y: str) -> tuple[Figure, dict[int, Axes]]:
-    """A panel a layer, two in a row, with these labels of their axes."""
-    layers = sorted(set(layers))
-    height = 2.2 if len(layers) <= 2 else 1.6
-    figure, panels = new_panels([f"layer {layer}" for layer in layers], 2, height, x, y)
-    return figure, dict(zip(layers, panels, strict=True))
 
 
 def draw_line(axes: Axes, x: Numbers, seeds: Numbers, look: Look) -> None:
@@ -84,11 +81,3 @@ def over_seeds(variant: str, layer: int, at: Mapping[str, Numbers], seeds: Mappi
     }
     count = len(next(iter(seeds.values())))
     return pd.DataFrame({"variant": variant, "layer": layer, **at, **columns, "seeds": count})
-
-
-def drawn_of(
-    title: str, caption: str, drawn: Markup, numbers: Sequence[pd.DataFrame], looks: Mapping[str, Look]
-) -> Drawn:
-    """The figure of lines whose numbers, as `over_seeds` has them, are these."""
-    lines = pd.concat(numbers, ignore_index=True)
-    return Drawn(title, caption, drawn, lines, legend_of(lines, looks))

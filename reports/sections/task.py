@@ -46,7 +46,7 @@ _MAIN_EFFECTS = {"test_accuracy": "accuracy", "firing_rate": "firing rate", "spi
 """Measures whose main effects are tabled, a family each, by what they are called."""
 
 _IN_WORDS = ("test_accuracy", "firing_rate")
-"""Those of them whose main effects are findings too."""
+"""Measures whose main effects are findings too."""
 
 
 @dataclass(frozen=True)
