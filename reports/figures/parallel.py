@@ -18,6 +18,7 @@ import pandas as pd
 from spike_ssm.reports.figures.accuracy import task_figures
 from spike_ssm.reports.figures.groups import accuracy_by_group
 from spike_ssm.reports.figures.inside import inside_figures
+from spike_ssm.reports.figures.intervals import interval_figures
 from spike_ssm.reports.figures.iterations import against_iterations
 from spike_ssm.reports.figures.spike_trains import spike_trains
 from spike_ssm.reports.render.drawn import Drawn
@@ -69,6 +70,7 @@ def _figures(
         *task_figures(runs, looks, prefix, curves),
         *filter(None, (accuracy_by_group(runs, looks, f"{prefix}g"), against_iterations(runs, looks, f"{prefix}m"))),
         *inside_figures(runs, looks, prefix),
+        *interval_figures(runs, looks, prefix),
         *filter(None, (spike_trains(runs, looks, f"{prefix}s"),)),
     ]
     return [replace(figure, caption=figure.caption + remark) for figure in drawn]

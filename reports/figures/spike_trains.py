@@ -12,9 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from spike_ssm.reports.figures.layers import not_drawn
 from spike_ssm.reports.loading.sweep import unfold
 from spike_ssm.reports.render import svg
-from spike_ssm.reports.render.drawn import Drawn, not_drawn, shortened
+from spike_ssm.reports.render.drawn import Drawn, shortened
 from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.text import number
 from spike_ssm.results.raster import unpack_raster

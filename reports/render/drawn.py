@@ -52,6 +52,14 @@ def finished(
     return Drawn(title, caption, svg.render(figure, name, label), numbers, legend_of(numbers, looks))
 
 
+def of_parts(
+    title: str, caption: str, drawn: Markup, numbers: Sequence[pd.DataFrame], looks: Mapping[str, Look]
+) -> Drawn:
+    """The rendered figure with the numbers of its parts, each long, with a column `variant`; looks: as `finished`."""
+    whole = pd.concat(numbers, ignore_index=True)
+    return Drawn(title, caption, drawn, whole, legend_of(whole, looks))
+
+
 def legend_of(numbers: pd.DataFrame, looks: Mapping[str, Look]) -> dict[str, Look]:
     """The looks of the variants that the `numbers` of a figure are of."""
     return {str(variant): looks[str(variant)] for variant in dict.fromkeys(numbers["variant"])}
@@ -89,12 +97,12 @@ def new_panels(titles: Sequence[str], columns: int, height: float, x: str, y: st
     return figure, panels
 
 
-def not_drawn(held: pd.DataFrame, chosen: Sequence[str], variants: Sequence[str]) -> str:
-    """The end of a caption on variants: those left out for want of room, and those whose runs hold no such record."""
-    having = held["variant"].nunique()
-    remark = f" Drawn: the first {len(chosen)} of {having} variants." if len(chosen) < having else ""
-    lacking = [variant for variant in variants if variant not in set(held["variant"])]
-    return remark + (f" Without such a record: {', '.join(lacking)}." if lacking else "")
+def panels_by_layer(layers: Iterable[int], x: str, y: str) -> tuple[Figure, dict[int, Axes]]:
+    """A figure with a panel a layer, two in a row, and its panels; x and y are the labels of their shared axes."""
+    layers = sorted(set(layers))
+    height = 2.2 if len(layers) <= 2 else 1.6
+    figure, panels = new_panels([f"layer {layer}" for layer in layers], 2, height, x, y)
+    return figure, dict(zip(layers, panels, strict=True))
 
 
 def shortened(name: str, most: int) -> str:

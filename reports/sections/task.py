@@ -22,6 +22,7 @@ from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.statements import Findings, Statement
 from spike_ssm.reports.render.table import Table
 from spike_ssm.reports.sections.learning import learning_statement, learning_table
+from spike_ssm.reports.sections.spike_trains import spike_train_table
 from spike_ssm.reports.sections.times import time_tables, with_advice
 from spike_ssm.reports.statistics.baseline import compare_with_baseline
 from spike_ssm.reports.statistics.controls import control_names, judge
@@ -41,6 +42,12 @@ from spike_ssm.reports.tables.matched import matched_table
 from spike_ssm.reports.tables.tuning import tagged, tuning_table
 from spike_ssm.results.schema import Manifest
 
+_MAIN_EFFECTS = {"test_accuracy": "accuracy", "firing_rate": "firing rate", "spike_after_spike": "spike after spike"}
+"""Measures whose main effects are tabled, a family each, by what they are called."""
+
+_IN_WORDS = ("test_accuracy", "firing_rate")
+"""Measures whose main effects are findings too."""
+
 
 @dataclass(frozen=True)
 class Section:
@@ -57,10 +64,11 @@ class Section:
     learning: Table | None
     groups: Table | None
     tuning: Table | None
-    effects: Table | None
+    effects: list[Table]  # one a measure
     comparison: Table | None
     matched: Table | None
     controls: Table | None
+    spike_trains: Table | None
     times: list[Table]  # one a machine
     energy: list[Table]
     figures: list[Drawn]
@@ -77,8 +85,9 @@ class Section:
         return [
             each
             for each in (
-                *(self.main, self.learning, self.groups, self.tuning, *self.times, *self.energy),
-                *(self.effects, self.comparison, self.matched, self.controls),
+                *(self.main, self.learning, self.groups, self.tuning, self.spike_trains),
+                *(*self.times, *self.energy),
+                *(*self.effects, self.comparison, self.matched, self.controls),
             )
             if each
         ]
@@ -113,7 +122,8 @@ def task_section(
         for variant in comparisons.accuracy
     }
     note = manifest.task_notes.get(task, "")
-    effects = main_effects(alike, planned, manifest.baseline)
+    effects = {of: main_effects(alike, planned, manifest.baseline, of) for of in _MAIN_EFFECTS}
+    on_average = [effect_findings(effects[of], _MAIN_EFFECTS[of]) for of in _IN_WORDS]
     judged = judge(alike, manifest.controls) if manifest.controls else []
     explained = control_findings(judged, manifest.controls.of) if manifest.controls else None
     in_words = verdicts_in_words(judged, manifest.controls.of) if manifest.controls else []
@@ -136,7 +146,7 @@ def task_section(
         ),
         glance_table(measured, looks, comparisons, controls),
         forest(alike, comparisons, looks, f"d{place}", controls),
-        [*filter(None, (effect_findings(effects), *task_findings(runs, comparisons, manifest.baseline), explained))],
+        [*filter(None, (*on_average, *task_findings(runs, comparisons, manifest.baseline), explained))],
         caveat(runs),
         with_advice(
             tables.main_table(measured, looks, comparisons, note, _data_notes(runs), weaker_rules(runs)),
@@ -146,10 +156,11 @@ def task_section(
         learning_table(task, ended, looks),
         group_table(runs, looks),
         tuning_table(manifest, task, {variant: looks[variant] for variant in measured["variant"]}),
-        effect_table(effects),
+        [*filter(None, (effect_table(effects[of], called) for of, called in _MAIN_EFFECTS.items()))],
         comparison_table(comparisons, disagreements, looks),
         matched_table(compare_matched(alike, planned, manifest.baseline)),
         control_table(judged, looks),
+        spike_train_table(runs, looks),
         time_tables(times, {variant: looks[variant] for variant in measured["variant"]}, manifest.baseline),
         energy_tables(runs, looks),
         scaling_figures(_on_lines(runs, line_of, drawn), manifest.runs, looks, f"n{place}"),

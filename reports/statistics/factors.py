@@ -41,7 +41,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class MainEffect:
-    """Accuracy (a fraction) at a level of a factor minus that at its reference, averaged over the other factors."""
+    """A measure (a fraction) at a level of a factor minus that at its reference, averaged over the other factors."""
 
     factor: str
     level: str
@@ -50,17 +50,23 @@ class MainEffect:
     comparison: Comparison
 
 
-def main_effects(runs: pd.DataFrame, planned: Sequence[PlannedRun], baseline: str | None) -> list[MainEffect]:
-    """Main effects of a task's finished `runs`, corrected as one family; none below two factors of two levels.
+def main_effects(
+    runs: pd.DataFrame, planned: Sequence[PlannedRun], baseline: str | None, measure: str = "test_accuracy"
+) -> list[MainEffect]:
+    """Main effects of a task's finished `runs` on a measure, corrected as one family; none below two factors.
 
-    A factor's reference is the baseline's level, else its first. Seeds without every combination are left out.
+    measure: a column of `runs` in fractions. A factor's reference is the baseline's level where the grid has it, else
+    its first. Seeds without every combination are left out.
     """
-    values = by_seed(runs, "test_accuracy").dropna(axis="columns", how="all")
-    grid = complete([run for run in planned if run.variant in values])
+    values = by_seed(runs, measure).dropna(axis="columns", how="all")
+    there = [run for run in planned if run.variant in values]
+    grid = complete(there)
     if len(grid.levels) < 2:
         return []
-    home = next((cell for cell, variant in grid.variants.items() if variant == baseline), next(iter(grid.variants)))
-    references = dict(zip(grid.levels, home, strict=True))
+    home = _cells(there).get(str(baseline), {})
+    references = {
+        factor: home[factor] if home.get(factor) in levels else levels[0] for factor, levels in grid.levels.items()
+    }
     pairs = [
         (factor, level) for factor, levels in grid.levels.items() for level in levels if level != references[factor]
     ]

@@ -7,12 +7,16 @@ from collections.abc import Sequence
 import pandas as pd
 
 from spike_ssm.reports.render.table import Row, Table
+from spike_ssm.reports.render.text import estimate
 from spike_ssm.reports.statistics.factors import MainEffect
-from spike_ssm.reports.tables.differences import compared_cells, numbers_of, on_demand
+from spike_ssm.reports.tables.differences import numbers_of, on_demand, tested_cells
+
+_DEFINED = {"spike after spike": "Spike after spike: the share of spikes that another one follows a step later."}
+"""Measures that their name does not explain."""
 
 
-def effect_table(effects: Sequence[MainEffect]) -> Table | None:
-    """One row an effect; None where the sweep is no grid of several axes."""
+def effect_table(effects: Sequence[MainEffect], measure: str = "accuracy") -> Table | None:
+    """One row an effect on the `measure`, so called, in points; None where the sweep is no grid of several axes."""
     if not effects:
         return None
     texts = ("level", "against", "averaged over", "difference, points", "95 % interval", "p", "p, Holm", "verdict")
@@ -23,15 +27,19 @@ def effect_table(effects: Sequence[MainEffect]) -> Table | None:
                 each.level,
                 each.reference,
                 f"{each.over} combinations",
-                *compared_cells(each.comparison),
+                estimate(each.comparison.difference, 100, signed=True),
+                *tested_cells(each.comparison),
                 each.comparison.verdict.value,
             ),
         )
         for each in effects
     ]
     notes = (
-        "Accuracy at the level minus that at the reference, averaged over all combinations of the other settings that "
-        "every level has, and paired by seed.",
+        *([_DEFINED[measure]] if measure in _DEFINED else []),
+        f"{measure.capitalize()} at the level minus that at the reference, averaged over all combinations of the other "
+        "settings that every level has, and paired by seed. p, Holm: corrected over the rows.",
+        "± is the half width of the 95 % interval. Of an effect that is not shown, what lies beyond its interval is "
+        f"ruled out. {_spread_note(effects)}".strip(),
         "An average: what helps in one combination and hurts in another may cancel. The differences of single variants "
         "are below.",
     )
@@ -41,4 +49,14 @@ def effect_table(effects: Sequence[MainEffect]) -> Table | None:
         for each in effects
     ]
     headings = on_demand(texts, ("against", "averaged over", "p"))
-    return Table("Main effects on accuracy", "Setting", headings, tuple(rows), notes, numbers=pd.DataFrame(numbers))
+    return Table(f"Main effects on {measure}", "Setting", headings, tuple(rows), notes, numbers=pd.DataFrame(numbers))
+
+
+def _spread_note(effects: Sequence[MainEffect]) -> str:
+    """Whose spread the tests take; a shared one has more degrees of freedom than an effect's own seeds give."""
+    tested = [each.comparison for each in effects if each.comparison.freedom]
+    if not tested:
+        return ""
+    if any(each.freedom > each.difference.n - 1 for each in tested):
+        return f"All variants share one spread, known with {tested[0].freedom} degrees of freedom."
+    return "Variants spread differently, or too few are known: each effect has the spread of its own seeds."

@@ -57,6 +57,18 @@ def test_predictions_are_there_when_asked_for(folder: Path) -> None:
     assert frame["predictions"].iloc[1] is None
 
 
+def test_how_spikes_follow_each_other_is_there_and_null_in_runs_of_before(folder: Path) -> None:
+    following = {"spike_after_spike": 0.2, "interval_variation": 0.9, "run_length": 1.25}
+    trace = {"layer": 0, "bin_steps": 1, "intervals": [5, 0, 2], "runs": [3]}
+    new = row("missing", config=config(0.9), **following, layers=[{"layer": 0, **following}], traces=[trace])
+    write_run(folder, new)
+    frame = results.load("leaks", results=folder, traces=True).set_index("id")
+    assert frame.loc["missing", list(following)].to_dict() == following
+    assert frame.loc["missing", "layers"][0] | following == frame.loc["missing", "layers"][0]
+    assert frame.loc["missing", "traces"][0]["intervals"] == [5, 0, 2]
+    assert frame.loc[["a", "c"], list(following)].isna().all(axis=None)
+
+
 def test_a_pack_a_folder_and_names_give_the_same(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     by_name = results.load("leaks", results=folder)
     pack(folder, ["leaks"], tmp_path / "leaks.parquet")

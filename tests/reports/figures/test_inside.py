@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spike_ssm.reports.figures.inside import MOST_LAYERS, MOST_VARIANTS, inside_figures
+from spike_ssm.reports.figures.inside import inside_figures
+from spike_ssm.reports.figures.layers import MOST_LAYERS, MOST_VARIANTS
 from spike_ssm.reports.figures.spike_trains import (
     LEGIBLE_STEPS,
     MOST_RASTERS,

@@ -71,7 +71,9 @@ def test_what_decides_nothing_is_one_sentence_however_many_variants_there_are():
     said = statements(runs)
     assert [each.tag for each in said] == ["higher", "not shown"]
     assert said[1].variants == tuple(list(same)[:8])
-    assert said[1].text.startswith("and 52 more: no difference is shown by 4 seeds; what there may be lies within ")
+    assert said[1].text.startswith(
+        "and 52 more: no difference from none is shown by 4 seeds; what there may be lies within "
+    )
 
 
 def test_a_baseline_without_accuracy_is_no_baseline():

@@ -221,7 +221,8 @@ def test_findings_name_direction_interval_and_correction(page):
     assert found
     assert "corrected for" in text
     assert re.search(
-        r"not shown fixed , control_reset : no difference is shown by 3 seeds; what there may be lies within", text
+        r"not shown fixed , control_reset : no difference from none is shown by 3 seeds; what there may be lies within",
+        text,
     )
 
 
@@ -257,7 +258,9 @@ def test_accuracy_is_set_against_the_shortcut(page_of):
 def test_below_three_seeds_there_is_neither_verdict_nor_interval_nor_best_but_the_seeds_range(page_of, tmp_path):
     shown = page_of(seeds=(0, 1), details=True)
     assert not re.search(r"is (higher|lower) than", shown.text)
-    assert re.search(r"too few seeds for a verdict; means differ by [^ ]+ to [^ ]+ points over 2 seeds\.", shown.text)
+    assert re.search(
+        r"too few seeds for a verdict; means differ from none by [^ ]+ to [^ ]+ points over 2 seeds\.", shown.text
+    )
     rows = shown.table(MAIN)
     assert re.fullmatch(r"[\d.]+ \([\d.]+ to [\d.]+, 2 seeds\)", rows[0]["test, %"])
     assert all("2 seeds)" in row["vs none, points"] for row in rows[1:6])

@@ -113,7 +113,98 @@ def test_effects_are_said_in_words_and_in_a_table():
     assert findings is not None
     assert table is not None
     assert (findings.statements[0].tag, findings.statements[0].variants) == ("higher", ("reset hard",))
-    assert findings.statements[0].text.startswith("is higher than soft by ")
+    assert findings.statements[0].text.startswith("is higher than reset soft by ")
     first = table.rows[0]
     assert (first.head, *first.cells[:3]) == ("reset", "hard", "soft", "2 combinations")
     assert first.cells[-1] == "higher"
+
+
+SCREENING = [
+    (decay, charge, penalty)
+    for decay, charge, penalty in product(("0", "0.5", "0.9", "0.97"), ("0", "0.5", "1", "2"), ("none", "3", "100"))
+    if decay == "0" or charge != "0"  # without a current it has no decay
+]
+"""The cells of the study of refractoriness, sweeps/sweep/study_refractoriness.yaml."""
+
+PLANNED = grid(SCREENING, ("decay", "charge", "penalty"), seeds=4)
+
+
+def screened(seeds: int = 4) -> pd.DataFrame:
+    """Its runs: accuracy falls with the decay of 0.97, the firing rate with the penalty of 100 and the charge of 2."""
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({"variant": run.variant, "seed": run.seed, **run.axes} for run in PLANNED if run.seed < seeds)
+    noise = rng.normal(size=(3, len(frame)))
+    accuracy = 0.8 - 0.02 * (frame["decay"] == "0.97") + 0.006 * noise[0]
+    rate = 0.2 - 0.1 * (frame["penalty"] == "100") - 0.03 * (frame["charge"] == "2") + 0.004 * noise[1]
+    return frame.assign(test_accuracy=accuracy, firing_rate=rate, spike_after_spike=rate / 2 + 0.004 * noise[2])
+
+
+BASE = "0 / 0 / none"
+
+
+def test_the_screening_is_a_grid_without_the_neuron_that_has_no_current():
+    found = complete(PLANNED)
+    assert found.levels == {
+        "decay": ("0", "0.5", "0.9", "0.97"), "charge": ("0.5", "1", "2"), "penalty": ("none", "3", "100"),
+    }  # fmt: skip
+    assert len(found.variants) == 36
+    effects = main_effects(screened(), PLANNED, BASE)
+    assert [(each.factor, each.level, each.reference, each.over) for each in effects] == [
+        *[("decay", level, "0", 9) for level in ("0.5", "0.9", "0.97")],
+        *[("charge", level, "0.5", 12) for level in ("1", "2")],
+        *[("penalty", level, "none", 12) for level in ("3", "100")],
+    ]
+    assert {(each.comparison.family, each.comparison.freedom) for each in effects} == {(7, 38 * 3)}
+
+
+def test_a_reference_is_the_baselines_level_also_where_its_cell_is_no_part_of_the_grid():
+    effects = main_effects(screened(), PLANNED, "0 / 0 / 3")
+    assert {each.factor: each.reference for each in effects} == {"decay": "0", "charge": "0.5", "penalty": "3"}
+
+
+def test_each_measure_is_a_family_of_its_own_with_the_effects_that_it_has():
+    runs = screened()
+    shown = {}
+    for measure in ("test_accuracy", "firing_rate", "spike_after_spike"):
+        effects = main_effects(runs, PLANNED, BASE, measure)
+        assert {each.comparison.family for each in effects} == {7}
+        shown[measure] = {
+            each.level: each.comparison.difference.mean for each in effects if each.comparison.verdict.decided
+        }
+    assert shown["test_accuracy"] == {"0.97": pytest.approx(-0.02, abs=0.004)}
+    assert shown["firing_rate"] == {"2": pytest.approx(-0.03, abs=0.003), "100": pytest.approx(-0.1, abs=0.003)}
+    assert shown["spike_after_spike"]["100"] == pytest.approx(-0.05, abs=0.003)
+    unknown = runs.assign(spike_after_spike=None)
+    assert main_effects(unknown, PLANNED, BASE, "spike_after_spike") == [], "older runs, and neurons that do not spike"
+
+
+def test_sentences_name_the_setting_and_what_it_is_compared_with():
+    findings = effect_findings(main_effects(screened(), PLANNED, BASE, "firing_rate"), "firing rate")
+    assert findings is not None
+    assert findings.title == "Main effects on firing rate"
+    said = [f"{', '.join(each.variants)}{':' if each.grouped else ''} {each.text}" for each in findings.statements]
+    assert said[0].startswith("decay 0.5, decay 0.9, decay 0.97: no difference from decay 0 is shown by 4 seeds; what ")
+    assert said[1].startswith("charge 2 is lower than charge 0.5 by ")
+    assert said[2].startswith("charge 1: no difference from charge 0.5 is shown by 4 seeds")
+    assert said[3].startswith("penalty 100 is lower than penalty none by ")
+
+
+def test_the_table_says_how_large_an_effect_may_be_and_whose_spread_it_has():
+    runs = screened()
+    table = effect_table(main_effects(runs, PLANNED, BASE))
+    assert table is not None
+    cells = dict(zip((heading.text for heading in table.headings), table.rows[0].cells, strict=True))
+    half = main_effects(runs, PLANNED, BASE)[0].comparison.difference.half * 100
+    assert cells["difference, points"].endswith(f" ± {half:.2f}")
+    assert table.seen[2:4] == (False, True), "the combinations on demand, the difference at once"
+    assert "All variants share one spread, known with 114 degrees of freedom." in table.notes[1]
+    unequal = runs.assign(test_accuracy=runs["test_accuracy"] + (runs["decay"] == "0.9") * runs["seed"] ** 2 / 20)
+    own = effect_table(main_effects(unequal, PLANNED, BASE))
+    assert own is not None
+    assert "each effect has the spread of its own seeds" in own.notes[1]
+
+
+def test_of_two_seeds_there_is_no_half_width():
+    table = effect_table(main_effects(screened(seeds=2), PLANNED, BASE, "firing_rate"), "firing rate")
+    assert table is not None
+    assert "±" not in "".join(cell for row in table.rows for cell in row.cells)
