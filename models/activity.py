@@ -36,7 +36,8 @@ class LayerActivity:
 
     def __init__(self, *, intervals: bool = False) -> None:
         self.tokens = 0.0
-        self.intervals = SpikeIntervals() if intervals else None
+        self.intervals: SpikeIntervals | None = None
+        self._with_intervals = intervals
         self._spikes: Tensor | float = 0.0
         self._input: Tensor | float = 0.0
         self._input_squared: Tensor | float = 0.0
@@ -50,7 +51,8 @@ class LayerActivity:
         kept = torch.ones_like(x[:, :1]) if mask is None else mask.to(x.dtype)
         self.tokens += float(kept.sum())
         counted = spikes * kept
-        if self.intervals:
+        if self._with_intervals:
+            self.intervals = self.intervals or SpikeIntervals(spikes.shape[1])
             self.intervals.add(counted, kept)
         self._spikes += counted.sum((0, 2)).double()
         self._by_step = _added(self._by_step, torch.stack([counted.sum((0, 1)), kept.sum((0, 1))]).double())
@@ -74,6 +76,15 @@ class LayerActivity:
     def firing_rate(self) -> float:
         """Firing rate of the layer: spikes / (channels * tokens)."""
         return float(self.rates.mean())
+
+    @property
+    def spike_after_spike_by_chance(self) -> float | None:
+        """Share of spikes that another would follow a step later if each channel fired at random, at its own rate.
+
+        None without spikes. See `SpikeIntervals.spike_after_spike`, which is above it where spikes come in runs.
+        """
+        total = float(self.rates.sum())
+        return float(self.rates.square().sum()) / total if total else None
 
     @property
     def silent(self) -> float:

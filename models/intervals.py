@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -16,14 +14,15 @@ class SpikeIntervals:
 
     An interval is the number of steps from a spike of a channel to its next one. A run is a stretch of spikes at
     intervals of 1, as long as it has spikes; one that the sequence's end cuts short counts as it stands.
+
+    channels: H.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int) -> None:
         self._followed = 0  # spikes that a real step follows
         self._intervals = torch.zeros(LONGEST + 1, dtype=torch.int64)  # counts by steps, the last of all from there on
         self._runs = torch.zeros(LONGEST + 1, dtype=torch.int64)
-        self._sum = 0.0
-        self._squares = 0.0
+        self._moments = torch.zeros(3, channels, dtype=torch.float64)  # of each channel's intervals: sums of powers
 
     @torch.no_grad()
     def add(self, spikes: Tensor, kept: Tensor) -> None:
@@ -37,10 +36,10 @@ class SpikeIntervals:
         gaps = places.diff()
         trains = places.div(length, rounding_mode="floor")
         same = trains[1:] == trains[:-1]
-        intervals = gaps[same]
+        intervals, channel = gaps[same], trains[1:][same] % spikes.shape[1]
         self._intervals += _counts(intervals)
-        self._sum += float(intervals.sum())
-        self._squares += float(intervals.double().square().sum())
+        for power, moment in enumerate(self._moments):
+            moment += torch.bincount(channel, intervals.double() ** power, len(moment)).cpu()
         if len(places):
             ends = torch.cat([((gaps != 1) | ~same).nonzero()[:, 0], gaps.new_tensor([len(gaps)])])
             self._runs += _counts(torch.cat([ends[:1] + 1, ends.diff()]))
@@ -60,15 +59,14 @@ class SpikeIntervals:
 
     @property
     def variation(self) -> float | None:
-        """The intervals' standard deviation over their mean: 0 of a clock, about 1 of spikes at random; None without.
+        """The standard deviation of a channel's intervals over their mean, mean over channels; None without.
 
-        Over all channels together, whose different rates add to it.
+        0 of a clock, about 1 of spikes at random. Channels count that have intervals, each over all its sequences.
         """
-        count = int(self._intervals.sum())
-        if not count:
-            return None
-        mean = self._sum / count
-        return math.sqrt(max(self._squares / count - mean**2, 0.0)) / mean
+        count, total, squares = self._moments[:, self._moments[0] > 0]
+        mean = total / count
+        deviation = (squares / count - mean**2).clamp(min=0).sqrt()
+        return float((deviation / mean).mean()) if len(count) else None
 
     @property
     def run_length(self) -> float | None:

@@ -39,7 +39,7 @@ FRACTIONS = frozenset(
     {
         "test_accuracy", "best_test_accuracy", "last_test_accuracy", "validation_accuracy", "shortcut_accuracy",
         "majority_accuracy", "train_accuracy", "accuracy", "firing_rate", "silent", "saturated", "undetermined",
-        "spike_mismatch", "rate_over_time", "spike_after_spike",
+        "spike_mismatch", "rate_over_time", "spike_after_spike", "spike_after_spike_by_chance",
     }
 )  # fmt: skip
 _SIGNED = ["input_mean", "level"]

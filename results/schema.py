@@ -49,9 +49,10 @@ LAYERS = pa.list_(
             ("firing_rate", pa.float64()),  # spikes / (channels * real tokens), test set, evaluation mode
             ("silent", pa.float64()),  # share of channels that fire at less than 0.1 % of the steps
             ("saturated", pa.float64()),  # share of channels that fire at more than 90 % of the steps
-            # How spikes follow each other, all channels together, models/intervals.py; nulls where there are none.
+            # How spikes follow each other, models/intervals.py; nulls where there are none.
             ("spike_after_spike", pa.float64()),  # share of spikes that are followed by one a step later
-            ("interval_variation", pa.float64()),  # standard deviation / mean of the steps from a spike to the next
+            ("spike_after_spike_by_chance", pa.float64()),  # the same if each channel fired at random, at its own rate
+            ("interval_variation", pa.float64()),  # sd / mean of a channel's steps from spike to spike, channels' mean
             ("run_length", pa.float64()),  # mean number of spikes in a row
             ("input_std", pa.float64()),  # standard deviation of the neuron's input, mean over channels
             ("input_std_before", pa.float64()),  # the same before training, first training batch, training mode
@@ -212,7 +213,8 @@ RUN = pa.schema(
         ("firing_rate", pa.float64()),  # mean over layers, as the next two; nulls where the neurons do not spike
         ("silent", pa.float64()),
         ("saturated", pa.float64()),
-        ("spike_after_spike", pa.float64()),  # mean over layers, as the next two; nulls where nothing spikes
+        ("spike_after_spike", pa.float64()),  # mean over layers, as the next three; nulls where nothing spikes
+        ("spike_after_spike_by_chance", pa.float64()),
         ("interval_variation", pa.float64()),
         ("run_length", pa.float64()),
         ("train_samples_per_s", pa.float64()),

@@ -13,8 +13,8 @@ from spike_ssm.results.energy import energy_of
 FIRING = ("firing_rate", "silent", "saturated")
 """Columns of a layer and a run that only spiking neurons have."""
 
-FOLLOWING = {"spike_after_spike": "spike_after_spike", "interval_variation": "variation", "run_length": "run_length"}
-"""Such columns of how spikes follow each other -> what `models.intervals.SpikeIntervals` calls them."""
+FOLLOWING = ("spike_after_spike", "spike_after_spike_by_chance", "interval_variation", "run_length")
+"""Such columns of how spikes follow each other."""
 
 
 def counted(parts: Sequence[Part], firing_rates: Sequence[float]) -> list[dict[str, Any]]:
@@ -47,6 +47,17 @@ def _mean_or_none(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
+def _following(activity: LayerActivity) -> dict[str, float | None]:
+    """The columns `FOLLOWING` of a layer; None where intervals were not counted or nothing spikes."""
+    counted = activity.intervals
+    if counted is None:
+        return dict.fromkeys(FOLLOWING)
+    by_chance = activity.spike_after_spike_by_chance
+    return dict(
+        zip(FOLLOWING, (counted.spike_after_spike, by_chance, counted.variation, counted.run_length), strict=True)
+    )
+
+
 def network_measures(
     network: Network, activity: Sequence[LayerActivity], before: Sequence[dict[str, float]], length: float
 ) -> dict[str, Any]:
@@ -63,7 +74,7 @@ def network_measures(
             {
                 "layer": index,
                 **{name: getattr(seen, name) if neuron.spiking else None for name in FIRING},
-                **{name: seen.intervals and getattr(seen.intervals, of) for name, of in FOLLOWING.items()},
+                **_following(seen),
                 "input_std": seen.input_std,
                 **{f"{name}_before": value for name, value in initial.items()},
                 **{f"{name}_after": value for name, value in final.items()},
