@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -68,15 +68,19 @@ class Registered:
         missing = [label for run_id, label in self.runs.items() if runs.get(run_id) != label]
         new = [label for run_id, label in runs.items() if self.runs.get(run_id) != label]
         kinds = {
-            "other now": [label for label in missing if label in new],
-            "missing": [label for label in missing if label not in new],
-            "new": [label for label in new if label not in missing],
+            ("is another", "are others"): [label for label in missing if label in new],
+            ("is missing", "are missing"): [label for label in missing if label not in new],
+            ("is new", "are new"): [label for label in new if label not in missing],
         }
         return "; ".join(
-            f"{len(labels)} {'is' if len(labels) == 1 else 'are'} {kind}, such as {', '.join(labels[:_SHOWN])}"
-            for kind, labels in kinds.items()
+            f"{len(labels)} {one if len(labels) == 1 else several} ({_some(labels)})"
+            for (one, several), labels in kinds.items()
             if labels
         )
+
+
+def _some(labels: Sequence[str]) -> str:
+    return ", ".join([*labels[:_SHOWN], *(["..."] if len(labels) > _SHOWN else [])])
 
 
 def registration_path(documents: Documents, name: str) -> Path:

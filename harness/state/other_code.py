@@ -74,8 +74,8 @@ class CodeOfRuns:
         if first is None or len(self.codes) == self.planned or now.is_same(first):
             return None
         return (
-            f"The first run of {self.sweep} was computed by {first}, and this code is {now}: what is run now will not "
-            "count, so go back to that code with git checkout."
+            f"The first run of {self.sweep} was computed by {first}, and this code is {now}: what is run now counts as "
+            "other code, so go back to that code (git checkout) first."
         )
 
 
