@@ -28,7 +28,7 @@ class Planned:
 
     @staticmethod
     def of(composer: Composer, command: CommandLine, study: Study, sweep: str) -> Planned:
-        """Of `sweep`. Raises `UserError`, e.g. where it cannot be tuned."""
+        """What is known of `sweep`. Raises `UserError`, e.g. where it cannot be tuned."""
         tuning, running = command.after(f"+sweep={sweep}", f"budget={study.budget}"), command.after(f"+sweep={sweep}")
         trials = plan(composer, tuning).trials if study.budget else []
         return Planned(sweep, trials, expand(composer, running, named_sweep(composer, running)).runs)
@@ -51,7 +51,7 @@ class Registration:
 
     @staticmethod
     def of(composer: Composer, name: str, study: Study) -> Registration:
-        """As its file has it. Raises `UserError`."""
+        """The registration of `study` as its file has it. Raises `UserError`."""
         return Registration(composer, name, study, read_registration(composer, name))
 
     @property

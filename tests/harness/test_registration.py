@@ -64,6 +64,16 @@ def test_what_would_be_registered_can_be_looked_at(study: Any, place: Any) -> No
     assert not (place.folder / "config" / "study" / "registered").exists()
 
 
+def test_without_registration_a_study_runs_as_its_files_are(
+    study: Any, place: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert study("register=false", **PLAIN).status == 0
+    monkeypatch.setitem(TWO, "seeds", [1])
+    assert study(**PLAIN).status == 0
+    assert len(place.rows()) == 4
+    assert not (place.folder / "config" / "study" / "registered").exists()
+
+
 CHANGES: dict[str, tuple[dict[str, Any], str]] = {
     "two more seeds": (
         {"seeds": [0, 1, 2]},
