@@ -62,6 +62,7 @@ def test_the_wheel_carries_configuration_templates_types_and_commands(wheel: Pat
     names = set(zipfile.ZipFile(wheel).namelist())
     for source in [
         *ROOT.glob("sweeps/**/*.yaml"),
+        *ROOT.glob("sweeps/study/registered/*.json"),
         *ROOT.glob("reports/render/templates/*"),
         *ROOT.glob("*/py.typed"),
         *ROOT.glob("models/**/*.safetensors"),

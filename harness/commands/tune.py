@@ -30,7 +30,7 @@ _SCORES = {"accuracy": "validation_accuracy", "perplexity": "validation_perplexi
 def run(composer: Composer, command: CommandLine) -> int:
     """The exit status; errors are raised, see `harness.cli`."""
     search = plan(composer, command)
-    labels = {trial.run.plan.id: _label(trial) for trial in search.trials}
+    labels = {trial.run.plan.id: trial.label for trial in search.trials}
     batch = Batch(f"tune_{search.sweep.name}", search.runs, command.flags, labels)
     for name, left in search.lacking().items():
         print(f"{name} is not tuned on {', '.join(left)}: no such setting, or fixed there.")
@@ -39,7 +39,7 @@ def run(composer: Composer, command: CommandLine) -> int:
     say(cost)
     if command.flags.dry_run:
         for trial in search.trials:
-            print(f"{trial.run.plan.id}  {_label(trial)}  {_shown(trial.run.tuned)}")
+            print(f"{trial.run.plan.id}  {trial.label}  {_shown(trial.run.tuned)}")
         return 0
     require_affordable(cost, command.flags.max_hours)
     batch.run(EXECUTION)
@@ -55,10 +55,6 @@ def _check_prepared(batch: Batch) -> None:
             f"{len(unprepared)} trials could not begin, so nothing is chosen. {unprepared[0].error} "
             "Then run the same command again."
         )
-
-
-def _label(trial: Trial) -> str:
-    return f"{trial.run.label} · trial {trial.number}"
 
 
 def _shown(values: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -32,7 +32,7 @@ def _said(form: str, explained: str, *programs: str) -> dict[str, Any]:
 class Flags:
     """Words that are no settings of a run, and no part of its id.
 
-    The first seven say what to do this time; the others, what the sweep or the tuning is, and `harness.plan` checks
+    The first eight say what to do this time; the others, what the sweep or the tuning is, and `harness.plan` checks
     their values.
     """
 
@@ -67,6 +67,10 @@ class Flags:
         default=None,
         metadata=_said("max_hours=H", "stop, or ask, where the runs would take longer", "sweep", "tune", "study"),
     )
+    register: bool = field(
+        default=False,
+        metadata=_said("register=true", "write down which runs the study will have, before they run", "study"),
+    )
     of: Any = field(
         default=None, metadata=_said("of=SWEEP", "whose trained networks +sweep=robustness evaluates", "sweep")
     )
@@ -96,7 +100,7 @@ class Flags:
 
     def __post_init__(self) -> None:
         """Raise `UserError` where a value is not allowed."""
-        for name in ("wait", "dry_run", "retry", "collect", "estimate", "sequential"):
+        for name in ("wait", "dry_run", "retry", "collect", "estimate", "register", "sequential"):
             if not isinstance(getattr(self, name), bool) and (name, self.retry) != ("retry", "only"):
                 raise UserError(f"{name}={getattr(self, name)} is not allowed: it must be true or false.")
         _check_hours(self.max_hours, self.estimate)
@@ -126,7 +130,7 @@ def _check_hours(hours: object, estimate: bool) -> None:
 
 FLAGS = tuple(each.name for each in fields(Flags))
 _FORMS = {each.name: str(each.metadata.get("form", f"{each.name}=true")) for each in fields(Flags)}
-THIS_TIME = FLAGS[:7]
+THIS_TIME = FLAGS[:8]
 """Flags that a repetition of the command does without."""
 
 
@@ -157,6 +161,13 @@ class CommandLine:
         given = {name: getattr(each.flags, name) for each in (first, self) for name in each.given}
         overrides, texts = {**first.overrides, **self.overrides}, {**first.texts, **self.texts}
         return CommandLine(first.sweep, overrides, Flags(**given), tuple(given), texts, (*words, *self.words))
+
+    def without(self, flag: str) -> CommandLine:
+        """This command line as if `flag` had not been given."""
+        given = tuple(name for name in self.given if name != flag)
+        words = tuple(word for word in self.words if key_of(word) != flag)
+        flags = Flags(**{name: getattr(self.flags, name) for name in given})
+        return replace(self, flags=flags, given=given, words=words)
 
     def lasting(self, *without: str) -> list[str]:
         """The words that say what the sweep is, less flags of `THIS_TIME`, and less keys or groups in `without`."""

@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from spike_ssm.harness.config.documents import SWEEPS, Documents, check_references, config_folders
-from spike_ssm.harness.config.groups import GROUPS, unknown_setting
+from spike_ssm.harness.config.groups import GROUPS, no_setup, unknown_setting
 from spike_ssm.harness.config.mistakes import of_composition, of_value
 from spike_ssm.harness.config.settings import SCALES, LauncherSettings, Settings
 from spike_ssm.harness.data import TASKS, find_task
@@ -60,7 +60,8 @@ class Composer(Documents):
         super().__init__(config_folders(config_dir))
         self.config_dir = config_dir and config_dir.absolute()
         register_schemas()
-        adds_groups = any((folder / group).exists() for folder in self._folders[:-1] for group in GROUPS)
+        composed = (*GROUPS, "setup")
+        adds_groups = any((folder / group).exists() for folder in self._folders[:-1] for group in composed)
         self._composed: _Composed = {} if adds_groups else _PACKAGED
 
     def settings(self, overrides: Mapping[str, Any]) -> Settings:
@@ -95,13 +96,10 @@ class Composer(Documents):
         return self._composed[key]
 
     def _check_setup(self, choices: Mapping[str, Any]) -> None:
-        """Raise `UserError` where a task of the user's has no file with what it needs at this scale."""
+        """Raise `UserError` where the task has no file with what it needs at this scale."""
         task, scale = choices.get("task"), choices.get("scale", "laptop")
-        if task is not None and task not in TASK_SETTINGS and task not in self.options(f"setup/{scale}"):
-            raise UserError(
-                f"task={task} has no setup at scale={scale}: write setup/{scale}/{task}.yaml beside task/{task}.yaml, "
-                "with `# @package _global_` in its first line, and sizes such as `model: {layers: 2}`, or nothing."
-            )
+        if task is not None and task not in self.options(f"setup/{scale}"):
+            raise no_setup(task, scale, [each for each in SCALES if task in self.options(f"setup/{each}")])
 
     def _give_types(self, composed: DictConfig) -> None:
         """Give a neuron or task that names a class of the user's the types of its settings. Raises `UserError`."""

@@ -17,7 +17,7 @@ from spike_ssm.results.names import check_name, instead, texts_in
 SWEEPS = ROOT / "sweeps"
 """The packaged configuration root."""
 
-_EXAMPLES = {"sweep": "grid:", "study": "sweep: NAME", "tune": "optim.lr: {low: 0.001, high: 0.1, log: true}"}
+_EXAMPLES = {"sweep": "grid:", "study": "sweeps: [NAME]", "tune": "optim.lr: {low: 0.001, high: 0.1, log: true}"}
 
 _REFERENCE = re.compile(r"\$\{(oc\.select:)?[^{}:]*\}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from spike_ssm.harness.config.command_line import FLAGS
@@ -16,6 +16,18 @@ GROUPS = ("task", "neuron", "model", "optim", "scale", "protocol", "launcher", "
 def off_axis(name: str, label: str, labels: Iterable[str]) -> UserError:
     """The sentence for a label that the axis `name` does not have."""
     return UserError(f"{name}={label} is not on this sweep's axis; {instead(label, labels)}")
+
+
+def no_setup(task: str, scale: str, scales: Sequence[str]) -> UserError:
+    """The sentence for a task without a file of what it needs at `scale`; scales: those at which it has one."""
+    write = f"write setup/{scale}/{task}.yaml beside task/{task}.yaml"
+    if scales:
+        write = f"Choose one of these, or write setup/{scale}/{task}.yaml in a folder of yours (--config-dir FOLDER)"
+    has = f"; it has them at {', '.join(scales)}. " if scales else ": "
+    return UserError(
+        f"task={task} has no setup at scale={scale}{has}{write}, with `# @package _global_` in its first line, and "
+        "sizes such as `model: {layers: 2}`, or nothing."
+    )
 
 
 def unknown_setting(key: str, content: Any) -> UserError:

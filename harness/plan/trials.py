@@ -32,6 +32,11 @@ class Trial:
         name: str = self.run.settings.task.name
         return name
 
+    @property
+    def label(self) -> str:
+        """What people see."""
+        return f"{self.run.label} · trial {self.number}"
+
 
 @dataclass(frozen=True)
 class Search:

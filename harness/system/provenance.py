@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from spike_ssm.harness.system.root import ROOT
+from spike_ssm.harness.system.root import ROOT, fingerprint
 from spike_ssm.harness.system.seeds import STREAMS
 
 LIBRARIES = ("torch", "numpy", "numba", "hydra-core", "submitit", "pyarrow")
@@ -34,8 +34,17 @@ def _git(*words: str) -> str:
     return subprocess.run(["git", *words], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
 
 
+@functools.cache
+def sources() -> str:
+    """Twelve hexadecimal digits, a hash of the modules that decide what a run's numbers are, committed or not.
+
+    They are those of the models, the data and the training, so that work on reports or commands leaves it as it is.
+    """
+    return fingerprint(*(f"{room}/**/*.py" for room in ("models", "harness/data", "harness/training")))
+
+
 def environment(device: torch.device, processes: int = 1) -> dict[str, Any]:
-    """Versions, machine, device, threads of each of the processes that train together, and seed streams: for JSON."""
+    """Versions, machine, device, threads of each of the processes that train together, streams, sources: for JSON."""
     return {
         "python": platform.python_version(),
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
@@ -45,6 +54,7 @@ def environment(device: torch.device, processes: int = 1) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "processes": processes,
         "seed_streams": STREAMS,
+        "sources": sources(),
     }
 
 

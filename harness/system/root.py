@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,3 +26,11 @@ def source_files(*patterns: str) -> list[Path]:
             )
         found |= matching
     return sorted(found)
+
+
+def fingerprint(*patterns: str) -> str:
+    """Twelve hexadecimal digits, a hash of paths and content of `source_files`, whether committed or not."""
+    digest = hashlib.sha256()
+    for path in source_files(*patterns):
+        digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]

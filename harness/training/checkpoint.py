@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from spike_ssm.harness.system.root import ROOT, source_files
+from spike_ssm.harness.system.root import fingerprint
 from spike_ssm.results.errors import UnreadableError
 from spike_ssm.results.files import PATIENCE_S, Guard, patiently, unguarded, written
 
@@ -58,10 +58,7 @@ class DamageError(Exception):
 @functools.cache
 def code_fingerprint() -> str:
     """Twelve hexadecimal digits, a hash of the files named by `SOURCES`, whether committed or not."""
-    digest = hashlib.sha256()
-    for path in source_files(*SOURCES):
-        digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:12]
+    return fingerprint(*SOURCES)
 
 
 class Checkpoints:

@@ -15,7 +15,9 @@ from typing import Any
 import psutil
 import pytest
 import torch
+import yaml
 
+import spike_ssm.harness.study
 import spike_ssm.harness.tune
 from spike_ssm.harness.config.command_line import parse_command_line
 from spike_ssm.harness.config.compose import Composer
@@ -42,6 +44,26 @@ MINI = {
     "grid": {"neuron.leak": [0.5, 0.9]},
     "baseline": {"neuron.leak": 0.5},
 }
+
+STUDY: dict[str, Any] = {
+    "title": "Two neurons.",
+    "sweeps": ["two"],
+    "budget": 1,
+    "robustness": True,
+    "questions": ["Is one better?"],
+    "answers": "A difference counts when it is shown.",
+}
+"""A study `pair` of the sweep `two`."""
+
+TWO: dict[str, Any] = {
+    **{key: MINI[key] for key in ("title", "question")},
+    "seeds": [0],
+    "base": {"launcher": "debug", **{word.partition("=")[0]: yaml.safe_load(word.partition("=")[2]) for word in TINY}},
+    "grid": {"task": ["listops"], "neuron": ["lif_soft", "gelu"]},
+    "baseline": {"neuron": "gelu"},
+    "tune": {"optim.lr": {"low": 0.001, "high": 0.1, "log": True}},
+}
+"""The sweep `two`: two runs, and what is tuned."""
 
 
 def sweeps_for(composer: Composer, scale: str) -> list[str]:
@@ -168,3 +190,22 @@ def tiny(composer: Composer, _one_thread: None) -> Callable[..., Settings]:
 def data(tiny: Callable[..., Settings], cache: Path) -> Dataset:
     """What a tiny run is trained and tested on."""
     return ListOps(tiny().task).prepare(cache, cache)
+
+
+@pytest.fixture
+def study(place: Any) -> Any:
+    """Calls the command on the study `pair`, or `changes` of it, with further words."""
+
+    def call(*words: str, name: str = "pair", **changes: Any) -> Any:
+        folder = place.folder / "config" / "study"
+        folder.mkdir(parents=True, exist_ok=True)
+        content = {key: value for key, value in {**STUDY, **changes}.items() if value is not None}
+        (folder / "pair.yaml").write_text(json.dumps(content))
+        place.sweep_file("two", TWO)
+        paths = (f"paths.results={place.results}", f"paths.reports={place.reports}", f"paths.cache={place.cache}")
+        return called(
+            spike_ssm.harness.study.main,
+            [name, "--config-dir", str(place.folder / "config"), *paths, "estimate=false", *words],
+        )
+
+    return call

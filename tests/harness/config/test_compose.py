@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 from spike_ssm.harness.config import compose
 from spike_ssm.harness.config.command_line import THIS_TIME, parse_command_line, words_of
 from spike_ssm.harness.config.compose import GROUPS, Composer, set_value, validated
+from spike_ssm.harness.config.documents import SWEEPS
+from spike_ssm.harness.config.settings import SCALES
 from spike_ssm.harness.sweep import main
 from spike_ssm.results.errors import UserError
 
@@ -124,6 +127,41 @@ def test_a_users_folder_may_add_group_files_whatever_the_folder_is_called(tmp_pa
     assert composer.options("optim") == ["adamw", "slow"]
     assert composer.settings({"optim": "slow"}).optim.lr == 0.0001
     assert composer.settings({}).optim.lr == 0.01
+
+
+LACKING = [
+    (task, scale)
+    for task in compose.TASK_SETTINGS
+    for scale in SCALES
+    if not (SWEEPS / "setup" / scale / f"{task}.yaml").exists()
+]
+"""Packaged tasks and measurements, and scales that they do not have."""
+
+
+@pytest.mark.parametrize(("task", "scale"), LACKING, ids=[f"{task} at {scale}" for task, scale in LACKING])
+def test_a_task_without_a_setup_at_the_scale_is_refused_with_the_scales_that_it_has(
+    composer: Composer, task: str, scale: str
+) -> None:
+    has = ", ".join(each for each in SCALES if (task, each) not in LACKING)
+    sentence = f"task={task} has no setup at scale={scale}; it has them at {has}. Choose one of these, or write setup/"
+    with pytest.raises(UserError, match=f"^{re.escape(sentence)}{scale}/{task}.yaml in a folder of yours"):
+        composer.settings({"task": task, "scale": scale})
+
+
+def test_a_sweep_with_a_task_without_a_setup_at_the_scale_is_one_sentence(refused: Callable[..., str]) -> None:
+    assert "task=delayed_recall has no setup at scale=gpu; it has them" in refused("task=delayed_recall", "scale=gpu")
+
+
+def test_a_setup_of_the_users_gives_a_packaged_task_another_scale_and_changes_nothing_for_others(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "setup" / "gpu").mkdir(parents=True)
+    content = "# @package _global_\nmodel: {layers: 3, bidirectional: false, pooling: last}\n"
+    (tmp_path / "setup" / "gpu" / "delayed_recall.yaml").write_text(content)
+    choices = {"task": "delayed_recall", "scale": "gpu"}
+    assert Composer(tmp_path).settings(choices).model.layers == 3
+    with pytest.raises(UserError, match="has no setup at scale=gpu"):
+        Composer().settings(choices)
 
 
 def test_the_packaged_sweeps_stay_there_beside_a_users_folder(place: Any) -> None:
