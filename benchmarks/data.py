@@ -25,11 +25,11 @@ from spike_ssm.harness.config.command_line import parse_command_line
 from spike_ssm.harness.config.compose import Composer
 from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.data import TASKS
+from spike_ssm.harness.data.contours.shapes import parameters
+from spike_ssm.harness.data.contours.snakes import generate as generate_images
 from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.data.tasks.listops import ListOpsSettings
 from spike_ssm.harness.data.tasks.listops_examples import generate
-from spike_ssm.harness.data.tasks.pathfinder_shapes import parameters
-from spike_ssm.harness.data.tasks.pathfinder_snakes import generate as generate_images
 from spike_ssm.harness.measurements.timing import Contention
 from spike_ssm.harness.system.environment import KEEP_MEMORY, compute_with
 from spike_ssm.harness.system.provenance import environment

@@ -16,6 +16,16 @@ from spike_ssm.harness.data.settings import PartSettings
 from spike_ssm.harness.data.splits import Flat, Shard
 from spike_ssm.results.errors import UserError
 
+SIDE = 28
+"""Rows, and pixels per row, of the images of MNIST and of Fashion-MNIST, as published."""
+
+SIDES = {
+    14: "Images are reduced to 14 x 14 pixels, each the mean of 2 x 2.",
+    28: None,
+    32: "Images are padded to 32 x 32 pixels.",
+}
+"""Side, in pixels, that the stand-ins' images can have -> a note on it."""
+
 
 @dataclass(frozen=True)
 class Pictures:
@@ -36,6 +46,38 @@ class Pictures:
         count, height, width = self.images.shape
         offsets = np.arange(count + 1, dtype=np.int64) * (height * width)
         return Shard((Flat(self.images.reshape(-1), offsets),), self.labels.astype(np.uint8))
+
+
+def bit_reversal(length: int) -> npt.NDArray[np.int64]:
+    """The numbers below `length` in the order of their binary digits read backwards, [length]."""
+    digits = (length - 1).bit_length()
+    backwards = [int(f"{number:0{digits}b}"[::-1], 2) for number in range(2**digits)]
+    return np.array([number for number in backwards if number < length])
+
+
+def random_order(length: int) -> npt.NDArray[np.int64]:
+    """The permutation [length] that most works before S4 share, of NumPy's legacy generator with seed 92916."""
+    return np.random.RandomState(92916).permutation(length)
+
+
+ORDERS = {"bit_reversal": bit_reversal, "random": random_order}
+"""Names of orders other than row by row -> the order of so many pixels."""
+
+
+def reordered(pictures: Pictures, permutation: str) -> Pictures:
+    """The pictures with their pixels in one of `ORDERS`, as pictures of the same shape."""
+    count, height, width = pictures.images.shape
+    pixels = pictures.images.reshape(count, -1)[:, ORDERS[permutation](height * width)]
+    return Pictures(pixels.reshape(count, height, width), pictures.labels)
+
+
+def resized(images: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
+    """Images [n, 28, 28] in `side` x `side` pixels: 14, each the rounded mean of 2 x 2, 28, or 32, with a black rim."""
+    if side == SIDE // 2:
+        sums: npt.NDArray[np.uint16] = images.reshape(-1, side, 2, side, 2).sum(axis=(2, 4), dtype=np.uint16)
+        return ((sums + 2) // 4).astype(np.uint8)
+    rim = (side - SIDE) // 2
+    return np.pad(images, ((0, 0), (rim, rim), (rim, rim)))
 
 
 def torch_permutation(count: int, seed: int) -> npt.NDArray[np.int64]:

@@ -6,12 +6,14 @@ import gzip
 import math
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from spike_ssm.harness.data.readers.common import damaged, unreadable
+from spike_ssm.harness.data.readers import places
+from spike_ssm.harness.data.readers.common import damaged, find_file, unreadable
 from spike_ssm.harness.data.readers.places import MNIST_SOURCE
 
 UNSIGNED_BYTE = 8
@@ -20,6 +22,24 @@ UNSIGNED_BYTE = 8
 
 LARGEST = 2**30
 """Bytes that a file may hold; MNIST's largest holds 47 million."""
+
+
+STEMS = {"train": "train", "test": "t10k"}
+"""Beginning of the names of each set's files."""
+
+
+def find(files: Path, folders: Sequence[str], what: str, source: str) -> dict[str, tuple[Path, Path]]:
+    """The files of images and of labels of each set, compressed or not, in one of the `folders` of `files`.
+
+    Raises `UserError` if one is missing.
+    """
+
+    def found(name: str) -> Path:
+        return find_file(files, places.inside(folders, name, f"{name}.gz"), f"{what}'s {name}", source)
+
+    return {
+        split: (found(f"{stem}-images-idx3-ubyte"), found(f"{stem}-labels-idx1-ubyte")) for split, stem in STEMS.items()
+    }
 
 
 def read(path: Path, item_shape: tuple[int, ...], source: str = MNIST_SOURCE) -> npt.NDArray[np.uint8]:
@@ -47,6 +67,18 @@ def read(path: Path, item_shape: tuple[int, ...], source: str = MNIST_SOURCE) ->
         found = "more" if len(content) > size else f"only {len(content)}"
         raise damaged(path, f"its header says {size} bytes of {count} items, there are {found}", source)
     return np.frombuffer(content, np.uint8).reshape(count, *item_shape)
+
+
+def read_labelled(
+    images_path: Path, labels_path: Path, shape: tuple[int, int], classes: int, source: str
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Images [n, *shape] and labels [n] of one set. Raises `UserError`."""
+    images, labels = read(images_path, shape, source), read(labels_path, (), source)
+    if len(images) != len(labels):
+        raise damaged(labels_path, f"it has {len(labels)} labels for the {len(images)} images of {images_path}", source)
+    if labels.max(initial=0) >= classes:
+        raise damaged(labels_path, f"it has a label {labels.max()} where 0 to {classes - 1} is expected", source)
+    return images, labels
 
 
 def _count(header: bytes, item_shape: tuple[int, ...]) -> int:

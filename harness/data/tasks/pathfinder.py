@@ -1,6 +1,6 @@
 """Pathfinder and Path-X, generated or as released, and two smaller sets that a small network learns.
 
-`harness.data.tasks.pathfinder_snakes` says what the task is and makes the images. Those of the Long Range Arena (LRA)
+`harness.data.contours.snakes` says what the task is and makes the images. Those of the Long Range Arena (LRA)
 release are divided as in the reference code of S4 (state-spaces/s4, `src/dataloaders/lra.py`), whose scaling, to
 [-1, 1], all have.
 """
@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spike_ssm.harness.data.cache import Preparation
+from spike_ssm.harness.data.contours import shapes as drawing
 from spike_ssm.harness.data.facts import Baselines, Facts
 from spike_ssm.harness.data.pictures import Pictures, torch_permutation
 from spike_ssm.harness.data.readers import originals, pathfinder, places
@@ -29,7 +30,6 @@ from spike_ssm.harness.data.rules import BRIGHTNESS, NEAREST_MEAN, Rule, by_numb
 from spike_ssm.harness.data.settings import TaskSettings
 from spike_ssm.harness.data.splits import SPLITS, Integers, Scaling, Shard, Split
 from spike_ssm.harness.data.task import PictureTask
-from spike_ssm.harness.data.tasks import pathfinder_shapes as drawing
 from spike_ssm.results.errors import UserError
 
 SHARD = 4_000
@@ -185,7 +185,7 @@ class GeneratedPictures(PictureTask):
 
     def _shard(self, first: int, count: int) -> Shard:
         # numba: half a second, and only where images are generated
-        from spike_ssm.harness.data.tasks.pathfinder_snakes import generate
+        from spike_ssm.harness.data.contours.snakes import generate
 
         made = generate(self.settings.parameters(), self.settings.data_seed, first, count)
         return Pictures(made.images, made.labels).shard()

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image as PillowImage
 from torch.utils.data import random_split
 
+from spike_ssm.harness.data.pictures import bit_reversal, random_order
 from spike_ssm.harness.data.splits import Split, batches
 from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.data.tasks import fashion_mnist
@@ -32,8 +33,6 @@ from spike_ssm.harness.data.tasks.mnist import (
     PsMnistSettings,
     SMnist,
     SMnistSettings,
-    bit_reversal,
-    random_order,
 )
 from spike_ssm.results.errors import UserError
 

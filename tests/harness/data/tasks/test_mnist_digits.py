@@ -19,10 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import avg_pool2d
 
+from spike_ssm.harness.data.pictures import resized
 from spike_ssm.harness.data.splits import Split, batches
 from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.data.tasks import mnist_digits
-from spike_ssm.harness.data.tasks.mnist import resized
 from spike_ssm.harness.data.tasks.mnist_digits import MnistDigits, MnistDigitsSettings
 from spike_ssm.harness.system.root import ROOT
 from spike_ssm.results.errors import UserError

@@ -17,11 +17,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch.utils.data import random_split
 
+from spike_ssm.harness.data.contours import snakes
+from spike_ssm.harness.data.contours.shapes import Snakes
+from spike_ssm.harness.data.contours.shapes import parameters as published
 from spike_ssm.harness.data.facts import Baselines
 from spike_ssm.harness.data.splits import Split, batches
 from spike_ssm.harness.data.task import Dataset
 from spike_ssm.harness.data.tasks import pathfinder
-from spike_ssm.harness.data.tasks import pathfinder_snakes as snakes
 from spike_ssm.harness.data.tasks.pathfinder import (
     SPAN,
     GeneratedSettings,
@@ -33,8 +35,6 @@ from spike_ssm.harness.data.tasks.pathfinder import (
     PathXSmallSettings,
     check_labels,
 )
-from spike_ssm.harness.data.tasks.pathfinder_shapes import Snakes
-from spike_ssm.harness.data.tasks.pathfinder_shapes import parameters as published
 from spike_ssm.results.errors import UserError
 
 SPLITS = ("train", "validation", "test")

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from scipy.ndimage import uniform_filter
 from scipy.stats import binomtest, mannwhitneyu
 
-from spike_ssm.harness.data.tasks.pathfinder_shapes import LENGTHS, Snakes, parameters
-from spike_ssm.harness.data.tasks.pathfinder_snakes import Images, generate
+from spike_ssm.harness.data.contours.shapes import LENGTHS, Snakes, parameters
+from spike_ssm.harness.data.contours.snakes import Images, generate
 from spike_ssm.harness.system.root import ROOT
 from spike_ssm.results.errors import UserError
 

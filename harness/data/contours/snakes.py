@@ -20,7 +20,7 @@ average. A pixel is as bright as the share of it that is covered. Markers never 
 where the published code, patched to run with today's SciPy, leaves them all but black.
 
 An image is the same bytes whatever the number of threads and however the images are divided over calls; over machines
-too, as far as `harness.data.tasks.pathfinder_shapes` says.
+too, as far as `harness.data.contours.shapes` says.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from spike_ssm.harness.data.tasks.pathfinder_shapes import Integers, Plan, Shapes, Snakes, plan_for, shapes_for, units
+from spike_ssm.harness.data.contours.shapes import Integers, Plan, Shapes, Snakes, plan_for, shapes_for, units
 from spike_ssm.harness.data.threads import share_threads_with_numba
 from spike_ssm.results.errors import UserError
 

@@ -1,0 +1,1 @@
+"""How the images of Pathfinder are made: its parameters and shapes, and the contours that grow in them."""
