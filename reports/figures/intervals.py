@@ -120,29 +120,32 @@ def _up_to(axes: Axes, most: float) -> None:
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
 
+_AFTER = ("spike_after_spike_by_chance", "spike_after_spike")
+
+
 def after_a_spike(layers: pd.DataFrame, variants: Sequence[str], looks: Mapping[str, Look], name: str) -> Drawn | None:
-    """How often a spike follows one a step later, in %, against the firing rate, a panel a layer: a point a variant."""
-    shown, remark = limited(recorded(layers, "firing_rate", "spike_after_spike"), variants)
+    """How often a spike follows one a step later, in %, against what chance would make of it, a point a variant."""
+    shown, remark = limited(recorded(layers, *_AFTER), variants)
     if shown.empty:
         return None
     sentences, numbers = [], []
     with svg.drawing():
-        figure, panels = panels_by_layer(shown["layer"], "firing rate, %", "spike after spike, %")
-        highest = 105 * shown[["firing_rate", "spike_after_spike"]].max()
+        figure, panels = panels_by_layer(shown["layer"], "by chance, %", "spike after spike, %")
+        highest = 105 * shown[[*_AFTER]].max()
         for panel in panels.values():
             panel.axline((0, 0), slope=1, color=svg.MUTED, lw=0.9, dashes=(4, 2), zorder=1)
         for layer, variant, own in by_layer_and_variant(shown):
-            rate, after = 100 * own[["firing_rate", "spike_after_spike"]].to_numpy(dtype=float).T
-            _point(panels[layer], rate, after, looks[variant])
-            both = {"firing_rate_percent": rate[:, np.newaxis], "spike_after_spike_percent": after[:, np.newaxis]}
+            chance, after = 100 * own[[*_AFTER]].to_numpy(dtype=float).T
+            _point(panels[layer], chance, after, looks[variant])
+            both = {"by_chance_percent": chance[:, np.newaxis], "spike_after_spike_percent": after[:, np.newaxis]}
             numbers.append(over_seeds(variant, layer, {}, both))
-            sentences.append(f"layer {layer} {variant} {number(after.mean(), 1)} % at {number(rate.mean(), 1)} %")
+            sentences.append(f"layer {layer} {variant} {number(after.mean(), 1)} %, {number(chance.mean(), 1)} %")
         next(iter(panels.values())).set(xlim=(0, max(1.0, highest.iloc[0])), ylim=(0, max(1.0, highest.iloc[1])))
         caption = (
-            "Above the dashed line, which is chance, spikes come in runs or from channels of unequal rates, below it "
-            "they keep apart. Points are means, lines reach from the lowest to the highest seed."
+            "Above the dashed line spikes come in runs, below it they keep apart; on it each channel fires at random, "
+            "at its own rate. Points are means, lines reach from the lowest to the highest seed."
         )
-        label = f"Firing rate a step after a spike, and at all steps: {'; '.join(sentences)}."
+        label = f"Share of spikes followed by one a step later, and by chance: {'; '.join(sentences)}."
         return of_parts("After a spike", caption + remark, svg.render(figure, name, label), numbers, looks)
 
 

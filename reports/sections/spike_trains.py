@@ -13,13 +13,11 @@ from spike_ssm.reports.render.text import ABSENT, estimate
 from spike_ssm.reports.statistics.seeds import VERDICT_SEEDS, Interval, t_interval
 
 NOTES = (
-    "Spike after spike: the share of spikes that another one follows a step later. Over the firing rate that is about "
-    "1 where spikes come at random, less where they keep apart, as refractory ones do, and more where they come in "
-    "runs.",
-    "Interval variation: standard deviation over mean of the steps from a spike to the next, 0 of a clock and about 1 "
-    "of rare spikes at random. Spikes in a row: the mean length of a run of spikes, at least 1.",
-    "All channels of a layer are counted together: where firing rates differ between channels, or along the sequence, "
-    "that alone makes ratio, variation and runs larger.",
+    "Spike after spike: the share of spikes that another one follows a step later. By chance: the same if each channel "
+    "fired at random, at its own rate; spikes that keep apart, as refractory ones do, are below it, runs above.",
+    "Interval variation: standard deviation over mean of the steps from a channel's spike to its next, 0 of a clock "
+    "and about 1 of rare spikes at random. Spikes in a row: the mean length of a run of spikes, at least 1.",
+    "Where a channel's firing rate changes along the sequence, that alone makes all of them larger.",
 )
 
 
@@ -35,7 +33,7 @@ class _Column(NamedTuple):
 _COLUMNS = (
     _Column("firing_rate", "_percent", "firing rate, %", 100),
     _Column("spike_after_spike", "_percent", "spike after spike, %", 100),
-    _Column("spike_after_spike_over_rate", "", "÷ firing rate"),
+    _Column("spike_after_spike_by_chance", "_percent", "by chance, %", 100),
     _Column("interval_variation", "", "interval variation"),
     _Column("run_length", "", "spikes in a row"),
 )
@@ -48,7 +46,6 @@ def spike_train_table(runs: pd.DataFrame, looks: Mapping[str, Look]) -> Table | 
     """
     if runs["spike_after_spike"].isna().all():
         return None
-    runs = runs.assign(spike_after_spike_over_rate=runs["spike_after_spike"] / runs["firing_rate"])
     rows, numbers = [], []
     for variant, group in runs.groupby("variant", sort=False):
         found = [t_interval(group[column.name]) for column in _COLUMNS]

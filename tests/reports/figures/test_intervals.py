@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -12,7 +11,7 @@ import pytest
 import torch
 
 from spike_ssm.harness.training.traces import in_a_row
-from spike_ssm.models.intervals import SpikeIntervals
+from spike_ssm.models.activity import LayerActivity
 from spike_ssm.reports.figures.intervals import interval_figures
 from spike_ssm.reports.figures.layers import MOST_LAYERS, MOST_VARIANTS
 from spike_ssm.reports.pages.sweep import build_report
@@ -37,15 +36,18 @@ def clock(period: int, together: int = 1) -> torch.Tensor:
 
 def measured(spikes: torch.Tensor, layers: int = 1) -> dict[str, Any]:
     """The columns of a run that a network with these spikes in every layer has."""
-    intervals = SpikeIntervals()
-    intervals.add(spikes, torch.ones(len(spikes), 1, spikes.shape[2]))
+    activity = LayerActivity(intervals=True)
+    activity.add(spikes, spikes, None, None)
+    intervals = activity.intervals
+    assert intervals is not None
     following = {
         "firing_rate": float(spikes.mean()),
         "spike_after_spike": intervals.spike_after_spike,
+        "spike_after_spike_by_chance": activity.spike_after_spike_by_chance,
         "interval_variation": intervals.variation,
         "run_length": intervals.run_length,
     }
-    row = in_a_row(SimpleNamespace(intervals=intervals))  # type: ignore[arg-type]
+    row = in_a_row(activity)
     places = range(layers)
     return following | {
         "layers": [{"layer": place, **following} for place in places],
@@ -86,7 +88,7 @@ def test_what_is_drawn_is_the_share_of_a_single_step(random: dict[str, Drawn]) -
     assert numbers["share_percent_mean"].sum() == pytest.approx(100)
 
 
-def test_chance_is_on_the_line_a_clock_below_it_and_bursts_or_unequal_channels_above() -> None:
+def test_chance_is_on_the_line_also_of_unequal_channels_a_clock_below_it_and_bursts_above() -> None:
     spikes = {
         "random": at_random([RATE] * 16),
         "clock": clock(5),
@@ -94,12 +96,13 @@ def test_chance_is_on_the_line_a_clock_below_it_and_bursts_or_unequal_channels_a
         "unequal": at_random([0.05, 0.35] * 8),
     }
     numbers = drawn({name: [measured(train)] for name, train in spikes.items()})[AFTER].numbers.set_index("variant")
-    rate, after = numbers["firing_rate_percent_mean"], numbers["spike_after_spike_percent_mean"]
-    assert rate.to_numpy() == pytest.approx(20, abs=0.5)
+    chance, after = numbers["by_chance_percent_mean"], numbers["spike_after_spike_percent_mean"]
+    assert chance[["random", "clock", "bursts"]].to_numpy() == pytest.approx(20, abs=0.5)
     assert after["random"] == pytest.approx(20, abs=1)
     assert after["clock"] == 0
     assert after["bursts"] == pytest.approx(75, abs=0.1)
-    assert after["unequal"] == pytest.approx(100 * (0.05**2 + 0.35**2) / 0.4, abs=1)
+    assert after["unequal"] == pytest.approx(chance["unequal"], abs=0.5)
+    assert chance["unequal"] == pytest.approx(100 * (0.05**2 + 0.35**2) / 0.4, abs=1)
 
 
 def test_what_is_longer_than_the_axis_is_said() -> None:
@@ -112,7 +115,7 @@ def test_what_is_longer_than_the_axis_is_said() -> None:
 
 def test_a_layer_without_spikes_and_a_variant_without_a_record_are_not_drawn() -> None:
     silent = torch.zeros(8, 4, 2000)
-    dense = {"layers": [{"layer": 0, "firing_rate": None, "spike_after_spike": None}], "traces": None}
+    dense = {"layers": [{"layer": 0, "spike_after_spike_by_chance": None, "spike_after_spike": None}], "traces": None}
     found = drawn({"clock": [measured(clock(5))], "silent": [measured(silent)], "dense": [dense]})
     assert set(found) == set(TITLES)
     for figure in found.values():
@@ -151,7 +154,7 @@ def test_the_page_has_each_figure_with_a_text_in_the_colours_of_its_mode(
         in (found[INTERVALS][1])
     )
     assert "share of single spikes: layer 0 none 100.0 %" in found[RUNS][1]
-    assert "layer 0 none 0.0 % at 20.0 %" in found[AFTER][1]
+    assert "layer 0 none 0.0 %, 20.0 %" in found[AFTER][1]
     for title in TITLES:
         caption, _, svg = found[title]
         assert len(caption.split(". ")) <= 2

@@ -44,12 +44,13 @@ def test_a_clock_a_train_at_random_and_neurons_that_do_not_spike(table: Callable
     found = table()
     assert found is not None
     by_variant = {row.head: row.cells for row in found.rows}
-    assert [cell.partition(" ± ")[0] for cell in by_variant[CLOCK]] == ["20.00", "0.00", "0.00", "0.00", "1.00"]
+    assert [cell.partition(" ± ")[0] for cell in by_variant[CLOCK]] == ["20.00", "0.00", "20.00", "0.00", "1.00"]
     assert by_variant["trainable"] == (ABSENT,) * 5
-    rate, after, ratio, variation, run = (float(cell.partition(" ± ")[0]) for cell in by_variant[RANDOM])
+    rate, after, chance, variation, run = (float(cell.partition(" ± ")[0]) for cell in by_variant[RANDOM])
     assert rate == pytest.approx(5, abs=0.1)
     assert after == pytest.approx(5, abs=0.3)
-    assert (ratio, variation, run) == pytest.approx((1, 0.97, 1 / 0.95), abs=0.05)
+    assert chance == pytest.approx(5, abs=0.3)
+    assert (variation, run) == pytest.approx((0.97, 1 / 0.95), abs=0.05)
     assert all(" ± " in cell for cell in by_variant[RANDOM])
 
 
@@ -58,12 +59,13 @@ def test_its_file_has_the_numbers_in_full(table: Callable[..., Table | None]) ->
     assert found is not None
     numbers = found.as_numbers().set_index("variant").loc[RANDOM]
     seeds = pd.DataFrame([measured(at_random([0.05] * 16, seed)) for seed in range(3)])
-    ratio = seeds["spike_after_spike"] / seeds["firing_rate"]
+    by_chance = 100 * seeds["spike_after_spike_by_chance"]
     assert numbers["seeds"] == 3
     assert numbers["spike_after_spike_percent"] == pytest.approx(100 * seeds["spike_after_spike"].mean())
     assert numbers["spike_after_spike_highest_percent"] == pytest.approx(100 * seeds["spike_after_spike"].max())
-    assert numbers["spike_after_spike_over_rate"] == pytest.approx(ratio.mean())
-    assert numbers["spike_after_spike_over_rate_half_interval"] == pytest.approx(4.303 * ratio.sem(), rel=1e-3)
+    assert numbers["spike_after_spike_by_chance_percent"] == pytest.approx(by_chance.mean())
+    half = numbers["spike_after_spike_by_chance_half_interval_percent"]
+    assert half == pytest.approx(4.303 * by_chance.sem(), rel=1e-3)
 
 
 def test_of_two_seeds_it_has_a_range_and_no_interval(table: Callable[..., Table | None]) -> None:
