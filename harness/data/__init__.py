@@ -33,10 +33,7 @@ TASKS: dict[str, tuple[type[Task], type[TaskSettings]]] = {
     "image": (image.Image, image.ImageSettings),
     "mnist_digits": (mnist_digits.MnistDigits, mnist_digits.MnistDigitsSettings),
     "fashion_mnist": (fashion_mnist.FashionMnist, fashion_mnist.FashionMnistSettings),
-    "permuted_fashion_mnist": (
-        fashion_mnist.PermutedFashionMnist,
-        fashion_mnist.PermutedFashionMnistSettings,
-    ),
+    "ps_fashion_mnist": (fashion_mnist.PsFashionMnist, fashion_mnist.PsFashionMnistSettings),
     "pathfinder": (pathfinder.Pathfinder, pathfinder.PathfinderSettings),
     "pathfinder_small": (pathfinder.PathfinderSmall, pathfinder.PathfinderSmallSettings),
     "pathx": (pathfinder.Pathfinder, pathfinder.PathXSettings),

@@ -79,15 +79,15 @@ class FashionMnist(PictureTask):
 
 
 @dataclass
-class PermutedFashionMnistSettings(FashionMnistSettings):
+class PsFashionMnistSettings(FashionMnistSettings):
     """Fashion-MNIST with its pixels in a fixed order, as `PsMnistSettings` has it. Raises `UserError`."""
 
     choices: ClassVar = {"permutation": tuple(ORDERS)}
-    name: str = "permuted_fashion_mnist"
+    name: str = "ps_fashion_mnist"
     permutation: str = "bit_reversal"
 
 
-class PermutedFashionMnist(FashionMnist):
+class PsFashionMnist(FashionMnist):
     """Which of ten kinds of clothing a photograph shows, the pixels of all in the same other order."""
 
     def in_order(self, pictures: Mapping[str, Pictures]) -> Mapping[str, Pictures]:

@@ -54,7 +54,7 @@ def test_a_shell_gets_the_words_that_may_follow_without_torch(line: str, expecte
         ("harness.sweep", "", "+s", ["+sweep="]),
         ("harness.sweep", "", "of=ablation_res", ["of=ablation_reset"]),
         ("harness.sweep", "", "protoc", ["protocol="]),
-        ("harness.sweep", "", "scale=", ["scale=gpu", "scale=laptop", "scale=paper"]),
+        ("harness.sweep", "", "scale=", ["scale=gpu", "scale=laptop", "scale=paper", "scale=workstation"]),
         ("harness.sweep", "", "launcher=sl", ["launcher=slurm"]),
         ("harness.sweep", "", "dr", ["dry_run=true"]),
         ("harness.sweep", "", "show=c", ["show=config"]),

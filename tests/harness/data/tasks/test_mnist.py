@@ -25,8 +25,8 @@ from spike_ssm.harness.data.tasks import fashion_mnist
 from spike_ssm.harness.data.tasks.fashion_mnist import (
     FashionMnist,
     FashionMnistSettings,
-    PermutedFashionMnist,
-    PermutedFashionMnistSettings,
+    PsFashionMnist,
+    PsFashionMnistSettings,
 )
 from spike_ssm.harness.data.tasks.mnist import (
     PsMnist,
@@ -251,11 +251,11 @@ def test_without_fashion_mnist_the_sentence_names_debians_place_too(files: Path)
 
 
 @pytest.mark.parametrize(("name", "order"), [("bit_reversal", bit_reversal(196)), ("random", random_order(196))])
-def test_permuted_fashion_mnist_has_the_pixels_of_its_size_in_the_order_that_is_named(
+def test_ps_fashion_mnist_has_the_pixels_of_its_size_in_the_order_that_is_named(
     name: str, order: npt.NDArray[np.int64], files: Path
 ) -> None:
     write_idx(files / "fashion-mnist")
-    task = PermutedFashionMnist(PermutedFashionMnistSettings(permutation=name, side=14))
+    task = PsFashionMnist(PsFashionMnistSettings(permutation=name, side=14))
     permuted, plain = task.prepare(files.parent / "cache", files), fashion(files, side=14)
     for split, as_read in ((permuted.test, plain.test), (permuted.train, plain.train)):
         assert torch.equal(inputs(split), inputs(as_read)[:, order.tolist()])
