@@ -14,7 +14,7 @@ from itertools import product
 import pandas as pd
 
 from spike_ssm.reports.statistics.matched import numbered
-from spike_ssm.reports.statistics.pooled import pooled, spread
+from spike_ssm.reports.statistics.pooled import mean_spread, pooled, spread
 from spike_ssm.reports.statistics.seeds import Comparison, by_seed, compare, corrected
 from spike_ssm.results.schema import PlannedRun
 
@@ -29,10 +29,10 @@ class Grid:
     levels: Mapping[str, tuple[str, ...]]
     variants: Mapping[Cell, str]
 
-    def mean(self, values: pd.DataFrame, factor: str, level: str) -> pd.Series[float]:
-        """The mean of `values` (by seed) over the combinations with this level."""
+    def at(self, factor: str, *levels: str) -> list[str]:
+        """The variants of the combinations with one of these levels."""
         place = list(self.levels).index(factor)
-        return values[[name for cell, name in self.variants.items() if cell[place] == level]].mean(axis="columns")
+        return [name for cell, name in self.variants.items() if cell[place] in levels]
 
     def over(self, factor: str) -> int:
         """How many combinations of the other factors there are."""
@@ -56,7 +56,8 @@ def main_effects(
     """Main effects of a task's finished `runs` on a measure, corrected as one family; none below two factors.
 
     measure: a column of `runs` in fractions. A factor's reference is the baseline's level where the grid has it, else
-    its first. Seeds without every combination are left out.
+    its first. Seeds without every combination are left out. Their spread is the one that all variants share, or else
+    the mean one of the combinations that are compared.
     """
     values = by_seed(runs, measure).dropna(axis="columns", how="all")
     there = [run for run in planned if run.variant in values]
@@ -73,15 +74,20 @@ def main_effects(
     whole, shared = values[list(grid.variants.values())].dropna(), spread(values)
     found = compare(
         {
-            (factor, level): grid.mean(whole, factor, level) - grid.mean(whole, factor, references[factor])
+            (factor, level): _mean(whole, grid.at(factor, level)) - _mean(whole, grid.at(factor, references[factor]))
             for factor, level in pairs
         }
     )
-    for factor in grid.levels:
-        own = {pair: each for pair, each in found.items() if pair[0] == factor}
-        found |= pooled(own, shared, grid.over(factor))
+    for factor, level in pairs:
+        alike = shared is not None and shared.is_shared
+        compared = shared if alike else mean_spread(whole[grid.at(factor, level, references[factor])])
+        found |= pooled({(factor, level): found[factor, level]}, compared, grid.over(factor))
     tested = corrected(found)
     return [MainEffect(*pair, references[pair[0]], grid.over(pair[0]), tested[pair]) for pair in pairs]
+
+
+def _mean(values: pd.DataFrame, variants: list[str]) -> pd.Series[float]:
+    return values[variants].mean(axis="columns")
 
 
 def complete(planned: Sequence[PlannedRun]) -> Grid:

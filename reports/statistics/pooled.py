@@ -78,6 +78,23 @@ def _about_fit(values: pd.DataFrame) -> tuple[pd.Series[float], int]:
     return rest, len(runs) - int(rank)
 
 
+def mean_spread(values: pd.DataFrame) -> Spread | None:
+    """The spread that a mean over the variants of a complete table has a part of, also where they spread unalike.
+
+    The variance of a mean over variants follows from the mean of their variances, whatever these are; it is known with
+    fewer degrees of freedom where they differ (Satterthwaite 1946). None below two seeds or two variants.
+    """
+    seeds, variants = values.shape
+    if seeds < 2 or variants < 2:
+        return None
+    rest, freedom = _about_means(values)
+    variances = (rest**2).groupby(level=1).sum() * variants / freedom
+    if not variances.any():
+        return None
+    effective = freedom * variances.sum() ** 2 / (variants * (variances**2).sum())
+    return Spread(math.sqrt(variances.mean()), max(math.floor(effective), 1), math.nan)
+
+
 def pooled(comparisons: Mapping[Key, Comparison], shared: Spread | None, over: int = 1) -> dict[Key, Comparison]:
     """Comparisons of two variants, or of means over `over` of them, with the shared spread where there is one.
 

@@ -57,6 +57,10 @@ def _spread_note(effects: Sequence[MainEffect]) -> str:
     tested = [each.comparison for each in effects if each.comparison.freedom]
     if not tested:
         return ""
-    if any(each.freedom > each.difference.n - 1 for each in tested):
+    freedoms = {each.freedom for each in tested}
+    if len(freedoms) == 1:
         return f"All variants share one spread, known with {tested[0].freedom} degrees of freedom."
-    return "Variants spread differently, or too few are known: each effect has the spread of its own seeds."
+    return (
+        "Variants spread differently: each effect has the mean spread of the variants that it compares, known with "
+        f"{min(freedoms)} to {max(freedoms)} degrees of freedom."
+    )

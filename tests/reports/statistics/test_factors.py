@@ -201,7 +201,7 @@ def test_the_table_says_how_large_an_effect_may_be_and_whose_spread_it_has():
     unequal = runs.assign(test_accuracy=runs["test_accuracy"] + (runs["decay"] == "0.9") * runs["seed"] ** 2 / 20)
     own = effect_table(main_effects(unequal, PLANNED, BASE))
     assert own is not None
-    assert "each effect has the spread of its own seeds" in own.notes[1]
+    assert "each effect has the mean spread of the variants that it compares, known with " in own.notes[1]
 
 
 def test_of_two_seeds_there_is_no_half_width():

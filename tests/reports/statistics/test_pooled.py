@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from spike_ssm.reports.statistics.pooled import _about_fit, _about_means, against_pooled, pooled, spread
+from spike_ssm.reports.statistics.pooled import _about_fit, _about_means, against_pooled, mean_spread, pooled, spread
 from spike_ssm.reports.statistics.seeds import Verdict, against, by_seed, compare
 
 tables = arrays(np.float64, st.tuples(st.integers(3, 6), st.integers(3, 6)), elements=st.floats(-1, 1, width=32))
@@ -43,6 +43,29 @@ def test_it_is_that_of_the_formula_for_complete_tables_whatever_seeds_and_varian
     assert found is not None
     assert found.freedom == (values.shape[0] - 1) * (values.shape[1] - 1)
     assert found.sd == pytest.approx(math.sqrt((rest**2).sum() / found.freedom), abs=1e-9)
+
+
+@settings(deadline=None, max_examples=50)
+@given(tables)
+def test_the_mean_spread_is_as_large_and_known_no_better(values):
+    found, mean = spread(frame(values)), mean_spread(frame(values))
+    assert found is not None
+    if found.sd > 1e-6:
+        assert mean is not None
+        assert mean.sd == pytest.approx(found.sd)
+        assert 1 <= mean.freedom <= found.freedom
+
+
+def test_of_means_over_variants_that_spread_unalike_it_errs_as_often_as_it_says():
+    rng, spreads, claimed, tried = np.random.default_rng(3), [0.2, 1.0, 3.0], 0, 2000
+    for _ in range(tried):
+        values = drawn(rng, 4, spreads * 2)
+        compared = mean_spread(values)
+        assert compared is not None
+        difference = (values[list("abc")].mean(axis="columns") - values[list("def")].mean(axis="columns")).mean()
+        error = compared.sd * math.sqrt(2 / 3 / 4)
+        claimed += 2 * stats.t.sf(abs(difference) / error, compared.freedom) < 0.05
+    assert claimed / tried == pytest.approx(0.05, abs=0.02)
 
 
 def test_runs_that_are_missing_cost_a_degree_of_freedom_each():
