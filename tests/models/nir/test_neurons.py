@@ -96,15 +96,17 @@ def test_a_potential_at_the_threshold_fires_though_nirs_nodes_fire_above_theirs(
     assert np.array_equal(np.nextafter(np.array([1.0], np.float32), np.float32(0)) > limit, [False])
 
 
-def test_the_membranes_time_constant_gives_the_leak_back_in_single_precision() -> None:
-    leaks = torch.rand(2000, generator=torch.Generator().manual_seed(0)) * 0.999 + 5e-4
-    neuron = build_neuron(2000, LIFHardSettings())
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 0), (torch.float64, 2e-16)])
+def test_the_membranes_time_constant_gives_the_leak_back(dtype: torch.dtype, error: float) -> None:
+    exponents = torch.rand(20_000, generator=torch.Generator().manual_seed(0)).to(dtype)
+    leaks = 10 ** (-8 * exponents.clamp(min=1e-4))  # from 1e-8 to nearly 1
+    neuron = build_neuron(20_000, LIFHardSettings()).to(dtype)
     with torch.no_grad():
-        neuron.leak.stored.copy_(leaks)  # type: ignore[union-attr]
+        neuron.leak.stored.copy_(leaks)
     node = to_nir(neuron).nodes["neuron"]
     assert node.tau.dtype == np.float64
-    assert np.array_equal((1 - 1 / node.tau).astype(np.float32), leaks.numpy())
-    assert np.array_equal(node.r / node.tau, np.ones(2000))
+    assert float(np.abs((1 - 1 / node.tau).astype(leaks.numpy().dtype) - leaks.numpy()).max()) <= error
+    assert np.array_equal(node.r / node.tau, np.ones(20_000))
 
 
 @pytest.mark.parametrize("name", [name for name in NEURONS if name not in {each.name for each in EXPORTABLE}])
