@@ -48,7 +48,7 @@ def test_the_locked_version_is_one_that_is_asked_for(requirement: Requirement) -
 
 def test_what_locked_packages_need_is_locked_too() -> None:
     """Of those that are installed here in the locked version, so that none is left to the day of the installation."""
-    peers = {"spikingjelly", "snntorch"}  # installed with --no-deps
+    peers = {"spikingjelly", "snntorch", "neurobench"}  # installed with --no-deps
     compared = 0
     for name, version in locked().items():
         try:

@@ -24,6 +24,7 @@ ASKED = {
     "harness.cancel": [["--help"], ["nope"]],
     "harness.tasks": [["--help"]],
     "harness.gallery": [["--help"]],
+    "harness.export": [["--help"], ["nope"]],
     "reports": [["--help"]],
     "results": [["--help"]],
 }
@@ -62,9 +63,13 @@ sys.meta_path.insert(0, Finder())
 @pytest.mark.parametrize("program", ASKED)
 def test_ctrl_c_while_a_command_is_still_being_imported_is_one_line(program: str, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(INTERRUPTED)
-    words = {"harness.gallery": [], "harness.tasks": ["list"], "results": ["pack", "x", "--to", "x"]}.get(
-        program, ["x"]
-    )
+    whole = {
+        "harness.gallery": [],
+        "harness.export": ["x", "--nir", "x"],
+        "harness.tasks": ["list"],
+        "results": ["pack", "x", "--to", "x"],
+    }
+    words = whole.get(program, ["x"])
     done = subprocess.run(
         [sys.executable, "-m", program, *words],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
