@@ -6,6 +6,7 @@ such runs give such results shows only who computes them again.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import stat
 from collections import Counter
@@ -33,12 +34,12 @@ class Known:
     """What other runs are compared with, of one run."""
 
     pack: str  # the file's name
-    outcome: str  # of `_OUTCOME`, as text
+    outcome: str  # a hash of `_OUTCOME`
     trained: str | None  # the id of the run that it evaluates
     accuracy: float | None
     data: str  # settings of its task, and notes on its copy of the data
     baselines: tuple[float | None, ...]
-    labels: tuple[int, ...]  # of its test set; empty where it has no predictions
+    labels: str  # a hash of those of its test set; empty where it has no predictions
 
 
 @dataclass(frozen=True)
@@ -138,13 +139,17 @@ def _known(name: str, row: Mapping[str, Any]) -> Known:
     without = {key: value for key, value in config.items() if key != "robustness"}
     return Known(
         name,
-        json.dumps([row[column] for column in _OUTCOME]),
+        _digest([row[column] for column in _OUTCOME]),
         id_of(json.dumps(without, sort_keys=True)) if "robustness" in config else None,
         row["test_accuracy"],
         json.dumps([config.get("task"), row["data_notes"] or []], sort_keys=True),
         tuple(None if row[column] is None else round(row[column], 6) for column in _OF_DATA),
-        tuple(each["label"] for each in row["predictions"] or []),
+        _digest([each["label"] for each in row["predictions"]]) if row["predictions"] else "",
     )
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _of_sweeps(name: str, pack: Pack) -> Iterator[str]:
