@@ -55,7 +55,7 @@ def _unpack(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     checked, between = check_packs([file.expanduser() for file in options.files])
-    faults = [*(fault for each in checked for fault in each.faults), *between]
+    faults = [*(fault for each in checked for fault in each.faults), *(each.sentence for each in between)]
     runs = sum(len(each.runs) for each in checked)
     for fault in faults:
         print(fault)

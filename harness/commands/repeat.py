@@ -119,7 +119,7 @@ def _folder(named: Path | None) -> Iterator[Path]:
 
 
 def _threads(stored: Row, settings: Settings) -> int:
-    """As many threads as the run had, for the same rounding, unless more were asked for."""
+    """The threads that the run had, for the same rounding, or more where more were asked for."""
     had = json.loads(stored["environment"]).get("threads")
     return max(settings.launcher.threads, had if isinstance(had, int) and 0 < had < 1000 else 1)
 

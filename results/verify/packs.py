@@ -51,8 +51,17 @@ class Checked:
     faults: tuple[str, ...] = ()
 
 
-def check_packs(paths: Sequence[Path]) -> tuple[list[Checked], list[str]]:
-    """Each pack checked for itself, and a sentence for each thing that is wrong between them."""
+@dataclass(frozen=True)
+class Between:
+    """What is wrong between the runs of two packs, or of one where both are the same."""
+
+    one: str
+    other: str  # the files' names
+    sentence: str
+
+
+def check_packs(paths: Sequence[Path]) -> tuple[list[Checked], list[Between]]:
+    """Each pack checked by itself, and what is wrong between them."""
     found = [check_pack(path) for path in paths]
     known = [(run_id, run) for each in found for run_id, run in each.runs.items()]
     return found, [*_one_outcome(known), *_one_test_set(known), *_evaluated(known)]
@@ -177,35 +186,50 @@ def _places(runs: Sequence[Any]) -> Counter[tuple[str, ...]]:
     return Counter((run.axes.get("task", ""), run.variant, f"seed {run.seed}") for run in runs)
 
 
-def _one_outcome(known: Sequence[tuple[str, Known]]) -> Iterator[str]:
-    """A sentence for each two packs that have different outcomes of one run, or of more."""
+Pairs = dict[tuple[str, str], list[str]]
+"""Names of two packs -> the runs of the second that do not agree with the first."""
+
+
+def _one_outcome(known: Sequence[tuple[str, Known]]) -> Iterator[Between]:
+    """The packs that have different outcomes of one run, or of more."""
     first: dict[str, Known] = {}
-    between: dict[tuple[str, str], list[str]] = {}
+    between: Pairs = {}
     for run_id, run in known:
         earlier = first.setdefault(run_id, run)
         if earlier.outcome != run.outcome:
             accuracies = " and ".join(percent(each.accuracy) for each in (earlier, run) if each.accuracy is not None)
             between.setdefault((earlier.pack, run.pack), []).append(f"{run_id} ({accuracies or 'without accuracy'})")
     for (one, other), runs in between.items():
-        yield (
-            f"{one} and {other} have different outcomes of the same runs, {len(runs)} of them, the first {runs[0]}: "
-            "other processors round otherwise, or one of them was changed; python -m harness.repeat tells how far."
-        )
+        said = f"{one} and {other} have different outcomes of the same runs, {len(runs)} of them, the first {runs[0]}"
+        why = "other processors round otherwise, or one was changed; python -m harness.repeat tells how far they are"
+        yield Between(one, other, f"{said}: {why}.")
 
 
-def _one_test_set(known: Sequence[tuple[str, Known]]) -> Iterator[str]:
-    """A sentence for each run whose test set, or what simple rules reach on it, is not that of another on its task."""
+def _one_test_set(known: Sequence[tuple[str, Known]]) -> Iterator[Between]:
+    """The packs whose runs on the same data have other test sets, or other accuracies of simple rules on them."""
     first: dict[tuple[str, bool], tuple[str, Known]] = {}
+    between: Pairs = {}
     for run_id, run in known:
         earlier_id, earlier = first.setdefault((run.data, bool(run.labels)), (run_id, run))
         if (earlier.labels, earlier.baselines) != (run.labels, run.baselines):
-            where = f"{earlier_id} in {earlier.pack}"
-            yield f"{run.pack}, run {run_id}: its test set is not that of the run {where}, which has the same task."
+            between.setdefault((earlier.pack, run.pack), []).append(f"{run_id} beside {earlier_id}")
+    for (one, other), runs in between.items():
+        where = f"{other} has runs" if one == other else f"{one} and {other} have runs"
+        yield Between(
+            one, other, f"{where} with the same task and other test sets, {len(runs)} of them, the first {runs[0]}."
+        )
 
 
-def _evaluated(known: Sequence[tuple[str, Known]]) -> Iterator[str]:
-    """A sentence for each evaluation under corruptions whose accuracy without one is not that of the run it is of."""
-    accuracies = {run_id: run.accuracy for run_id, run in known}
+def _evaluated(known: Sequence[tuple[str, Known]]) -> Iterator[Between]:
+    """The packs whose evaluations under corruptions have, without one, another accuracy than the runs they are of."""
+    first: dict[str, Known] = {}
     for run_id, run in known:
-        if run.trained is not None and accuracies.get(run.trained, run.accuracy) != run.accuracy:
-            yield f"{run.pack}, run {run_id}: its test_accuracy is not that of the run {run.trained}, which it is of."
+        first.setdefault(run_id, run)
+    between: Pairs = {}
+    for run_id, run in known:
+        trained = first.get(run.trained or "")
+        if trained is not None and trained.accuracy != run.accuracy:
+            between.setdefault((trained.pack, run.pack), []).append(f"{run_id} of {run.trained}")
+    for (one, other), runs in between.items():
+        said = f"{len(runs)} evaluations have not the accuracy of the runs in {one} that they are of"
+        yield Between(one, other, f"{other}: {said}, the first {runs[0]}.")

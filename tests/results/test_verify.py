@@ -214,7 +214,7 @@ def test_all_of_the_runs_must_have_one_test_set(write: Callable[..., Path]) -> N
 
     _, between = check_packs([write(other_test_set)])
     assert len(between) == 1
-    assert "its test set is not that of the run" in between[0]
+    assert "theirs.parquet has runs with the same task and other test sets, 1 of them" in between[0].sentence
 
 
 def test_a_run_that_the_sweep_did_not_plan_and_one_that_is_not_there_are_named(write: Callable[..., Path]) -> None:
@@ -248,7 +248,9 @@ def test_two_packs_may_share_a_run_and_not_its_id_alone(write: Callable[..., Pat
     one, same, other = write(name="one"), write(name="same"), write(lower, name="other", both=True)
     assert check_packs([one, same])[1] == []
     (said,) = check_packs([one, other])[1]
-    assert said.startswith("one.parquet and other.parquet have different outcomes of the same runs, 2 of them, ")
+    assert said.sentence.startswith(
+        "one.parquet and other.parquet have different outcomes of the same runs, 2 of them, "
+    )
 
 
 def test_weights_must_be_those_of_the_run(write: Callable[..., Path], content: tuple[list[Row], Any]) -> None:
