@@ -10,7 +10,7 @@ LOCK := $(if $(LOCKED),--constraint requirements-lock.txt)
 # Modules are compiled when they are first imported. pip would compile all there are, which takes it most of a minute.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: sweep paper test tests-here tests-on-slurm fast lint bench lock clean
+.PHONY: sweep paper test tests-here tests-on-slurm fast lint bench verify-added lock clean
 
 sweep: $(VENV)/.installed
 	$(BIN)/python -m harness.sweep +sweep=ablation_refractory
@@ -39,6 +39,12 @@ lint: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.neuron
+
+# The packs that this branch adds or changes, held to what docs/leaderboard.md says.
+BASE ?= origin/main
+verify-added: $(VENV)/.installed
+	git diff --name-only -z --diff-filter=d $(BASE)...HEAD -- 'results/leaderboard/*.parquet' \
+	  | xargs -0 -r $(BIN)/spike-ssm-results verify
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with PYTHON=python3.11")'

@@ -7,6 +7,7 @@
     python -m reports compare A B           two sweeps, variants matched by name
     python -m reports compare A --against FOLDER
                                             one sweep in two results folders, of two commits for instance
+    python -m reports leaderboard FOLDER... the packed results of anybody in these folders, checked, side by side
 
 The last line of the output is the page's path.
 """
@@ -34,8 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m reports", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("name", nargs="?", help="a sweep, e.g. ablation_refractory; or paper; or compare")
-    parser.add_argument("compared", nargs="*", metavar="A B", help="the sweeps that compare is about")
+    parser.add_argument("name", nargs="?", help="a sweep, e.g. ablation_refractory; or paper, compare or leaderboard")
+    parser.add_argument("compared", nargs="*", metavar="A B", help="compare: the sweeps; leaderboard: folders")
     parser.add_argument("--results", type=Path, default=RESULTS, help="results folder (%(default)s)")
     parser.add_argument("--against", type=Path, help="compare: the results folder of the second (that of the first)")
     parser.add_argument("--measured", type=Path, default=MEASURED, help="paper: a further folder of runs (%(default)s)")
@@ -55,19 +56,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _page(chosen: argparse.Namespace) -> Path:
     """Write what was asked for; returns the page's path. Raises `UserError`."""
     from spike_ssm.reports.pages.compare import build_comparison  # seconds of plotting libraries, not for --help
+    from spike_ssm.reports.pages.leaderboard.page import build_leaderboard
     from spike_ssm.reports.pages.paper.page import build_paper
     from spike_ssm.reports.pages.sweep import build_report, follow_report
 
     wanted, (name, names) = formats(chosen.format), (chosen.name, chosen.compared)
-    if chosen.follow and (name in (None, "compare", "paper") or names):
+    if chosen.follow and (name in (None, "compare", "paper", "leaderboard") or names):
         raise UserError("--follow takes the name of a sweep: python -m reports NAME --follow.")
     if name == "compare":
         if not 1 <= len(names) <= 2 or (len(names) == 1 and chosen.against is None):
             raise UserError("compare takes two sweeps, or one and --against FOLDER with the other results.")
         second = names[-1], chosen.against or chosen.results
         return build_comparison((names[0], chosen.results), second, chosen.out, wanted)
+    if name == "leaderboard":
+        if not names or chosen.against:
+            raise UserError("leaderboard takes folders with packed results: python -m reports leaderboard FOLDER...")
+        return build_leaderboard([Path(each).expanduser() for each in names], chosen.out, wanted)
     if names or chosen.against:
-        raise UserError("Only compare takes further names or --against; python -m reports --help lists the forms.")
+        raise UserError(
+            "Only compare takes further names or --against, and leaderboard folders; python -m reports --help lists "
+            "the forms."
+        )
     if name == "paper":
         return build_paper([chosen.results, chosen.measured], chosen.out, wanted)
     if name is None:

@@ -1,8 +1,9 @@
-"""`python -m results`: finished sweeps as one file, and back.
+"""`python -m results`: finished sweeps as one file, and back, and what a file from somebody else is worth.
 
 python -m results pack study_neurons robustness_study_neurons --to study.parquet
 python -m results pack study_neurons --weights --to study.parquet       with the trained networks, which takes more room
 python -m results unpack study.parquet --to study                 then: python -m reports study_neurons --results study
+python -m results verify theirs.parquet ours.parquet            does all that they say agree? Nothing is written
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from spike_ssm.results.errors import exit_status
 from spike_ssm.results.packed import pack, unpack
 from spike_ssm.results.store import RESULTS
+from spike_ssm.results.verify.packs import check_packs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,8 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unpacking = commands.add_parser("unpack", help="put them back into a results folder")
     unpacking.add_argument("file", type=Path)
     unpacking.add_argument("--to", type=Path, default=RESULTS, help="the results folder (%(default)s)")
+    verifying = commands.add_parser("verify", help="check files that others packed; 1 is the status where one is wrong")
+    verifying.add_argument("files", nargs="+", type=Path, metavar="PACK")
     options = parser.parse_args(arguments)
-    return exit_status(lambda: _pack(options) if options.command == "pack" else _unpack(options))
+    work = {"pack": _pack, "unpack": _unpack, "verify": _verify}
+    return exit_status(lambda: work[options.command](options))
 
 
 def _pack(options: argparse.Namespace) -> int:
@@ -46,6 +51,16 @@ def _unpack(options: argparse.Namespace) -> int:
     manifests = unpack(options.file.expanduser().absolute(), options.to.expanduser().absolute())
     print(f"{', '.join(manifest.name for manifest in manifests)}: {options.to}")
     return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    checked, between = check_packs([file.expanduser() for file in options.files])
+    faults = [*(fault for each in checked for fault in each.faults), *(each.sentence for each in between)]
+    runs = sum(len(each.runs) for each in checked)
+    for fault in faults:
+        print(fault)
+    print(f"{runs} runs checked, {f'and {len(faults)} things are wrong' if faults else 'all as they should be'}.")
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spike_ssm.results.errors import UserError
-from spike_ssm.results.packed import read_pack
 from spike_ssm.results.reading import columns_with, frame_of, ids_there, read_runs
 from spike_ssm.results.schema import Manifest
 from spike_ssm.results.store import RESULTS, read_manifest, read_manifests, results_folder
+from spike_ssm.results.verify.content import read_pack
 
 if TYPE_CHECKING:
     import pandas as pd

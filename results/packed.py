@@ -8,47 +8,22 @@ whose names are plain ones, and what is not the weights of that very run is not 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from safetensors import SafetensorError, deserialize
 
 from spike_ssm.results.errors import UnreadableError, UserError
 from spike_ssm.results.files import link_if_free, may_exist, replace, written
-from spike_ssm.results.names import check_name
-from spike_ssm.results.reading import check_version, conformed, read_run, run_path
+from spike_ssm.results.reading import read_run, run_path
 from spike_ssm.results.schema import RUN, Manifest
 from spike_ssm.results.store import prepare_folder, read_manifest, write_manifest, write_run
-from spike_ssm.results.timing.rows import TIMING, checked, read_timings, timing_path, write_timing
+from spike_ssm.results.timing.rows import read_timings, timing_path, write_timing
+from spike_ssm.results.verify.content import MANIFESTS, TIMES, WEIGHTS, read_pack, why_no_weights
 
-WEIGHTS = "weights"
-"""The column of the bytes of weights, and the folder of their files in a results folder."""
-
-LARGEST_WEIGHTS = 2**30
-"""Bytes that the weights of a run may have to be packed or unpacked."""
-
-_MANIFESTS, _TIMES = b"spike_ssm.manifests", b"spike_ssm.timing"
 _LEVEL = 19  # of zstd, which takes longer: these files are kept for long
-
-
-@dataclass(frozen=True)
-class Pack:
-    """What a file holds that `pack` wrote: rows of `results.schema.RUN`, or some of its columns, and manifests."""
-
-    file: pq.ParquetFile
-    rows: pa.Table
-    manifests: list[Manifest]
-    times: list[dict[str, Any]]  # of `results.timing.rows.TIMING`
-
-    def weights(self) -> Iterator[bytes | None]:
-        """The weights of one row after the other, None where it has none; one of them is in memory at a time."""
-        if WEIGHTS in self.file.schema_arrow.names:
-            for batch in self.file.iter_batches(batch_size=1, columns=[WEIGHTS]):
-                yield batch.column(0)[0].as_py()
 
 
 def weights_path(folder: Path, run_id: str) -> Path:
@@ -66,8 +41,8 @@ def pack(folder: Path, sweeps: Sequence[str], path: Path, *, weights: bool = Fal
     ids = dict.fromkeys(run.id for manifest in manifests for run in manifest.runs)
     rows = [read_run(run_path(folder, run_id)) for run_id in ids if may_exist(run_path(folder, run_id))]
     times = [row for row in read_timings(folder)[0] if row["run"] in ids]
-    footer = {_MANIFESTS: json.dumps([manifest.to_json() for manifest in manifests], sort_keys=True).encode()}
-    footer |= {_TIMES: json.dumps(times).encode()} if times else {}
+    footer = {MANIFESTS: json.dumps([manifest.to_json() for manifest in manifests], sort_keys=True).encode()}
+    footer |= {TIMES: json.dumps(times).encode()} if times else {}
     table = pa.Table.from_pylist(rows, schema=RUN.with_metadata({**(RUN.metadata or {}), **footer}))
     if weights:
         table = table.append_column(WEIGHTS, pa.array((_kept(folder, row["id"]) for row in rows), pa.large_binary()))
@@ -89,44 +64,9 @@ def _kept(folder: Path, run_id: str) -> bytes | None:
         return None
     except OSError as error:
         raise UnreadableError(f"{path} cannot be read now ({error.strerror}).") from error
-    if reason := _why_none(content, run_id):
+    if reason := why_no_weights(content, run_id):
         raise UserError(f"{path} cannot be packed ({reason}): remove it, or pack without --weights.")
     return content
-
-
-def _why_none(content: bytes, run_id: str) -> str:
-    """Why this content is not the weights of the run; empty where it is. Nothing in it is executed."""
-    if len(content) > LARGEST_WEIGHTS:
-        return f"it has more than {LARGEST_WEIGHTS:,} bytes"
-    try:
-        deserialize(content)  # which checks that its tensors lie one after the other in the file, and nothing else does
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        owner, _ = json.loads(header["__metadata__"]["state"])
-        return "" if owner["run"] == run_id else f"it is of the run {str(owner['run'])[:40]!r}"
-    except (SafetensorError, KeyError, ValueError, TypeError, RecursionError) as error:
-        return f"it is no file of tensors with the run that they are of: {' '.join(str(error).split())[:200]}"
-
-
-def read_pack(path: Path, columns: Sequence[str] = tuple(RUN.names)) -> Pack:
-    """What `pack` wrote, of the rows these columns. Raises `UserError`: missing, damaged or of another kind."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UnreadableError(f"{path} cannot be read now ({error.strerror}).") from error
-    try:
-        file = pq.ParquetFile(pa.BufferReader(content))
-        footer = file.schema_arrow.metadata or {}
-        check_version(path, footer)
-        manifests = [Manifest.from_json(each) for each in json.loads(footer[_MANIFESTS])]
-        times = pa.Table.from_pylist(json.loads(footer.get(_TIMES, b"[]")), schema=TIMING).to_pylist()
-        there = [name for name in columns if name in file.schema_arrow.names]
-        rows = conformed(path, file.read(columns=there), columns)
-        for run_id in rows["id"].to_pylist():
-            check_name("run", str(run_id))
-    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError, AttributeError) as error:
-        why = " ".join(str(error).split())
-        raise UserError(f"{path} is no file that `python -m results pack` wrote ({why}).") from error
-    return Pack(file, rows, manifests, checked(path, times))
 
 
 def unpack(path: Path, folder: Path) -> list[Manifest]:
@@ -153,7 +93,7 @@ def unpack(path: Path, folder: Path) -> list[Manifest]:
 def _unpack_weights(pack: Path, folder: Path, row: dict[str, Any], content: bytes) -> None:
     """Keep the weights of the run in `row`, unless the folder has that run from elsewhere, or weights of it."""
     path = weights_path(folder, row["id"])
-    if reason := _why_none(content, row["id"]):
+    if reason := why_no_weights(content, row["id"]):
         raise UserError(f"{pack}: the weights of the run {row['id']} cannot be unpacked ({reason}).")
     if read_run(run_path(folder, row["id"]), ["started_at"])["started_at"] != row["started_at"]:
         return

@@ -24,8 +24,9 @@ from spike_ssm.harness.state.survey import RunState, Survey
 from spike_ssm.harness.system import slurm
 from spike_ssm.harness.system.provenance import code_version
 from spike_ssm.results.errors import UserError
-from spike_ssm.results.reading import is_possible, read_run, run_path
+from spike_ssm.results.reading import read_run, run_path
 from spike_ssm.results.store import discard_failure, prepare_folder
+from spike_ssm.results.verify.limits import is_possible
 
 A_FEW = 2
 """Results of a kind that are read for the time that is left."""

@@ -19,8 +19,9 @@ from spike_ssm.harness.state.submissions import Submission, submissions
 from spike_ssm.harness.system import slurm
 from spike_ssm.harness.system.private import private_root
 from spike_ssm.results.errors import UnreadableError, UserError
-from spike_ssm.results.reading import Outcome, ids_there, is_possible, read_outcomes
+from spike_ssm.results.reading import Outcome, ids_there, read_outcomes
 from spike_ssm.results.schema import FAILURES, Status
+from spike_ssm.results.verify.limits import is_possible
 
 State = Literal[Status, "waiting", "queued", "running", "preempted", "unknown"]
 STATES: tuple[str, ...] = get_args(State)

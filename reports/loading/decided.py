@@ -8,8 +8,9 @@ from pathlib import Path
 
 from spike_ssm.reports.statistics.sequential import wanted
 from spike_ssm.results.errors import UserError
-from spike_ssm.results.reading import Outcome, is_possible, read_outcomes
+from spike_ssm.results.reading import Outcome, read_outcomes
 from spike_ssm.results.schema import Manifest
+from spike_ssm.results.verify.limits import is_possible
 
 
 def next_and_decided(results: Path, manifest: Manifest) -> tuple[set[str], set[str]]:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from spike_ssm.results.reading import is_possible, limits
 from spike_ssm.results.schema import MEASUREMENTS, RUN
+from spike_ssm.results.verify.limits import is_possible, limits
 
 _NESTED = ("rules", "groups", "pmbc_map", "epochs", "layers", "operations", "traces", "robustness")
 _NEEDED = {

@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from spike_ssm.results.errors import UnreadableError, UserError
 from spike_ssm.results.files import may_exist, patiently, replace
 from spike_ssm.results.names import check_line, check_name
-from spike_ssm.results.reading import LARGEST
 from spike_ssm.results.schema import VERSION_KEY
+from spike_ssm.results.verify.limits import LARGEST
 
 VERSION = 1
 MACHINE = ("processor", "vector_instructions", "gpu", "threads", "torch")

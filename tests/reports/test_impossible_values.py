@@ -14,8 +14,8 @@ import pytest
 from spike_ssm.reports.loading.sweep import load
 from spike_ssm.reports.pages.compare import build_comparison
 from spike_ssm.reports.pages.sweep import build_report
-from spike_ssm.results.reading import limits
 from spike_ssm.results.schema import RUN
+from spike_ssm.results.verify.limits import limits
 
 NAME = "ablation_refractory"
 FLOATS = [field.name for field in RUN if pa.types.is_floating(field.type)]

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import save
 
-from spike_ssm.results import packed
 from spike_ssm.results.__main__ import main
 from spike_ssm.results.errors import UserError
 from spike_ssm.results.files import replace
@@ -21,6 +20,7 @@ from spike_ssm.results.reading import read_run, run_path
 from spike_ssm.results.schema import Manifest, PlannedRun
 from spike_ssm.results.store import read_manifest, write_manifest, write_run
 from spike_ssm.results.timing.rows import read_timings, write_timing
+from spike_ssm.results.verify import content
 from tests.results.test_store import MANIFEST, row
 from tests.results.test_timing import row as timing
 
@@ -180,6 +180,6 @@ def test_weights_beyond_the_limit_are_refused(
     with_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pack(with_weights, ["other"], tmp_path / "kept.parquet", weights=True)
-    monkeypatch.setattr(packed, "LARGEST_WEIGHTS", 20)
+    monkeypatch.setattr(content, "LARGEST_WEIGHTS", 20)
     with pytest.raises(UserError, match="it has more than 20 bytes"):
         unpack(tmp_path / "kept.parquet", tmp_path / "again")

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spike_ssm.reports.loading.sweep import device, flatten
-from spike_ssm.results.reading import FRACTIONS, is_possible
 from spike_ssm.results.schema import RUN
+from spike_ssm.results.verify.limits import FRACTIONS, is_possible
 
 COLUMNS = (
     "id", "status", "task", "scale", "seed", "config", "environment", "code_version", "started_at", "data_notes",

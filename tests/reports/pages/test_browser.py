@@ -16,11 +16,12 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from spike_ssm.reports.__main__ import main
 from spike_ssm.reports.pages.sweep import build_report
 from tests.reports.conftest import Synthetic, write_sweep
+from tests.reports.pages.leaderboard.test_leaderboard import part
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 MAIN = "Test accuracy, spikes and cost"
-PAGES = ("sweep", "paper", "index", "comparison")
+PAGES = ("sweep", "paper", "index", "comparison", "leaderboard")
 ARGUMENTS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -58,7 +59,12 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     write_sweep(runs, Synthetic(name="other"))
     for words in (["ablation_refractory"], ["other"], ["paper"], [], ["compare", "ablation_refractory", "other"]):
         assert main([*words, "--results", str(runs), "--measured", str(folder / "none"), "--out", str(html)]) == 0
-    names = {"sweep": "ablation_refractory", "paper": "paper", "index": "index"}
+    packs = folder / "packs"
+    part(packs / "ann.parquet", variants=("none", "fixed"))
+    part(packs / "bob.parquet", variants=("trainable",), seeds=(0,))
+    (packs / "wrong.parquet").write_text("no parquet")
+    assert main(["leaderboard", str(packs), "--out", str(html)]) == 0
+    names = {"sweep": "ablation_refractory", "paper": "paper", "index": "index", "leaderboard": "leaderboard"}
     found = {name: html / f"{stem}.html" for name, stem in names.items()}
     (comparison,) = set(html.glob("*.html")) - set(found.values()) - {html / "other.html"}
     return {**found, "comparison": comparison}
@@ -125,6 +131,17 @@ def test_a_click_sorts_the_numbers_downwards_then_upwards_then_as_they_were(show
     head.locator("button").click()
     assert head.get_attribute("aria-sort") is None
     assert shown.column(1) == before
+
+
+def test_entries_of_the_leaderboard_sort_by_rate(show: Callable[..., Shown]) -> None:
+    shown = show("leaderboard")
+    table = shown.table("Entries by accuracy")
+    heads = table.locator("thead th").all_inner_texts()
+    place = next(number for number, head in enumerate(heads) if head.startswith("firing rate"))
+    table.locator("thead th").nth(place).locator("button").click()
+    rates = as_numbers(shown.column(place, "Entries by accuracy"))
+    assert len(rates) == 3
+    assert rates == sorted(rates, reverse=True)
 
 
 def test_variants_sort_by_name(show: Callable[..., Shown]) -> None:

@@ -1,0 +1,1 @@
+"""Results of anybody, side by side."""

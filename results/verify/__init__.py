@@ -1,0 +1,1 @@
+"""Packs from anyone, looked at before they are believed."""
