@@ -43,8 +43,9 @@ def read_nir(path: str | Path) -> NIRNetwork:
                 fields = hdf2dict(content["node"])
         except (OSError, KeyError, ValueError, AttributeError, RecursionError, RuntimeError) as error:
             raise ValueError(f"{path} is not a file of NIR, which is HDF5 with a graph in it.") from error
-    if fields.get("type") != "NIRGraph" or not isinstance(fields.get("nodes"), dict) or "edges" not in fields:
-        raise ValueError(f"{path} is not a graph of NIR: it has {fields.get('type', 'no type')} in it.")
+    kind = str(fields.get("type", "no type"))
+    if kind != "NIRGraph" or not isinstance(fields.get("nodes"), dict) or "edges" not in fields:
+        raise ValueError(f"{path} is not a whole graph of NIR: it has {kind} in it.")
     try:
         return NIRNetwork(_graph(fields)).eval()
     except ValueError as error:

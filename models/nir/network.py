@@ -31,6 +31,8 @@ class NIRNetwork(nn.Module):
         self.sources: dict[str, list[str]] = {name: [] for name in graph.nodes}
         for source, name in graph.edges:
             _check_edge(graph.nodes, source, name)
+            if source in self.sources[name]:
+                raise ValueError(f"The edge {source!r} -> {name!r} is there twice.")
             self.sources[name].append(source)
         self.order = _in_order(self.sources)
         self.input, self.output = _the_only(nir.Input, graph.nodes), _the_only(nir.Output, graph.nodes)

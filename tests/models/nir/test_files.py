@@ -68,6 +68,8 @@ REFUSED: list[tuple[nir.NIRGraph, str]] = [
     (with_edges(("in", "out"), other=nir.Input(np.array([2]))), "must have one Input, but it has in, other"),
     (with_edges(("in", "out"), other=nir.Output(np.array([2]))), "must have one Output, but it has other, out"),
     (with_edges(("in", "out"), ("in", "gone")), "has an end 'gone', which is no node"),
+    (with_edges(("in", "out"), ("in", "out")), "The edge 'in' -> 'out' is there twice"),
+    (with_edges(("in", "a"), ("a", "a"), ("a", "out"), a=matrix(2, 2)), "recurrent, which cannot be run: a -> a"),
     (with_edges(("in", "out"), a=matrix(2, 2)), "'a' is given nothing"),
     (with_edges(), "'out' is given nothing"),
     (chain(matrix(3, 2), matrix(2, 2)), "'n0' -> 'n1' does not fit: 'n0' gives .3. and 'n1' takes .2."),
@@ -148,7 +150,7 @@ def going_round(path: Path) -> None:
         (of_something_else, "is not a file of NIR"),
         (cut_short, "is not a file of NIR"),
         (going_round, "is not a file of NIR"),
-        (a_node_alone, "is not a graph of NIR: it has LIF in it"),
+        (a_node_alone, "is not a whole graph of NIR: it has LIF in it"),
         (a_node_without_its_numbers, "The node 'n0' is no whole LIF: .*tau"),
     ],
 )
