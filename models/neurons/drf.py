@@ -8,8 +8,8 @@
 What raises the threshold is not a spike but the first comparison, so that no step waits for another. Source: Zhang et
 al. 2025 (NeurIPS, arXiv 2509.17186). No public code of theirs is known to us, and this is our reading: c_i takes up
 their gain gamma_i of the input, and decay and frequency their delta; the alpha_k, one a step of the past, are shared by
-all channels; window, initial values and units, alpha in thresholds, are ours. Dendrites begin as the states of S4D-Lin,
-tau_i = 2 and omega_i = pi (i - 1) with delta drawn per channel, and c_i so that h is about N(0, 1) where x is.
+all channels; window, initial values and units, alpha in thresholds, are ours. Dendrites begin as the states of S4D-Lin
+that turn, tau_i = 2 and omega_i = pi i with delta drawn per channel, and c_i so that h is about N(0, 1) where x is.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class DRF(FeedForward):
             log_dt = torch.empty(channels, 1).uniform_(low, high, generator=numbers)
             c = normalize(torch.randn(channels, n, generator=numbers))
         self.log_decay = nn.Parameter((log_dt - math.log(2)).repeat(1, n))  # delta / tau_i
-        self.frequency = nn.Parameter(log_dt.exp() * math.pi * torch.arange(n))  # delta omega_i
+        self.frequency = nn.Parameter(log_dt.exp() * math.pi * torch.arange(1, n + 1))  # delta omega_i
         self.weight = nn.Parameter(c * (2 * log_dt.exp()).sqrt())
         raw = torch.logit(settings.alpha ** torch.arange(settings.window, 0, -1))  # the latest step comes last
         self.alpha_logit = nn.Parameter(raw) if settings.adaptive_threshold else None

@@ -95,6 +95,12 @@ def test_an_untrained_neuron_fires_at_a_fair_rate_on_input_of_unit_size() -> Non
     assert long_run.isfinite().all()
 
 
+def test_what_a_step_takes_by_hand() -> None:
+    """A dendrite: four products that turn it, one for its weight, and the input added; the window's crossings added."""
+    assert neuron().operations_per_step() == (5 * 8, 8 + 8)
+    assert neuron(dendrites=2, adaptive_threshold=False).operations_per_step() == (10, 2)
+
+
 def test_what_is_drawn_after_it_does_not_depend_on_it() -> None:
     torch.manual_seed(5)
     expected, built = torch.get_rng_state(), DRF(4, DRFSettings())

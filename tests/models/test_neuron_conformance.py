@@ -31,7 +31,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("lif_soft", {"threshold_shared": True, "surrogate": "sigmoid", "leak_trainable": True}),
     ("psn", {"causal": False}),
     ("pspike", {"surrogate": "arctan"}),
-    ("brf", {"detach_reset": True, "solver": "sequential"}),
+    ("brf", {"detach_reset": True, "dt": 0.005}),
     ("tc_lif", {"betas_shared": True, "detach_reset": True}),
     ("drf", {"adaptive_threshold": False, "dendrites": 1}),
 ]

@@ -245,6 +245,12 @@ def test_resonators_start_spread_over_their_ranges_whatever_else_is_drawn() -> N
     assert not torch.equal(BRF(500, BRFSettings()).rotation(), neuron.rotation())
 
 
+def test_what_a_step_takes_by_hand() -> None:
+    """brf: four products of the rotation, its damping, the threshold's rise and q's decay; the input is added."""
+    assert BRF(3, BRFSettings()).operations_per_step() == (7, 1)
+    assert TCLIF(3, TCLIFSettings()).operations_per_step() == (2, 1)
+
+
 def test_training_cannot_leave_the_resonators_ranges() -> None:
     neuron = BRF(4, BRFSettings())
     for raw in (-30.0, 0.0, 30.0):

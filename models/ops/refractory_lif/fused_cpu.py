@@ -15,11 +15,11 @@ from spike_ssm.models.ops.compiled import Threaded, groups_of, kernel
 from spike_ssm.models.ops.refractory_lif.parameters import RESETS, Rules
 from spike_ssm.models.ops.refractory_lif.states import STEPS_PER_STATE, states_like
 from spike_ssm.models.ops.simd import BLOCK, load_transposed, prefetch, store_transposed
-from spike_ssm.models.ops.surrogate import SURROGATES
+from spike_ssm.models.ops.surrogate import SURROGATES, TALL, WIDE
 
 LANES, TILE = BLOCK, STEPS_PER_STATE["cpu"]
 
-_PIECEWISE_QUADRATIC, _ARCTAN, _SIGMOID, _RECTANGULAR, _FAST_SIGMOID = range(len(SURROGATES))
+_PIECEWISE_QUADRATIC, _ARCTAN, _SIGMOID, _RECTANGULAR, _FAST_SIGMOID, _DOUBLE_GAUSSIAN = range(len(SURROGATES))
 _SOFT, _NONE, _HARD = range(len(RESETS))
 
 # What vectorises and what does not was found by looking at the machine code. Indices are unsigned (a negative one
@@ -214,10 +214,16 @@ def densities(potential, reciprocal, density, code, per_width):
         for i in range(density.size):
             z = (potential[i] * reciprocal[i] - one) * per_width
             density[i] = half * per_width if abs(z) < one else one - one
-    else:
+    elif code == _FAST_SIGMOID:
         for i in range(density.size):
             z = (potential[i] * reciprocal[i] - one) * per_width
             density[i] = half * per_width / ((one + abs(z)) * (one + abs(z)))
+    else:
+        tall, wide = potential.dtype.type(TALL), potential.dtype.type(WIDE)
+        for i in range(density.size):
+            z = (potential[i] * reciprocal[i] - one) * per_width
+            square = z * z
+            density[i] = (tall * np.exp(-square / half) - wide * np.exp(-square / potential.dtype.type(18))) * per_width
 
 
 @kernel
