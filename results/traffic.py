@@ -22,9 +22,12 @@ Source: Horowitz 2014, 45 nm, as the operations' energies. Of 8 KB, 64 bits take
 
 NUMBER_BYTES = 4
 
-STATES_PER_MAC = {
+STATES_PER_MAC: dict[str, float] = {
     **dict.fromkeys(("refractory_lif", "lif_soft", "lif_hard", "alif"), 2),  # decays a state, read and written
     **dict.fromkeys(("psn", "sliding_psn"), 1),  # weights an input of before
+    "brf": 6 / 7,  # of its 7, three states read and written
+    "tc_lif": 2,  # two states, read and written
+    "drf": 4 / 5,  # of 5 a dendrite, two parts read and written; what raised its threshold are bits
     **dict.fromkeys(("sdn", "pspike", "binary", "gelu"), 0),
 }
 """Neuron -> numbers of its state that a multiply-accumulate of it moves, beside one parameter."""

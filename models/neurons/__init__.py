@@ -6,6 +6,8 @@ from spike_ssm.models.named import is_dotted, named_class
 from spike_ssm.models.neurons.alif import ALIF, ALIFSettings
 from spike_ssm.models.neurons.base import Neuron, NeuronSettings
 from spike_ssm.models.neurons.binary import Binary, BinarySettings
+from spike_ssm.models.neurons.brf import BRF, BRFSettings
+from spike_ssm.models.neurons.drf import DRF, DRFSettings
 from spike_ssm.models.neurons.gelu import GELU, GELUSettings
 from spike_ssm.models.neurons.lif_hard import LIFHard, LIFHardSettings
 from spike_ssm.models.neurons.lif_soft import LIFSoft, LIFSoftSettings
@@ -14,6 +16,7 @@ from spike_ssm.models.neurons.pspike import PSpike, PSpikeSettings
 from spike_ssm.models.neurons.refractory_lif import RefractoryLIF, RefractoryLIFSettings
 from spike_ssm.models.neurons.sdn import SDN, SDNSettings
 from spike_ssm.models.neurons.sliding_psn import SlidingPSN, SlidingPSNSettings
+from spike_ssm.models.neurons.tc_lif import TCLIF, TCLIFSettings
 
 NEURONS: dict[str, tuple[type[Neuron], type[NeuronSettings]]] = {
     "refractory_lif": (RefractoryLIF, RefractoryLIFSettings),
@@ -24,6 +27,9 @@ NEURONS: dict[str, tuple[type[Neuron], type[NeuronSettings]]] = {
     "psn": (PSN, PSNSettings),
     "sliding_psn": (SlidingPSN, SlidingPSNSettings),
     "pspike": (PSpike, PSpikeSettings),
+    "brf": (BRF, BRFSettings),
+    "tc_lif": (TCLIF, TCLIFSettings),
+    "drf": (DRF, DRFSettings),
     "binary": (Binary, BinarySettings),
     "gelu": (GELU, GELUSettings),
 }

@@ -8,7 +8,8 @@ the parameter that it is loaded into stores, as it was then.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -18,6 +19,17 @@ from torch.nn.functional import softplus
 from spike_ssm.models.ops.refractory_lif.parameters import SMALLEST_THRESHOLD
 
 _BEFORE = "_stored"
+
+
+@contextmanager
+def own_random_numbers() -> Iterator[torch.Generator]:
+    """A generator for initial values that torch's own decides, which goes on as if nothing had been drawn.
+
+    So what other parts of a network draw does not depend on the neuron.
+    """
+    with torch.random.fork_rng(devices=[]):
+        seed = int(torch.randint(2**62, (), device="cpu"))
+    yield torch.Generator().manual_seed(seed)
 
 
 class Storage(NamedTuple):
@@ -74,6 +86,12 @@ class ChannelParameter(nn.Module):
         """The values [H]."""
         values: Tensor = self._storage.from_raw(self.stored) if self._trainable else self.stored
         return values if len(values) == self._channels else values.expand(self._channels)
+
+    @torch.no_grad()
+    def draw(self, low: float, high: float, numbers: torch.Generator) -> None:
+        """Draw a trained parameter's values uniformly from low to high, which its storage can hold."""
+        values = torch.empty(len(self.stored), dtype=torch.float64).uniform_(low, high, generator=numbers)
+        self.stored.copy_(torch.tensor([self._storage.to_raw(value) for value in values.tolist()]))
 
     @torch.no_grad()
     def scale(self, factor: float) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from spike_ssm.models.neurons.base import ThresholdSettings
 from spike_ssm.models.neurons.binary import Binary
-from spike_ssm.models.ops.surrogate import surrogate_primitive
+from spike_ssm.models.ops.surrogate import SURROGATES, surrogate_primitive
 
 
 @dataclass
@@ -33,6 +33,14 @@ class PSpikeSettings(ThresholdSettings):
     threshold: float = 0.5
     surrogate: str = "rectangular"
     expectation_at_evaluation: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise ValueError with a sentence when a value is out of range."""
+        super().__post_init__()
+        if not SURROGATES[self.surrogate].monotone:
+            raise ValueError(
+                f"pspike needs a probability, which the primitive of {self.surrogate} is not; choose another."
+            )
 
 
 class PSpike(Binary):

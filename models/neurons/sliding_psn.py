@@ -45,6 +45,26 @@ class SlidingPSNSettings(ThresholdSettings):
             )
 
 
+def causal_filter(x: Tensor, weight: Tensor) -> Tensor:
+    """Sums [..., L] of each step's last inputs, sum_i weight_i x_{t - order + 1 + i}, for x [..., L], weight [order].
+
+    The last weight belongs to the present step; x is 0 before the first.
+    """
+    # `order` steps at a time, each block of inputs with the `order` - 1 before it: a convolution with one channel
+    # is slow on the CPU, and rounded to TF32 on a GPU
+    order, length = len(weight), x.shape[-1]
+    blocks = pad(x, (order - 1, -length % order)).unfold(-1, 2 * order - 1, order)
+    return (blocks @ _response(weight)).flatten(-2)[..., :length]
+
+
+def _response(weight: Tensor) -> Tensor:
+    """Response of `order` sums to inputs up to them, [2 order - 1, order]: column j is the filter at j."""
+    order = len(weight)
+    rows = pad(weight, (0, order)).expand(order, 2 * order)
+    # rows of one step less than the period begin one step later each
+    return rows.reshape(-1)[: order * (2 * order - 1)].reshape(order, 2 * order - 1).T
+
+
 class SlidingPSN(FeedForward):
     """The sliding parallel spiking neuron over `channels` channels H; streaming keeps [B, H, order - 1] inputs."""
 
@@ -56,18 +76,7 @@ class SlidingPSN(FeedForward):
             nn.init.uniform_(self.weight, -1 / math.sqrt(order), 1 / math.sqrt(order))
 
     def _integrate(self, x: Tensor) -> Tensor:
-        # `order` steps at a time, each block of inputs with the `order` - 1 before it: a convolution with one channel
-        # is slow on the CPU, and rounded to TF32 on a GPU
-        order, length = len(self.weight), x.shape[-1]
-        blocks = pad(x, (order - 1, -length % order)).unfold(-1, 2 * order - 1, order)
-        return (blocks @ self._response().to(x.dtype)).flatten(-2)[..., :length]
-
-    def _response(self) -> Tensor:
-        """Response of `order` potentials to inputs up to them, [2 order - 1, order]: column j is the filter at j."""
-        order = len(self.weight)
-        rows = pad(self.weight, (0, order)).expand(order, 2 * order)
-        # rows of one step less than the period begin one step later each
-        return rows.reshape(-1)[: order * (2 * order - 1)].reshape(order, 2 * order - 1).T
+        return causal_filter(x, self.weight.to(x.dtype))
 
     def _integrate_step(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
         past = x.new_zeros(*x.shape, len(self.weight) - 1) if state is None else state

@@ -49,6 +49,9 @@ def rates(net: Classifier) -> list[float]:
         ("lif_hard", {}),
         ("alif", {}),
         ("sliding_psn", {}),
+        ("brf", {}),
+        ("tc_lif", {}),
+        ("drf", {}),
     ],
 )
 def test_every_layer_fires_at_the_target(neuron: str, changes: dict[str, object], training: bool) -> None:

@@ -22,6 +22,7 @@ from spike_ssm.models.neurons import NEURONS, Neuron, NeuronSettings, build_neur
 from spike_ssm.models.neurons.base import ThresholdSettings
 from spike_ssm.models.neurons.binary import Binary
 from spike_ssm.models.neurons.conformance import check_neuron
+from spike_ssm.models.neurons.serial import Serial
 
 CHANNELS = 6
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
@@ -30,6 +31,9 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("lif_soft", {"threshold_shared": True, "surrogate": "sigmoid", "leak_trainable": True}),
     ("psn", {"causal": False}),
     ("pspike", {"surrogate": "arctan"}),
+    ("brf", {"detach_reset": True, "dt": 0.005}),
+    ("tc_lif", {"betas_shared": True, "detach_reset": True}),
+    ("drf", {"adaptive_threshold": False, "dendrites": 1}),
 ]
 SPIKING = [(name, changes) for name, changes in VARIANTS if NEURONS[name][0].spiking]
 
@@ -175,7 +179,8 @@ def test_every_gradient_is_that_of_a_float64_reference(name: str, changes: dict[
     reference, expected = output_and_gradients(in_float64(neuron), x.double(), grad.double())
     assert_same(neuron, spikes, reference.float())  # else gradients have no reason to agree
     for parameter, gradient in expected.items():
-        tolerance = 1e-5 * max(1.0, float(gradient.abs().max()))
+        # what oscillates hands rounding on to all later steps; the loop in float32 is off as much
+        tolerance = (5e-5 if isinstance(neuron, Serial) else 1e-5) * max(1.0, float(gradient.abs().max()))
         off = float((got[parameter] - gradient).abs().max())
         assert off <= tolerance, f"the gradient of {parameter} is off by {off:.3g}, more than {tolerance:.3g}"
 

@@ -107,6 +107,12 @@ def test_dense_networks_have_a_cost_and_nothing_to_be_matched_with() -> None:
     assert moved(dense, "projection") == (H * 2 * H + 2 * H, 0)
 
 
+@pytest.mark.parametrize(("name", "numbers"), [("lif_soft", 1), ("brf", 3), ("tc_lif", 2), ("drf", 2 * 8)])
+def test_a_neurons_state_is_read_and_written_once_a_step(name: str, numbers: int) -> None:
+    _, states = moved(token(neuron=NEURONS[name][1]()), "neuron")
+    assert states == pytest.approx(2 * H * numbers)
+
+
 def test_every_neuron_is_countable_and_one_of_your_own_is_not() -> None:
     assert set(STATES_PER_MAC) == set(NEURONS)
     tiny = token()

@@ -15,28 +15,28 @@ from spike_ssm.models.ops.compiled import Threaded, groups_of, kernel
 from spike_ssm.models.ops.refractory_lif.parameters import RESETS, Rules
 from spike_ssm.models.ops.refractory_lif.states import STEPS_PER_STATE, states_like
 from spike_ssm.models.ops.simd import BLOCK, load_transposed, prefetch, store_transposed
-from spike_ssm.models.ops.surrogate import SURROGATES
+from spike_ssm.models.ops.surrogate import SURROGATES, TALL, WIDE
 
 LANES, TILE = BLOCK, STEPS_PER_STATE["cpu"]
 
-_PIECEWISE_QUADRATIC, _ARCTAN, _SIGMOID, _RECTANGULAR, _FAST_SIGMOID = range(len(SURROGATES))
+_PIECEWISE_QUADRATIC, _ARCTAN, _SIGMOID, _RECTANGULAR, _FAST_SIGMOID, _DOUBLE_GAUSSIAN = range(len(SURROGATES))
 _SOFT, _NONE, _HARD = range(len(RESETS))
 
 # What vectorises and what does not was found by looking at the machine code. Indices are unsigned (a negative one
 # would count from the end, which costs a branch), scratch arrays are flat with constant distances (else LLVM cannot
 # tell that they do not overlap), rules are numbers 0 or 1, and one step for all lanes is one function.
 _U = np.uintp
-_WIDTH = _U(LANES)
-_PLANE = _U((TILE + 1) * LANES)
+WIDTH = _U(LANES)
+PLANE = _U((TILE + 1) * LANES)
 
-# `tape[plane + t * _WIDTH + lane]` holds step t of a tile. The state's planes have one step more, the one after.
-X, _POTENTIAL, MEMBRANE, CURRENT = (_U(k) * _PLANE for k in range(4))  # x becomes the spike
-_GRAD, _DENSITY, _BY_MEMBRANE, _BY_CURRENT, _RECIPROCAL = (_U(k) * _PLANE for k in range(4, 9))  # backward only
+# `tape[plane + t * WIDTH + lane]` holds step t of a tile. The state's planes have one step more, the one after.
+X, _POTENTIAL, MEMBRANE, CURRENT = (_U(k) * PLANE for k in range(4))  # x becomes the spike
+_GRAD, _DENSITY, _BY_MEMBRANE, _BY_CURRENT, _RECIPROCAL = (_U(k) * PLANE for k in range(4, 9))  # backward only
 
 # `lanes[what + lane]` holds the four parameters, then the rules, then what the backward adds up.
-_LEAK, _THRESHOLD, _REFRACTORY, _DECAY = (_U(k) * _WIDTH for k in range(4))
-_SOFT_RESET, _HARD_RESET, _LOWERS, _RAISES, _THROUGH_RESET, _PER_THRESHOLD = (_U(k) * _WIDTH for k in range(4, 10))
-_BY_LEAK, _BY_Z, _BY_RESET, _BY_REFRACTORY, _BY_DECAY = (_U(k) * _WIDTH for k in range(10, 15))
+_LEAK, _THRESHOLD, _REFRACTORY, _DECAY = (_U(k) * WIDTH for k in range(4))
+_SOFT_RESET, _HARD_RESET, _LOWERS, _RAISES, _THROUGH_RESET, _PER_THRESHOLD = (_U(k) * WIDTH for k in range(4, 10))
+_BY_LEAK, _BY_Z, _BY_RESET, _BY_REFRACTORY, _BY_DECAY = (_U(k) * WIDTH for k in range(10, 15))
 
 
 @kernel(inline="always")
@@ -59,11 +59,11 @@ def _in_blocks(array, first, steps):
 
 
 @kernel
-def _load(source, tape, plane, first, start, steps):
+def load(source, tape, plane, first, start, steps):
     """Load `steps` steps from `start` on, of LANES rows from `first` on; lanes past the last row repeat it."""
     whole = _in_blocks(source, first, steps)
     for t in range(0, whole, LANES):
-        load_transposed(source, first, start + t, tape, plane + _U(t * LANES), _WIDTH)  # type: ignore[call-arg]
+        load_transposed(source, first, start + t, tape, plane + _U(t * LANES), WIDTH)  # type: ignore[call-arg]
     for lane in range(LANES):
         row = min(first + lane, source.shape[0] - 1)
         for t in range(whole, steps):
@@ -71,10 +71,11 @@ def _load(source, tape, plane, first, start, steps):
 
 
 @kernel
-def _store(tape, plane, target, first, start, steps):
+def store(tape, plane, target, first, start, steps):
+    """Store what `load` loads, from a plane of the tape; lanes past the last row are left out."""
     whole = _in_blocks(target, first, steps)
     for t in range(0, whole, LANES):
-        store_transposed(tape, plane + _U(t * LANES), _WIDTH, target, first, start + t)  # type: ignore[call-arg]
+        store_transposed(tape, plane + _U(t * LANES), WIDTH, target, first, start + t)  # type: ignore[call-arg]
     for lane in range(min(LANES, target.shape[0] - first)):
         for t in range(whole, steps):
             target[first + lane, start + t] = tape[plane + _U(t * LANES + lane)]
@@ -85,10 +86,10 @@ def lanes_of(parameters, first, rows, reset, raises, detach):
     """Parameters and rules of each lane, and zeros for its sums, flat [15 * LANES]."""
     lanes = np.zeros(15 * LANES, parameters.dtype)
     one = parameters.dtype.type(1)
-    for lane in range(_WIDTH):
+    for lane in range(WIDTH):
         channel = min(first + np.int64(lane), rows - 1) % parameters.shape[1]
         for k in range(4):
-            lanes[_U(k) * _WIDTH + lane] = parameters[k, channel]
+            lanes[_U(k) * WIDTH + lane] = parameters[k, channel]
         lanes[_SOFT_RESET + lane] = lanes[_THRESHOLD + lane] if reset == _SOFT else 0
         lanes[_HARD_RESET + lane] = reset == _HARD
         lanes[_LOWERS + lane] = not raises
@@ -101,18 +102,18 @@ def lanes_of(parameters, first, rows, reset, raises, detach):
 @kernel
 def tape_of(planes, dtype):
     """Tape with zeros in its first step only: clearing all of it takes as long as walking a short sequence."""
-    tape = np.empty(planes * int(_PLANE), dtype)
+    tape = np.empty(planes * int(PLANE), dtype)
     for plane in range(planes):
-        for lane in range(_WIDTH):
-            tape[_U(plane) * _PLANE + lane] = 0
+        for lane in range(WIDTH):
+            tape[_U(plane) * PLANE + lane] = 0
     return tape
 
 
 @kernel
 def one_step(tape, lanes, now):
-    """One step of all lanes; `now` is t * _WIDTH."""
-    after = now + _WIDTH
-    for lane in range(_WIDTH):
+    """One step of all lanes; `now` is t * WIDTH."""
+    after = now + WIDTH
+    for lane in range(WIDTH):
         before, eta = tape[MEMBRANE + now + lane], tape[CURRENT + now + lane]
         u = lanes[_LEAK + lane] * before + tape[X + now + lane] - lanes[_LOWERS + lane] * eta
         w = u - lanes[_RAISES + lane] * eta
@@ -129,7 +130,7 @@ def _walk(tape, lanes, steps, one, other, first, following):
     for t in range(steps):
         _prefetch_next(one, first, following, t)
         _prefetch_next(other, first, following, t)
-        one_step(tape, lanes, _U(t) * _WIDTH)
+        one_step(tape, lanes, _U(t) * WIDTH)
 
 
 @kernel(inline="always")
@@ -140,15 +141,15 @@ def _walk_both(tapes, lanes, steps, one, other, firsts, following):
         _prefetch_next(one, firsts[1], following, t)
         _prefetch_next(other, firsts[0], following, t)
         _prefetch_next(other, firsts[1], following, t)
-        one_step(tapes[0], lanes[0], _U(t) * _WIDTH)
-        one_step(tapes[1], lanes[1], _U(t) * _WIDTH)
+        one_step(tapes[0], lanes[0], _U(t) * WIDTH)
+        one_step(tapes[1], lanes[1], _U(t) * WIDTH)
 
 
 @kernel
 def _keep_state(tape, states, number, first, steps):
     """Keep the state after `steps` steps, and put it where the next tile starts."""
-    end = _U(steps) * _WIDTH
-    for lane in range(_WIDTH):
+    end = _U(steps) * WIDTH
+    for lane in range(WIDTH):
         tape[MEMBRANE + lane] = tape[MEMBRANE + end + lane]
         tape[CURRENT + lane] = tape[CURRENT + end + lane]
     for lane in range(min(LANES, states.shape[2] - first)):
@@ -169,15 +170,15 @@ def forward_groups(x, parameters, reset, raises, spikes, potential, states, firs
     for start in range(0, length, TILE):
         steps = min(TILE, length - start)
         for group in range(count):
-            _load(x, tapes[group], X, firsts[group], start, steps)
+            load(x, tapes[group], X, firsts[group], start, steps)
         if count == 2:
             _walk_both(tapes, lanes, steps, x, spikes, firsts, start + TILE)
         else:
             _walk(tapes[0], lanes[0], steps, x, spikes, firsts[0], start + TILE)
         for group in range(count):
-            _store(tapes[group], X, spikes, firsts[group], start, steps)
+            store(tapes[group], X, spikes, firsts[group], start, steps)
             if potential.size > 0:
-                _store(tapes[group], _POTENTIAL, potential, firsts[group], start, steps)
+                store(tapes[group], _POTENTIAL, potential, firsts[group], start, steps)
             _keep_state(tapes[group], states, start // TILE, firsts[group], steps)
 
 
@@ -189,7 +190,7 @@ def _forward_kernel(x, parameters, reset, raises, spikes, potential, states, fir
 
 
 @kernel
-def _densities(potential, reciprocal, density, code, per_width):
+def densities(potential, reciprocal, density, code, per_width):
     """Surrogate densities (models.ops.surrogate.SURROGATES) of potentials, each with the reciprocal of its threshold.
 
     One flat loop over a tile: what 16 lanes do in few operations is unrolled and then not vectorised.
@@ -213,17 +214,23 @@ def _densities(potential, reciprocal, density, code, per_width):
         for i in range(density.size):
             z = (potential[i] * reciprocal[i] - one) * per_width
             density[i] = half * per_width if abs(z) < one else one - one
-    else:
+    elif code == _FAST_SIGMOID:
         for i in range(density.size):
             z = (potential[i] * reciprocal[i] - one) * per_width
             density[i] = half * per_width / ((one + abs(z)) * (one + abs(z)))
+    else:
+        tall, wide = potential.dtype.type(TALL), potential.dtype.type(WIDE)
+        for i in range(density.size):
+            z = (potential[i] * reciprocal[i] - one) * per_width
+            square = z * z
+            density[i] = (tall * np.exp(-square / half) - wide * np.exp(-square / potential.dtype.type(18))) * per_width
 
 
 @kernel
 def _step_back(tape, lanes, now):
     """The adjoint of `one_step`: the spike's gradient becomes that of x, and the parameters' are added up."""
-    after = now + _WIDTH
-    for lane in range(_WIDTH):
+    after = now + WIDTH
+    for lane in range(WIDTH):
         w, s, eta = tape[_POTENTIAL + now + lane], tape[X + now + lane], tape[CURRENT + now + lane]
         by_membrane, by_current = tape[_BY_MEMBRANE + after + lane], tape[_BY_CURRENT + after + lane]
         hard, raises = lanes[_HARD_RESET + lane], lanes[_RAISES + lane]
@@ -247,8 +254,8 @@ def _step_back(tape, lanes, now):
 @kernel(inline="always")
 def _walk_back(tape, lanes, steps, code, per_width, array, first, following):
     """The adjoint of `_walk`, while the tile of `array` from step `following` on is fetched."""
-    size = _U(steps) * _WIDTH
-    _densities(
+    size = _U(steps) * WIDTH
+    densities(
         tape[_POTENTIAL : _POTENTIAL + size],
         tape[_RECIPROCAL : _RECIPROCAL + size],
         tape[_DENSITY : _DENSITY + size],
@@ -257,7 +264,7 @@ def _walk_back(tape, lanes, steps, code, per_width, array, first, following):
     )
     for t in range(steps - 1, -1, -1):
         _prefetch_next(array, first, following, t)
-        _step_back(tape, lanes, _U(t) * _WIDTH)
+        _step_back(tape, lanes, _U(t) * WIDTH)
 
 
 @kernel
@@ -271,18 +278,18 @@ def backward_group(grad, x, states, parameters, reset, raises, code, width, deta
     totals = np.zeros(5 * LANES, np.float64)  # thousands of float32 terms would lose digits
     for start in range((length - 1) // TILE * TILE, -1, -TILE):
         steps = min(TILE, length - start)
-        end = _U(steps) * _WIDTH
-        for lane in range(_WIDTH):
+        end = _U(steps) * WIDTH
+        for lane in range(WIDTH):
             row = min(first + np.int64(lane), rows - 1)
             tape[MEMBRANE + lane] = states[start // TILE - 1, 0, row] if start > 0 else 0
             tape[CURRENT + lane] = states[start // TILE - 1, 1, row] if start > 0 else 0
             tape[_BY_MEMBRANE + end + lane] = tape[_BY_MEMBRANE + lane]
             tape[_BY_CURRENT + end + lane] = tape[_BY_CURRENT + lane]
-        _load(x, tape, X, first, start, steps)
-        _load(grad, tape, _GRAD, first, start, steps)
+        load(x, tape, X, first, start, steps)
+        load(grad, tape, _GRAD, first, start, steps)
         _walk(tape, lanes, steps, x, grad, first, start - TILE)
         _walk_back(tape, lanes, steps, code, width / width / width, grad_x, first, start - TILE)
-        _store(tape, _GRAD, grad_x, first, start, steps)
+        store(tape, _GRAD, grad_x, first, start, steps)
         totals += lanes[_BY_LEAK:]
         lanes[_BY_LEAK:] = 0
     by_leak, by_z, by_reset, by_refractory, by_decay = totals.reshape(5, LANES)
@@ -305,7 +312,8 @@ def _backward_kernel(
         )
 
 
-def _rows(tensor: Tensor) -> np.ndarray:
+def rows_of(tensor: Tensor) -> np.ndarray:
+    """Rows [B * H, L] of a tensor [B, H, L], in its own memory."""
     return tensor.numpy(force=True).reshape(-1, tensor.shape[-1])  # force: of a tensor that wants a gradient too
 
 
@@ -321,11 +329,11 @@ def forward(x: Tensor, parameters: Tensor, rules: Rules, keep_potential: bool) -
     potential = x.new_empty(x.shape if keep_potential else (0, *x.shape[1:]))
     _forward_kernel(
         *groups_of(x, LANES),
-        _rows(x),
+        rows_of(x),
         parameters.numpy(force=True),
         *numbers_of(rules)[:2],
-        _rows(spikes),
-        _rows(potential),
+        rows_of(spikes),
+        rows_of(potential),
         states.numpy(),
     )
     return spikes, potential, states
@@ -338,8 +346,8 @@ def backward(grad: Tensor, x: Tensor, states: Tensor, parameters: Tensor, rules:
     reset, raises, code, width, detach = numbers_of(rules)
     _backward_kernel(
         *groups_of(x, LANES),
-        _rows(grad),
-        _rows(x),
+        rows_of(grad),
+        rows_of(x),
         states.numpy(),
         plain,
         reset,
@@ -347,7 +355,7 @@ def backward(grad: Tensor, x: Tensor, states: Tensor, parameters: Tensor, rules:
         code,
         plain.dtype.type(width),
         detach,
-        _rows(grad_x),
+        rows_of(grad_x),
         per_row.numpy(),
     )
     return grad_x, per_row

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from spike_ssm.models.ops.refractory_lif.parameters import Rules
 from spike_ssm.models.ops.refractory_lif.states import STEPS_PER_STATE
+from spike_ssm.models.ops.surrogate import TALL, WIDE
 
 try:
     import triton
@@ -24,6 +25,7 @@ except ImportError as error:
     raise ImportError("The GPU kernels need Triton, which is not installed; use solver='sequential'.") from error
 
 STEPS = tl.constexpr(STEPS_PER_STATE["cuda"])  # of a stretch
+DENSITY_TALL, DENSITY_WIDE = tl.constexpr(TALL), tl.constexpr(WIDE)
 ROWS = tl.constexpr(32)  # of a block, one a thread
 LAUNCH: dict[str, Any] = {"num_warps": 1, "num_stages": 1, "enable_fp_fusion": False}
 
@@ -42,9 +44,11 @@ def density(z, surrogate: tl.constexpr, spread: tl.constexpr):
         g = e / ((1.0 + e) * (1.0 + e))
     elif surrogate == "rectangular":
         g = 0.5 * (z < 1.0).to(z.dtype)
-    else:
-        tl.static_assert(surrogate == "fast_sigmoid")
+    elif surrogate == "fast_sigmoid":
         g = 0.5 / ((1.0 + z) * (1.0 + z))
+    else:
+        tl.static_assert(surrogate == "double_gaussian")
+        g = DENSITY_TALL * tl.exp(-2.0 * z * z) - DENSITY_WIDE * tl.exp(-z * z / 18.0)
     return g / spread
 
 
