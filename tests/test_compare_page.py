@@ -61,6 +61,10 @@ def test_the_pages_sweep_runs_in_a_worker_which_finds_the_module(folder: Path) -
     assert "leaky" in (folder / "html" / "theirs.md").read_text()
     read = "import spike_ssm; print(spike_ssm.results.load('theirs')['config.neuron.beta'].dropna().tolist())"
     assert shown(folder, "-c", read).strip() == "[0.5]"
+    shown(folder, "-m", "spike_ssm.results", "pack", "theirs", "--to", "mine.parquet")
+    ids = "import spike_ssm; frame = spike_ssm.results.load('theirs'); print(*frame[frame['variant'] == 'leaky']['id'])"
+    words = ["mine.parquet", shown(folder, "-c", ids).strip(), "paths.cache=cache", "--trust", "my_neurons"]
+    assert "is repeated, and identical" in shown(folder, "-m", "spike_ssm.harness.repeat", *words)
 
 
 @pytest.mark.slow

@@ -318,3 +318,23 @@ def test_files_that_are_no_packs_are_refused_unopened(write: Callable[..., Path]
 def test_a_pack_beyond_the_limit_is_not_read(write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packs, "LARGEST_PACK", 100)
     assert check_pack(write()).faults == ("theirs.parquet has more than 100 bytes.",)
+
+
+def test_an_evaluation_has_the_accuracy_of_the_run_that_it_is_of(tmp_path: Path) -> None:
+    table = pq.read_table(MEASURED / "study_neurons_laptop.parquet")
+    rows = table.to_pylist()
+    evaluated = next(row for row in rows if row["robustness"])
+    trained = next(
+        row for row in rows if not row["robustness"] and (row["neuron"], row["seed"]) == (evaluated["neuron"], 0)
+    )
+    plans = json.loads(table.schema.metadata[MANIFESTS])
+    for plan in plans:
+        plan["runs"] = [run for run in plan["runs"] if run["id"] in (evaluated["id"], trained["id"])]
+    for change, expected in ((0.0, 0), (0.1, 1)):
+        changed = {**evaluated, "test_accuracy": evaluated["test_accuracy"] + change}
+        footer = {**(RUN.metadata or {}), MANIFESTS: json.dumps(plans)}
+        path = tmp_path / "study.parquet"
+        pq.write_table(pa.Table.from_pylist([trained, changed], schema=RUN.with_metadata(footer)), path)
+        (checked,), between = check_packs([path])
+        assert checked.faults == ()
+        assert len(between) == expected
