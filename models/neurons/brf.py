@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -64,10 +64,19 @@ class BRFSettings(SerialSettings):
             )
 
 
+class State(NamedTuple):
+    """State between steps: the oscillation's two parts and what is left of past spikes, each [B, H]."""
+
+    u: Tensor
+    v: Tensor
+    q: Tensor
+
+
 class BRF(Serial):
-    """The balanced resonate-and-fire neuron over `channels` channels H; streaming keeps u, v and q, each [B, H]."""
+    """The balanced resonate-and-fire neuron over `channels` channels H."""
 
     dynamics: ClassVar[str] = "brf"
+    names: ClassVar = State
 
     def __init__(self, channels: int, settings: BRFSettings) -> None:
         super().__init__(channels, settings)

@@ -4,6 +4,7 @@ on one potential alone, so that they are not the refractory LIF under other rule
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -35,9 +36,10 @@ class SerialSettings(ThresholdSettings):
 
 
 class Serial(Neuron):
-    """A serial neuron; a subclass says which of `DYNAMICS` it is, and what its parameters are now."""
+    """A serial neuron; a subclass says which of `DYNAMICS` it is, how its states are called, and its parameters now."""
 
     dynamics: ClassVar[str]
+    names: ClassVar[Callable[..., State]]  # a named tuple of its states
     threshold: ChannelParameter
 
     def __init__(self, channels: int, settings: SerialSettings) -> None:
@@ -73,4 +75,4 @@ class Serial(Neuron):
             spikes, after = step(
                 given, start(given, self.dynamics) if state is None else state, parameters, self.dynamics
             )
-        return spikes.to(x.dtype), after
+        return spikes.to(x.dtype), self.names(*after)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -45,10 +45,18 @@ class TCLIFSettings(SerialSettings):
             raise ValueError(f"gamma must be a number of thresholds of at least 0, but it is {self.gamma}.")
 
 
+class State(NamedTuple):
+    """State between steps: both compartments after the reset, each [B, H]."""
+
+    dendrite: Tensor
+    soma: Tensor
+
+
 class TCLIF(Serial):
-    """The two-compartment neuron over `channels` channels H; streaming keeps dendrite and soma, each [B, H]."""
+    """The two-compartment neuron over `channels` channels H."""
 
     dynamics: ClassVar[str] = "tc_lif"
+    names: ClassVar = State
 
     def __init__(self, channels: int, settings: TCLIFSettings) -> None:
         super().__init__(channels, settings)

@@ -72,7 +72,7 @@ def test_tc_lif_is_its_paper_step_by_step() -> None:
     neuron = TCLIF(3, TCLIFSettings(threshold=1.3, beta_1=0.8, beta_2=0.4, gamma=0.7)).double()
     x = gaussian(2, 3, 200)
     spikes, potential = neuron(x), neuron.potential(x)
-    threshold, beta_1, beta_2, taken = (float(each[0]) for each in neuron.parameters_now())
+    threshold, beta_1, beta_2, taken = (float(each[0]) for each in neuron.parameters_now().detach())
     assert (threshold, beta_1, beta_2, taken) == pytest.approx((1.3, 0.8, 0.4, 0.7 * 1.3))
     for row, expected, compared in zip(x.flatten(0, 1), spikes.flatten(0, 1), potential.flatten(0, 1), strict=True):
         dendrite = soma = 0.0
