@@ -48,7 +48,7 @@ class Filling:
         ]
         if self.by_status[Status.OTHER_SETTINGS]:
             parts.append(f"{self.by_status[Status.OTHER_SETTINGS]} filled at the paper scale with other settings")
-        parts += [f"{self.by_scale[scale]} at the {scale} scale only" for scale in SCALES[1:]]
+        parts += [f"{self.by_scale[scale]} at the {scale} scale only" for scale in SCALES[1:] if self.by_scale[scale]]
         return f"Of {cells}, {', '.join(parts)}, {self.cells - sum(self.by_scale.values())} are empty."
 
 

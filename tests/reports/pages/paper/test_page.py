@@ -85,7 +85,7 @@ def test_fewer_than_three_seeds_or_no_spread_give_no_verdict(paper_runs, values)
     assert math.isfinite(cell.difference)
 
 
-@given(st.floats(0.01, 0.99), st.sampled_from(["laptop", "gpu"]))
+@given(st.floats(0.01, 0.99), st.sampled_from(["laptop", "workstation", "gpu"]))
 def test_smaller_scales_are_never_set_against_a_figure(tmp_path_factory, paper_row, value, scale):
     folder = tmp_path_factory.mktemp("runs")
     for seed in range(3):
