@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     packing.add_argument("--results", type=Path, default=RESULTS, help="the results folder (%(default)s)")
     packing.add_argument("--to", type=Path, required=True, help="the file")
     packing.add_argument("--weights", action="store_true", help="take the weights along that runs kept")
+    packing.add_argument("--without-scores", action="store_true", help="leave out the probabilities of predictions")
     unpacking = commands.add_parser("unpack", help="put them back into a results folder")
     unpacking.add_argument("file", type=Path)
     unpacking.add_argument("--to", type=Path, default=RESULTS, help="the results folder (%(default)s)")
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _pack(options: argparse.Namespace) -> int:
     folder, file = options.results.expanduser().absolute(), options.to.expanduser().absolute()
-    count = pack(folder, options.sweeps, file, weights=options.weights)
+    count = pack(folder, options.sweeps, file, weights=options.weights, scores=not options.without_scores)
     print(f"{count} runs: {options.to}")
     return 0
 

@@ -31,15 +31,18 @@ def weights_path(folder: Path, run_id: str) -> Path:
     return folder / WEIGHTS / f"{run_id}.safetensors"
 
 
-def pack(folder: Path, sweeps: Sequence[str], path: Path, *, weights: bool = False) -> int:
+def pack(folder: Path, sweeps: Sequence[str], path: Path, *, weights: bool = False, scores: bool = True) -> int:
     """Write the runs of the sweeps, each once, that have a result in `folder` to `path`; returns their number.
 
-    weights: with those that were kept. Raises `UserError` when a sweep, a run or its weights cannot be read, or the
+    weights: with those that were kept. scores: with the probability of each prediction, most of the file where test
+    sets are large. Raises `UserError` when a sweep, a run or its weights cannot be read, or the
     file cannot be written.
     """
     manifests = [read_manifest(folder, sweep) for sweep in sweeps]
     ids = dict.fromkeys(run.id for manifest in manifests for run in manifest.runs)
     rows = [read_run(run_path(folder, run_id)) for run_id in ids if may_exist(run_path(folder, run_id))]
+    for row in rows if not scores else ():
+        row["predictions"] = row["predictions"] and [{**each, "score": None} for each in row["predictions"]]
     times = [row for row in read_timings(folder)[0] if row["run"] in ids]
     footer = {MANIFESTS: json.dumps([manifest.to_json() for manifest in manifests], sort_keys=True).encode()}
     footer |= {TIMES: json.dumps(times).encode()} if times else {}

@@ -32,7 +32,7 @@ def impossible_numbers(row: Mapping[str, Any]) -> Iterator[str]:
         if field := next(fields, None):
             yield f"{field} of its {name} holds what no measurement gives"
     scores = [each["score"] for each in row["predictions"] or []]
-    if not all(score is not None and 0 <= score <= 1 + _RELATIVE for score in scores):
+    if not all(score is None or 0 <= score <= 1 + _RELATIVE for score in scores):
         yield "a score of its predictions is no probability"
 
 

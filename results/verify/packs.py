@@ -25,7 +25,7 @@ LARGEST_PACK = 2**32
 """Bytes that a pack, and what is compressed in it, may have to be read."""
 
 _PARQUET = b"PAR1"
-_OUTCOME = ("status", "test_accuracy", "test_perplexity", "firing_rate", "predictions", "robustness")
+_OUTCOME = ("status", "test_accuracy", "test_perplexity", "firing_rate", "robustness")
 _OF_DATA = ("shortcut_accuracy", "majority_accuracy")
 
 
@@ -34,7 +34,7 @@ class Known:
     """What other runs are compared with, of one run."""
 
     pack: str  # the file's name
-    outcome: str  # a hash of `_OUTCOME`
+    outcome: str  # a hash of `_OUTCOME` and of what was predicted
     trained: str | None  # the id of the run that it evaluates
     accuracy: float | None
     data: str  # settings of its task, and notes on its copy of the data
@@ -148,7 +148,7 @@ def _known(name: str, row: Mapping[str, Any]) -> Known:
     without = {key: value for key, value in config.items() if key != "robustness"}
     return Known(
         name,
-        _digest([row[column] for column in _OUTCOME]),
+        _digest([*(row[column] for column in _OUTCOME), [each["prediction"] for each in row["predictions"] or []]]),
         id_of(json.dumps(without, sort_keys=True)) if "robustness" in config else None,
         row["test_accuracy"],
         json.dumps([config.get("task"), row["data_notes"] or []], sort_keys=True),

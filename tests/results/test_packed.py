@@ -48,6 +48,18 @@ def test_what_is_packed_is_unpacked(folder: Path, tmp_path: Path) -> None:
     assert not run_path(tmp_path / "again", "b").exists()
 
 
+def test_without_scores_predictions_are_as_they_were(tmp_path: Path) -> None:
+    predictions = [{"example": place, "label": place % 2, "prediction": 1, "score": 0.1 * place} for place in range(8)]
+    write_run(tmp_path, row("a", predictions=predictions))
+    write_run(tmp_path, row("c", predictions=None))
+    write_manifest(tmp_path, MANIFEST)
+    main(["pack", "ablation", "--results", str(tmp_path), "--to", str(tmp_path / "p.parquet"), "--without-scores"])
+    unpack(tmp_path / "p.parquet", tmp_path / "again")
+    assert read_run(run_path(tmp_path / "again", "a"))["predictions"] == [
+        {**each, "score": None} for each in predictions
+    ]
+
+
 def test_times_of_packed_runs_are_taken_along(folder: Path, tmp_path: Path) -> None:
     write_timing(folder, [timing(run="a"), timing(run="b", train_ms=[3.0, 4.0]), timing(run="z")])
     write_timing(folder, [timing(sitting="later", run="z")])
