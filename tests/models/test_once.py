@@ -14,6 +14,7 @@ from torch.autograd.forward_ad import dual_level, make_dual
 from spike_ssm.models.mixing import gated_mixing
 from spike_ssm.models.neurons import NEURONS, build_neuron
 from spike_ssm.models.ops.refractory_lif import Rules, refractory_lif
+from spike_ssm.models.ops.serial import serial
 from spike_ssm.models.ops.statistics import batch_norm, channel_statistics
 from spike_ssm.models.ops.surrogate import surrogate_gradient
 from spike_ssm.models.ssm.convolution import convolution
@@ -51,6 +52,9 @@ def normed(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 OPERATORS = {
     "refractory_lif_fused": Operator(partial(refractory_lif, solver="fused"), (X, *NEURON)),
     "refractory_lif_pmbc": Operator(partial(refractory_lif, solver="pmbc"), (X, *NEURON)),
+    "serial": Operator(
+        lambda x, parameters: serial(x, parameters, "tc_lif", solver="fused")[0], (X, torch.full((4, H), 0.5))
+    ),
     "scan": Operator(scan, (X, DT_A, WEIGHTS, SKIP)),
     "spiking_scan": Operator(spikes_of_scan, (X, DT_A, WEIGHTS, SKIP, *NEURON)),
     "gated_mixing": Operator(gated_mixing, (X, gaussian(2 * H, H), gaussian(2 * H), X)),

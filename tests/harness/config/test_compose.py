@@ -315,7 +315,7 @@ def test_a_word_that_makes_no_sense_is_one_sentence_with_what_is_allowed(
 def test_a_sweep_that_does_not_exist_is_one_sentence_with_those_that_do(refused: Callable[..., str]) -> None:
     sentence = refused(name="nope")
     assert "There is no sweep 'nope'" in sentence
-    assert "lra, mini" in sentence
+    assert "memory, mini" in sentence
 
 
 def test_a_label_that_is_not_on_a_labelled_axis_is_one_sentence_with_the_labels(refused: Callable[..., str]) -> None:

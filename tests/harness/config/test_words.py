@@ -55,7 +55,7 @@ MEANT = {
     "+sweep=ablation_refractry": "There is no sweep 'ablation_refractry'; did you mean ablation_refractory",
     "+sweep=ablation_refractory refractory=fixd": "refractory=fixd is not on this sweep's axis; did you mean fixed?",
     "+sweep=robustness of=lenght": "There is no sweep 'lenght'; did you mean length?",
-    "neuron=lif_sotf": "neuron=lif_sotf does not exist; did you mean lif_soft? Choose one of alif, binary, ",
+    "neuron=lif_sotf": "neuron=lif_sotf does not exist; did you mean lif_soft?",
     "+sweep=ablation_neuron neuron=lif_hrd": "neuron=lif_hrd is not on this sweep's axis; did you mean lif_hard?",
     "task=listop": "task=listop does not exist; did you mean listops?",
     "scale=papr": "scale=papr does not exist; did you mean paper? Choose one of gpu, laptop, paper, workstation.",

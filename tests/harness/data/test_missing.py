@@ -15,7 +15,7 @@ from spike_ssm.harness.data.readers.common import MissingError
 ON_REQUEST = {"listops", "pathfinder", "pathx"}
 """Tasks that are generated, and read files where they are asked to."""
 
-IN_DEBIAN = {"foldoc", "fashion_mnist"}
+IN_DEBIAN = {"foldoc", "fashion_mnist", "ps_fashion_mnist"}
 """Tasks whose files may lie where Debian puts them, so that they are not missing."""
 
 
