@@ -50,7 +50,7 @@ def pack(folder: Path, sweeps: Sequence[str], path: Path, *, weights: bool = Fal
     if weights:
         table = table.append_column(WEIGHTS, pa.array((_kept(folder, row["id"]) for row in rows), pa.large_binary()))
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", compression_level=_LEVEL)
+    pq.write_table(table, sink, compression="zstd", compression_level=_LEVEL, write_page_checksum=True)
     try:
         replace(path, sink.getvalue().to_pybytes())
     except OSError as error:

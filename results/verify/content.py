@@ -73,7 +73,7 @@ def read_pack(path: Path, columns: Sequence[str] = tuple(RUN.names)) -> Pack:
     except OSError as error:
         raise UnreadableError(f"{path} cannot be read now ({error.strerror}).") from error
     try:
-        file = pq.ParquetFile(pa.BufferReader(content))
+        file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
         footer = file.schema_arrow.metadata or {}
         check_version(path, footer)
         if MANIFESTS not in footer:

@@ -68,7 +68,7 @@ def write(tmp_path: Path, content: tuple[list[Row], dict[str, Any]]) -> Callable
         table = pa.Table.from_pylist(rows, schema=RUN.with_metadata(footer))
         for column, values in (add or {}).items():
             table = table.append_column(column, values)
-        pq.write_table(table, tmp_path / f"{name}.parquet")
+        pq.write_table(table, tmp_path / f"{name}.parquet", write_page_checksum=True)
         return tmp_path / f"{name}.parquet"
 
     return write
@@ -188,7 +188,7 @@ def test_no_other_number_passes(write: Callable[..., Path], column: str, value: 
 def test_a_byte_that_is_another_is_a_sentence_or_changes_nothing(
     write: Callable[..., Path], place: int, byte: int
 ) -> None:
-    """Compressed pages and the footer alike: never an exception, and never other numbers unnoticed."""
+    """Compressed pages, which have checksums, and the footer: never an exception, and never other numbers unnoticed."""
     path = write()
     content = bytearray(path.read_bytes())
     rows = pq.read_table(path).to_pylist()
