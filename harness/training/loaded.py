@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -24,13 +25,14 @@ from spike_ssm.harness.data.splits import Batch, Split, batches
 from spike_ssm.harness.data.task import Task
 from spike_ssm.harness.state.run_files import RunFiles
 from spike_ssm.harness.system.seeds import seed_torch
-from spike_ssm.harness.training.checkpoint import code_fingerprint
+from spike_ssm.harness.training.checkpoint import State, code_fingerprint
 from spike_ssm.harness.training.weights import OF_THE_MACHINE, read_kept
 from spike_ssm.models.network import Inputs, Network, build_network
 from spike_ssm.results.errors import UserError
 from spike_ssm.results.files import may_exist
 from spike_ssm.results.frames import rows_of
 from spike_ssm.results.names import instead
+from spike_ssm.results.packed import unpack
 from spike_ssm.results.reading import read_outcome
 from spike_ssm.results.schema import PlannedRun
 from spike_ssm.results.store import RESULTS, read_manifest, read_manifests, results_folder
@@ -133,26 +135,37 @@ def _as_examples(inputs: Any, *, pairs: bool, picture: bool) -> Sequence[Any]:
 
 
 def load_run(name: str, results: str | Path = RESULTS) -> LoadedRun:
-    """The finished run called `name`, from the results folder `results`.
+    """The finished run called `name`, from the results folder `results`, or from a file packed with `--weights`.
 
     name: its id, or SWEEP/VARIANT/SEED, or SWEEP/TASK/VARIANT/SEED where the sweep has several tasks. The weights carry
     what builds the network; nothing that is read is executed. Raises `UserError`: no such run, not finished, or without
     weights that can be used.
     """
-    folder = results_folder(str(results))
-    run_id = _found(name, folder)
+    place = results_folder(str(results))
+    if not place.is_file():
+        return _loaded(name, place, place)
+    with tempfile.TemporaryDirectory(prefix="spike-ssm-") as folder:
+        unpack(place, Path(folder))
+        return _loaded(name, Path(folder), place)
+
+
+def _loaded(name: str, folder: Path, place: Path) -> LoadedRun:
+    """The run of the results folder, which stands for the file `place` where that is another."""
+    run_id = _found(name, folder, place)
     files = RunFiles(folder, run_id)
     outcome = read_outcome(files.result) if may_exist(files.result) else None
     if outcome is None or outcome.status != "done":
         how = "has no result yet" if outcome is None else f"is {outcome.status}: {outcome.error}"
-        raise UserError(f"The run {name} {how} in {folder}; there is no network to load. Run its sweep first.")
+        raise UserError(f"The run {name} {how} in {place}; there is no network to load. Run its sweep first.")
     if not may_exist(files.weights):
+        if folder != place:
+            raise UserError(f"The run {name} has no weights in {place}: ask for a file that was packed with --weights.")
         raise UserError(
             f"The run {name} left no weights in {folder}: it was run with keep_weights=false, is a language model's or "
             f"no training, or was unpacked from a file without weights. Remove {files.result} and run its sweep again "
             "with keep_weights=true, or ask for a file that was packed with --weights."
         )
-    state, code = read_kept(folder, run_id)
+    state, code = _weights(name, run_id, folder, place)
     if "settings" not in state.values:
         raise UserError(
             f"The weights {files.weights} are from before weights carried their settings: remove {files.result} and "
@@ -175,6 +188,16 @@ def load_run(name: str, results: str | Path = RESULTS) -> LoadedRun:
             f"({' '.join(str(error).split())[:200]}): go back to the code that trained them, {code}."
         ) from error
     return LoadedRun(run_id, settings, network.eval(), facts, rows)
+
+
+def _weights(name: str, run_id: str, folder: Path, place: Path) -> tuple[State, str]:
+    """What `read_kept` gives."""
+    try:
+        return read_kept(folder, run_id)
+    except UserError as error:
+        if folder == place:
+            raise
+        raise UserError(f"The weights of {name} in {place} are damaged: ask for the file again.") from error
 
 
 def _of_weights(path: Path, values: Mapping[str, Any]) -> tuple[Settings, Facts]:
@@ -202,14 +225,15 @@ def _network(settings: Settings, facts: Facts, convolution: str | None) -> Netwo
     return network
 
 
-def _found(name: str, folder: Path) -> str:
-    """The id of the run that `name` says. Raises `UserError`."""
+def _found(name: str, folder: Path, place: Path) -> str:
+    """The id of the run that `name` says. Raises `UserError`, which calls the folder `place`."""
     if _ID.fullmatch(name):
         return name
     wanted = _SLASH.sub("/", name.strip())
     sweep = wanted.partition("/")[0]
-    if wanted.count("/") < 2:
-        raise UserError(f"{name!r} names no run. {_what_there_is(sweep, folder)}")
+    packed = folder != place
+    if wanted.count("/") < 2 or (packed and sweep not in _sweeps(folder)):
+        raise UserError(f"{name!r} names no run. {_what_there_is(sweep, folder, place)}")
     names = {run.id: _names(sweep, run) for run in read_manifest(folder, sweep).runs}
     found = [run_id for run_id, its_names in names.items() if wanted in its_names]
     if len(found) == 1:
@@ -229,7 +253,11 @@ def _names(sweep: str, run: PlannedRun) -> list[str]:
     return [f"{sweep}/{short}", *([f"{sweep}/{task}/{short}"] if task else [])]
 
 
-def _what_there_is(sweep: str, folder: Path) -> str:
-    known = [manifest.name for manifest in read_manifests(folder)[0]]
+def _sweeps(folder: Path) -> list[str]:
+    return [manifest.name for manifest in read_manifests(folder)[0]]
+
+
+def _what_there_is(sweep: str, folder: Path, place: Path) -> str:
+    known = _sweeps(folder)
     there = instead(sweep, known, "there are the sweeps") if known else "there is no sweep."
-    return f"Give its id, of twelve hexadecimal digits, or SWEEP/VARIANT/SEED. In {folder}: {there}"
+    return f"Give its id, of twelve hexadecimal digits, or SWEEP/VARIANT/SEED. In {place}: {there}"
