@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from spike_ssm.harness.system.root import ROOT
+from spike_ssm.harness.training.pretrained import PRETRAINED
 
 SCRIPTS = sorted(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"])
 PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
@@ -68,13 +69,15 @@ def test_the_wheel_carries_configuration_templates_types_and_commands(wheel: Pat
         *ROOT.glob("models/**/*.safetensors"),
         *ROOT.glob("results/*.yaml"),
         ROOT / "reports" / "CITATION.cff",
+        PRETRAINED,
     ]:
         assert f"spike_ssm/{source.relative_to(ROOT).as_posix()}" in names
     assert {"spike_ssm/__init__.py", "spike_ssm/py.typed"} <= names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"spike_ssm"}
     (entry_points,) = (name for name in names if name.endswith("entry_points.txt"))
     assert set(SCRIPTS) <= set(zipfile.ZipFile(wheel).read(entry_points).decode().split())
-    assert not any(name.startswith(("spike_ssm/results/runs", "spike_ssm/results/measured")) for name in names)
+    assert not any(name.startswith("spike_ssm/results/runs") for name in names)
+    assert [name for name in names if "results/measured" in name] == ["spike_ssm/results/measured/pretrained.parquet"]
     assert not any("reports/html" in name or "tests" in name.split("/") for name in names)
 
 

@@ -17,10 +17,11 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from spike_ssm.harness.measurements.base import MeasurementSettings, standard_normal
-from spike_ssm.harness.measurements.methods import Method, check_spikes, loop_of, method_of, mismatch, subject_of
+from spike_ssm.harness.measurements.methods import Method, mismatch, subject_of
 from spike_ssm.harness.measurements.timing import Contention, interleaved_medians
 from spike_ssm.harness.system.seeds import seed_torch
 from spike_ssm.models.neurons import NeuronSettings, build_neuron
+from spike_ssm.results.errors import UserError
 
 MIB = 2**20
 QUIET = 0.1  # share of the processors that others may use before timings count as taken on a shared machine
@@ -53,13 +54,15 @@ def measure_speed(
     """Times in ms, spikes and memory. Raises AssertionError when the spikes are not what they should be."""
     seed_torch(seed, "initialisation")
     subject = subject_of(build_neuron(settings.channels, neuron).to(device))
-    method, loop = method_of(subject, settings.through_time), loop_of(subject)
+    method, loop = subject.method if settings.through_time else subject.spatial, subject.loop
+    if method is None:
+        raise UserError(f"task.through_time=false is for integrate-and-fire neurons, not neuron={neuron.name}.")
     shape = settings.batch, settings.channels, settings.length
     x = settings.input_mean + settings.input_scale * standard_normal(*shape, seed=seed, draw=0, device=device)
     grad = standard_normal(*shape, seed=seed, draw=1, device=device)
     with torch.no_grad():
         found, exact = method(x), loop(x).spikes
-    check_spikes(subject, x, found.spikes)
+    subject.check(x, found.spikes)
     report(0.2)
 
     leaves = [x.requires_grad_(), *(p for p in subject.neuron.parameters() if p.requires_grad)]

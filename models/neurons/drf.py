@@ -113,8 +113,8 @@ class DRF(FeedForward):
         threshold = self.threshold().to(x.dtype)
         past = x.new_zeros(*x.shape, len(self.alpha_logit)) if state is None else state.crossed
         raised = threshold * (past @ self._raising(x)[:-1])
-        crossed = torch.cat((past[..., 1:], (h >= threshold).to(x.dtype)[..., None]), -1)
-        return h - raised, State(dendrites, crossed)
+        crossed = spike(h, threshold, *self._surrogate)[..., None]
+        return h - raised, State(dendrites, torch.cat((past[..., 1:], crossed), -1))
 
     @torch.no_grad()
     def parameter_summary(self) -> dict[str, float]:

@@ -40,7 +40,7 @@ class FeedForward(Neuron):
 
     @abstractmethod
     def _integrate_step(self, x: Tensor, state: Any | None) -> tuple[Tensor, Any]:
-        """Potentials [B, H] of one time step x [B, H], and the next state."""
+        """Potentials [B, H] of one time step x [B, H], and the next state; differentiable."""
 
     def _fire(self, potential: Tensor) -> Tensor:
         """Spikes [B, H, L] of potentials [B, H, L]."""
@@ -57,6 +57,18 @@ class FeedForward(Neuron):
         with without_autocast(x):
             potential, state = self._integrate_step(_at_least_single(x.detach()), state)
             return self._fire(potential[..., None])[..., 0].to(x.dtype), state
+
+    def loop(self, x: Tensor) -> Tensor:
+        """Spikes [B, H, L] of x [B, H, L], one step after the other; what `forward` gives, with the same gradients.
+
+        Equal but for rounding at the threshold. Raises ValueError for a neuron that cannot be streamed.
+        """
+        state, potentials = None, []
+        with without_autocast(x):
+            for x_t in _at_least_single(x).unbind(-1):
+                potential, state = self._integrate_step(x_t, state)
+                potentials.append(potential)
+            return self._fire(torch.stack(potentials, -1)).to(x.dtype)
 
     @torch.no_grad()
     def potential(self, x: Tensor) -> Tensor:

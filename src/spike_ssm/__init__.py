@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from spike_ssm import results
     from spike_ssm.harness.training.loaded import LoadedRun, load_run
+    from spike_ssm.harness.training.pretrained import load_pretrained, pretrained
     from spike_ssm.models.backbone import Inputs
     from spike_ssm.models.network import Network, build_network, parameter_groups
     from spike_ssm.models.neurons import NEURONS, Neuron, NeuronSettings, build_neuron
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "spike_ssm.harness.training.loaded": ("LoadedRun", "load_run"),
+    "spike_ssm.harness.training.pretrained": ("load_pretrained", "pretrained"),
     "spike_ssm.models.backbone": ("Inputs",),
     "spike_ssm.models.network": ("Network", "build_network", "parameter_groups"),
     "spike_ssm.models.neurons": ("NEURONS", "Neuron", "NeuronSettings", "build_neuron"),
@@ -46,8 +48,10 @@ __all__ = [
     "Options",
     "build_network",
     "build_neuron",
+    "load_pretrained",
     "load_run",
     "parameter_groups",
+    "pretrained",
     "refractory_lif",
     "results",
 ]

@@ -48,9 +48,12 @@ def test_its_gradients_are_those_of_the_loop(adaptive: bool) -> None:
     built, x, grad = neuron(adaptive_threshold=adaptive), gaussian(2, 4, 90), gaussian(2, 4, 90, seed=1)
     leaves = [x.requires_grad_(), *(each for each in built.parameters() if each.requires_grad)]
     found = torch.autograd.grad(built(x), leaves, grad)
+    of_its_own_loop = torch.autograd.grad(built.loop(x), leaves, grad)
     expected = torch.autograd.grad(looped(built, x), leaves, grad)
-    for got, wanted in zip(found, expected, strict=True):
+    for got, same, wanted in zip(found, of_its_own_loop, expected, strict=True):
         torch.testing.assert_close(got, wanted, rtol=1e-8, atol=1e-9)
+        torch.testing.assert_close(same, wanted, rtol=1e-8, atol=1e-9)
+    assert torch.equal(built(x), built.loop(x))
 
 
 def looped(built: DRF, x: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from spike_ssm.harness.launch.display import Display
 from spike_ssm.harness.launch.local_pool import worker_count
 from spike_ssm.harness.launch.time_left import Kind, TimeLeft
 from spike_ssm.harness.measurements import MEASUREMENTS
-from spike_ssm.harness.measurements.methods import check_spikes, loop_of, method_of, solve_spatially, subject_of
+from spike_ssm.harness.measurements.methods import ROUNDED, Subject, solve_spatially, subject_of
 from spike_ssm.harness.measurements.pmbc_map import PMBCMapSettings, measure_pmbc_map
 from spike_ssm.harness.measurements.speed import SpeedSettings, measure_speed, saved_mib
 from spike_ssm.harness.measurements.timing import Contention
@@ -32,7 +32,9 @@ from spike_ssm.harness.plan.grid import expand
 from spike_ssm.harness.plan.sweep_file import load_sweep
 from spike_ssm.harness.state.survey import RunState
 from spike_ssm.models.neurons import RefractoryLIFSettings, build_neuron
-from spike_ssm.models.neurons.base import NeuronSettings
+from spike_ssm.models.neurons.base import Neuron, NeuronSettings
+from spike_ssm.models.neurons.brf import BRFSettings
+from spike_ssm.models.neurons.drf import DRFSettings
 from spike_ssm.models.ops.refractory_lif import Options, Rules, Solution, solve
 from spike_ssm.models.ops.surrogate import spike, surrogate_gradient
 from spike_ssm.results.errors import UserError
@@ -42,8 +44,9 @@ from spike_ssm.results.schema import RUN
 
 CPU = torch.device("cpu")
 TINY = ("task.batch=2", "task.rounds=1", "task.channels=3", "task.length=40")
-METHODS = ("bptt", "sltt", "sdn", "pmbc", "pmbc_m3", "fused")
-EXACT = ("bptt", "sltt", "pmbc", "fused")
+RIVALS = {"brf": 9, "tc_lif": 9, "drf": 3 * (1 + 3 * 8) + 8}  # with the numbers that they train, of three channels
+METHODS = ("bptt", "sltt", "sdn", "pmbc", "pmbc_m3", "fused", *RIVALS)
+EXACT = ("bptt", "sltt", "pmbc", "fused", "brf", "tc_lif")
 PARAMETERS = (0.5, 1.0, 0.5, 0.3)
 
 
@@ -143,7 +146,7 @@ def test_every_method_is_timed_beside_the_loop(measured: Callable[..., Any], met
     assert row["peak_memory_mib"] is None, "a process on the CPU tells nothing of one operator"
     assert row["iterations"] == {"pmbc_m3": 3}.get(method, row["iterations"])
     assert (row["iterations"] is None) == (not method.startswith("pmbc"))
-    assert row["parameters"] == (3 if method == "sdn" else 6)
+    assert row["parameters"] == {"sdn": 3, **RIVALS}.get(method, 6)
 
 
 @pytest.mark.parametrize("method", EXACT)
@@ -174,32 +177,46 @@ def test_progress_is_reported_as_a_share(composer: Composer) -> None:
 
 def test_a_neuron_that_no_loop_stands_for_is_refused_in_a_sentence(composer: Composer) -> None:
     dense = composer.settings({"neuron": "gelu"}).neuron
-    with pytest.raises(UserError, match="task=speed times integrate-and-fire neurons and sdn, not neuron=gelu"):
+    with pytest.raises(UserError, match=r"task=speed times integrate-and-fire neurons, .* and drf, not neuron=gelu"):
         measure_speed(SpeedSettings(length=8), dense, seed=0, device=CPU, report=silent)
 
 
-def test_nothing_is_timed_when_a_spike_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    def flipped(subject: Any, _: bool) -> Callable[[Tensor], Solution]:
-        right = method_of(subject, through_time=True)
-        return lambda x: (found := right(x))._replace(spikes=1 - found.spikes)
+def test_spatial_learning_is_refused_where_there_is_none(composer: Composer) -> None:
+    rival = composer.settings({"neuron": "brf"}).neuron
+    with pytest.raises(UserError, match=r"task\.through_time=false is for integrate-and-fire neurons, not neuron=brf"):
+        measure_speed(SpeedSettings(length=8, through_time=False), rival, seed=0, device=CPU, report=silent)
 
-    monkeypatch.setattr("spike_ssm.harness.measurements.speed.method_of", flipped)
+
+WRONG = {
+    "solved": (RefractoryLIFSettings(), "The spike at b=0, h=0, t=0 is wrong"),
+    "serial": (BRFSettings(), "100.000% of the spikes are not the loop's; 0.000% may be"),
+    "parallel": (DRFSettings(), f"100.000% of the spikes are not the loop's; {ROUNDED:.3%} may be"),
+}
+
+
+def test_nothing_is_timed_when_a_spike_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    def flipped(neuron: Neuron) -> Subject:
+        right = subject_of(neuron)
+        return right._replace(method=lambda x: (found := right.method(x))._replace(spikes=1 - found.spikes))
+
+    monkeypatch.setattr("spike_ssm.harness.measurements.speed.subject_of", flipped)
     monkeypatch.setattr(
         "spike_ssm.harness.measurements.speed.interleaved_medians", lambda *_: pytest.fail("timed all the same")
     )
-    with pytest.raises(AssertionError, match="The spike at b=0, h=0, t=0 is wrong"):
-        measure_speed(SpeedSettings(batch=1, length=8), RefractoryLIFSettings(), seed=0, device=CPU, report=silent)
+    for settings, why in WRONG.values():
+        with pytest.raises(AssertionError, match=why):
+            measure_speed(SpeedSettings(batch=1, length=8), settings, seed=0, device=CPU, report=silent)
 
 
 def test_an_sdn_that_errs_more_often_than_it_states_is_refused(composer: Composer) -> None:
     torch.manual_seed(0)
     subject = subject_of(build_neuron(8, composer.settings({"neuron": "sdn"}).neuron))
     x = torch.randn(4, 8, 500)
-    check_spikes(subject, x, subject.neuron(x))
+    subject.check(x, subject.neuron(x))
     for weights in subject.neuron.network.parameters():  # type: ignore[union-attr]
         weights.zero_()
     with pytest.raises(AssertionError, match=r"The SDN states that 0\.\d+% of its spikes are wrong, but"):
-        check_spikes(subject, x, subject.neuron(x))
+        subject.check(x, subject.neuron(x))
 
 
 def test_spatial_learning_gives_the_loops_spikes_and_the_gradient_of_each_step_alone(x: Tensor) -> None:
@@ -239,7 +256,8 @@ def test_the_loop_carries_gradients_back_through_time_and_reset(x: Tensor) -> No
     last = torch.zeros_like(x)
     last[..., -1] = 1
     early = {}
-    for name, method in {"loop": loop_of(subject), "spatial": method_of(subject, through_time=False)}.items():
+    for name, method in {"loop": subject.loop, "spatial": subject.spatial}.items():
+        assert method is not None
         leaf = x.clone().requires_grad_()
         early[name] = torch.autograd.grad(method(leaf).spikes, leaf, last)[0][..., :-1].abs().sum()
     assert early["loop"] > 0

@@ -27,6 +27,7 @@ from spike_ssm.harness.training.checkpoint import State, code_fingerprint, read_
 from spike_ssm.harness.training.loaded import LoadedRun, load_run
 from spike_ssm.models.network import Inputs, build_network
 from spike_ssm.results.errors import UserError
+from spike_ssm.results.packed import pack
 from spike_ssm.results.store import read_manifest, write_run
 from tests.harness.conftest import Place
 
@@ -180,6 +181,51 @@ def test_weights_that_cannot_be_used_are_named_with_what_to_do(copied: RunFiles)
     copied.weights.unlink()
     with pytest.raises(UserError, match=r"left no weights .* --weights"):
         load_run(RUNS[0], copied.results)
+
+
+@pytest.fixture
+def packed(copied: RunFiles, tmp_path: Path) -> Callable[..., Path]:
+    """Call to pack the sweep of the copied results folder, with or without weights."""
+
+    def call(weights: bool = True) -> Path:
+        path = tmp_path / "sent.parquet"
+        pack(copied.results, ["mini"], path, weights=weights)
+        shutil.rmtree(copied.results)
+        return path
+
+    return call
+
+
+def test_a_packed_file_is_loaded_from_like_a_folder(lif: LoadedRun, packed: Callable[..., Path], data: Dataset) -> None:
+    path = packed()
+    for name in (RUNS[0], lif.run_id):
+        sent = load_run(name, path)
+        assert sent.config == lif.config
+        assert sent.rows.drop(columns=["predictions", "layers"]).equals(
+            lif.rows.drop(columns=["predictions", "layers"])
+        )
+        assert np.array_equal(sent.predict(data.test), lif.predict(data.test))
+    with pytest.raises(UserError, match=r"or SWEEP/VARIANT/SEED. In .*sent.parquet: there are the sweeps mini"):
+        load_run("other/lif_soft/0", path)
+
+
+def test_damaged_weights_in_a_packed_file_are_named(copied: RunFiles, packed: Callable[..., Path]) -> None:
+    owner, state = read_state(copied.weights)
+    of_another = {name: tensor + 1 for name, tensor in state.tensors.items()}
+    whole = copied.weights.read_bytes()
+    write_state(copied.weights, owner, State(of_another, state.values))
+    other = copied.weights.read_bytes()
+    header = 8 + int.from_bytes(whole[:8], "little")
+    copied.weights.write_bytes(whole[:header] + other[8 + int.from_bytes(other[:8], "little") :])
+    path = packed()
+    with pytest.raises(UserError, match=r"The weights of mini/lif_soft/0 in .*sent.parquet are damaged: ask for"):
+        load_run(RUNS[0], path)
+
+
+def test_a_packed_file_without_weights_says_how_it_is_packed_with_them(packed: Callable[..., Path]) -> None:
+    path = packed(weights=False)
+    with pytest.raises(UserError, match=r"has no weights in .*sent.parquet: ask for a file .* packed with --weights"):
+        load_run(RUNS[0], path)
 
 
 def test_a_failed_run_says_why(copied: RunFiles) -> None:
