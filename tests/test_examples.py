@@ -65,3 +65,12 @@ def test_the_notebook_runs_from_its_first_cell_to_its_last(tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     assert re.search(r"^4 \[\d, \d\] True$", done.stdout, re.MULTILINE)
     assert (tmp_path / "html" / "two_neurons.html").exists()
+
+
+@pytest.mark.slow
+def test_pretrained_networks_read_most_digits(tmp_path: Path) -> None:
+    out = shown(tmp_path, "use_pretrained_networks.py", str(tmp_path))
+    found = dict(re.findall(r"^mnist_digits/(\w+) +(\d+\.\d)% right of 500", out, re.MULTILINE))
+    assert set(found) == {"lif_soft", "refractory_lif", "gelu"}
+    assert all(90 < float(accuracy) < 100 for accuracy in found.values())
+    assert "has no spikes" in out
