@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -40,7 +40,7 @@ from spike_ssm.reports.tables.glance import glance_table
 from spike_ssm.reports.tables.groups import group_table, weaker_rules
 from spike_ssm.reports.tables.matched import matched_table
 from spike_ssm.reports.tables.tuning import tagged, tuning_table
-from spike_ssm.results.schema import Manifest
+from spike_ssm.results.schema import Manifest, PlannedRun
 
 _MAIN_EFFECTS = {"test_accuracy": "accuracy", "firing_rate": "firing rate", "spike_after_spike": "spike after spike"}
 """Measures whose main effects are tabled, a family each, by what they are called."""
@@ -91,6 +91,11 @@ class Section:
             )
             if each
         ]
+
+
+def _axes(planned: Sequence[PlannedRun]) -> list[str]:
+    """The axes whose labels make the variants' names."""
+    return list(dict.fromkeys(axis for run in planned for axis in run.axes if axis != "task"))
 
 
 def task_section(
@@ -144,7 +149,7 @@ def task_section(
                 *learning_statement(ended),
             ],
         ),
-        glance_table(measured, looks, comparisons, controls),
+        glance_table(measured, looks, comparisons, controls, _axes(planned)),
         forest(alike, comparisons, looks, f"d{place}", controls),
         [*filter(None, (*on_average, *task_findings(runs, comparisons, manifest.baseline), explained))],
         caveat(runs),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 
@@ -18,12 +18,16 @@ ROWS = 6
 
 
 def glance_table(
-    numbers: pd.DataFrame, looks: Mapping[str, Look], comparisons: Comparisons, controls: Collection[str] = ()
+    numbers: pd.DataFrame,
+    looks: Mapping[str, Look],
+    comparisons: Comparisons,
+    controls: Collection[str] = (),
+    axes: Sequence[str] = (),
 ) -> Table:
     """The baseline and the variants that matter most, by falling accuracy, of `measurements` of one task.
 
     These are no `controls`, then the ones that a test tells from the baseline, then those on the Pareto front, then the
-    most accurate.
+    most accurate. axes: what the parts of variants' names are of.
     """
     decided = {variant for variant, comparison in comparisons.accuracy.items() if comparison.verdict.decided}
     rank = pd.DataFrame(
@@ -56,5 +60,6 @@ def glance_table(
     shortcut = number(shown["shortcut_percent"].mean(), 1)
     rows.append(Row("Shortcut", (shortcut, *[""] * (len(headings) - 1)), reference=True))
     left = len(numbers) - len(shown)
-    notes = (f"{left} more {'is' if left == 1 else 'are'} in the table below.",) if left else ()
-    return Table("At a glance", "Variant", tuple(headings), tuple(rows), notes, numbers=shown)
+    notes = [f"A variant is named {' / '.join(axes)}."] if len(axes) > 1 else []
+    notes += [f"{left} more {'is' if left == 1 else 'are'} in the table below."] if left else []
+    return Table("At a glance", "Variant", tuple(headings), tuple(rows), tuple(notes), numbers=shown)

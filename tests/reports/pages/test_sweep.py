@@ -249,6 +249,15 @@ def test_variants_that_differ_in_a_number_are_compared_at_one_rate(sweep):
     assert "±" in rows["fixed"]["at rate, %"]
 
 
+def test_what_the_parts_of_names_are_of_is_said_where_there_are_several(sweep):
+    results = sweep(details=False)
+    manifest = read_manifest(results, "ablation_refractory")
+    assert "A variant is named" not in built(results).text
+    runs = [replace(run, axes=run.axes | {"penalty": "none"}) for run in manifest.runs]
+    write_manifest(results, replace(manifest, runs=runs))
+    assert "A variant is named refractory / penalty." in built(results).text
+
+
 def test_accuracy_is_set_against_the_shortcut(page_of):
     shown = page_of(change=lambda row: row | {"shortcut_accuracy": 0.30 if row["seed"] else 0.302})
     assert re.search(r"Accuracy compared with the shortcut The shortcut reaches 30\.07 %", shown.text)
