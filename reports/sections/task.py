@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -44,6 +45,9 @@ from spike_ssm.results.schema import Manifest, PlannedRun
 
 _MAIN_EFFECTS = {"test_accuracy": "accuracy", "firing_rate": "firing rate", "spike_after_spike": "spike after spike"}
 """Measures whose main effects are tabled, a family each, by what they are called."""
+
+MANY_AXES = 7
+"""Axes whose orders are too many to try."""
 
 _IN_WORDS = ("test_accuracy", "firing_rate")
 """Measures whose main effects are findings too."""
@@ -93,9 +97,13 @@ class Section:
         ]
 
 
-def _axes(planned: Sequence[PlannedRun]) -> list[str]:
-    """The axes whose labels make the variants' names."""
-    return list(dict.fromkeys(axis for run in planned for axis in run.axes if axis != "task"))
+def _axes(planned: Sequence[PlannedRun]) -> tuple[str, ...]:
+    """The axes in whose order labels make the variants' names, which a manifest does not keep; () where none does."""
+    axes = {axis for run in planned for axis in run.axes if axis != "task"}
+    for order in itertools.permutations(axes) if len(axes) < MANY_AXES else ():
+        if all(run.variant == " / ".join(run.axes.get(axis, "") for axis in order) for run in planned):
+            return order
+    return ()
 
 
 def task_section(

@@ -252,8 +252,10 @@ def test_variants_that_differ_in_a_number_are_compared_at_one_rate(sweep):
 def test_what_the_parts_of_names_are_of_is_said_where_there_are_several(sweep):
     results = sweep(details=False)
     manifest = read_manifest(results, "ablation_refractory")
-    assert "A variant is named" not in built(results).text
-    runs = [replace(run, axes=run.axes | {"penalty": "none"}) for run in manifest.runs]
+    runs = [
+        replace(run, axes=run.axes | {"penalty": "none"}, variant=f"{run.axes['refractory']} / none")
+        for run in manifest.runs
+    ]
     write_manifest(results, replace(manifest, runs=runs))
     assert "A variant is named refractory / penalty." in built(results).text
 
