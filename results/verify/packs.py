@@ -100,6 +100,8 @@ def _why_not_read(path: Path) -> str:
             begins = file.read(4)
             file.seek(max(0, found.st_size - 4))
             ends = file.read(4)
+    except FileNotFoundError:
+        return "is not there"
     except OSError as error:
         return f"cannot be read now ({error.strerror or error})"
     if begins == b"PK\x03\x04":
