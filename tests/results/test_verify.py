@@ -384,7 +384,7 @@ def test_files_that_are_no_packs_are_refused_unopened(write: Callable[..., Path]
     reasons = {
         "pickled": "is no parquet file", "zipped": "is a zip archive", "cut": "has lost its end",
         "text": "is no file that `python -m results pack` wrote", "nothing": "is no parquet file",
-        "link": "is a link to another file", "folder": "is no file", "missing": "cannot be read now",
+        "link": "is a link to another file", "folder": "is no file", "missing": "is not there",
         "else": "it names no sweeps", "newer": "is of version 99 of the schema", "empty": "holds no runs",
     }  # fmt: skip
     assert set(said) == set(reasons)
