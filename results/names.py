@@ -14,6 +14,9 @@ _NAME = re.compile(r"\w[\w.+-]{0,199}")
 _SHORT = 12
 """Names that a sentence lists beside the one that was probably meant."""
 
+_QUOTED = 60
+"""Characters of a text that a sentence quotes."""
+
 _CLOSE = 0.7
 """How alike two names are, from 0 to 1, one of which may be the other, mistyped."""
 
@@ -34,6 +37,11 @@ def visible(text: str) -> str:
     if not has_control_characters(text):
         return text
     return "".join(ascii(each)[1:-1] if has_control_characters(each) else each for each in text)
+
+
+def quoted(value: object) -> str:
+    """A value for a sentence; of a text its beginning."""
+    return repr(value if not isinstance(value, str) else value[:_QUOTED])
 
 
 def count(amount: int, noun: str, plural: str = "") -> str:

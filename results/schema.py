@@ -31,6 +31,9 @@ Status = Literal["done", "failed", "timed out", "out of memory", "cancelled"]
 FAILURES: tuple[Status, ...] = ("failed", "timed out", "out of memory", "cancelled")
 """Statuses of runs that ended without a result that counts."""
 
+OF_A_FAILURE = ("error", "traceback", "log_tail")
+"""Columns that only such runs have; they quote the machine that a run failed on."""
+
 EPOCHS = pa.list_(
     pa.struct(
         [

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, get_args
 
-from spike_ssm.results.schema import SCHEMA_VERSION, Status
+from spike_ssm.results.names import quoted
+from spike_ssm.results.schema import OF_A_FAILURE, SCHEMA_VERSION, Status
 from spike_ssm.results.verify.plain import read_object
-from spike_ssm.results.verify.texts import OF_A_FAILURE, quoted
 
 _GROUPS = ("task", "neuron", "model", "optim")
 """Groups of settings that every configuration has; the first two have a name."""

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from spike_ssm.results.errors import UserError
-from spike_ssm.results.names import check_name, count, visible
+from spike_ssm.results.names import check_name, count, quoted, visible
 from spike_ssm.results.schema import RUN
 from spike_ssm.results.verify.between import Between, Known, disagreements, known
 from spike_ssm.results.verify.content import WEIGHTS, Pack, read_pack, why_no_weights
 from spike_ssm.results.verify.identity import strange_identity
 from spike_ssm.results.verify.numbers import disagreeing_numbers, impossible_numbers
 from spike_ssm.results.verify.plain import read_object
-from spike_ssm.results.verify.texts import quoted, strange_plan, strange_texts, strange_times
+from spike_ssm.results.verify.texts import strange_plan, strange_texts, strange_times
 from spike_ssm.results.verify.whole import missing_entries
 
 LARGEST_PACK = 2**32

@@ -6,12 +6,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from spike_ssm.results.names import count, has_control_characters, texts_in
-from spike_ssm.results.schema import RUN, Manifest
+from spike_ssm.results.names import count, has_control_characters, quoted, texts_in
+from spike_ssm.results.schema import OF_A_FAILURE, RUN, Manifest
 from spike_ssm.results.verify.plain import read_object
-
-OF_A_FAILURE = ("error", "traceback", "log_tail")
-"""Columns that only a failed run has; they quote the machine that it failed on."""
 
 LONGEST = 20_000
 """Characters of a text, at most; tracebacks and the last lines of a log are shorter."""
@@ -27,7 +24,6 @@ _PLACE = re.compile(
     rf"(?<![\w/\\.~$-])(?:(?:~|/{_NAME}|[A-Za-z]:)[/\\]+{_NAME}"  # ~/x, /home/x, C:\x
     rf"|\\\\{_NAME}\\{_NAME})"  # \\server\x
 )
-_SHOWN = 60
 
 
 def strange_texts(row: Mapping[str, Any]) -> Iterator[str]:
@@ -52,15 +48,10 @@ def strange_times(times: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield from _strange(f"the text of {count(len(times), 'row')} of times", list(times))
 
 
-def quoted(value: object) -> str:
-    """A value for a sentence; of a text its beginning."""
-    return repr(value if not isinstance(value, str) else value[:_SHOWN])
-
-
 def _strange(what: str, content: Any, *, quotes: bool = False, places: bool = True) -> Iterator[str]:
     """What is wrong with the texts within `content`, in sentences without their end.
 
-    quotes: they quote something that may hold anything, and only their length counts. places: none may be in them.
+    quotes: they quote what may hold anything, and only their length counts. places: name places on a machine too.
     """
     texts = [text for text in texts_in(content) if text]
     if any(len(text) > LONGEST for text in texts):
