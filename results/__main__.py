@@ -13,7 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from spike_ssm.results.errors import exit_status
+from spike_ssm.results.errors import UserError, exit_status
+from spike_ssm.results.names import count
 from spike_ssm.results.packed import pack, unpack
 from spike_ssm.results.store import RESULTS
 from spike_ssm.results.verify.packs import check_packs
@@ -36,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unpacking.add_argument("--to", type=Path, default=RESULTS, help="the results folder (%(default)s)")
     verifying = commands.add_parser("verify", help="check files that others packed; 1 is the status where one is wrong")
     verifying.add_argument("files", nargs="+", type=Path, metavar="PACK")
+    verifying.add_argument(
+        "--beside", type=Path, metavar="FOLDER", help="compare them with the packs there too, which are not judged"
+    )
     options = parser.parse_args(arguments)
     work = {"pack": _pack, "unpack": _unpack, "verify": _verify}
     return exit_status(lambda: work[options.command](options))
@@ -55,12 +59,17 @@ def _unpack(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    checked, between = check_packs([file.expanduser() for file in options.files])
+    folder = options.beside and options.beside.expanduser()
+    if folder and not folder.is_dir():
+        raise UserError(f"{folder} is no folder: name one with packs to compare with.")
+    beside = sorted(folder.glob("*.parquet")) if folder else []
+    checked, between = check_packs([file.expanduser() for file in options.files], beside)
     faults = [*(fault for each in checked for fault in each.faults), *(each.sentence for each in between)]
-    runs = sum(len(each.runs) for each in checked)
     for fault in faults:
         print(fault)
-    print(f"{runs} runs checked, {f'and {len(faults)} things are wrong' if faults else 'all as they should be'}.")
+    runs = count(sum(each.looked_at for each in checked), "run")
+    wrong = f"{count(len(faults), 'thing')} {'is' if len(faults) == 1 else 'are'} wrong"
+    print(f"{runs} checked, {f'and {wrong}' if faults else 'all as they should be'}.")
     return 1 if faults else 0
 
 

@@ -14,6 +14,9 @@ _NAME = re.compile(r"\w[\w.+-]{0,199}")
 _SHORT = 12
 """Names that a sentence lists beside the one that was probably meant."""
 
+_QUOTED = 60
+"""Characters of a text that a sentence quotes."""
+
 _CLOSE = 0.7
 """How alike two names are, from 0 to 1, one of which may be the other, mistyped."""
 
@@ -21,9 +24,29 @@ _DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")  # which show a text in
 
 
 def has_control_characters(text: str) -> bool:
-    """Whether `text` holds a line's end, an escape, or anything else that a terminal obeys instead of showing it."""
+    """Whether `text` holds a line's end, an escape, or anything else that a terminal obeys instead of showing it.
+
+    Halves of characters ("Cs") count too: they come out of JSON, and no file or terminal takes them.
+    """
     categories = {unicodedata.category(character) for character in text}
-    return bool(categories & {"Cc", "Zl", "Zp"} or _DIRECTIONS.search(text))
+    return bool(categories & {"Cc", "Cs", "Zl", "Zp"} or _DIRECTIONS.search(text))
+
+
+def visible(text: str) -> str:
+    """`text` as one line that can be shown anywhere: what a terminal would obey stands there as Python writes it."""
+    if not has_control_characters(text):
+        return text
+    return "".join(ascii(each)[1:-1] if has_control_characters(each) else each for each in text)
+
+
+def quoted(value: object) -> str:
+    """A value for a sentence; of a text its beginning."""
+    return repr(value if not isinstance(value, str) else value[:_QUOTED])
+
+
+def count(amount: int, noun: str, plural: str = "") -> str:
+    """`1 run`, `2 runs`, `no runs`; `2 entries` with a `plural` of its own."""
+    return f"{amount or 'no'} {noun if amount == 1 else plural or noun + 's'}"
 
 
 def check_name(kind: str, name: str) -> None:

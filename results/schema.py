@@ -13,6 +13,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from spike_ssm.results.documents import read_document
+from spike_ssm.results.errors import UserError
 from spike_ssm.results.names import check_line, check_name, texts_in
 from spike_ssm.results.tuning.record import Tuning
 
@@ -22,10 +23,16 @@ VERSION_KEY = b"spike_ssm.schema_version"  # of it, in the footer of a file
 MEASUREMENTS = ("speed", "pmbc_map")
 """Tasks that train nothing: their runs have no accuracy, and a section of their own in the report."""
 
+LANGUAGE = ("wikitext103", "bbc_words", "brown")
+"""Tasks of the next word: their runs have a perplexity, and neither predictions nor groups."""
+
 Status = Literal["done", "failed", "timed out", "out of memory", "cancelled"]
 
 FAILURES: tuple[Status, ...] = ("failed", "timed out", "out of memory", "cancelled")
 """Statuses of runs that ended without a result that counts."""
+
+OF_A_FAILURE = ("error", "traceback", "log_tail")
+"""Columns that only such runs have; they quote the machine that a run failed on."""
 
 EPOCHS = pa.list_(
     pa.struct(
@@ -346,6 +353,8 @@ class Manifest:
         Raises `UserError` for what is no manifest, and for texts that could not be shown or be names of files.
         """
         if "command" in content:
+            if not isinstance(content["command"], str):  # of which shlex would read the standard input instead
+                raise UserError(f"The manifest's command must be a text, but it is {content['command']!r}.")
             earlier = {name: value for name, value in content.items() if name != "command"}
             return Manifest.from_json({**earlier, "words": shlex.split(content["command"])[3:]})
         manifest = read_document(Manifest, content, "the manifest")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.measurements import MEASUREMENTS
@@ -23,10 +24,10 @@ from spike_ssm.results.names import instead
 from spike_ssm.results.reading import read_run
 from spike_ssm.results.store import prepare_folder
 from spike_ssm.results.verify.content import read_pack
-from spike_ssm.results.verify.marks import IDENTICAL, NOT_REPEATED, WITHIN, Mark, Verdict, write_mark
+from spike_ssm.results.verify.marks import IDENTICAL, NOT_REPEATED, WITHIN, Mark, Verdict, verdict_of, write_mark
+from spike_ssm.results.verify.numbers import percent
+from spike_ssm.results.verify.outcome import SIZES, Row, differences, differing, digest
 from spike_ssm.results.verify.packs import check_pack
-
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -35,46 +36,53 @@ class Repeated:
 
     stored: Row
     again: Row
+    tolerance: float  # points
+
+    @cached_property
+    def differences(self) -> dict[str, float]:
+        """How far the two are apart, by what: see `results.verify.outcome.differences`."""
+        return differences(self.stored, self.again)
+
+    @property
+    def distance(self) -> float | None:
+        """The largest of the differences; None where something must be the same and is not."""
+        largest = max(self.differences.values())
+        return largest if math.isfinite(largest) else None
 
     @property
     def differing(self) -> float | None:
-        """The share of test predictions that are others; None where none are stored."""
-        pairs = list(zip(self.stored["predictions"] or [], self.again["predictions"] or [], strict=False))
-        return sum(one["prediction"] != other["prediction"] for one, other in pairs) / len(pairs) if pairs else None
+        """The share of test predictions that are others; None where that cannot be told."""
+        return differing(self.stored, self.again)
 
     @property
-    def distance(self) -> float:
-        """The largest difference in points: of accuracy, also under each corruption, firing rate or % of perplexity."""
-        rows = self.stored, self.again
-        corrupted = [{(e["corruption"], e["level"]): e["accuracy"] for e in row["robustness"] or []} for row in rows]
-        pairs = [(corrupted[0][key], corrupted[1].get(key)) for key in corrupted[0]]
-        pairs += [(self.stored[name], self.again[name]) for name in ("test_accuracy", "firing_rate")]
-        found = [100 * _apart(one, other) for one, other in pairs]
-        one, other = (row["test_perplexity"] for row in rows)
-        return max(*found, 100 * _apart(one, other) / one if one else 0.0)
+    def verdict(self) -> Verdict:
+        """Whether it is the same, or within the tolerance."""
+        return verdict_of(self.distance, self.differing, self.tolerance)
 
-    def verdict(self, tolerance: float) -> Verdict:
-        """Whether it is the same, or within so many points."""
-        if self.differing in (0, None) and self.distance == 0:
-            return IDENTICAL
-        return WITHIN if self.distance <= tolerance else NOT_REPEATED
-
-    def sentence(self, tolerance: float) -> str:
+    def sentence(self) -> str:
         """What came of it, for people."""
-        accuracies = f"accuracy {_percent(self.stored['test_accuracy'])}"
-        if (verdict := self.verdict(tolerance)) == IDENTICAL:
-            same = "" if self.differing is None else f", all {len(self.stored['predictions']):,} predictions the same"
-            return f"The run {self.stored['id']} is repeated, and identical: {accuracies}{same}."
-        said = {WITHIN: f"is repeated within {tolerance:g} points", NOT_REPEATED: "is not repeated"}[verdict]
-        parts = [f"{accuracies} in the file and {_percent(self.again['test_accuracy'])} here"]
-        if self.stored["firing_rate"] is not None:
-            parts.append(
-                f"firing rate {_percent(self.stored['firing_rate'])} and {_percent(self.again['firing_rate'])}"
-            )
+        run = f"The run {self.stored['id']}"
+        predictions = f"{len(self.stored['predictions'] or []):,} predictions"
+        accuracies = f"accuracy {percent(self.stored['test_accuracy'])}"
+        if self.verdict == IDENTICAL:
+            same = "" if self.differing is None else f", all {predictions} the same"
+            return f"{run} is repeated, and identical: {accuracies}{same}."
+        within = f"is repeated within {self.tolerance:g} points"
+        parts = [f"{accuracies} in the file and {percent(self.again['test_accuracy'])} here"]
+        if None not in (rates := (self.stored["firing_rate"], self.again["firing_rate"])):
+            parts.append(f"firing rate {' and '.join(map(percent, rates))}")
         if self.differing is not None:
-            parts.append(f"{_percent(self.differing)} of {len(self.stored['predictions']):,} predictions differ")
-        parts.append(f"the largest difference is {self.distance:.2f} points")
-        return f"The run {self.stored['id']} {said}: {', '.join(parts)}."
+            parts.append(f"{percent(self.differing)} of {predictions} differ")
+        parts.append(self._furthest())
+        return f"{run} {within if self.verdict == WITHIN else 'is not repeated'}: {', '.join(parts)}."
+
+    def _furthest(self) -> str:
+        if self.distance is None:
+            others = [name for name, difference in self.differences.items() if math.isinf(difference)]
+            return f"and these must be the same and are not: {', '.join(others)}"
+        name = max(self.differences, key=lambda each: self.differences[each])
+        unit = "%" if name in SIZES else "points"
+        return f"the largest difference is {self.distance:.2f} {unit} ({name})"
 
 
 def run(options: argparse.Namespace) -> int:
@@ -86,13 +94,12 @@ def run(options: argparse.Namespace) -> int:
     stored = _row(pack, options.run)
     settings = settings_of_row(stored, options.settings, options.trust)
     with _folder(options.results) as folder:
-        repeated = Repeated(stored, _computed(settings, folder, _threads(stored, settings)))
-    print(repeated.sentence(options.tolerance))
-    verdict = repeated.verdict(options.tolerance)
+        again = _computed(settings, folder, _threads(stored, settings))
+    repeated = Repeated(stored, again, options.tolerance)
+    print(repeated.sentence())
     if options.write:
-        outcome = checked.runs[options.run].outcome
-        print(write_mark(pack, options.run, _mark(repeated, outcome, verdict, options.tolerance)))
-    return 1 if verdict == NOT_REPEATED else 0
+        print(write_mark(pack, options.run, _mark(repeated)))
+    return 1 if repeated.verdict == NOT_REPEATED else 0
 
 
 def _row(pack: Path, run_id: str) -> Row:
@@ -139,27 +146,17 @@ def _computed(settings: Settings, folder: Path, threads: int) -> Row:
     return row
 
 
-def _mark(repeated: Repeated, outcome: str, verdict: Verdict, tolerance: float) -> Mark:
+def _mark(repeated: Repeated) -> Mark:
     environment = json.loads(repeated.again["environment"])
     return Mark(
-        outcome=outcome,
-        verdict=verdict,
-        tolerance=tolerance,
+        outcome=digest(repeated.stored),
+        verdict=repeated.verdict,
+        tolerance=repeated.tolerance,
+        distance=repeated.distance,
+        differing=repeated.differing,
         stored_accuracy=repeated.stored["test_accuracy"],
         accuracy=repeated.again["test_accuracy"],
-        differing=repeated.differing,
         processor=str(environment["processor"] if environment["device"] == "cpu" else environment["device"]),
         code_version=repeated.again["code_version"],
         at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-
-
-def _apart(one: float | None, other: float | None) -> float:
-    """How far two numbers are apart; infinitely where only one is known."""
-    if one is None or other is None:
-        return 0.0 if one is other else float("inf")
-    return abs(one - other)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %"

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from spike_ssm.reports.statistics.seeds import VERDICT_SEEDS, Interval
+from spike_ssm.results.names import count as count  # which sentences of `results` have too
 
 _NBSP = "\N{NO-BREAK SPACE}"
 PERCENT_95 = f"95{_NBSP}%"
@@ -74,11 +75,6 @@ def bare_p_value(p: float) -> str:
 def listing(names: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
-
-
-def count(amount: int, noun: str) -> str:
-    """`1 run`, `2 runs`, `no runs`."""
-    return f"{amount or 'no'} {noun}{'' if amount == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:

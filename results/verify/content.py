@@ -17,12 +17,19 @@ from spike_ssm.results.names import check_name
 from spike_ssm.results.reading import check_version, conformed
 from spike_ssm.results.schema import RUN, Manifest
 from spike_ssm.results.timing.rows import TIMING, checked
+from spike_ssm.results.verify.plain import read_json
 
 WEIGHTS = "weights"
 """The column of the bytes of weights, and the folder of their files in a results folder."""
 
 LARGEST_WEIGHTS = 2**30
 """Bytes that the weights of a run may have to be packed or unpacked."""
+
+LARGEST_ROWS = 2**30
+"""Bytes that the rows of a pack may have in memory, without weights."""
+
+_ROWS_AT_ONCE = 16
+_SMALLEST_VALUE = 8  # bytes that a value is counted as, where a run of equal ones takes less in the file
 
 MANIFESTS, TIMES = b"spike_ssm.manifests", b"spike_ssm.timing"
 """Keys in the footer: of the JSON of the sweeps' manifests, and of the times of their variants."""
@@ -76,16 +83,50 @@ def read_pack(path: Path, columns: Sequence[str] = tuple(RUN.names)) -> Pack:
         file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
         footer = file.schema_arrow.metadata or {}
         check_version(path, footer)
+        _check_size(file)
         if MANIFESTS not in footer:
             raise ValueError("it names no sweeps")
-        manifests = [Manifest.from_json(each) for each in json.loads(footer[MANIFESTS])]
-        times = pa.Table.from_pylist(json.loads(footer.get(TIMES, b"[]")), schema=TIMING).to_pylist()
-        there = [name for name in columns if name in file.schema_arrow.names]
-        rows = conformed(path, file.read(columns=there), columns)
+        manifests = [Manifest.from_json(each) for each in read_json(footer[MANIFESTS])]
+        times = pa.Table.from_pylist(read_json(footer.get(TIMES, b"[]")), schema=TIMING).to_pylist()
+        rows = conformed(path, _rows(file, [name for name in columns if name in file.schema_arrow.names]), columns)
         rows.validate(full=True)
         for run_id in rows["id"].to_pylist():
             check_name("run", str(run_id))
-    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        return Pack(file, rows, manifests, checked(path, times))
+    except UnreadableError:
+        raise
+    except (UserError, OSError, pa.ArrowException, KeyError, ValueError, TypeError, AttributeError) as error:
         why = " ".join(str(error).split())
         raise UserError(f"{path} is no file that `python -m results pack` wrote ({why}).") from error
-    return Pack(file, rows, manifests, checked(path, times))
+
+
+def _check_size(file: pq.ParquetFile) -> None:
+    """Raise ValueError where the footer tells that the rows are more than may be read, or that weights are no bytes."""
+    groups = [file.metadata.row_group(place) for place in range(file.metadata.num_row_groups)]
+    chunks = [group.column(place) for group in groups for place in range(group.num_columns)]
+    sizes = [
+        max(chunk.total_uncompressed_size, chunk.num_values * _SMALLEST_VALUE)
+        for chunk in chunks
+        if chunk.path_in_schema != WEIGHTS
+    ]
+    if sum(sizes) > LARGEST_ROWS:
+        raise ValueError(f"its rows have {sum(sizes):,} bytes in memory, and may have {LARGEST_ROWS:,}")
+    if WEIGHTS in file.schema_arrow.names:
+        kind = file.schema_arrow.field(WEIGHTS).type
+        if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+            raise ValueError("its weights are no bytes")
+
+
+def _rows(file: pq.ParquetFile, columns: Sequence[str]) -> pa.Table:
+    """These columns of a file, read a few rows at a time: a text that all rows share is in the file once.
+
+    Raises ValueError where they have more than `LARGEST_ROWS` bytes.
+    """
+    schema = pa.schema([file.schema_arrow.field(name) for name in columns])
+    batches, size = list[pa.RecordBatch](), 0
+    for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=list(columns)):
+        size += batch.nbytes
+        if size > LARGEST_ROWS:
+            raise ValueError(f"its rows have more than {LARGEST_ROWS:,} bytes in memory")
+        batches.append(batch.select(list(columns)))
+    return pa.Table.from_batches(batches, schema=schema)

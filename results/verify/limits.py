@@ -14,6 +14,9 @@ FRACTIONS = frozenset(
         "spike_mismatch", "rate_over_time", "spike_after_spike", "spike_after_spike_by_chance",
     }
 )  # fmt: skip
+PERPLEXITIES = tuple(f"{name}_perplexity" for name in ("test", "best_test", "last_test", "validation", "shortcut"))
+"""Columns of e to a loss, and no loss is negative."""
+
 _SIGNED = ["input_mean", "level"]
 _SIGNED += [f"{name}_{when}" for name in ("leak", "threshold", "refractory", "decay") for when in ("before", "after")]
 
@@ -22,6 +25,8 @@ def limits(field: str) -> tuple[float, float]:
     """The least and the greatest value that a numeric column, or a field of a nested one, may hold."""
     if field in FRACTIONS:
         return 0.0, 1.0
+    if field in PERPLEXITIES:
+        return 1.0, LARGEST
     return (-LARGEST, LARGEST) if field in _SIGNED else (0.0, LARGEST)
 
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from spike_ssm.results.energy import energy_of
-from spike_ssm.results.schema import MEASUREMENTS, RUN, SHORTCUT
-from spike_ssm.results.verify.limits import is_possible
+from spike_ssm.results.schema import LANGUAGE, MEASUREMENTS, RUN, SHORTCUT
+from spike_ssm.results.verify.limits import PERPLEXITIES, is_possible
 
 _NUMERIC = [field.name for field in RUN if str(field.type) in ("double", "int32", "int64")]
 _NESTED = ("rules", "groups", "pmbc_map", "epochs", "layers", "operations", "traces", "robustness")
@@ -43,22 +43,41 @@ def _fits(field: str, value: Any) -> bool:
 def disagreeing_numbers(row: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str]:
     """The numbers that contradict each other, in words that follow "run ID: "."""
     if row["status"] != "done":
-        if row["test_accuracy"] is not None or row["predictions"]:
-            yield f"it is {row['status']}, and has an accuracy or predictions"
+        if _is_tested(row):
+            yield f"it is {row['status']}, and has an accuracy, a perplexity or predictions"
         return
     if row["task"] in MEASUREMENTS:
         return
     yield from _baselines(row)
+    yield from _perplexities(row)
     if config.get("robustness") is not None:
         return
     if config.get("test") is False:
-        if row["test_accuracy"] is not None or row["predictions"]:
-            yield "it was not to be tested, and has an accuracy or predictions"
+        if _is_tested(row):
+            yield "it was not to be tested, and has an accuracy, a perplexity or predictions"
     else:
         yield from _tested(row)
         yield from _grouped(row)
     yield from _epochs(row, config.get("optim"), stopped="stop_if" in config)
     yield from _layers(row)
+
+
+def _is_tested(row: Mapping[str, Any]) -> bool:
+    return bool(row["test_accuracy"] is not None or row["test_perplexity"] is not None or row["predictions"])
+
+
+def _perplexities(row: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the perplexities, which only language has; whether a user's own task is that, nothing says."""
+    known = [name for name in PERPLEXITIES if row[name] is not None]
+    if known and row["task"] not in LANGUAGE and "." not in (row["task"] or ""):
+        yield f"it has a {known[0]}, and its task is not to predict words"
+    if known and (row["predictions"] or row["groups"]):
+        yield f"it has a {known[0]} beside predictions or groups, and a run has the one or the others"
+    if row["test_accuracy"] is None or row["test_perplexity"] is None:
+        return
+    least = 2 ** (1 - row["test_accuracy"])  # no word that is not the answer had a probability above a half
+    if row["test_perplexity"] < least * (1 - _RELATIVE):
+        yield f"its test_perplexity is {row['test_perplexity']:.6g}, and with its accuracy none is below {least:.6g}"
 
 
 def _tested(row: Mapping[str, Any]) -> Iterator[str]:
@@ -74,9 +93,9 @@ def _tested(row: Mapping[str, Any]) -> Iterator[str]:
             yield f"its test_accuracy is {percent(accuracy)}, but {percent(right)} of its predictions are right"
         if [each["example"] for each in predictions] != list(range(len(predictions))):
             yield "its predictions are not of the test examples, each once and in their order"
-    other = row.get(f"{row['tested_weights']}_test_accuracy") if row["tested_weights"] in ("best", "last") else None
-    if other is None or not _same(other, accuracy):
-        yield "its test_accuracy is not that of its tested_weights"
+    for name in ("test_accuracy", *(["test_perplexity"] if row["test_perplexity"] is not None else [])):
+        if not _same(row.get(f"{row['tested_weights']}_{name}"), row[name]):
+            yield f"its {name} is not that of its tested_weights"
 
 
 def _grouped(row: Mapping[str, Any]) -> Iterator[str]:
@@ -110,7 +129,7 @@ def _epochs(row: Mapping[str, Any], optim: Any, *, stopped: bool) -> Iterator[st
     asked = optim.get("epochs") if isinstance(optim, dict) else None
     if [each["epoch"] for each in epochs] != list(range(1, len(epochs) + 1)):
         yield "its epochs are not counted from 1"
-    elif not isinstance(asked, int) or not (len(epochs) == asked or (stopped and 0 < len(epochs) < asked)):
+    elif type(asked) is not int or not 0 < len(epochs) <= asked or (len(epochs) < asked and not stopped):
         yield f"it has {len(epochs)} epochs, and its configuration asks for {asked}"
     elif row["best_epoch"] is not None and not 1 <= row["best_epoch"] <= len(epochs):
         yield f"its best_epoch is {row['best_epoch']} of {len(epochs)}"
@@ -118,6 +137,9 @@ def _epochs(row: Mapping[str, Any], optim: Any, *, stopped: bool) -> Iterator[st
         of_them = epochs[-1 if row["tested_weights"] == "last" else (row["best_epoch"] or len(epochs)) - 1]
         if not _same(of_them["validation_accuracy"], row["validation_accuracy"]):
             yield "its validation_accuracy is not that of the epoch of its tested_weights"
+        perplexity = row["validation_perplexity"]
+        if perplexity is not None and not _same(of_them["validation_loss"], math.log(perplexity)):
+            yield "its validation_perplexity is not e to the loss of the epoch of its tested_weights"
     seconds = sum(each["seconds"] or 0 for each in epochs)
     if row["duration_s"] is None or seconds > 1.01 * row["duration_s"] + 1:
         yield f"its epochs took {seconds:.0f} s, longer than all of it"

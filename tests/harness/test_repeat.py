@@ -13,9 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from spike_ssm.harness.commands.repeat import Repeated
 from spike_ssm.harness.repeat import main
 from spike_ssm.results.packed import pack
 from spike_ssm.results.reading import read_run, run_path
+from spike_ssm.results.schema import RUN
 from spike_ssm.results.store import read_manifest
 from spike_ssm.results.verify.identity import id_of
 from spike_ssm.results.verify.marks import read_marks
@@ -94,10 +96,63 @@ def test_an_outcome_that_nobody_gets_is_not_repeated_unless_it_is_near_enough(
     words = [str(theirs), only(theirs), here(cache)]
     assert main(words) == 1
     assert "is not repeated: accuracy" in (said := capsys.readouterr().out)
-    assert "3.12 % of 32 predictions differ, the largest difference is 3.12 points." in said
+    assert "3.12 % of 32 predictions differ, the largest difference is 3.12 points (test_accuracy)." in said
     assert main([*words, "--tolerance", "5"]) == 0
     assert "is repeated within 5 points" in capsys.readouterr().out
     assert not theirs.with_suffix(".repeated.json").exists()
+
+
+ROW = {
+    **dict.fromkeys(RUN.names),
+    "id": "0123456789ab",
+    "test_accuracy": 0.5,
+    "shortcut_accuracy": 0.25,
+    "parameters": 9,
+}
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    """A run of four test examples, evaluated under two levels of a corruption."""
+    predictions = [{"example": place, "label": place % 2, "prediction": 0, "score": 0.9} for place in range(4)]
+    empty = {"firing_rate": None, "reason": None}
+    levels = [{"corruption": "noise", "level": level, "accuracy": 0.5, "examples": 4, **empty} for level in (0.0, 1.0)]
+    return {**ROW, "predictions": predictions, "robustness": levels, **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict", "said"),
+    [
+        ({}, "identical", "all 4 predictions the same"),
+        ({"test_accuracy": 0.505}, "within tolerance", "the largest difference is 0.50 points (test_accuracy)"),
+        ({"energy_nj_per_token": 1.0}, "not repeated", "these must be the same and are not: energy_nj_per_token"),
+        ({"parameters": 1}, "not repeated", "are not: parameters"),
+        ({"data_notes": ["Less."]}, "not repeated", "are not: data_notes"),
+        ({"robustness": []}, "not repeated", "are not: corruptions"),
+        ({"robustness": row()["robustness"][:1]}, "not repeated", "are not: corruptions"),
+        ({"predictions": row()["predictions"][:2]}, "not repeated", "are not: test examples"),
+        ({"predictions": []}, "not repeated", "are not: test examples"),
+        ({"shortcut_accuracy": 0.1}, "not repeated", "the largest difference is 15.00 points (shortcut_accuracy)"),
+    ],
+)
+def test_all_that_is_shown_counts_and_what_is_missing_is_not_the_same(
+    changes: dict[str, Any], verdict: str, said: str
+) -> None:
+    for stored, again in ((row(), row(**changes)), (row(**changes), row())):
+        repeated = Repeated(stored, again, tolerance=1.0)
+        assert repeated.verdict == verdict
+        assert said in repeated.sentence()
+
+
+def test_sizes_are_compared_in_percent_of_the_stored_one() -> None:
+    repeated = Repeated(row(energy_nj_per_token=50.0), row(energy_nj_per_token=51.0), tolerance=1.0)
+    assert "the largest difference is 2.00 % (energy_nj_per_token)" in repeated.sentence()
+
+
+@pytest.mark.parametrize("points", ["nan", "inf", "-1", "101", "one"])
+def test_a_tolerance_is_a_number_of_points(points: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["theirs.parquet", "0123456789ab", "--tolerance", points])
+    assert "must be a number of points from 0 to 100" in capsys.readouterr().err
 
 
 def test_what_cannot_be_repeated_is_one_sentence(

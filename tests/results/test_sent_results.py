@@ -7,12 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from spike_ssm.harness.system.root import ROOT
 
 PACK = ROOT / "results" / "measured" / "solvers_laptop.parquet"
+SHARING = ("ablations", "ablation_refractory")
 
 
 def git(folder: Path, *words: str) -> None:
@@ -33,20 +35,62 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def verified(repository: Path) -> subprocess.CompletedProcess[str]:
+def verified(repository: Path, base: str = "main") -> subprocess.CompletedProcess[str]:
     git(repository, "add", ".")
     git(repository, "commit", "--allow-empty", "-m", "Results")
-    venv = sys.prefix
-    words = ["make", "-f", str(ROOT / "Makefile"), "-o", f"{venv}/.installed", f"VENV={venv}", "BASE=main"]
+    venv = repository / ".git" / "venv"  # of the test's own, since the target keeps its list there
+    venv.mkdir(exist_ok=True)
+    if not (venv / "bin").exists():
+        (venv / "bin").symlink_to(Path(sys.prefix) / "bin")
+    words = ["make", "-f", str(ROOT / "Makefile"), "-o", f"{venv}/.installed", f"VENV={venv}", f"BASE={base}"]
     return subprocess.run([*words, "verify-added"], cwd=repository, capture_output=True, text=True, check=False)
 
 
 def test_what_a_branch_adds_is_checked_and_what_was_there_is_not(repository: Path) -> None:
     assert verified(repository).returncode == 0, "nothing was added"
-    shutil.copy(PACK, repository / "results" / "leaderboard" / "ann's file.parquet")
+    shutil.copy(PACK, repository / "results" / "leaderboard" / "ann.parquet")
+    (repository / "results" / "leaderboard" / "README.md").write_text("Results of others.")
     done = verified(repository)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "20 runs checked, all as they should be." in done.stdout
+    assert f"{pq.read_metadata(PACK).num_rows} runs checked, all as they should be." in done.stdout
+
+
+def test_what_cannot_be_compared_with_fails_the_job(repository: Path) -> None:
+    done = verified(repository, base="origin/nowhere")
+    assert done.returncode != 0
+    assert "origin/nowhere" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["ann.repeated.json", "notes.txt", "of ann.parquet", "below/ann.repeated.json"])
+def test_a_branch_brings_nothing_but_packs(repository: Path, name: str) -> None:
+    path = repository / "results" / "leaderboard" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("{}")
+    done = verified(repository)
+    assert done.returncode != 0
+    assert "is no pack" in done.stdout or "cannot be: a name" in done.stdout
+
+
+def test_a_branch_takes_nothing_away(repository: Path) -> None:
+    (repository / "results" / "leaderboard" / "earlier.parquet").unlink()
+    done = verified(repository)
+    assert done.returncode != 0
+    assert "earlier.parquet is not there" in done.stdout
+
+
+def test_what_is_added_is_compared_with_what_is_there(repository: Path) -> None:
+    """The two files have runs in common, of other processors."""
+    there, added = (ROOT / "results" / "measured" / f"{name}_laptop.parquet" for name in SHARING)
+    git(repository, "checkout", "main")
+    shutil.copy(there, repository / "results" / "leaderboard" / "there.parquet")
+    git(repository, "add", ".")
+    git(repository, "commit", "-m", "There")
+    git(repository, "checkout", "-B", "results")
+    shutil.copy(added, repository / "results" / "leaderboard" / "added.parquet")
+    done = verified(repository)
+    assert done.returncode != 0
+    assert "there.parquet and added.parquet have different outcomes of" in done.stdout
+    assert "earlier.parquet" not in done.stdout
 
 
 def test_a_wrong_file_fails_the_job(repository: Path) -> None:

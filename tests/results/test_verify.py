@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import pickle
 import re
 import zipfile
@@ -17,9 +18,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from spike_ssm.harness.data import TASKS
 from spike_ssm.harness.system.root import ROOT
 from spike_ssm.results.__main__ import main
-from spike_ssm.results.schema import RUN
+from spike_ssm.results.schema import LANGUAGE, RUN
+from spike_ssm.results.verify import content as content_of_packs
 from spike_ssm.results.verify import packs
 from spike_ssm.results.verify.content import MANIFESTS, TIMES
 from spike_ssm.results.verify.identity import id_of
@@ -158,6 +161,44 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "an escape": (put(code_version="\x1b[31mred"), "holds what a terminal obeys"),
     "no moment": (put(started_at="yesterday"), "its started_at is 'yesterday'"),
     "no environment": (put(environment="7"), "its environment is no JSON object"),
+    "a perplexity instead of predictions": (
+        put(
+            **dict.fromkeys(("test_perplexity", "best_test_perplexity", "last_test_perplexity"), 1.5),
+            **dict.fromkeys(("test_accuracy", "best_test_accuracy", "last_test_accuracy"), 0.99),
+            predictions=None,
+            groups=None,
+        ),
+        "it has a test_perplexity, and its task is not to predict words",
+    ),
+    "a perplexity below 1": (put(shortcut_perplexity=0.5), "its shortcut_perplexity is 0.5, which no measurement"),
+    "a null prediction": (lambda row: row["predictions"].append(None), "an entry of its predictions is null"),
+    "a null epoch": (lambda row: row["epochs"].insert(0, None), "an entry of its epochs is null"),
+    "a null label and answer": (first("predictions", label=None, prediction=None), "its predictions has no label"),
+    "no epochs, and none asked for": (
+        lambda row: (
+            row.update(epochs=[]),
+            another_run(row, optim={**json.loads(row["config"])["optim"], "epochs": 0}),
+        ),
+        "it has 0 epochs, and its configuration asks for 0",
+    ),
+    "no task": (lambda row: (another_run(row, task={}), row.update(task=None)), "its configuration names no task"),
+    "task is a text": (lambda row: another_run(row, task="listops"), "no settings of its task"),
+    "no scale": (lambda row: (another_run(row, scale=None), row.update(scale=None)), "its configuration names no scal"),
+    "no model": (lambda row: another_run(row, model=None), "its configuration has no settings of its model"),
+    "seed is true": (lambda row: (another_run(row, seed=True), row.update(seed=1)), "its configuration names no seed"),
+    "a link in a rule's name": (first("rules", name="see https://example.org"), "its rules holds a link"),
+    "a place in a group's name": (first("groups", group="</home/ann>"), "its groups holds a place on a machine"),
+    "a place on a drive": (put(environment=json.dumps({"at": r"C:\Users\ann"})), "its environment holds a place"),
+    "a place on a server": (put(data_notes=[r"From \\server\ann."]), "its data_notes holds a place"),
+    "a place in other letters": (put(environment=r'{"at": "\u002fhome/ann"}'), "its environment holds a place"),
+    "a link in other letters": (put(environment=r'{"at": "http:\/\/example.org"}'), "its environment holds a link"),
+    "a key twice": (put(environment='{"at": "x", "at": "y"}'), "no JSON object as a run stores it"),
+    "a long last word": (
+        put(status="failed", error="It failed.", log_tail="x" * 20_001),
+        "its log_tail is longer than 20,000 characters",
+    ),
+    "half a character": (put(environment=r'{"at": "\ud800"}'), "its environment holds what a terminal obeys"),
+    "nested deeply": (put(environment='{"at": ' + "[" * 900 + "]" * 900 + "}"), "its environment is no JSON object"),
 }
 
 
@@ -169,7 +210,8 @@ def test_what_was_changed_by_hand_is_named(
     assert main(["verify", str(write(change))]) == 1
     *faults, last = capsys.readouterr().out.splitlines()
     assert any(re.search(said, fault) for fault in faults), faults
-    assert last == f"2 runs checked, and {len(faults)} things are wrong."
+    wrong = "1 thing is" if len(faults) == 1 else f"{len(faults)} things are"
+    assert last == f"2 runs checked, and {wrong} wrong."
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -212,9 +254,10 @@ def test_all_of_the_runs_must_have_one_test_set(write: Callable[..., Path]) -> N
                 swapped.get(each[name], each[name]) for name in ("label", "prediction")
             )
 
-    _, between = check_packs([write(other_test_set)])
-    assert len(between) == 1
-    assert "theirs.parquet has runs with the same task and other test sets, 1 of them" in between[0].sentence
+    (said,) = check_pack(write(other_test_set)).faults
+    assert said.startswith("theirs.parquet has runs with the same task and other test sets, 1 of them")
+    _, between = check_packs([write(name="one"), write(other_test_set, name="other", both=True)])
+    assert any("one.parquet and other.parquet have runs with the same task" in each.sentence for each in between)
 
 
 def test_a_run_that_the_sweep_did_not_plan_and_one_that_is_not_there_are_named(write: Callable[..., Path]) -> None:
@@ -229,7 +272,7 @@ def test_a_plan_with_two_runs_in_one_place_or_another_seed_is_named(write: Calla
         plan["runs"][1] |= {name: plan["runs"][0][name] for name in ("variant", "seed", "axes")}
 
     said = " ".join(check_pack(write(plan=same_place)).faults)
-    assert "has more than one run listops" in said
+    assert "has more than one run 'listops" in said
     assert "planned it with seed 0" in said
 
 
@@ -240,17 +283,52 @@ def test_a_run_that_is_there_twice_is_named(write: Callable[..., Path]) -> None:
     assert [fault for fault in check_pack(path).faults if "more than once" in fault]
 
 
-def test_two_packs_may_share_a_run_and_not_its_id_alone(write: Callable[..., Path]) -> None:
-    def lower(row: Row) -> None:
-        right = next(each for each in row["predictions"] if each["label"] == each["prediction"])
-        right["prediction"] = (right["label"] + 1) % 10
+def answered_otherwise(right: int) -> Change:
+    """Makes so many right answers wrong, and all that follows from them agree."""
 
-    one, same, other = write(name="one"), write(name="same"), write(lower, name="other", both=True)
+    def change(row: Row) -> None:
+        those = [each for each in row["predictions"] if each["label"] == each["prediction"]][:right]
+        for each in those:
+            each["prediction"] = (each["label"] + 1) % 10
+        accuracy = sum(each["label"] == each["prediction"] for each in row["predictions"]) / len(row["predictions"])
+        row |= {**dict.fromkeys(("test_accuracy", "best_test_accuracy", "last_test_accuracy"), accuracy), "groups": []}
+
+    return change
+
+
+def test_two_packs_may_share_a_run_and_not_its_id_alone(write: Callable[..., Path]) -> None:
+    one, same = write(name="one"), write(name="same")
+    other = write(answered_otherwise(1), name="other", both=True)
     assert check_packs([one, same])[1] == []
     (said,) = check_packs([one, other])[1]
-    assert said.sentence.startswith(
-        "one.parquet and other.parquet have different outcomes of the same runs, 2 of them, "
-    )
+    assert said.sentence.startswith("one.parquet and other.parquet have different outcomes of 2 runs, the first ")
+
+
+def test_packs_are_compared_with_every_other_outcome_and_a_refused_one_hides_none(write: Callable[..., Path]) -> None:
+    bob, cid = write(name="bob"), write(answered_otherwise(1), name="cid")
+    dan, ann = write(answered_otherwise(2), name="dan"), write(put(firing_rate=0.9), name="ann")
+    checked, between = check_packs([ann, bob, cid, dan])
+    assert [bool(each.faults) for each in checked] == [True, False, False, False]
+    assert [(each.one[:3], each.other[:3]) for each in between] == [("bob", "cid"), ("bob", "dan"), ("cid", "dan")]
+
+
+def test_packs_that_are_there_are_compared_with_and_not_judged(
+    write: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    for path in (write(name="bob"), write(put(firing_rate=0.9), name="ann"), write(answered_otherwise(2), name="dan")):
+        path.rename(there / path.name)
+    new = write(answered_otherwise(1), name="new")
+    assert main(["verify", "--beside", str(there), str(new)]) == 1
+    *said, last = capsys.readouterr().out.splitlines()
+    assert [line.partition(" have")[0] for line in said] == [
+        "bob.parquet and new.parquet", "dan.parquet and new.parquet",
+    ]  # fmt: skip
+    assert last == "2 runs checked, and 2 things are wrong."
+    assert main(["verify", "--beside", str(there), str(there / "bob.parquet")]) == 1, "dan's are others"
+    assert main(["verify", "--beside", str(there / "none"), str(new)]) == 1
+    assert "is no folder" in capsys.readouterr().err
 
 
 def test_weights_must_be_those_of_the_run(write: Callable[..., Path], content: tuple[list[Row], Any]) -> None:
@@ -266,7 +344,7 @@ def test_foreign_columns_and_times_of_other_runs_are_named(write: Callable[..., 
     (said,) = check_pack(write(add={"code": pa.array([b"x", b"y"])})).faults
     assert said == "theirs.parquet has columns that no run has: 'code'."
     (said,) = check_pack(write(times=[timing(run="z")])).faults
-    assert said == "theirs.parquet has times of 1 runs that none of its sweeps planned."
+    assert said == "theirs.parquet has times of 1 run that none of its sweeps planned."
 
 
 class Harmful:
@@ -306,7 +384,7 @@ def test_files_that_are_no_packs_are_refused_unopened(write: Callable[..., Path]
     reasons = {
         "pickled": "is no parquet file", "zipped": "is a zip archive", "cut": "has lost its end",
         "text": "is no file that `python -m results pack` wrote", "nothing": "is no parquet file",
-        "link": "is a link to another file", "folder": "is no file", "missing": "cannot be read now",
+        "link": "is a link to another file", "folder": "is no file", "missing": "is not there",
         "else": "it names no sweeps", "newer": "is of version 99 of the schema", "empty": "holds no runs",
     }  # fmt: skip
     assert set(said) == set(reasons)
@@ -318,6 +396,112 @@ def test_files_that_are_no_packs_are_refused_unopened(write: Callable[..., Path]
 def test_a_pack_beyond_the_limit_is_not_read(write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packs, "LARGEST_PACK", 100)
     assert check_pack(write()).faults == ("theirs.parquet has more than 100 bytes.",)
+
+
+def test_a_small_file_of_much_is_not_read(write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what the footer says of it, and where that is little, a text that all rows share, by what was read so far."""
+    path = write(both=True)
+    told = sum(each.total_uncompressed_size for each in chunks(path))
+    monkeypatch.setattr(content_of_packs, "LARGEST_ROWS", told // 2)
+    (said,) = check_pack(path).faults
+    assert "its rows have" in said
+    table = pq.read_table(path)
+    many = pa.concat_tables([table] * 200)
+    pq.write_table(many.select(["id", "config"]), path)
+    monkeypatch.setattr(
+        content_of_packs, "LARGEST_ROWS", 2 * sum(each.total_uncompressed_size for each in chunks(path))
+    )
+    (said,) = check_pack(path).faults
+    assert re.search(r"its rows have more than [\d,]+ bytes in memory", said)
+
+
+def chunks(path: Path) -> list[Any]:
+    metadata = pq.read_metadata(path)
+    groups = [metadata.row_group(place) for place in range(metadata.num_row_groups)]
+    return [group.column(place) for group in groups for place in range(group.num_columns)]
+
+
+def test_weights_that_are_no_bytes_are_a_sentence(write: Callable[..., Path]) -> None:
+    (said,) = check_pack(write(add={"weights": pa.array([1, 2])})).faults
+    assert "its weights are no bytes" in said
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"title": "See https://example.org."}, "the text of the sweep ablation_refractory holds a link: 'https"),
+        ({"question": "Is it /home/ann/data?"}, "holds a place on a machine: '/home/ann/data?'"),
+        ({"task_notes": {"listops": "\x1b[31mred"}}, "holds what a terminal obeys"),
+        ({"scale_note": "\ud800"}, "holds what a terminal obeys"),
+        ({"command": "python -m harness.sweep at=https://example.org"}, "ablation_refractory's command holds a link"),
+    ],
+)
+def test_texts_of_a_plan_hold_no_links_and_places(write: Callable[..., Path], change: Row, said: str) -> None:
+    (fault,) = check_pack(write(plan=lambda plan: plan.update(change))).faults
+    assert said in fault
+
+
+def test_places_may_be_in_the_words_that_were_typed(write: Callable[..., Path]) -> None:
+    typed = "python -m harness.sweep +sweep=mine paths.results=/home/ann/runs"
+    assert check_pack(write(plan=lambda plan: plan.update(command=typed))).faults == ()
+
+
+@pytest.mark.parametrize("change", [{"name": "../x"}, {"name": 7}, {"command": None}, {"runs": 7}, {"extra": 1}])
+def test_a_plan_that_is_none_is_named_with_its_file(write: Callable[..., Path], change: Row) -> None:
+    (said,) = check_pack(write(plan=lambda plan: plan.update(change))).faults
+    assert "theirs.parquet is no file that `python -m results pack` wrote" in said
+
+
+@pytest.mark.parametrize("name", ["a\n::error::x\x1b[31m.parquet", "-rf.parquet", ".parquet", "it's.parquet"])
+def test_a_name_of_a_file_says_nothing_to_a_terminal(
+    write: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert main(["verify", str(write().rename(tmp_path / name))]) == 1
+    *said, last = capsys.readouterr().out.splitlines()
+    assert said == [f"The file {name!r} cannot be: {said[0].partition(' cannot be: ')[2]}"]
+    assert last == "no runs checked, and 1 thing is wrong."
+
+
+def test_marks_and_other_files_are_no_packs(write: Callable[..., Path], tmp_path: Path) -> None:
+    marks = write().rename(tmp_path / "theirs.repeated.json")
+    (said,) = check_pack(marks).faults
+    assert said == "theirs.repeated.json is no pack, whose name ends in .parquet: leave it out."
+
+
+def language(row: Row) -> None:
+    """Makes a run one of the next word, without the predictions that such runs do not keep."""
+    another_run(row, task={"name": "brown"})
+    row |= {**dict.fromkeys(("test_perplexity", "best_test_perplexity", "last_test_perplexity"), 200.0)}
+    row |= {"task": "brown", "shortcut_perplexity": 900.0, "predictions": None, "groups": None}
+    row["validation_perplexity"] = math.exp(row["epochs"][row["best_epoch"] - 1]["validation_loss"])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, ""),
+        ({"test_perplexity": 100.0}, "its test_perplexity is not that of its tested_weights"),
+        ({"validation_perplexity": 2.0}, "its validation_perplexity is not e to the loss of the epoch"),
+        (
+            dict.fromkeys(("test_perplexity", "best_test_perplexity", "last_test_perplexity"), 1.1),
+            r"its test_perplexity is 1\.1, and with its accuracy none is below 1\.[34]",
+        ),
+        ({"predictions": [{"example": 0, "label": 1, "prediction": 1, "score": None}]}, "beside predictions or groups"),
+        ({"test_perplexity": None}, "it has no predictions"),
+    ],
+)
+def test_perplexities_agree_with_what_language_runs_keep(write: Callable[..., Path], change: Row, said: str) -> None:
+    def both(row: Row) -> None:
+        language(row)
+        row.update(change)
+
+    of_the_plan = ("it is of none of the sweeps", "are not in it")  # since its id is another
+    faults = [each for each in check_pack(write(both)).faults if not any(words in each for words in of_the_plan)]
+    assert any(re.search(said, fault) for fault in faults) if said else not faults
+
+
+def test_the_tasks_of_language_are_those_of_the_harness() -> None:
+    assert set(LANGUAGE) == {name for name, (_, settings) in TASKS.items() if settings.kind == "language"}
 
 
 def test_an_evaluation_has_the_accuracy_of_the_run_that_it_is_of(tmp_path: Path) -> None:
@@ -335,6 +519,6 @@ def test_an_evaluation_has_the_accuracy_of_the_run_that_it_is_of(tmp_path: Path)
         footer = {**(RUN.metadata or {}), MANIFESTS: json.dumps(plans)}
         path = tmp_path / "study.parquet"
         pq.write_table(pa.Table.from_pylist([trained, changed], schema=RUN.with_metadata(footer)), path)
-        (checked,), between = check_packs([path])
-        assert checked.faults == ()
-        assert len(between) == expected
+        said = check_pack(path).faults
+        assert len(said) == expected
+        assert all("the accuracy of 1 evaluation is not that of the runs" in each for each in said)

@@ -12,15 +12,16 @@ from spike_ssm.reports.loading.sweep import flatten, json_object
 from spike_ssm.reports.pages.paper.definition import definition
 from spike_ssm.reports.render.text import count
 from spike_ssm.results.errors import UserError
+from spike_ssm.results.names import visible
 from spike_ssm.results.schema import MEASUREMENTS, Manifest
 from spike_ssm.results.verify.content import read_pack
 from spike_ssm.results.verify.marks import Mark, read_marks
+from spike_ssm.results.verify.outcome import SHOWN
 from spike_ssm.results.verify.packs import Checked, check_packs
 
-COLUMNS = (
-    "id", "status", "task", "neuron", "scale", "seed", "config", "data_notes", "test_accuracy", "test_perplexity",
-    "shortcut_accuracy", "shortcut_perplexity", "firing_rate", "energy_nj_per_token", "parameters",
-)  # fmt: skip
+COLUMNS = ("id", "status", "task", "neuron", "scale", "seed", "config", *SHOWN)
+"""What is read of a run: what its id is made of, and its outcome, which marks are of."""
+
 _DECISIVE = ("task.", "model.", "optim.", "stop_if")
 
 
@@ -37,15 +38,33 @@ class Entry:
     marks: tuple[Mark, ...]  # of runs that were computed again
 
 
-@dataclass(frozen=True)
-class Board:
-    """What was tested on the same data, at one scale, by one protocol."""
+@dataclass(frozen=True, order=True)
+class Place:
+    """The board that an entry is on: what was tested on the same data, at one scale, by one protocol."""
 
     task: str
     scale: str
     protocol: str  # empty where the settings are those of no published work
-    data: Mapping[str, str]  # settings of the task, by name
+    settings: str  # of the task, as JSON
+    notes: tuple[str, ...]  # on this copy of its data
+
+    @property
+    def data(self) -> dict[str, str]:
+        """The settings of the task, by name."""
+        return {name: str(value) for name, value in flatten(json.loads(self.settings)).items()}
+
+
+@dataclass(frozen=True)
+class Board:
+    """The entries of one place."""
+
+    place: Place
     entries: tuple[Entry, ...]
+
+    @property
+    def is_language(self) -> bool:
+        """Whether its measure is the perplexity: one entry without it is enough to have them by accuracy."""
+        return all(run["test_perplexity"] is not None for entry in self.entries for run in entry.runs)
 
 
 @dataclass
@@ -71,41 +90,49 @@ def gather(folders: Sequence[Path]) -> Gathered:
             paths.setdefault(path.name, path)
     checked, between = check_packs(list(paths.values()))
     for each in checked:
-        faults = [*each.faults, *(one.sentence for one in between if one.one == one.other == each.path.name)]
-        if faults:
-            more = f" And {len(faults) - 1} more: python -m results verify lists them." if len(faults) > 1 else ""
-            found.problems.append(f"{each.path.name} is not shown. {faults[0]}{more}")
+        if each.faults:
+            others = len(each.faults) - 1
+            more = f" And {others} more: python -m results verify lists them." if others else ""
+            found.problems.append(f"{visible(each.path.name)} is not shown. {each.faults[0]}{more}")
         else:
             found.packs.append(each)
-    shown = {each.path.name for each in found.packs}
-    found.between = [each.sentence for each in between if each.one != each.other and {each.one, each.other} <= shown]
-    entries = [placed for each in found.packs for placed in _entries(each, found)]
-    found.boards = _boards(entries)
+    found.between = [each.sentence for each in between]
+    boards: dict[Place, list[Entry]] = {}
+    for each in found.packs:
+        for place, entry in _entries(each, found):
+            boards.setdefault(place, []).append(entry)
+    found.boards = [Board(place, tuple(boards[place])) for place in sorted(boards)]
     return found
 
 
-_Key = tuple[str, str, str, str]
-
-
-def _entries(checked: Checked, into: Gathered) -> Iterator[tuple[_Key, Entry]]:
-    """The entries of a pack, each with the board that it belongs to."""
+def _entries(checked: Checked, into: Gathered) -> Iterator[tuple[Place, Entry]]:
+    """The entries of a pack, each with its place."""
     pack = read_pack(checked.path, COLUMNS)
     marks = _marks(checked, into)
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for row in pack.rows.to_pylist():
-        config = json_object(row["config"])
-        if row["task"] not in MEASUREMENTS and "robustness" not in config and config.get("test") is not False:
-            groups.setdefault(_text({key: value for key, value in config.items() if key != "seed"}), []).append(row)
-    for text, rows in groups.items():
+    for rows in _by_configuration(pack.rows.to_pylist()):
         done = tuple(row for row in rows if row["status"] == "done")
         if done:
             sweep, variant = _named(pack.manifests, {row["id"] for row in rows})
             its_marks = tuple(marks[row["id"]] for row in done if row["id"] in marks)
             failed = len(rows) - len(done)
-            yield (
-                _key(json.loads(text), done[0]),
-                Entry(checked.path.stem, variant, sweep, done[0]["neuron"], done, failed, its_marks),
-            )
+            entry = Entry(checked.path.stem, variant, sweep, done[0]["neuron"], done, failed, its_marks)
+            yield _place(done[0]), entry
+
+
+def _by_configuration(rows: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """The runs that were trained and tested, those together that differ in their seed alone."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        config = json_object(row["config"])
+        if row["task"] not in MEASUREMENTS and "robustness" not in config and config.get("test") is not False:
+            groups.setdefault(_text({key: value for key, value in config.items() if key != "seed"}), []).append(row)
+    return list(groups.values())
+
+
+def _place(row: Mapping[str, Any]) -> Place:
+    config = json_object(row["config"])
+    notes = tuple(row["data_notes"] or ())
+    return Place(row["task"], row["scale"], protocol_of(config), _text(config["task"]), notes)
 
 
 def _marks(checked: Checked, into: Gathered) -> dict[str, Mark]:
@@ -113,10 +140,12 @@ def _marks(checked: Checked, into: Gathered) -> dict[str, Mark]:
     try:
         marks = read_marks(checked.path)
     except UserError as error:
-        into.problems.append(str(error))
+        into.problems.append(visible(str(error)))
         return {}
-    known = {run_id: mark for run_id, mark in marks.items() if run_id in checked.runs}
-    valid = {run_id: mark for run_id, mark in known.items() if mark.outcome == checked.runs[run_id].outcome}
+    outcomes = {run_id: (run.outcome, run.accuracy) for run_id, run in checked.runs.items()}
+    valid = {
+        run_id: mark for run_id, mark in marks.items() if outcomes.get(run_id) == (mark.outcome, mark.stored_accuracy)
+    }
     if left := len(marks) - len(valid):
         into.problems.append(
             f"Marks of {count(left, 'run')} beside {checked.path.name} are of no outcome in it, and do not count."
@@ -127,10 +156,6 @@ def _marks(checked: Checked, into: Gathered) -> dict[str, Mark]:
 def _named(manifests: Sequence[Manifest], ids: set[str]) -> tuple[str, str]:
     """The sweep and the variant that these runs are, in the first sweep that planned one."""
     return next((each.name, run.variant) for each in manifests for run in each.runs if run.id in ids)
-
-
-def _key(config: Mapping[str, Any], row: Mapping[str, Any]) -> _Key:
-    return row["task"], row["scale"], protocol_of(config), _text([config["task"], row["data_notes"] or []])
 
 
 def _text(content: Any) -> str:
@@ -147,16 +172,3 @@ def protocol_of(config: Mapping[str, Any]) -> str:
     named = {name: tasks[task] for name, tasks in definition().protocols.items() if task in tasks}
     found = (name for name, each in named.items() if {k: v for k, v in each.items() if k not in free} == decisive)
     return next(found, "")
-
-
-def _boards(placed: Sequence[tuple[_Key, Entry]]) -> list[Board]:
-    """The boards in the order of tasks, scales and protocols."""
-    groups: dict[_Key, list[Entry]] = {}
-    for key, entry in placed:
-        groups.setdefault(key, []).append(entry)
-    return [
-        Board(
-            task, scale, protocol, {key: str(each) for key, each in flatten(json.loads(data)[0]).items()}, tuple(them)
-        )
-        for (task, scale, protocol, data), them in sorted(groups.items(), key=lambda each: each[0])
-    ]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from spike_ssm.reports.loading.places import without_places
 from spike_ssm.reports.pages.leaderboard.entries import gather
-from spike_ssm.reports.pages.leaderboard.tables import board_table, title
+from spike_ssm.reports.pages.leaderboard.tables import board_table, titles
 from spike_ssm.reports.render.beside import Beside
 from spike_ssm.reports.render.files import FORMATS, write_all
 from spike_ssm.reports.render.html import rendered
@@ -27,23 +27,23 @@ def build_leaderboard(folders: Sequence[Path], out: Path, formats: Sequence[str]
     Raises `UserError` where a folder is none, or `out` cannot be written to.
     """
     found = gather(folders)
-    tables = {title(board, found.boards): board_table(board) for board in found.boards}
+    tables = list(zip(titles(found.boards), map(board_table, found.boards), strict=True))
     beside = Beside(NAME, formats)
-    entries = count(sum(len(board.entries) for board in found.boards), "entry").replace("entrys", "entries")
+    entries = count(sum(len(board.entries) for board in found.boards), "entry", "entries")
     page = rendered(
         "leaderboard.html.j2",
         beside,
         tables=tables,
         between=found.between,
         problems=[without_places(problem) for problem in found.problems],
-        summary=f"{entries} from {count(len(found.packs), 'file')}, each checked before it is shown.",
+        summary=f"{entries} from {count(len(found.packs), 'file')}.",
     )
-    numbers = [table.as_numbers() for table in tables.values()]
+    numbers = [table.as_numbers() for _, table in tables]
     contents = {
         "html": page,
         "csv": csv(pd.concat(numbers, ignore_index=True) if numbers else pd.DataFrame()),
-        "md": "\n".join(f"## {escaped(name)}\n\n{markdown(table)}" for name, table in tables.items()),
-        "latex": "\n".join(map(latex, tables.values())),
+        "md": "\n".join(f"## {escaped(name)}\n\n{markdown(table)}" for name, table in tables),
+        "latex": "\n".join(latex(table) for _, table in tables),
     }
     written = write_all(out, NAME, contents, formats)
     beside.write(out)

@@ -9,29 +9,27 @@ from typing import Any
 
 import pandas as pd
 
-from spike_ssm.reports.pages.leaderboard.entries import Board, Entry
+from spike_ssm.reports.pages.leaderboard.entries import Board, Entry, Place
 from spike_ssm.reports.render.table import Heading, Row, Table
 from spike_ssm.reports.render.text import estimate, number
 from spike_ssm.reports.statistics.seeds import VERDICT_SEEDS, Interval, t_interval
 from spike_ssm.results.verify.marks import IDENTICAL, NOT_REPEATED, WITHIN
 
-CHECKED = "yes"
 NOTES = (
     f"Accuracy is the mean over seeds; \N{PLUS-MINUS SIGN} is the half width of the 95 % t-interval over seeds, from "
     f"{VERDICT_SEEDS} on. Below, in brackets stand the lowest and the highest seed. The order says nothing of "
     "significance, and entries may differ in network and training as well as in their neuron.",
     "Shortcut: what a simple rule reaches on the same test examples. Energy: of a token, operations counted, at 45 nm.",
-    "Checked: what the file says agrees with itself. Repeated: how many of the entry's runs somebody computed again, "
-    "and what the furthest of them came to.",
+    "Repeated: how many of the entry's runs were computed again, and what the furthest of them came to.",
 )
 
 
 def board_table(board: Board) -> Table:
     """The table of a board, the best entry first."""
     numbers = board_numbers(board)
-    language = bool(numbers["perplexity"].notna().any())
+    language = board.is_language
     measure = ("perplexity", "shortcut") if language else ("accuracy, %", "shortcut, %")
-    headings = (*measure, "seeds", "checked", "repeated", "firing rate, %", "nJ/token", "parameters", "from")
+    headings = (*measure, "seeds", "repeated", "firing rate, %", "nJ/token", "parameters", "from")
     rows = []
     for row in numbers.to_dict("records"):
         mean = "perplexity" if language else "accuracy_percent"
@@ -41,7 +39,7 @@ def board_table(board: Board) -> Table:
         shortcut = "shortcut_perplexity" if language else "shortcut_percent"
         failed = f" ({row['failed_seeds']} failed)" if row["failed_seeds"] else ""
         cells = (
-            *(shown, number(row[shortcut]), f"{row['seeds']}{failed}", CHECKED, row["repeated"]),
+            *(shown, number(row[shortcut]), f"{row['seeds']}{failed}", row["repeated"]),
             number(row["firing_rate_percent"]),
             number(row["energy_nj_per_token"], 1),
             *(number(row["parameters"], 0), row["pack"]),
@@ -50,15 +48,27 @@ def board_table(board: Board) -> Table:
         rows.append(Row(row["entry"], cells, title=where))
     shown_headings = tuple(map(Heading, headings))
     caption = "Entries by perplexity" if language else "Entries by accuracy"
-    return Table(caption, "Entry", shown_headings, tuple(rows), NOTES, whole=True, numbers=numbers)
+    data = (f"Data: {' '.join(board.place.notes)}",) if board.place.notes else ()
+    return Table(caption, "Entry", shown_headings, tuple(rows), (*NOTES, *data), whole=True, numbers=numbers)
 
 
-def title(board: Board, boards: Sequence[Board]) -> str:
+def titles(boards: Sequence[Board]) -> list[str]:
+    """A title for each board, no two alike: those that settings leave alike, as notes on the data do, are numbered."""
+    plain = [_title(board.place, [each.place for each in boards]) for board in boards]
+    total, so_far = Counter(plain), Counter[str]()
+    numbered = []
+    for name in plain:
+        so_far[name] += 1
+        numbered.append(f"{name} ({so_far[name]} of {total[name]})" if total[name] > 1 else name)
+    return numbered
+
+
+def _title(place: Place, places: Sequence[Place]) -> str:
     """`listops, laptop scale`, with the protocol, and the settings of the task in which boards of one task differ."""
-    alike = [each for each in boards if each.task == board.task and each.scale == board.scale]
-    different = [key for key in board.data if len({each.data.get(key) for each in alike}) > 1]
-    parts = [board.task, f"{board.scale} scale"] + ([f"protocol {board.protocol}"] if board.protocol else [])
-    return ", ".join([*parts, *(f"{key} {board.data[key]}" for key in different)])
+    alike = [each.data for each in places if (each.task, each.scale) == (place.task, place.scale)]
+    different = [f"{key} {value}" for key, value in place.data.items() if any(each.get(key) != value for each in alike)]
+    protocol = [f"protocol {place.protocol}"] if place.protocol else []
+    return ", ".join([place.task, f"{place.scale} scale", *protocol, *different])
 
 
 def board_numbers(board: Board) -> pd.DataFrame:
@@ -66,7 +76,7 @@ def board_numbers(board: Board) -> pd.DataFrame:
     names = Counter((entry.pack, entry.variant, entry.neuron) for entry in board.entries)
     rows = [_numbers(board, entry, names[entry.pack, entry.variant, entry.neuron] > 1) for entry in board.entries]
     frame = pd.DataFrame(rows)
-    if frame["perplexity"].notna().any():
+    if board.is_language:
         return frame.sort_values("perplexity", kind="stable")
     return frame.sort_values("accuracy_percent", ascending=False, kind="stable")
 
@@ -75,9 +85,9 @@ def _numbers(board: Board, entry: Entry, ambiguous: bool) -> dict[str, Any]:
     called = entry.variant if entry.variant == entry.neuron else f"{entry.variant} ({entry.neuron})"
     accuracy, perplexity = (t_interval(_values(entry, name)) for name in ("test_accuracy", "test_perplexity"))
     return {
-        "task": board.task,
-        "scale": board.scale,
-        "protocol": board.protocol,
+        "task": board.place.task,
+        "scale": board.place.scale,
+        "protocol": board.place.protocol,
         "entry": f"{called}, {entry.sweep}" if ambiguous else called,
         "variant": entry.variant,
         "neuron": entry.neuron,
@@ -92,7 +102,6 @@ def _numbers(board: Board, entry: Entry, ambiguous: bool) -> dict[str, Any]:
         "firing_rate_percent": 100 * _mean(entry, "firing_rate"),
         "energy_nj_per_token": _mean(entry, "energy_nj_per_token"),
         "parameters": _mean(entry, "parameters"),
-        "checked": CHECKED,
         "repeated": repeated(entry),
         "runs": " ".join(run["id"] for run in entry.runs),
     }
