@@ -117,7 +117,7 @@ class Adapter(Neuron):
 
     @contextmanager
     def _counting_once(self) -> Iterator[None]:
-        """Where a batch is computed again for the backward, buffers such as running statistics stay as they are."""
+        """Keep buffers such as running statistics as they are where a batch is computed again for the backward."""
         modules = self.module.modules() if is_again() else ()
         kept = [(each, *buffer) for each in modules for buffer in each.named_buffers(recurse=False)]
         for owner, name, buffer in kept:
