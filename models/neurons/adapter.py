@@ -2,13 +2,15 @@
 
 Known by what they have, not by name, so that neither library is needed here: SpikingJelly's modules, which have a
 `step_mode` and `reset()`, and snnTorch's, which have `reset_mem()` and give (spikes, state...). Any other module must
-take a sequence [L, B, H], time first, and give as much back.
+take a sequence [L, B, H], time first, and give as much back, unless `Adapter.steps` says that it takes steps.
 """
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 
 from spike_ssm.models.neurons.base import Neuron, NeuronSettings
 from spike_ssm.models.ops.precision import without_autocast
+from spike_ssm.models.recomputation import is_again
 
 
 class State(tuple[Tensor, ...]):
@@ -34,6 +37,7 @@ class Adapter(Neuron):
     """
 
     operations: ClassVar[tuple[float, float]] = (1.0, 0.0)  # as a LIF neuron's leak; see `operations_per_step`
+    steps: ClassVar[bool | None] = None  # the module takes [B, H] at each step, or else [L, B, H]; None: as it says
 
     def __init__(self, channels: int, settings: NeuronSettings) -> None:
         super().__init__(channels, settings)
@@ -43,16 +47,23 @@ class Adapter(Neuron):
         kept = self.module.state_dict()
         self._unused = {name: each.clone() for name, each in self.module.named_buffers() if name not in kept}
         self._was_checked = False
+        self._takes_steps()
 
     @abstractmethod
     def build(self, channels: int) -> nn.Module:
-        """The library's module for `channels` channels, made anew; `self.settings` are the neuron's settings."""
+        """The library's module for `channels` channels, made anew; `self.settings` are the neuron's settings.
+
+        `steps` must be set in the class for a module of yours around one of the library's that takes steps.
+        """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Spikes [B, H, L] of x [B, H, L]. Raises ValueError for a module that gives another shape, or keeps state."""
+        """Spikes [B, H, L] of x [B, H, L].
+
+        Raises ValueError for a module that gives another shape, keeps state or mixes the examples of a batch.
+        """
         if not x.numel():
             return x
-        with without_autocast(x):
+        with without_autocast(x), self._counting_once():
             single = _at_least_single(x)
             if not self._was_checked:
                 self._check(single.detach())
@@ -92,7 +103,30 @@ class Adapter(Neuron):
         return f"{type(self).__module__}.{type(self).__name__}"
 
     def _takes_steps(self) -> bool:
-        return any(_is_snntorch(each) or getattr(each, "step_mode", "") == "s" for each in self.module.modules())
+        """Whether the module is given a step at a time. Raises ValueError where that cannot be known."""
+        said = _takes_steps(self.module) if self.steps is None else self.steps
+        inside = next((each for each in self.module.modules() if _takes_steps(each)), None)
+        if said is None and inside is not None:
+            raise ValueError(
+                f"{self._called} does not say what its module takes: {type(self.module).__name__} has "
+                f"{type(inside).__name__} in it, which takes a step at a time, and may go through the steps itself. "
+                "Set steps = True in the class where the module is to be given [B, H] at each step, or steps = False "
+                "where it is to be given [L, B, H], time first."
+            )
+        return bool(said)
+
+    @contextmanager
+    def _counting_once(self) -> Iterator[None]:
+        """Keep buffers such as running statistics as they are where a batch is computed again for the backward."""
+        modules = self.module.modules() if is_again() else ()
+        kept = [(each, *buffer) for each in modules for buffer in each.named_buffers(recurse=False)]
+        for owner, name, buffer in kept:
+            setattr(owner, name, buffer.clone())
+        try:
+            yield
+        finally:
+            for owner, name, buffer in kept:
+                setattr(owner, name, buffer)
 
     def _sequence(self, x: Tensor) -> Tensor:
         """Spikes of a sequence, from a state that is reset to one that is."""
@@ -109,24 +143,39 @@ class Adapter(Neuron):
         """The spikes, where they are of x's shape. Raises ValueError."""
         if not isinstance(spikes, Tensor) or spikes.shape != x.shape:
             given = list(spikes.shape) if isinstance(spikes, Tensor) else type(spikes).__name__
-            form = "[B, H] at each step" if x.ndim == 2 else "[L, B, H], time first"
             raise ValueError(
-                f"{self._called} is no neuron for sequences: its module takes {form}, here {list(x.shape)}, and must "
-                f"give the same shape, but gave {given}."
+                f"{self._called} is no neuron for sequences: its module takes {self._form()}, here {list(x.shape)}, "
+                f"and must give the same shape, but gave {given}."
             )
         return spikes
 
+    def _form(self) -> str:
+        return "[B, H] at each step" if self._takes_steps() else "[L, B, H], time first"
+
     @torch.no_grad()
     def _check(self, x: Tensor) -> None:
-        """Raise ValueError where the spikes of a sequence depend on one that came before, though state was reset."""
-        some = x[:2]
-        devices = [x.device] if x.is_cuda else []
-        with torch.random.fork_rng(devices=devices):
-            once, _, again = (self._seeded(each) for each in (some, 3 * some.abs() + 1, some))
-        if not torch.equal(once, again):
+        """Raise ValueError where spikes depend on an earlier sequence, though state was reset, or on another example.
+
+        A copy is asked, so that what the module counts in training has not seen these batches; and it is given strong
+        input too, as a module shows no state where x is quiet.
+        """
+        strong = 4 * torch.randn((2, *x.shape[1:]), generator=torch.Generator().manual_seed(0)).to(x)
+        some = torch.cat((x[:2], strong))
+        others = torch.cat((3 * some[:-1].abs() + 1, strong[-1:]))
+        copied = copy.deepcopy(self)
+        with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
+            once, _, again = (copied._seeded(each) for each in (some, others, some))
+            copied.eval()  # in training a norm may mix examples
+            beside_some, beside_others = (copied._seeded(each)[-1] for each in (some, others))
+        if not _same(once, again):
             raise ValueError(
                 f"{self._called} keeps state from one batch to the next: after its reset the same input gave other "
                 "spikes. Its module must clear all of its state in reset() or reset_mem()."
+            )
+        if not _same(beside_some, beside_others):
+            raise ValueError(
+                f"{self._called} mixes the examples of a batch: beside others an example had other spikes. Its module "
+                f"is given {self._form()}; set steps = {not self._takes_steps()} in the class if it takes the other."
             )
         self._was_checked = True
 
@@ -166,19 +215,35 @@ class Adapter(Neuron):
         return self._shaped(outputs[0], x), State(*outputs[-parts:])
 
     def _memories(self) -> Iterator[tuple[nn.Module, str]]:
-        """Module and name of each part of the state of SpikingJelly's modules."""
+        """Module and name of each part of the state of SpikingJelly's modules. Raises ValueError for another's."""
         for each in self.module.modules():
             if callable(named := getattr(each, "named_memories", None)):
                 yield from ((each, name) for name, _ in named())
+            elif _is_snntorch(each) or callable(getattr(each, "reset", None)):
+                raise ValueError(f"{self._called} cannot be streamed: {type(each).__name__} in it hides its state.")
 
 
 def _is_snntorch(module: nn.Module) -> bool:
     return callable(getattr(module, "reset_mem", None))
 
 
+def _takes_steps(module: nn.Module) -> bool | None:
+    """Whether a module takes a step at a time, as it says itself; None for one of neither library."""
+    if _is_snntorch(module):
+        return True
+    mode = getattr(module, "step_mode", None)
+    if mode is None and callable(supported := getattr(module, "supported_step_mode", None)):
+        mode = "s" if "s" in supported() else "m"  # a container is not told its mode where it has only one
+    return None if mode is None else mode == "s"
+
+
 def _first(output: Any) -> Any:
     """The spikes, of what a module gives."""
     return output[0] if isinstance(output, tuple) else output
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
 
 
 def _at_least_single(x: Tensor) -> Tensor:

@@ -19,9 +19,9 @@ _SHAPE = (3, 4, 24)
 def check_neuron(name: str) -> None:
     """Raise AssertionError with a sentence where the neuron, by a dotted path or a name, breaks the contract of all.
 
-    Checked at the settings' defaults, on random input: shapes, spikes, gradients, that examples are apart, that a step
-    at a time gives the same spikes, and what the neuron tells of itself. Raises ValueError where there is no such
-    neuron.
+    Checked at the settings' defaults, on random input: shapes, spikes, gradients, that examples and batches are apart,
+    that a step at a time gives the same spikes, and what the neuron tells of itself. Raises ValueError where there is
+    no such neuron.
     """
     module, settings = find_neuron(name)
     torch.manual_seed(0)
@@ -44,6 +44,7 @@ def _check_output(neuron: Neuron, x: Tensor) -> None:
     assert spikes.shape == x.shape, f"forward must give [B, H, L] = {list(x.shape)}, but gives {list(spikes.shape)}."
     assert spikes.dtype == x.dtype, f"forward must give its input's {x.dtype}, but gives {spikes.dtype}."
     assert bool(spikes.isfinite().all()), "forward gives values that are not finite."
+    assert torch.equal(_spikes(neuron, x), spikes), "the same input has other spikes the second time: state is kept."
     if neuron.spiking:
         assert bool(((spikes == 0) | (spikes == 1)).all()), "spikes must be 0 or 1, or spiking = False set."
     potential = neuron.potential(x)
@@ -65,9 +66,13 @@ def _check_gradients(neuron: Neuron, x: Tensor) -> None:
 
 
 def _check_apart(neuron: Neuron, x: Tensor) -> None:
-    changed = x.clone()
-    changed[1:] += 1
-    assert torch.equal(_spikes(neuron, x)[0], _spikes(neuron, changed)[0]), "examples' spikes depend on one another."
+    spikes = _spikes(neuron, x)
+    for other in range(len(x)):
+        changed = x.clone()
+        changed[other] += 1
+        same = (_spikes(neuron, changed) == spikes).flatten(1).all(1)
+        same[other] = True
+        assert bool(same.all()), "examples' spikes depend on one another."
 
 
 def _check_steps(neuron: Neuron, x: Tensor) -> None:

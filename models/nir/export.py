@@ -47,8 +47,12 @@ def to_nir(module: nn.Module) -> nir.NIRGraph:
 
     A classifier's graph takes the input of a step, [features], or [vocabulary], one-hot, and gives class scores,
     [classes], at the end of the sequence. A neuron's takes and gives [H] at every step. Arrays are in the precision of
-    the parameters. Raises ValueError for what has no nodes, and for a network in training mode.
+    the parameters. Raises ValueError for what has no nodes, for a network in training mode, and for numbers that are
+    not finite.
     """
+    for name, values in (*module.named_parameters(), *module.named_buffers()):
+        if not values.isfinite().all():
+            raise ValueError(f"{name} is not finite, as after a training that diverged; no reader would take that.")
     graph = _Graph()
     if isinstance(module, Neuron):
         graph.leave(graph.neuron("neuron", module, graph.enter(module.channels)), module.channels)

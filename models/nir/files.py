@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
 import nir
-from nir.serialization import hdf2dict, write
+from nir.serialization import write
 
+from spike_ssm.models.nir.content import content
 from spike_ssm.models.nir.network import NIRNetwork
 from spike_ssm.models.nir.nodes import NODES
 
@@ -33,23 +33,25 @@ def write_nir(graph: nir.NIRGraph, path: str | Path) -> None:
 def read_nir(path: str | Path) -> NIRNetwork:
     """The graph in the file `path` as a module, in evaluation mode.
 
-    Raises `OSError` where the file cannot be opened, and ValueError for one that is not of NIR or cannot be run, as
-    `NIRNetwork` does.
+    Only what is in the file itself is read. Raises `OSError` where the file cannot be opened, and ValueError for one
+    that is not of NIR or cannot be run, as `NIRNetwork` does.
     """
     path = Path(path)
-    with path.open("rb") as file:
-        try:
-            with h5py.File(file, "r") as content:
-                fields = hdf2dict(content["node"])
-        except (OSError, KeyError, ValueError, AttributeError, RecursionError, RuntimeError) as error:
-            raise ValueError(f"{path} is not a file of NIR, which is HDF5 with a graph in it.") from error
-    kind = str(fields.get("type", "no type"))
-    if kind != "NIRGraph" or not isinstance(fields.get("nodes"), dict) or "edges" not in fields:
-        raise ValueError(f"{path} is not a whole graph of NIR: it has {kind} in it.")
     try:
-        return NIRNetwork(_graph(fields)).eval()
+        return NIRNetwork(_graph(_whole(content(path, "node")))).eval()
+    except MemoryError as error:
+        raise ValueError(f"{path} cannot be run. It needs more memory than there is.") from error
     except ValueError as error:
         raise ValueError(f"{path} cannot be run. {error}") from error
+
+
+def _whole(fields: Any) -> Mapping[str, Any]:
+    """The fields, where they are a graph's. Raises ValueError."""
+    kind = fields.get("type") if isinstance(fields, dict) else None
+    kind = kind if isinstance(kind, str) else "no type"
+    if kind != "NIRGraph" or not isinstance(fields.get("nodes"), dict) or "edges" not in fields:
+        raise ValueError(f"It is not a whole graph of NIR: it has {kind} in it.")
+    return fields  # type: ignore[no-any-return]
 
 
 def _graph(fields: Mapping[str, Any]) -> nir.NIRGraph:
@@ -69,5 +71,5 @@ def _node(name: str, fields: Any) -> nir.NIRNode:
         raise ValueError(f"The node {name!r} is a {kind}; those that can be run are {', '.join(NODES)}.")
     try:
         return NODES[kind].from_dict(fields)
-    except (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (AssertionError, AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise ValueError(f"The node {name!r} is no whole {kind}: {error!r}.") from error

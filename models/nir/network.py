@@ -28,6 +28,7 @@ class NIRNetwork(nn.Module):
         super().__init__()
         _check_step(graph.metadata)
         _check_kinds(graph.nodes)
+        _check_sizes(graph.nodes)
         self.sources: dict[str, list[str]] = {name: [] for name in graph.nodes}
         for source, name in graph.edges:
             _check_edge(graph.nodes, source, name)
@@ -47,6 +48,7 @@ class NIRNetwork(nn.Module):
         self.pools = self._pooled()
         precisions = {each.dtype for each in self.buffers()}
         self.to(torch.float64 if precisions == {torch.float64} else torch.float32)
+        self._check_finite()
 
     def runner(self, name: str) -> nn.Module:
         """The module that runs the node `name`, for its hooks; not of the input or the output."""
@@ -96,6 +98,13 @@ class NIRNetwork(nn.Module):
         if tokens.ndim != 2 or (tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < self.size):
             raise ValueError(f"The graph takes tokens [B, L] from 0 to {self.size - 1}.")
         return tokens
+
+    def _check_finite(self) -> None:
+        """Raise ValueError where a number that was finite in the file is not in the precision of the network."""
+        for name, place in self._places.items():
+            for label, values in self.runners[place].named_buffers():
+                if not values.isfinite().all():
+                    raise ValueError(f"The node {name!r} has numbers ({label}) that are too large for {values.dtype}.")
 
     def _pooled(self) -> bool:
         """Whether the output is one value for a sequence. Raises ValueError where such meets values of steps."""
@@ -158,6 +167,14 @@ def _check_kinds(nodes: Mapping[str, nir.NIRNode]) -> None:
         if type(node) not in NODES.values():
             kinds = ", ".join(NODES)
             raise ValueError(f"The node {name!r} is a {type(node).__name__}; those that can be run are {kinds}.")
+
+
+def _check_sizes(nodes: Mapping[str, nir.NIRNode]) -> None:
+    """Raise ValueError, naming the node, for sizes that are no whole numbers of at least 1."""
+    for name, node in nodes.items():
+        for sizes in map(np.asarray, (node.input_type["input"], node.output_type["output"])):
+            if sizes.ndim != 1 or sizes.dtype.kind not in "iu" or not (sizes > 0).all():
+                raise ValueError(f"The node {name!r} has the size {sizes.tolist()}; sizes are whole numbers above 0.")
 
 
 def _runner(name: str, node: nir.NIRNode) -> Runner:

@@ -22,6 +22,14 @@ def _types(node: nir.NIRNode, channels: int, outputs: int | None = None) -> None
     node.output_type = {"output": np.array([channels if outputs is None else outputs])}
 
 
+def _size(shape: Array) -> int:
+    """The number that a shape [H] is. Raises ValueError where it is no whole number, or not one."""
+    sizes = np.asarray(shape)
+    if sizes.shape != (1,) or sizes.dtype.kind not in "iu":
+        raise ValueError(f"shape must be one whole number, but it is {sizes.tolist()}")
+    return int(sizes[0])
+
+
 @dataclass(eq=False)
 class SpikeSSMS4D(nir.NIRNode):
     """A diagonal state space model of each of H channels.
@@ -81,7 +89,7 @@ class SpikeSSMGLU(nir.NIRNode):
 
     def __post_init__(self) -> None:
         """Give it its types."""
-        _types(self, 2 * int(self.shape[0]), int(self.shape[0]))
+        _types(self, 2 * _size(self.shape), _size(self.shape))
 
 
 @dataclass(eq=False)
@@ -92,14 +100,14 @@ class SpikeSSMGELU(nir.NIRNode):
 
     def __post_init__(self) -> None:
         """Give it its types."""
-        _types(self, int(self.shape[0]))
+        _types(self, _size(self.shape))
 
 
 @dataclass(eq=False)
 class SpikeSSMLayerNorm(nir.NIRNode):
     """A layer norm over the H channels of each step: weight (x - mean) / sqrt(variance + eps) + bias.
 
-    weight, bias: [H]. eps: a number; the variance is that of the channels, divided by H.
+    weight, bias: [H]. eps: a number > 0; the variance is that of the channels, divided by H.
     """
 
     weight: Array
@@ -123,7 +131,7 @@ class SpikeSSMPooling(nir.NIRNode):
 
     def __post_init__(self) -> None:
         """Give it its types."""
-        _types(self, int(self.shape[0]))
+        _types(self, _size(self.shape))
 
 
 EXTENSIONS: dict[str, type[nir.NIRNode]] = {

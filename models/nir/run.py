@@ -70,7 +70,9 @@ class LayerNorm(Runner):
         super().__init__()
         self.register_buffer("weight", numbers("weight", node.weight, None))
         self.register_buffer("bias", numbers("bias", node.bias, *self.weight.shape))
-        self.eps = float(node.eps)
+        self.eps = float(numbers("eps", node.eps))
+        if not self.eps > 0:
+            raise ValueError(f"eps must be > 0, but it is {self.eps}")
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalised x, [B, H, L] -> [B, H, L]."""
@@ -188,13 +190,15 @@ class Elementwise(Runner):
 def numbers(label: str, values: Any, *shape: int | None) -> Tensor:
     """The numbers `values` of a node, float64 where they are that, else float32.
 
-    Raises ValueError unless they are real, and of this shape, in which None is any size.
+    Raises ValueError unless they are real and finite, and of this shape, in which None is any size.
     """
     array = np.asarray(values)
     fits = array.ndim == len(shape) and all(wanted in (None, n) for wanted, n in zip(shape, array.shape, strict=True))
     if array.dtype.kind not in "fiu" or not fits or not array.size:
         wanted = ", ".join("any" if size is None else str(size) for size in shape)
         raise ValueError(f"{label} must be numbers of the shape [{wanted}], not {array.dtype} {list(array.shape)}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{label} must be finite, but {array[~np.isfinite(array)][0]} is among its numbers")
     found = torch.tensor(array)
     return found if found.dtype == torch.float64 else found.float()
 
@@ -205,6 +209,8 @@ def _above(threshold: Tensor) -> Tensor:
 
 
 def _refractory_lif(node: SpikeSSMRefractoryLIF) -> Runner:
+    if not isinstance(node.raises_threshold, bool | np.bool_):
+        raise ValueError(f"raises_threshold must be true or false, but it is {node.raises_threshold!r}")
     channels = len(node.threshold)
     leak, threshold, refractory, decay = (
         numbers(name, getattr(node, name), channels) for name in ("leak", "threshold", "refractory", "decay")

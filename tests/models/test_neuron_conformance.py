@@ -358,10 +358,13 @@ def test_the_check_for_neurons_of_ones_own_finds_nothing_wrong_with_ours(name: s
 class Broken(Binary):
     """A binary neuron with a fault, `fault`."""
 
-    fault = ""
+    fault, asked = "", 0
 
     def forward(self, x: Tensor) -> Tensor:
-        spikes = super().forward(x - x.mean(0) if self.fault == "examples" else x)
+        self.asked += 1
+        mixed = {"mean": x - x.mean(0), "later": x.cumsum(0), "earlier": x.flip(0).cumsum(0).flip(0)}
+        x = x + self.asked if self.fault == "state" else mixed.get(self.fault, x)
+        spikes = super().forward(x)
         return {"half": spikes / 2, "shape": spikes[..., :-1], "cut": spikes.detach(), "noisy": spikes.double()}.get(
             self.fault, spikes
         )
@@ -382,7 +385,10 @@ class Broken(Binary):
         ("noisy", "forward must give its input's torch.float32, but gives torch.float64"),
         ("cut", "no gradient reaches the input"),
         ("step", "step by step, 288 of 288 outputs are not those of the whole sequence"),
-        ("examples", "examples' spikes depend on one another"),
+        ("mean", "examples' spikes depend on one another"),
+        ("later", "examples' spikes depend on one another"),
+        ("earlier", "examples' spikes depend on one another"),
+        ("state", "the same input has other spikes the second time: state is kept"),
         ("summary", "parameter_summary may hold leak, threshold, refractory, decay, but has speed"),
     ],
 )

@@ -1,7 +1,7 @@
 """The neurons that others have published code of: the same spikes, spike for spike.
 
 SpikingJelly's run here. What the public code of `brf` and `tc_lif` gave is in peers/NAME.json, with the repository, the
-commit, the seed and the lines that made it; input is from numpy's RandomState, whose numbers never change.
+commit and the seed; peers/published.py is the script that made it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from spike_ssm.models.neurons.lif_soft import LIFSoftSettings
 from spike_ssm.models.neurons.psn import PSN, PSNSettings
 from spike_ssm.models.neurons.sliding_psn import SlidingPSN, SlidingPSNSettings
 from spike_ssm.models.neurons.tc_lif import TCLIF, TCLIFSettings
+from tests.models.peers import published
 
 CHANNELS = 16
 
@@ -81,16 +82,18 @@ def test_the_sliding_psn_is_spikingjellys(order: int, length: int) -> None:
     assert torch.equal(ours(x), time_first(peer, x))
 
 
-def published(name: str) -> dict[str, Any]:
-    """What is stored of the public code of `name`."""
-    return json.loads((Path(__file__).parent / "peers" / f"{name}.json").read_text())  # type: ignore[no-any-return]
+def asked(name: str) -> list[dict[str, Any]]:
+    """What is stored of the public code of `name`, case by case."""
+    found = json.loads((Path(__file__).parent / "peers" / f"{name}.json").read_text())
+    cases: list[dict[str, Any]] = found.pop("cases")
+    assert found == published.described(name), "made by this script, of this commit and with this seed"
+    return cases
 
 
-def unpacked(found: dict[str, Any], sizes: dict[str, Any]) -> Tensor:
+def unpacked(found: dict[str, Any]) -> Tensor:
     """The stored spikes, [B, H, L]."""
-    shape = sizes["batch"], sizes["channels"], sizes["steps"]
-    bits = np.unpackbits(np.frombuffer(bytes.fromhex(found["packed"]), np.uint8), count=math.prod(shape))
-    spikes = torch.from_numpy(bits.astype(np.float64)).view(shape)
+    bits = np.unpackbits(np.frombuffer(bytes.fromhex(found["packed"]), np.uint8), count=math.prod(published.SHAPE))
+    spikes = torch.from_numpy(bits.astype(np.float64)).view(published.SHAPE)
     assert float(spikes.mean()) == pytest.approx(found["rate"])
     return spikes
 
@@ -98,28 +101,22 @@ def unpacked(found: dict[str, Any], sizes: dict[str, Any]) -> Tensor:
 @pytest.mark.parametrize("solver", ["sequential", "fused"])
 def test_the_balanced_resonator_is_its_authors(solver: str) -> None:
     """At the threshold 1 / dt, because there the input is multiplied by dt."""
-    peer = published("brf")
-    draws = np.random.RandomState(peer["seed"])
-    x = torch.from_numpy(peer["input_scale"] * draws.standard_normal((peer["batch"], peer["channels"], peer["steps"])))
-    omega, b_offset = (draws.uniform(*peer[name], peer["channels"]) for name in ("omega", "b_offset"))
-    settings = BRFSettings(threshold=peer["threshold"] / peer["dt"], threshold_trainable=False, solver=solver)
-    ours = BRF(peer["channels"], settings).double()
+    (found,) = asked("brf")
+    x, omega, b_offset = published.given_to_brf()
+    settings = BRFSettings(threshold=found["theta"] / found["dt"], threshold_trainable=False, solver=solver)
+    ours = BRF(published.CHANNELS, settings).double()
     with torch.no_grad():
-        rotation = torch.from_numpy(peer["dt"] * omega)
-        ours.rotation.stored.copy_(rotation.logit())
-        ours.b_offset.stored.copy_(torch.from_numpy(b_offset).expm1().log())
-    assert torch.equal(ours(x), unpacked(peer, peer))
+        ours.rotation.stored.copy_((found["dt"] * omega).logit())
+        ours.b_offset.stored.copy_(b_offset.expm1().log())
+    assert torch.equal(ours(x), unpacked(found))
 
 
 @pytest.mark.parametrize("solver", ["sequential", "fused"])
 @pytest.mark.parametrize("case", range(4))
 def test_the_two_compartments_are_their_authors_and_so_are_the_gradients(case: int, solver: str) -> None:
     """Theirs is the triangle of half-width 1 in units of potential, and a gradient through every reset."""
-    peer = published("tc_lif")
-    found, draws = peer["cases"][case], np.random.RandomState(peer["seed"])
-    shape = peer["batch"], peer["channels"], peer["steps"]
-    x, weights = (torch.from_numpy(draws.standard_normal(shape)) for _ in range(2))
-    threshold = found["threshold"]
+    found = asked("tc_lif")[case]
+    (x, weights), threshold = published.given_to_tc_lif(), found["threshold"]
     settings = TCLIFSettings(
         threshold=threshold,
         threshold_trainable=False,
@@ -129,14 +126,14 @@ def test_the_two_compartments_are_their_authors_and_so_are_the_gradients(case: i
         detach_reset=found["detach_reset"],
         solver=solver,
     )
-    ours = TCLIF(peer["channels"], settings).double()
+    ours = TCLIF(published.CHANNELS, settings).double()
     raw = [ours.beta_1.stored, ours.beta_2.stored]
     with torch.no_grad():
         ours.threshold.stored.fill_(threshold)  # which was rounded to single precision
         for stored, value in zip(raw, found["raw"], strict=True):
             stored.fill_(value)
     spikes = ours(x.requires_grad_())
-    assert torch.equal(spikes, unpacked(found, peer))
+    assert torch.equal(spikes, unpacked(found))
     by_x, *by_raw = torch.autograd.grad((spikes * weights).sum(), (x, *raw))
     # the public code's gradient of a spike is in single precision
     torch.testing.assert_close(torch.cat(by_raw), torch.tensor(found["by_raw"]).double(), rtol=1e-4, atol=1e-4)

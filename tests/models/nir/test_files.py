@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,14 @@ from spike_ssm.models.neurons import build_neuron
 from spike_ssm.models.neurons.lif_hard import LIFHardSettings
 from spike_ssm.models.neurons.refractory_lif import RefractoryLIFSettings
 from spike_ssm.models.nir import NIRNetwork, files, read_nir, to_nir, write_nir
-from spike_ssm.models.nir.nodes import SpikeSSMGLU, SpikeSSMPooling, SpikeSSMRefractoryLIF, SpikeSSMS4D
+from spike_ssm.models.nir.nodes import (
+    SpikeSSMGELU,
+    SpikeSSMGLU,
+    SpikeSSMLayerNorm,
+    SpikeSSMPooling,
+    SpikeSSMRefractoryLIF,
+    SpikeSSMS4D,
+)
 
 
 def ends(size: int = 2, out: int | None = None) -> dict[str, nir.NIRNode]:
@@ -56,7 +64,16 @@ def with_edges(*edges: tuple[str, str], **nodes: nir.NIRNode) -> nir.NIRGraph:
     return nir.NIRGraph({**ends(), **nodes}, list(edges), type_check=False)
 
 
+def norm(**changes: Any) -> SpikeSSMLayerNorm:
+    return SpikeSSMLayerNorm(**{"weight": np.ones(2), "bias": np.zeros(2), "eps": 1e-5, **changes})
+
+
+def linear(*values: float, dtype: type = np.float64) -> nir.Linear:
+    return nir.Linear(np.diag(np.array(values, dtype)))
+
+
 MEAN = SpikeSSMPooling(np.array([2]), "mean")
+NAN, INF = np.nan, np.inf
 
 REFUSED: list[tuple[nir.NIRGraph, str]] = [
     (chain(nir.IF(np.ones(2), np.ones(2))), "'n0' is a IF; those that can be run are Input, Output, Affine.*SpikeSSMS"),
@@ -86,6 +103,18 @@ REFUSED: list[tuple[nir.NIRGraph, str]] = [
     (chain(refractory(leak=1.5)), "leak must be in"),
     (chain(refractory(reset="sideways")), "reset 'sideways' does not exist"),
     (chain(SpikeSSMPooling(np.array([2]), "median")), "over must be mean or last, but it is 'median'"),
+    (chain(linear(1, NAN)), "'n0', a Linear, cannot be run: weight must be finite, but nan is among its numbers"),
+    (chain(nir.Affine(np.eye(2), np.array([0, -INF]))), "bias must be finite, but -inf is among"),
+    (chain(lif(r=INF)), "'n0', a LIF, cannot be run: r must be finite"),
+    (chain(lif(tau=INF)), "tau must be finite"),
+    (chain(nir.Threshold(np.array([1, NAN]))), "threshold must be finite"),
+    (chain(refractory(refractory=INF)), "refractory must be finite"),
+    (chain(refractory(raises_threshold="no")), "raises_threshold must be true or false, but it is 'no'"),
+    (chain(SpikeSSMS4D(np.full((2, 4), NAN), np.ones((2, 4)), np.ones(2))), "dt_a must be finite"),
+    (chain(norm(eps=-5.0)), "'n0', a SpikeSSMLayerNorm, cannot be run: eps must be > 0, but it is -5.0"),
+    (chain(norm(eps=NAN)), "eps must be finite"),
+    (chain(norm(eps=np.ones(2))), "eps must be numbers of the shape"),
+    (chain(linear(1e300, 1), linear(1, 1, dtype=np.float32)), "'n0' has numbers .weight. that are too large for .*32"),
     (chain(MEAN, refractory()), "'n1' goes through time, but its input is one value for a sequence"),
     (with_edges(("in", "a"), ("in", "out"), ("a", "out"), a=MEAN), "'out' adds values of steps to values of whole"),
 ]
@@ -113,6 +142,13 @@ def test_a_graph_of_others_without_a_word_on_time_counts_in_steps() -> None:
     assert torch.equal(network(torch.ones(1, 2, 2, dtype=torch.float64))[0, :, 0], (potentials > 0.75).double())
 
 
+@pytest.mark.parametrize("size", [np.array([INF]), np.array([2.5]), np.array([2, 2]), np.array(2)])
+def test_nodes_of_ours_have_one_size(size: Any) -> None:
+    for node in (SpikeSSMGELU, SpikeSSMGLU, partial(SpikeSSMPooling, over="mean")):
+        with pytest.raises(ValueError, match="shape must be one whole number, but it is"):
+            node(size)
+
+
 def not_hdf5(path: Path) -> None:
     path.write_bytes(b"cos\nsystem\n(S'touch executed'\ntR.")
 
@@ -137,19 +173,12 @@ def cut_short(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:700])
 
 
-def going_round(path: Path) -> None:
-    nir.write(path, chain(lif()))
-    with h5py.File(path, "r+") as file:
-        file["node/nodes/n0/again"] = file["node"]
-
-
 @pytest.mark.parametrize(
     ("spoilt", "why"),
     [
         (not_hdf5, "is not a file of NIR, which is HDF5"),
         (of_something_else, "is not a file of NIR"),
         (cut_short, "is not a file of NIR"),
-        (going_round, "is not a file of NIR"),
         (a_node_alone, "is not a whole graph of NIR: it has LIF in it"),
         (a_node_without_its_numbers, "The node 'n0' is no whole LIF: .*tau"),
     ],

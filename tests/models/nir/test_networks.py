@@ -187,3 +187,11 @@ def test_a_network_without_a_graph_is_refused(kind: str, changes: dict[str, Any]
 def test_a_network_in_training_mode_is_refused() -> None:
     with pytest.raises(ValueError, match=r"call its \.eval\(\) first"):
         to_nir(trained("lif_soft").train())
+
+
+def test_a_network_that_diverged_is_refused() -> None:
+    net = trained("lif_soft")
+    with torch.no_grad():
+        net.head.weight[0, 0] = torch.nan
+    with pytest.raises(ValueError, match=r"head\.weight is not finite, as after a training that diverged"):
+        to_nir(net)

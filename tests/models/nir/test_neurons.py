@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from spike_ssm.harness.system.root import ROOT
 from spike_ssm.models.neurons import NEURONS, Neuron, NeuronSettings, build_neuron
 from spike_ssm.models.neurons.alif import ALIFSettings
 from spike_ssm.models.neurons.base import ThresholdSettings
@@ -109,7 +111,18 @@ def test_the_membranes_time_constant_gives_the_leak_back(dtype: torch.dtype, err
     assert np.array_equal(node.r / node.tau, np.ones(20_000))
 
 
-@pytest.mark.parametrize("name", [name for name in NEURONS if name not in {each.name for each in EXPORTABLE}])
+WITHOUT_NODE = [name for name in NEURONS if name not in {each.name for each in EXPORTABLE}]
+
+
+def test_the_page_names_the_neurons_with_a_node_and_those_without() -> None:
+    page = (ROOT / "docs" / "interchange.md").read_text()
+    (without,) = re.findall(r"neurons without a node: (.*) and those of your own", page)
+    assert re.findall(r"`(\w+)`", without) == WITHOUT_NODE
+    table = page[: page.index("## The nodes of ours")]
+    assert {each.name for each in EXPORTABLE} <= set(re.findall(r"`(\w+)`", table))
+
+
+@pytest.mark.parametrize("name", WITHOUT_NODE)
 def test_a_neuron_without_a_node_is_refused_with_those_that_have_one(name: str) -> None:
     with pytest.raises(ValueError, match=f"The neuron {name} has no node in NIR.* are refractory_lif, lif_soft, lif_"):
         to_nir(build_neuron(2, NEURONS[name][1](**({"length": 5} if name == "psn" else {}))))
