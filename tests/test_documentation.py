@@ -313,6 +313,22 @@ def test_the_performance_pages_times_of_the_harness_are_the_measured_ones() -> N
         assert f"| {seconds[section]:.{digits}f} s |" in page, section
 
 
+def test_the_performance_pages_speed_of_each_neuron_over_its_loop_is_the_measured_one() -> None:
+    page = (ROOT / "docs" / "performance.md").read_text()
+    runs = stored("speed_laptop")
+    runs = runs[runs["task"] == "speed"].reset_index(drop=True)
+    config = pd.json_normalize([json.loads(each) for each in runs["config"]])
+    solved = config["neuron.name"].isin(("brf", "tc_lif", "drf")) | (config["neuron.solver"] == "fused")
+    assert set(config["neuron.name"][solved]) == {"refractory_lif", "brf", "tc_lif", "drf"}
+    assert not runs["machine_shared"].any()
+    for name, its in runs[solved].groupby(config["neuron.name"]):
+        at = its.set_index(config["task.length"][its.index])
+        cells = [f"{at['times_loop'][n]:.0f} ({at['train_ms_per_step'][n]:.2f} ms)" for n in (1024, 4096, 8192)]
+        assert f"| `{name}` | {' | '.join(cells)} |" in page
+    (batch,), (channels,) = (config[f"task.{size}"][solved].unique() for size in ("batch", "channels"))
+    assert f"B = {batch}, H = {channels})" in page
+
+
 def test_the_python_example_of_the_readme_runs() -> None:
     (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     subprocess.run([sys.executable, "-c", example], cwd=ROOT, check=True)
