@@ -24,19 +24,21 @@ _DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")  # which show a text in
 
 
 def has_control_characters(text: str) -> bool:
-    """Whether `text` holds a line's end, an escape, or anything else that a terminal obeys instead of showing it.
-
-    Halves of characters ("Cs") count too: they come out of JSON, and no file or terminal takes them.
-    """
+    """Whether `text` holds a line's end, an escape, or anything else that a terminal obeys instead of showing it."""
     categories = {unicodedata.category(character) for character in text}
-    return bool(categories & {"Cc", "Cs", "Zl", "Zp"} or _DIRECTIONS.search(text))
+    return bool(categories & {"Cc", "Zl", "Zp"} or _DIRECTIONS.search(text))
 
 
 def visible(text: str) -> str:
-    """`text` as one line that can be shown anywhere: what a terminal would obey stands there as Python writes it."""
-    if not has_control_characters(text):
-        return text
-    return "".join(ascii(each)[1:-1] if has_control_characters(each) else each for each in text)
+    """`text` as one line that can be shown anywhere: what a terminal would obey stands there as Python writes it.
+
+    So do halves of characters, which come out of JSON: no file or terminal takes them.
+    """
+    return "".join(ascii(each)[1:-1] if has_control_characters(each) or _is_half(each) else each for each in text)
+
+
+def _is_half(character: str) -> bool:
+    return unicodedata.category(character) == "Cs"
 
 
 def quoted(value: object) -> str:

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from spike_ssm.harness.system.root import ROOT
-from spike_ssm.harness.training.pretrained import PRETRAINED
 
 SCRIPTS = sorted(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"])
 PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
@@ -69,7 +68,7 @@ def test_the_wheel_carries_configuration_templates_types_and_commands(wheel: Pat
         *ROOT.glob("models/**/*.safetensors"),
         *ROOT.glob("results/*.yaml"),
         ROOT / "reports" / "CITATION.cff",
-        PRETRAINED,
+        ROOT / "results" / "measured" / "pretrained.parquet",
     ]:
         assert f"spike_ssm/{source.relative_to(ROOT).as_posix()}" in names
     assert {"spike_ssm/__init__.py", "spike_ssm/py.typed"} <= names

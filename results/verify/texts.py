@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from spike_ssm.results.names import count, has_control_characters, quoted, texts_in
+from spike_ssm.results.names import count, quoted, texts_in, visible
 from spike_ssm.results.schema import OF_A_FAILURE, RUN, Manifest
 from spike_ssm.results.verify.plain import read_object
 
@@ -59,7 +59,7 @@ def _strange(what: str, content: Any, *, quotes: bool = False, places: bool = Tr
         return
     if quotes:
         return
-    if any(has_control_characters(text) for text in texts):
+    if any(visible(text) != text for text in texts):
         yield f"{what} holds what a terminal obeys"
     for kind, pattern in (("a link", _LINK), ("a place on a machine", _PLACE)):
         found = next((match for text in texts if (match := pattern.search(text))), None)

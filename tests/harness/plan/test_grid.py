@@ -303,11 +303,14 @@ def test_the_names_of_the_sparse_refractory_ablation_say_its_neurons_and_penalti
         assert optim.firing_rate_target == (None if weight == "0" else 0.05)
 
 
-def test_the_speed_sweep_is_six_methods_at_four_lengths_and_one_map(composer: Composer) -> None:
+RIVALS = ("brf", "tc_lif", "drf")
+
+
+def test_the_speed_sweep_is_six_methods_and_three_rivals_at_four_lengths_and_one_map(composer: Composer) -> None:
     found = grid_of(composer, "speed")
     axes = [run.plan.axes for run in found.runs]
-    assert Counter(each["task"] for each in axes) == {"speed": 24, "pmbc_map": 1}
-    assert {each["method"] for each in axes} == {"bptt", "sltt", "sdn", "pmbc", "pmbc_m3", "fused"}
+    assert Counter(each["task"] for each in axes) == {"speed": 36, "pmbc_map": 1}
+    assert {each["method"] for each in axes} == {"bptt", "sltt", "sdn", "pmbc", "pmbc_m3", "fused", *RIVALS}
     assert [run.plan.variant for run in found.runs if run.settings.task.name == "pmbc_map"] == ["pmbc / 1024"]
     assert all(run.settings.task.length == int(run.plan.axes["task.length"]) for run in found.runs)
     assert set(variants(found)) == set(found.variant_notes), "each says what it is"
@@ -316,7 +319,9 @@ def test_the_speed_sweep_is_six_methods_at_four_lengths_and_one_map(composer: Co
 def test_the_methods_of_the_speed_sweep_are_what_they_are_called(composer: Composer) -> None:
     runs = grid_of(composer, "speed", "task=speed", "task.length=64").runs
     settings = {run.plan.axes["method"]: run.settings for run in runs}
-    assert settings.pop("sdn").neuron.name == "sdn"
+    assert {name: settings.pop(name).neuron.name for name in ("sdn", *RIVALS)} == {
+        name: name for name in ("sdn", *RIVALS)
+    }
     assert {name: each.task.through_time for name, each in settings.items()} == {
         **dict.fromkeys(settings, True),
         "sltt": False,
