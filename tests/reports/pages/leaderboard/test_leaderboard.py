@@ -20,7 +20,7 @@ from spike_ssm.reports.pages.leaderboard.page import build_leaderboard
 from spike_ssm.reports.pages.leaderboard.tables import board_numbers, titles
 from spike_ssm.reports.pages.paper.definition import definition
 from spike_ssm.reports.statistics.seeds import t_interval
-from spike_ssm.results.schema import RUN
+from spike_ssm.results.schema import MEASUREMENTS, RUN
 from spike_ssm.results.verify.content import MANIFESTS
 from spike_ssm.results.verify.identity import id_of
 from spike_ssm.results.verify.marks import IDENTICAL, NOT_REPEATED, Mark, Verdict, write_mark
@@ -308,10 +308,9 @@ def test_of_the_stored_packs_every_tested_run_is_shown_once_or_its_file_is_named
     runs = [(entry.pack, run["id"]) for board in found.boards for entry in board.entries for run in entry.runs]
     assert len(runs) == len(set(runs)) > 0
     for each in found.packs:
-        rows = pq.read_table(each.path, columns=["id", "config", "status"]).to_pylist()
-        tested = {
-            row["id"] for row in rows if row["status"] == "done" and "robustness" not in json.loads(row["config"])
-        }
+        rows = pq.read_table(each.path, columns=["id", "task", "config", "status"]).to_pylist()
+        trained = [row for row in rows if row["status"] == "done" and row["task"] not in MEASUREMENTS]
+        tested = {row["id"] for row in trained if "robustness" not in json.loads(row["config"])}
         assert {run_id for pack, run_id in runs if pack == each.path.stem} == tested
     for board in found.boards:
         means = board_numbers(board)["perplexity" if board.is_language else "accuracy_percent"]
