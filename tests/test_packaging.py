@@ -110,6 +110,7 @@ def test_every_command_runs_beside_a_projects_own_folders(bin_folder: Path, else
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("bin_folder", ["wheel"], indirect=True)  # tests/harness/test_sweep.py does so where editable
 def test_the_installed_sweep_command_runs_a_sweep_with_workers(bin_folder: Path, elsewhere: Path) -> None:
     tiny = "task.min_length=3 task.max_length=12 task.train=64 task.validation=32 task.test=32 optim.epochs=1"
     small = "model.layers=1 model.channels=8 optim.warmup_epochs=0 refractory=none,fixed seed=0 launcher=local"
