@@ -103,7 +103,7 @@ def _surrogate_network(neuron: SDN, settings: SDNSettings) -> Subject:
 
     return Subject(
         neuron,
-        method=lambda x: exact_solution(neuron(x)),
+        method=lambda x: _exact_solution(neuron(x)),
         loop=loop,
         check=torch.no_grad()(check),
         spatial=lambda x: solve_spatially(x, *parameters(), rules),
@@ -120,18 +120,18 @@ def _serial(neuron: Serial, settings: SerialSettings) -> Subject:
     rules = SerialRules(settings.surrogate, settings.surrogate_width, detach_reset=False)
 
     def loop(x: Tensor) -> Solution:
-        return exact_solution(serial(x, neuron.parameters_now(), neuron.dynamics, rules, "sequential")[0])
+        return _exact_solution(serial(x, neuron.parameters_now(), neuron.dynamics, rules, "sequential")[0])
 
-    return Subject(neuron, lambda x: exact_solution(neuron(x)), loop, partial(_check_share, loop, 0.0))
+    return Subject(neuron, lambda x: _exact_solution(neuron(x)), loop, partial(_check_share, loop, 0.0))
 
 
 def _parallel(neuron: DRF) -> Subject:
     """A neuron without a reset, all steps at once, beside the same one step after the other."""
 
     def loop(x: Tensor) -> Solution:
-        return exact_solution(neuron.loop(x))
+        return _exact_solution(neuron.loop(x))
 
-    return Subject(neuron, lambda x: exact_solution(neuron(x)), loop, partial(_check_share, loop, ROUNDED))
+    return Subject(neuron, lambda x: _exact_solution(neuron(x)), loop, partial(_check_share, loop, ROUNDED))
 
 
 @torch.no_grad()
@@ -165,10 +165,10 @@ def solve_spatially(
         s = spike(potential, threshold, rules.surrogate, rules.surrogate_width)
         spikes.append(s)
         u, s, current = u.detach(), s.detach(), current.detach()
-    return exact_solution(torch.stack(spikes, -1))
+    return _exact_solution(torch.stack(spikes, -1))
 
 
-def exact_solution(spikes: Tensor) -> Solution:
+def _exact_solution(spikes: Tensor) -> Solution:
     """A solution of these spikes, without PMBC's iterations and undetermined positions."""
     none = torch.zeros((), dtype=torch.float64, device=spikes.device)
     return Solution(spikes, None, none, none.long())
