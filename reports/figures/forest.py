@@ -1,4 +1,4 @@
-"""Every variant's difference from the baseline on one axis: what is shown, what is open, and how far it may be."""
+"""Differences on one axis, of variants and of settings: what is shown, what is open, and how far it may be."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.typing import MarkerType
 
 from spike_ssm.reports.render import svg
 from spike_ssm.reports.render.drawn import Drawn, shortened
@@ -15,6 +16,7 @@ from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.text import number
 from spike_ssm.reports.statistics.baseline import Comparisons
 from spike_ssm.reports.statistics.controls import POINT
+from spike_ssm.reports.statistics.factors import MainEffect
 from spike_ssm.reports.statistics.resolution import corrected_interval
 from spike_ssm.reports.statistics.seeds import MARGIN, Comparison, Verdict, by_seed
 
@@ -23,7 +25,8 @@ MOST = 48
 
 _WIDTH, _ROW, _REST = 4.5, 0.19, 0.7  # inches
 _LETTER = 0.068  # inches of a label's letter, about
-_LONGEST_NAME = 24
+_LONGEST_NAME, _LONGEST_EFFECT = 24, 36
+_BAND = f"the band is ±\N{NO-BREAK SPACE}{POINT}, which counts as equal"
 
 
 def forest(
@@ -47,7 +50,8 @@ def forest(
         axes = _axes(rows, controls)
         for variant in shown:
             differences = (seeds[variant] - seeds[comparisons.baseline]).dropna() * 100
-            _draw(axes, rows.index(variant), compared[variant], differences, looks[variant])
+            look = looks[variant]
+            _draw(axes, rows.index(variant), compared[variant], differences, look.placeholder, look.marker)
         title = f"Differences in accuracy from {comparisons.baseline}"
         label = "; ".join(f"{variant} {_in_words(compared[variant])}" for variant in shown)
         figure = axes.get_figure(root=True)
@@ -56,7 +60,32 @@ def forest(
         figure.supxlabel(f"accuracy minus that of {baseline}, points", size=9)
         caption = _caption(compared, str(comparisons.baseline)) + _remark(len(shown), len(compared))
         drawn = svg.render(figure, name, f"{title}, points: {label}.")
-        return Drawn(title, caption, drawn, pd.DataFrame([_numbers(name, compared[name]) for name in shown]))
+        return Drawn(title, caption, drawn, pd.DataFrame([_numbers("variant", name, compared[name]) for name in shown]))
+
+
+def effect_forest(effects: Sequence[MainEffect], name: str) -> Drawn | None:
+    """Main effects on test accuracy, in points, a row a level; None where the sweep is no grid of several axes.
+
+    name: of the figure's elements, once a page.
+    """
+    if not effects:
+        return None
+    rows = {f"{each.factor} {each.level} against {each.reference}": each.comparison for each in effects}
+    with svg.drawing():
+        axes = _axes(list(rows), (), _LONGEST_EFFECT)
+        for place, comparison in enumerate(rows.values()):
+            _draw(axes, place, comparison, pd.Series(dtype=float), svg.INK, "o")
+        figure = axes.get_figure(root=True)
+        assert figure is not None
+        figure.supxlabel("accuracy at the level minus that at the other, points", size=9)
+        label = "; ".join(f"{row} {_in_words(comparison)}" for row, comparison in rows.items())
+        return Drawn(
+            "Main effects on accuracy",
+            "Each setting averaged over all others. Filled markers are effects that are shown, hollow ones are not: "
+            f"lines are 95 % intervals, corrected as the tests are, and {_BAND}.",
+            svg.render(figure, name, f"Main effects on accuracy, points: {label}."),
+            pd.DataFrame([_numbers("effect", row, comparison) for row, comparison in rows.items()]),
+        )
 
 
 def _chosen(compared: Mapping[str, Comparison]) -> list[str]:
@@ -72,9 +101,9 @@ def _rows(chosen: Sequence[str], compared: Mapping[str, Comparison], controls: C
     return [*asked, *([None] if asked and others else []), *others]
 
 
-def _axes(rows: Sequence[str | None], controls: Collection[str]) -> Axes:
+def _axes(rows: Sequence[str | None], controls: Collection[str], longest: int = _LONGEST_NAME) -> Axes:
     """Empty rows with their names, the line at zero and the band that counts as equal."""
-    names = ["controls:" if name is None else shortened(name, _LONGEST_NAME) for name in rows]
+    names = ["controls:" if name is None else shortened(name, longest) for name in rows]
     figure = Figure(figsize=(_WIDTH, _REST + _ROW * len(rows)))
     axes = svg.framed(figure, left=0.2 + _LETTER * max(map(len, names))).add_subplot()
     axes.grid(visible=False)
@@ -89,16 +118,18 @@ def _axes(rows: Sequence[str | None], controls: Collection[str]) -> Axes:
     return axes
 
 
-def _draw(axes: Axes, place: int, comparison: Comparison, seeds: pd.Series[float], look: Look) -> None:
+def _draw(
+    axes: Axes, place: int, comparison: Comparison, seeds: pd.Series[float], colour: str, marker: MarkerType
+) -> None:
     """The mean, filled where a test decides, its interval where there is one, and the seeds below it."""
-    decided, interval, colour = comparison.verdict.decided, corrected_interval(comparison), look.placeholder
+    decided, interval = comparison.verdict.decided, corrected_interval(comparison)
     axes.plot(seeds, [place + 0.3] * len(seeds), ls="", marker="o", ms=2.4, mew=0, color=colour, alpha=0.7)
     if math.isfinite(interval.half):
         axes.hlines(place, interval.low * 100, interval.high * 100, color=colour, lw=1.8 if decided else 0.9, zorder=2)
     axes.plot(
         interval.mean * 100,
         place,
-        marker=look.marker,
+        marker=marker,
         ms=5.5,
         mec=colour,
         mfc=colour if decided else svg.PAGE,
@@ -106,10 +137,10 @@ def _draw(axes: Axes, place: int, comparison: Comparison, seeds: pd.Series[float
     )
 
 
-def _numbers(variant: str, comparison: Comparison) -> dict[str, object]:
+def _numbers(of: str, name: str, comparison: Comparison) -> dict[str, object]:
     """A row of the figure, in points: p is of the test alone, p_holm and the interval are corrected."""
     interval = corrected_interval(comparison)
-    row: dict[str, object] = {"variant": variant, "difference_points": interval.mean * 100}
+    row: dict[str, object] = {of: name, "difference_points": interval.mean * 100}
     row |= {"lowest_of_interval_points": interval.low * 100, "highest_of_interval_points": interval.high * 100}
     row |= {"p": comparison.p, "p_holm": comparison.adjusted_p, "seeds": comparison.difference.n}
     return row | {"verdict": comparison.verdict.value}
@@ -122,12 +153,11 @@ def _in_words(comparison: Comparison) -> str:
 
 def _caption(compared: Mapping[str, Comparison], baseline: str) -> str:
     """What to see, in one sentence."""
-    within = f"the band is ±\N{NO-BREAK SPACE}{POINT}, which counts as equal"
     if all(each.verdict in (Verdict.TOO_FEW, Verdict.NO_SPREAD) for each in compared.values()):
-        return f"Dots are seeds, too few to tell a variant from {baseline}, markers are their means, and {within}."
+        return f"Dots are seeds, too few to tell a variant from {baseline}, markers are their means, and {_BAND}."
     return (
         f"Filled markers are told from {baseline}, hollow ones are not: lines are 95 % intervals, corrected as the "
-        f"tests are, dots are seeds, and {within}."
+        f"tests are, dots are seeds, and {_BAND}."
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from spike_ssm.reports.figures.forest import forest
+from spike_ssm.reports.figures.forest import effect_forest, forest
 from spike_ssm.reports.figures.scaling import lines, scaling_figures
 from spike_ssm.reports.findings.accuracy import caveat, task_findings
 from spike_ssm.reports.findings.answer import answer
@@ -61,7 +61,7 @@ class Section:
     note: str  # what its shortcut is
     answer: list[Statement]  # what is seen first
     glance: Table
-    forest: Drawn | None  # differences from the baseline
+    forests: list[Drawn]  # differences from the baseline, and main effects
     findings: list[Findings]
     caveat: str
     main: Table
@@ -81,7 +81,7 @@ class Section:
     @property
     def every_figure(self) -> list[Drawn]:
         """Every figure, in the order of the page."""
-        return [*([self.forest] if self.forest else []), *self.figures]
+        return [*self.forests, *self.figures]
 
     @property
     def tables(self) -> list[Table]:
@@ -141,6 +141,10 @@ def task_section(
     explained = control_findings(judged, manifest.controls.of) if manifest.controls else None
     in_words = verdicts_in_words(judged, manifest.controls.of) if manifest.controls else []
     controls = control_names(manifest.controls) if manifest.controls else set[str]()
+    differences = (
+        forest(alike, comparisons, looks, f"d{place}", controls),
+        effect_forest(effects["test_accuracy"], f"e{place}"),
+    )
     measured = tables.measurements(task, runs, comparisons, manifest.variant_notes, controls)
     return measured, Section(
         task,
@@ -158,7 +162,7 @@ def task_section(
             ],
         ),
         glance_table(measured, looks, comparisons, controls, _axes(planned)),
-        forest(alike, comparisons, looks, f"d{place}", controls),
+        [*filter(None, differences)],
         [*filter(None, (*on_average, *task_findings(runs, comparisons, manifest.baseline), explained))],
         caveat(runs),
         with_advice(

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from spike_ssm.reports.figures.forest import effect_forest
 from spike_ssm.reports.findings.factors import effect_findings
+from spike_ssm.reports.render.text import number
 from spike_ssm.reports.statistics.factors import complete, main_effects
 from spike_ssm.reports.statistics.pooled import spread
 from spike_ssm.reports.statistics.seeds import Verdict, by_seed
@@ -117,6 +119,18 @@ def test_effects_are_said_in_words_and_in_a_table():
     first = table.rows[0]
     assert (first.head, *first.cells[:3]) == ("reset", "hard", "soft", "2 combinations")
     assert first.cells[-1] == "higher"
+
+
+def test_effects_are_drawn_a_row_each_and_filled_where_they_are_shown():
+    effects = main_effects(measured(FULL, {"hard": 0.02}), FULL, BASELINE)
+    figure = effect_forest(effects, "e0")
+    assert figure is not None
+    assert [*figure.numbers["effect"]] == ["reset hard against soft", "reset none against soft", "leak 0.9 against 0.5"]
+    assert [verdict == "higher" for verdict in figure.numbers["verdict"]] == [True, False, False]
+    assert figure.svg.count("fill: currentColor; stroke: currentColor") == 1
+    assert figure.svg.count("fill: var(--page); stroke: currentColor") == 2
+    assert f"reset hard against soft {number(effects[0].comparison.difference.mean * 100, signed=True)}," in figure.svg
+    assert effect_forest([], "e0") is None
 
 
 SCREENING = [
