@@ -18,8 +18,6 @@ from spike_ssm.reports.statistics.factors import MainEffect, main_effects
 from spike_ssm.reports.statistics.matched import Matched, compare_matched
 from spike_ssm.reports.statistics.pooled import against_pooled
 from spike_ssm.reports.statistics.seeds import (
-    Comparison,
-    Interval,
     Verdict,
     against,
     against_reference,
@@ -30,6 +28,7 @@ from spike_ssm.reports.tables.differences import placebos
 from spike_ssm.reports.tables.groups import where_shortcut_is_wrong
 from spike_ssm.results.energy import energy_nj
 from spike_ssm.results.packed import unpack
+from tests.pages import difference, in_points, table
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "study.md").read_text()
@@ -51,13 +50,6 @@ def study(folder: Path) -> Sweep:
     return load(folder, "study_neurons")
 
 
-def table(page: str) -> dict[str, list[str]]:
-    """The cells of each row of a page's table by its first, without the row of headings."""
-    lines = [line for line in page.splitlines() if line.startswith("| ")]
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
-    return {row[0]: row[1:] for row in rows[1:]}
-
-
 def expected(runs: pd.DataFrame, baseline: str) -> dict[str, list[str]]:
     """The cells of such a table: accuracy and firing rate, each by itself and against the baseline, of each variant."""
     accuracy, rate = by_seed(runs, "test_accuracy"), by_seed(runs, "firing_rate")
@@ -70,16 +62,6 @@ def expected(runs: pd.DataFrame, baseline: str) -> dict[str, list[str]]:
             cells[name][1] = difference(more_accurate[name])
             cells[name][3] = difference(more_often[name]) if fires.n else ""
     return cells
-
-
-def difference(found: Comparison) -> str:
-    """And where it is shown to be one, a word for it."""
-    points = in_points(found.difference)
-    return f"{points}, {found.verdict.value}" if found.verdict.decided else points
-
-
-def in_points(found: Interval) -> str:
-    return estimate(found, 100, signed=True)
 
 
 def test_every_number_of_the_studys_table_is_that_of_the_runs(study: Sweep) -> None:

@@ -13,7 +13,7 @@ from matplotlib.typing import MarkerType
 from spike_ssm.reports.render import svg
 from spike_ssm.reports.render.drawn import Drawn, shortened
 from spike_ssm.reports.render.palette import Look
-from spike_ssm.reports.render.text import number
+from spike_ssm.reports.render.text import listing, number
 from spike_ssm.reports.statistics.baseline import Comparisons
 from spike_ssm.reports.statistics.controls import POINT
 from spike_ssm.reports.statistics.factors import MainEffect
@@ -25,7 +25,7 @@ MOST = 48
 
 _WIDTH, _ROW, _REST = 4.5, 0.19, 0.7  # inches
 _LETTER = 0.068  # inches of a label's letter, about
-_LONGEST_NAME, _LONGEST_EFFECT = 24, 36
+_LONGEST_NAME = 28
 _BAND = f"the band is ±\N{NO-BREAK SPACE}{POINT}, which counts as equal"
 
 
@@ -70,19 +70,20 @@ def effect_forest(effects: Sequence[MainEffect], name: str) -> Drawn | None:
     """
     if not effects:
         return None
-    rows = {f"{each.factor} {each.level} against {each.reference}": each.comparison for each in effects}
+    rows = {f"{each.factor} {each.level}": each.comparison for each in effects}
+    references = listing(list(dict.fromkeys(f"{each.factor} {each.reference}" for each in effects)))
     with svg.drawing():
-        axes = _axes(list(rows), (), _LONGEST_EFFECT)
+        axes = _axes(list(rows), ())
         for place, comparison in enumerate(rows.values()):
             _draw(axes, place, comparison, pd.Series(dtype=float), svg.INK, "o")
         figure = axes.get_figure(root=True)
         assert figure is not None
-        figure.supxlabel("accuracy at the level minus that at the other, points", size=9)
+        figure.supxlabel("accuracy minus that at the reference, points", size=9)
         label = "; ".join(f"{row} {_in_words(comparison)}" for row, comparison in rows.items())
         return Drawn(
             "Main effects on accuracy",
-            "Each setting averaged over all others. Filled markers are effects that are shown, hollow ones are not: "
-            f"lines are 95 % intervals, corrected as the tests are, and {_BAND}.",
+            f"Each setting averaged over all others, against {references}. Filled markers are effects that are shown, "
+            f"hollow ones are not: lines are 95 % intervals, corrected as the tests are, and {_BAND}.",
             svg.render(figure, name, f"Main effects on accuracy, points: {label}."),
             pd.DataFrame([_numbers("effect", row, comparison) for row, comparison in rows.items()]),
         )
@@ -101,9 +102,9 @@ def _rows(chosen: Sequence[str], compared: Mapping[str, Comparison], controls: C
     return [*asked, *([None] if asked and others else []), *others]
 
 
-def _axes(rows: Sequence[str | None], controls: Collection[str], longest: int = _LONGEST_NAME) -> Axes:
+def _axes(rows: Sequence[str | None], controls: Collection[str]) -> Axes:
     """Empty rows with their names, the line at zero and the band that counts as equal."""
-    names = ["controls:" if name is None else shortened(name, longest) for name in rows]
+    names = ["controls:" if name is None else shortened(name, _LONGEST_NAME) for name in rows]
     figure = Figure(figsize=(_WIDTH, _REST + _ROW * len(rows)))
     axes = svg.framed(figure, left=0.2 + _LETTER * max(map(len, names))).add_subplot()
     axes.grid(visible=False)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from spike_ssm.reports.findings.differences import differences_from
 from spike_ssm.reports.render.statements import Findings, Statement, of_several
 from spike_ssm.reports.render.text import PERCENT_95, bounds, count, listing, number
 from spike_ssm.reports.statistics.controls import FEWER, MORE, NONE, POINT, UNDECIDED, WORSE, Judged
+from spike_ssm.reports.statistics.one_setting import Beside
 from spike_ssm.reports.statistics.seeds import Comparison
 
 _SAME_RATE = "what the neuron without the effect reaches at the same firing rate"
@@ -29,6 +31,19 @@ def control_findings(judged: Sequence[Judged], of: str) -> Findings | None:
             reasons.setdefault(each.reason, []).append(each.effect.variant)
     statements += [of_several(UNDECIDED, variants, f"{reason}.") for reason, variants in reasons.items()]
     return Findings(f"{of[:1].upper()}{of[1:]} itself, or something plainer?", lead, tuple(statements))
+
+
+def one_setting_findings(found: Sequence[Beside]) -> Findings | None:
+    """How accurate effects are beside plainer variants with their number; None where no two share one."""
+    by_other: dict[str, dict[str, Comparison]] = {}
+    for each in found:
+        by_other.setdefault(each.other, {})[each.effect] = each.accuracy
+    statements = [said for other, compared in by_other.items() for said in differences_from(other, compared)]
+    lead = (
+        "Variants whose names end with the same number, as of a penalty on the firing rate, compared as they are: "
+        "accuracies, paired by seed and corrected together. The table behind them has the firing rates."
+    )
+    return Findings("Effects under one setting", lead, tuple(statements)) if statements else None
 
 
 def verdicts_in_words(judged: Sequence[Judged], of: str) -> list[Statement]:

@@ -49,9 +49,10 @@ FAMILIES = (
     "a difference where there is none stays at 5 %. On each task these are one family each: the main effects on "
     "accuracy, those on firing rate, those on spike after spike; the differences to the baseline in accuracy over "
     "seeds, in accuracy over seeds and examples, and in firing rate; those to the best variant; those to the shortcut; "
-    "all pairs of the Pareto front, in accuracy and rate; all comparisons at matched firing rate; and of the controls' "
-    "table, the advantages of all effects, what these are beyond each control, and either kind's tests of equality. "
-    "Families are not corrected for each other."
+    "all pairs of the Pareto front, in accuracy and rate; all comparisons at matched firing rate; of the controls' "
+    "table, the advantages of all effects, what these are beyond each control, and either kind's tests of equality; "
+    "and effects beside what has their setting, in accuracy and in firing rate. Families are not corrected for each "
+    "other."
 )
 """Which tests each p of a sweep's page is corrected with."""
 

@@ -12,7 +12,7 @@ from spike_ssm.reports.figures.forest import effect_forest, forest
 from spike_ssm.reports.figures.scaling import lines, scaling_figures
 from spike_ssm.reports.findings.accuracy import caveat, task_findings
 from spike_ssm.reports.findings.answer import answer
-from spike_ssm.reports.findings.controls import control_findings, verdicts_in_words
+from spike_ssm.reports.findings.controls import control_findings, one_setting_findings, verdicts_in_words
 from spike_ssm.reports.findings.factors import effect_findings
 from spike_ssm.reports.findings.speed import speed
 from spike_ssm.reports.findings.stopping import stopping_statement
@@ -30,18 +30,19 @@ from spike_ssm.reports.statistics.controls import control_names, judge
 from spike_ssm.reports.statistics.factors import main_effects
 from spike_ssm.reports.statistics.followed import Followed
 from spike_ssm.reports.statistics.matched import compare_matched
+from spike_ssm.reports.statistics.one_setting import under_one_setting
 from spike_ssm.reports.statistics.seeds import disagreement
 from spike_ssm.reports.statistics.sequential import followed_runs
 from spike_ssm.reports.tables import accuracy as tables
 from spike_ssm.reports.tables.comparisons import comparison_table
-from spike_ssm.reports.tables.controls import control_table
+from spike_ssm.reports.tables.controls import control_table, one_setting_table
 from spike_ssm.reports.tables.energy import energy_tables
 from spike_ssm.reports.tables.factors import effect_table
 from spike_ssm.reports.tables.glance import glance_table
 from spike_ssm.reports.tables.groups import group_table, weaker_rules
 from spike_ssm.reports.tables.matched import matched_table
 from spike_ssm.reports.tables.tuning import tagged, tuning_table
-from spike_ssm.results.schema import Manifest, PlannedRun
+from spike_ssm.results.schema import Controls, Manifest, PlannedRun
 
 _MAIN_EFFECTS = {"test_accuracy": "accuracy", "firing_rate": "firing rate", "spike_after_spike": "spike after spike"}
 """Measures whose main effects are tabled, a family each, by what they are called."""
@@ -71,7 +72,7 @@ class Section:
     effects: list[Table]  # one a measure
     comparison: Table | None
     matched: Table | None
-    controls: Table | None
+    controls: list[Table]
     spike_trains: Table | None
     times: list[Table]  # one a machine
     energy: list[Table]
@@ -91,7 +92,7 @@ class Section:
             for each in (
                 *(self.main, self.learning, self.groups, self.tuning, self.spike_trains),
                 *(*self.times, *self.energy),
-                *(*self.effects, self.comparison, self.matched, self.controls),
+                *(*self.effects, self.comparison, self.matched, *self.controls),
             )
             if each
         ]
@@ -137,13 +138,17 @@ def task_section(
     note = manifest.task_notes.get(task, "")
     effects = {of: main_effects(alike, planned, manifest.baseline, of) for of in _MAIN_EFFECTS}
     on_average = [effect_findings(effects[of], _MAIN_EFFECTS[of]) for of in _IN_WORDS]
-    judged = judge(alike, manifest.controls) if manifest.controls else []
-    explained = control_findings(judged, manifest.controls.of) if manifest.controls else None
-    in_words = verdicts_in_words(judged, manifest.controls.of) if manifest.controls else []
-    controls = control_names(manifest.controls) if manifest.controls else set[str]()
+    asked = manifest.controls or Controls("", [])
+    judged, beside, controls = judge(alike, asked), under_one_setting(alike, asked), control_names(asked)
     differences = (
         forest(alike, comparisons, looks, f"d{place}", controls),
         effect_forest(effects["test_accuracy"], f"e{place}"),
+    )
+    found = (
+        *on_average,
+        *task_findings(runs, comparisons, manifest.baseline),
+        control_findings(judged, asked.of),
+        one_setting_findings(beside),
     )
     measured = tables.measurements(task, runs, comparisons, manifest.variant_notes, controls)
     return measured, Section(
@@ -153,7 +158,7 @@ def task_section(
             alike,
             comparisons,
             controls,
-            in_words,
+            verdicts_in_words(judged, asked.of),
             further=[
                 *trained_thresholds(alike, manifest.baseline),
                 *speed(times[times["variant"].isin(there)], manifest.baseline),
@@ -163,7 +168,7 @@ def task_section(
         ),
         glance_table(measured, looks, comparisons, controls, _axes(planned)),
         [*filter(None, differences)],
-        [*filter(None, (*on_average, *task_findings(runs, comparisons, manifest.baseline), explained))],
+        [*filter(None, found)],
         caveat(runs),
         with_advice(
             tables.main_table(measured, looks, comparisons, note, _data_notes(runs), weaker_rules(runs)),
@@ -176,7 +181,7 @@ def task_section(
         [*filter(None, (effect_table(effects[of], called) for of, called in _MAIN_EFFECTS.items()))],
         comparison_table(comparisons, disagreements, looks),
         matched_table(compare_matched(alike, planned, manifest.baseline)),
-        control_table(judged, looks),
+        [*filter(None, (control_table(judged, looks), one_setting_table(beside, looks)))],
         spike_train_table(runs, looks),
         time_tables(times, {variant: looks[variant] for variant in measured["variant"]}, manifest.baseline),
         energy_tables(runs, looks),

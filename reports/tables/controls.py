@@ -1,4 +1,4 @@
-"""What `reports.statistics.controls` found, as findings in words and as the table of the tests behind them."""
+"""What `reports.statistics.controls` and `one_setting` found, as tables of the tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ from spike_ssm.reports.render.palette import Look
 from spike_ssm.reports.render.table import Row, Table
 from spike_ssm.reports.render.text import ABSENT, bare_p_value, bounds, estimate, mean_of
 from spike_ssm.reports.statistics.controls import POINT, Advantage, Judged
-from spike_ssm.reports.tables.differences import PLACEBO_NOTE, numbers_of, on_demand, placebos, rate_numbers
+from spike_ssm.reports.statistics.one_setting import Beside
+from spike_ssm.reports.tables.differences import (
+    PLACEBO_NOTE,
+    compared_cells,
+    numbers_of,
+    on_demand,
+    placebos,
+    rate_numbers,
+)
 
 
 def control_table(judged: Sequence[Judged], looks: Mapping[str, Look]) -> Table | None:
@@ -50,6 +58,42 @@ def control_table(judged: Sequence[Judged], looks: Mapping[str, Look]) -> Table 
     ]
     headings = on_demand(texts, ("at rate, %", "placebo, points"))
     return Table("Controls", "Variant", headings, tuple(rows), notes, numbers=pd.DataFrame(numbers))
+
+
+def one_setting_table(found: Sequence[Beside], looks: Mapping[str, Look]) -> Table | None:
+    """Effects beside plainer variants under the same setting, a row a pair; None where no two share a number."""
+    if not found:
+        return None
+    texts = (
+        *("compared with", "difference, points", "95 % interval", "p", "p, Holm", "verdict"),
+        *("firing rate, difference, points", "verdict on it"),
+    )
+    rows = [
+        Row(
+            each.effect,
+            (
+                each.other,
+                *compared_cells(each.accuracy),
+                each.accuracy.verdict.value,
+                estimate(each.rate.difference, 100, signed=True),
+                each.rate.verdict.value,
+            ),
+            looks.get(each.effect),
+        )
+        for each in found
+    ]
+    notes = (
+        "Accuracy minus that of a variant without the effect whose name ends with the same number, as of a penalty on "
+        "the firing rate: both had the same aim, and nothing is interpolated. Paired by seed.",
+        "Accuracies have the spread that all variants share where they spread alike. p, Holm: corrected over the rows; "
+        "the firing rates' tests are a family of their own.",
+    )
+    numbers = [
+        {"variant": each.effect, "against": each.other} | numbers_of(each.accuracy) | numbers_of(each.rate, "rate_")
+        for each in found
+    ]
+    headings = on_demand(texts, ("p", "verdict on it"))
+    return Table("Effects under one setting", "Variant", headings, tuple(rows), notes, numbers=pd.DataFrame(numbers))
 
 
 def _cells(advantage: Advantage) -> list[str]:

@@ -125,11 +125,12 @@ def test_effects_are_drawn_a_row_each_and_filled_where_they_are_shown():
     effects = main_effects(measured(FULL, {"hard": 0.02}), FULL, BASELINE)
     figure = effect_forest(effects, "e0")
     assert figure is not None
-    assert [*figure.numbers["effect"]] == ["reset hard against soft", "reset none against soft", "leak 0.9 against 0.5"]
+    assert [*figure.numbers["effect"]] == ["reset hard", "reset none", "leak 0.9"]
     assert [verdict == "higher" for verdict in figure.numbers["verdict"]] == [True, False, False]
     assert figure.svg.count("fill: currentColor; stroke: currentColor") == 1
     assert figure.svg.count("fill: var(--page); stroke: currentColor") == 2
-    assert f"reset hard against soft {number(effects[0].comparison.difference.mean * 100, signed=True)}," in figure.svg
+    assert f"reset hard {number(effects[0].comparison.difference.mean * 100, signed=True)}," in figure.svg
+    assert "against reset soft and leak 0.5." in figure.caption
     assert effect_forest([], "e0") is None
 
 
