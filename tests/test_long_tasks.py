@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 
 from spike_ssm.reports.loading.sweep import load
-from spike_ssm.reports.render.text import number
+from spike_ssm.reports.render.text import ABSENT, listing, number
 from spike_ssm.results.packed import unpack
 from tests.pages import section, table
 
@@ -32,10 +33,11 @@ def steps(task: dict[str, Any]) -> int:
     return int(task.get("context") or task.get("max_length") or task["length"] + task["name"].startswith("bbc_order"))
 
 
-def flat_after(run: pd.Series) -> int:
-    """The first epoch whose validation accuracy is within a point of the best one."""
+def flat_from(run: pd.Series) -> str:
+    """The epoch from which on validation accuracy stays within a point of its best; a dash where it never does."""
     accuracies = [epoch["validation_accuracy"] for epoch in run["epochs"]]
-    return 1 + next(place for place, accuracy in enumerate(accuracies) if accuracy >= max(accuracies) - 0.01)
+    below = [epoch for epoch, accuracy in enumerate(accuracies, 1) if accuracy < max(accuracies) - 0.01]
+    return str(below[-1] + 1 if below else 1) if below[-1:] != [len(accuracies)] else ABSENT
 
 
 def reached(run: pd.Series, by: str) -> str:
@@ -53,7 +55,7 @@ def row(run: pd.Series) -> list[str]:
         f"{steps(config['task']):,}",
         f"{model['layers']} x {model['channels']}, batches of {batch}",
         str(len(run["epochs"])),
-        str(flat_after(run)),
+        flat_from(run),
         number(run["duration_s"] / 60, 1),
         reached(run, "test"),
         reached(run, "shortcut"),
@@ -64,6 +66,16 @@ def test_the_long_tasks_cost_and_reach_what_the_table_says(runs: pd.DataFrame) -
     found = {f"`{run['task']}`": row(run) for _, run in runs.iterrows()}
     scales = section(PAGE, "Scales")
     assert table(scales[scales.index("| task |") :]) == found
+    said = " ".join(scales.split())
+    spoken = runs[runs["test_perplexity"].isna()].set_index("task")
+    below = spoken.index[spoken["test_accuracy"] < spoken["shortcut_accuracy"]]
+    assert f"{named(below)} end below what a rule reaches that reads little" in said
+    full = spoken.index[spoken["test_accuracy"] > 0.97]
+    assert f"{named(full)} end above 97 %" in said
+
+
+def named(tasks: Iterable[str]) -> str:
+    return listing([f"`{task}`" for task in sorted(tasks)])
 
 
 def test_sequences_are_as_long_as_the_scale_says(runs: pd.DataFrame) -> None:

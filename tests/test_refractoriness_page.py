@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from itertools import product
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from spike_ssm.reports.figures.forest import effect_forest
 from spike_ssm.reports.loading.sweep import Sweep, load
 from spike_ssm.reports.render.text import listing, number
 from spike_ssm.reports.statistics.factors import MainEffect, main_effects
-from spike_ssm.reports.statistics.pooled import spread
+from spike_ssm.reports.statistics.pooled import pooled, spread
 from spike_ssm.reports.statistics.resolution import corrected_interval
-from spike_ssm.reports.statistics.seeds import Comparison, by_seed, corrected, uncorrected, with_spread
+from spike_ssm.reports.statistics.seeds import (
+    Comparison,
+    Verdict,
+    binomial_half_width,
+    by_seed,
+    corrected,
+    uncorrected,
+    with_spread,
+)
 from spike_ssm.results.packed import unpack
 from tests.pages import difference, in_points, section, table
 
@@ -148,9 +158,32 @@ def test_the_spike_trains_of_one_charge_at_every_decay(screening: Sweep) -> None
 
 
 def test_the_figure_has_the_main_effects_of_the_table(screening: Sweep) -> None:
-    picture = (ROOT / "docs" / "refractoriness_effects.svg").read_text()
-    for key, each in effects(screening, "test_accuracy").items():
-        assert f"{key} {number(each.comparison.difference.mean * 100, signed=True)}," in picture
+    picture, found = (ROOT / "docs" / "refractoriness_effects.svg").read_text(), effects(screening, "test_accuracy")
+    drawn = effect_forest([*found.values()], "e0")
+    assert drawn is not None
+    label = re.search(r'aria-label="([^"]+)"', drawn.svg)
+    assert label is not None
+    assert label[1] in picture, "means and what is shown"
+    assert picture.count("fill: currentColor; stroke: currentColor") == drawn.svg.count(
+        "fill: currentColor; stroke: currentColor"
+    )
+
+
+def by_level(runs: pd.DataFrame) -> dict[str, Comparison]:
+    """Charge 2 minus charge 1, over all cells with a charge: not among the registered effects."""
+    values = by_seed(runs, "test_accuracy")
+    shared, means = spread(values), {}
+    assert shared is not None
+    for charge in ("1", "2"):
+        cells = [name((decay, charge), penalty) for decay, penalty in product(DECAYS, PENALTIES)]
+        means[charge] = values[cells].mean(axis="columns")
+    over = len(DECAYS) * len(PENALTIES)
+    return pooled(uncorrected({"2 - 1": means["2"] - means["1"]}), shared, over)
+
+
+def test_what_was_looked_for_afterwards(screening: Sweep) -> None:
+    found = by_level(screening.done)["2 - 1"].difference
+    assert f"a charge of 2 is {in_points(found)} points from one of 1" in " ".join(PAGE.split())
 
 
 def answers(sweep: Sweep) -> list[str]:
@@ -165,27 +198,32 @@ def answers(sweep: Sweep) -> list[str]:
     assert not any(each.verdict.decided for each in beside.values())
     apart = listing([number(each.difference.mean * 100, signed=True) for each in beside.values()])
     half = percent(beside["none"].difference.half, 2)
-    means = runs.groupby("variant")[["firing_rate", "spike_after_spike"]].mean()
-    followed = [
-        percent(means.loc[name(cell, "none"), "spike_after_spike"]) for cell in (PLAIN, ("0", "1"), ("0.97", "1"))
-    ]
-    rates = [
-        percent(means.loc[[name(cell, penalty) for cell in CELLS[1:]], "firing_rate"].mean(), 0)
-        for penalty in ("100", "none")
-    ]
+    fired = runs.groupby("variant")["firing_rate"].mean()
+    rates = [percent(fired[[name(cell, penalty) for cell in CELLS[1:]]].mean(), 0) for penalty in ("100", "none")]
     price = points["penalty 100"].removeprefix("\N{MINUS SIGN}")
+    trains = {
+        key: each.comparison for key, each in effects(sweep, "spike_after_spike").items() if each.factor != "penalty"
+    }
+    assert {key: each.verdict.value for key, each in trains.items()} == {
+        **{f"charge {charge}": "lower" for charge in CHARGES[1:]},
+        **{f"decay {decay}": "higher" for decay in DECAYS[1:]},
+    }
+    followed = {key: in_points(each.difference) for key, each in trains.items()}
+    fewer = effects(sweep, "firing_rate")["charge 2"].comparison
+    assert fewer.verdict is Verdict.LOWER
     return [
         "How long a refractory current lasts matters little for accuracy: with a decay of 0.97 it is "
         f"{points['decay 0.97']} points above the same charge taken off at once (p = {shown['decay 0.97']:.3f}); "
-        f"0.9 and 0.5 are {points['decay 0.9']} and {points['decay 0.5']} points above it, which is not shown.",
-        f"Its size matters no more: charges of 1 and 2 thresholds are {points['charge 1']} and {points['charge 2']} "
-        "points from one of 0.5, not shown, and what decay or charge do on average is less than "
-        f"{percent(most, 2)} points.",
+        f"0.9 and 0.5 are {points['decay 0.9']} and {points['decay 0.5']} points above it, which, corrected for seven "
+        "effects, is not shown.",
+        f"Its size matters little too: charges of 1 and 2 thresholds are {points['charge 1']} and {points['charge 2']} "
+        f"points from one of 0.5, neither shown, with 2 firing {in_points(fewer.difference)} points beside it, which "
+        f"is; against 0 and 0.5 no decay and no charge does more than {percent(most, 2)} points on average.",
         "Under the same penalty on firing, networks with a current are not shown to be more accurate than the plain "
         f"one: their mean is {apart} points from it, each ± {half}.",
-        f"What refractoriness changes is how spikes follow each other: {followed[0]} % of the plain neuron's spikes "
-        f"are followed by another a step later, {followed[1]} % with one threshold more taken off at once, and "
-        f"{followed[2]} % where that is spread over time with a decay of 0.97.",
+        "What decay and charge do change is how spikes follow each other: the share of spikes that another one follows "
+        f"a step later is {followed['decay 0.97']} points higher where one charge lasts (0.97) than where it is taken "
+        f"off at once, and {followed['charge 2']} points lower with a charge of 2 than with 0.5.",
         f"Firing at {rates[0]} % in place of {rates[1]} % costs {price} points.",
     ]
 
@@ -194,3 +232,8 @@ def test_the_answer_is_that_of_the_tests(screening: Sweep) -> None:
     page = " ".join(PAGE.split())
     for answer in answers(screening):
         assert answer in page
+
+
+def test_the_test_set_alone_moves_an_accuracy_by_what_the_page_says(screening: Sweep) -> None:
+    half = binomial_half_width(screening.done["test_accuracy"].mean(), 10_000)
+    assert f"it alone moves a single accuracy by ± {percent(half)} points" in PAGE

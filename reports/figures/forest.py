@@ -80,10 +80,15 @@ def effect_forest(effects: Sequence[MainEffect], name: str) -> Drawn | None:
         assert figure is not None
         figure.supxlabel("accuracy minus that at the reference, points", size=9)
         label = "; ".join(f"{row} {_in_words(comparison)}" for row, comparison in rows.items())
+        seen = (
+            "Filled markers are effects that are shown, hollow ones are not: lines are 95 % intervals, corrected as "
+            f"the tests are, and {_BAND}."
+            if _tells(rows)
+            else f"Markers are means of too few seeds to show an effect, and {_BAND}."
+        )
         return Drawn(
             "Main effects on accuracy",
-            f"Each setting averaged over all others, against {references}. Filled markers are effects that are shown, "
-            f"hollow ones are not: lines are 95 % intervals, corrected as the tests are, and {_BAND}.",
+            f"Each setting averaged over all others, against {references}. {seen}",
             svg.render(figure, name, f"Main effects on accuracy, points: {label}."),
             pd.DataFrame([_numbers("effect", row, comparison) for row, comparison in rows.items()]),
         )
@@ -154,12 +159,17 @@ def _in_words(comparison: Comparison) -> str:
 
 def _caption(compared: Mapping[str, Comparison], baseline: str) -> str:
     """What to see, in one sentence."""
-    if all(each.verdict in (Verdict.TOO_FEW, Verdict.NO_SPREAD) for each in compared.values()):
+    if not _tells(compared):
         return f"Dots are seeds, too few to tell a variant from {baseline}, markers are their means, and {_BAND}."
     return (
         f"Filled markers are told from {baseline}, hollow ones are not: lines are 95 % intervals, corrected as the "
         f"tests are, dots are seeds, and {_BAND}."
     )
+
+
+def _tells(compared: Mapping[str, Comparison]) -> bool:
+    """Whether there are seeds enough for any verdict."""
+    return any(each.verdict not in (Verdict.TOO_FEW, Verdict.NO_SPREAD) for each in compared.values())
 
 
 def _remark(drawn: int, there: int) -> str:

@@ -1,7 +1,7 @@
 """Effects beside plainer variants under the same setting: the penalty on the firing rate that their names end with.
 
-Variants that were trained under one penalty had the same aim, so they are compared as they are, with nothing
-interpolated (`reports.statistics.controls` compares at one firing rate instead). Ours.
+Where that number is a penalty's weight both were trained for the same aim, so they are compared as they are, with
+nothing interpolated (`reports.statistics.controls` compares at one firing rate instead). Ours.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def under_one_setting(runs: pd.DataFrame, controls: Controls) -> list[Beside]:
 
 
 def _with_its_number(effect: Effect) -> Iterator[str]:
-    """What the effect is compared with, as far as its name ends with the same number."""
-    own = numbered(effect.variant)
+    """What the effect is compared with, as far as the one label in which they differ ends with the same number."""
     for other in dict.fromkeys((*effect.rates, *effect.controls)):
-        parts = numbered(other)
-        if own and parts and own[1] == parts[1]:
+        labels = zip(effect.variant.split(" / "), other.split(" / "), strict=False)
+        apart = [(numbered(ours), numbered(its)) for ours, its in labels if ours != its]
+        if len(apart) == 1 and apart[0][0] and apart[0][1] and apart[0][0][1] == apart[0][1][1]:
             yield other

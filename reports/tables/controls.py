@@ -76,15 +76,16 @@ def one_setting_table(found: Sequence[Beside], looks: Mapping[str, Look]) -> Tab
                 *compared_cells(each.accuracy),
                 each.accuracy.verdict.value,
                 estimate(each.rate.difference, 100, signed=True),
-                each.rate.verdict.value,
+                each.rate.verdict.value if each.rate.difference.n else ABSENT,
             ),
             looks.get(each.effect),
         )
         for each in found
     ]
     notes = (
-        "Accuracy minus that of a variant without the effect whose name ends with the same number, as of a penalty on "
-        "the firing rate: both had the same aim, and nothing is interpolated. Paired by seed.",
+        "Accuracy minus that of a variant without the effect whose name ends with the same number, paired by seed. "
+        "Where that is the weight of a penalty on the firing rate both had the same aim, and nothing is interpolated; "
+        "how alike their rates are stands beside it.",
         "Accuracies have the spread that all variants share where they spread alike. p, Holm: corrected over the rows; "
         "the firing rates' tests are a family of their own.",
     )

@@ -132,6 +132,11 @@ def test_effects_are_drawn_a_row_each_and_filled_where_they_are_shown():
     assert f"reset hard {number(effects[0].comparison.difference.mean * 100, signed=True)}," in figure.svg
     assert "against reset soft and leak 0.5." in figure.caption
     assert effect_forest([], "e0") is None
+    one_seed = grid(list(product(RESETS, LEAKS)), seeds=1)
+    alone = effect_forest(main_effects(measured(one_seed, {}), one_seed, BASELINE), "e0")
+    assert alone is not None
+    assert "means of too few seeds" in alone.caption
+    assert "LineCollection" not in alone.svg
 
 
 SCREENING = [

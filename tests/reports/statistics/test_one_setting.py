@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from spike_ssm.reports.findings.controls import one_setting_findings
+from spike_ssm.reports.render.text import ABSENT
 from spike_ssm.reports.statistics.one_setting import Beside, under_one_setting
 from spike_ssm.reports.statistics.pooled import spread
 from spike_ssm.reports.statistics.seeds import Verdict, by_seed
@@ -70,6 +71,25 @@ def test_where_there_is_nothing_one_family_in_twenty_says_something() -> None:
     families = [under_one_setting(runs(draw, {}), CONTROLS) for draw in range(100)]
     wrong = sum(any(each.accuracy.verdict.decided for each in family) for family in families)
     assert wrong <= 12, "of a hundred, which happens by chance once in 600 times"
+
+
+def test_another_axis_is_kept_as_it_is() -> None:
+    effect = Effect("refractory_100 / 0.5", "plain_0 / 0.5", [], [], ["plain_0 / 0.5", "plain_100 / 0.5"])
+    renamed = runs().assign(variant=lambda frame: frame["variant"] + " / 0.5")
+    found = under_one_setting(renamed, Controls("refractoriness", [effect]))
+    assert [each.other for each in found] == ["plain_100 / 0.5"]
+
+
+def test_neurons_without_spikes_have_an_accuracy_to_compare_and_no_rate() -> None:
+    dense = runs().assign(
+        firing_rate=lambda frame: frame["firing_rate"].where(~frame["variant"].str.startswith("reset"))
+    )
+    found = {each.other: each for each in under_one_setting(dense, CONTROLS)}
+    assert found["reset_100"].accuracy.difference.n == 5
+    assert found["reset_100"].rate.difference.n == 0
+    table = one_setting_table([found["reset_100"]], {})
+    assert table is not None
+    assert table.rows[0].cells[-1] == ABSENT
 
 
 def test_names_without_numbers_share_none() -> None:
