@@ -19,6 +19,7 @@ from spike_ssm.reports.statistics.pooled import pooled, spread
 from spike_ssm.reports.statistics.resolution import corrected_interval
 from spike_ssm.reports.statistics.seeds import (
     Comparison,
+    Interval,
     Verdict,
     binomial_half_width,
     by_seed,
@@ -186,6 +187,11 @@ def test_what_was_looked_for_afterwards(screening: Sweep) -> None:
     assert f"a charge of 2 is {in_points(found)} points from one of 1" in " ".join(PAGE.split())
 
 
+def unsigned(found: Interval) -> str:
+    """A difference in points, as large as it is either way."""
+    return in_points(found).lstrip("+\N{MINUS SIGN}")
+
+
 def answers(sweep: Sweep) -> list[str]:
     """The five sentences on top."""
     runs, found = sweep.done, effects(sweep, "test_accuracy")
@@ -200,7 +206,7 @@ def answers(sweep: Sweep) -> list[str]:
     half = percent(beside["none"].difference.half, 2)
     fired = runs.groupby("variant")["firing_rate"].mean()
     rates = [percent(fired[[name(cell, penalty) for cell in CELLS[1:]]].mean(), 0) for penalty in ("100", "none")]
-    price = points["penalty 100"].removeprefix("\N{MINUS SIGN}")
+    price = unsigned(found["penalty 100"].comparison.difference)
     trains = {
         key: each.comparison for key, each in effects(sweep, "spike_after_spike").items() if each.factor != "penalty"
     }
@@ -208,7 +214,7 @@ def answers(sweep: Sweep) -> list[str]:
         **{f"charge {charge}": "lower" for charge in CHARGES[1:]},
         **{f"decay {decay}": "higher" for decay in DECAYS[1:]},
     }
-    followed = {key: in_points(each.difference) for key, each in trains.items()}
+    followed = {key: unsigned(each.difference) for key, each in trains.items()}
     fewer = effects(sweep, "firing_rate")["charge 2"].comparison
     assert fewer.verdict is Verdict.LOWER
     return [
@@ -217,8 +223,8 @@ def answers(sweep: Sweep) -> list[str]:
         f"0.9 and 0.5 are {points['decay 0.9']} and {points['decay 0.5']} points above it, which, corrected for seven "
         "effects, is not shown.",
         f"Its size matters little too: charges of 1 and 2 thresholds are {points['charge 1']} and {points['charge 2']} "
-        f"points from one of 0.5, neither shown, with 2 firing {in_points(fewer.difference)} points beside it, which "
-        f"is; against 0 and 0.5 no decay and no charge does more than {percent(most, 2)} points on average.",
+        f"points from one of 0.5, neither shown; a charge of 2 fires {unsigned(fewer.difference)} points less (shown); "
+        f"against 0 and 0.5 no decay and no charge does more than {percent(most, 2)} points on average.",
         "Under the same penalty on firing, networks with a current are not shown to be more accurate than the plain "
         f"one: their mean is {apart} points from it, each ± {half}.",
         "What decay and charge do change is how spikes follow each other: the share of spikes that another one follows "
