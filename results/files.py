@@ -45,10 +45,23 @@ def private_name(path: Path) -> Path:
     return path.with_name(f".{path.name}~{Process.current().token()}~{uuid.uuid4().hex[:12]}{_SUFFIX}")
 
 
+def make_folder(folder: Path, levels: int = 1) -> None:
+    """Make `folder` and, of those it lies in, the nearest `levels - 1`. Raises `OSError` where one above is missing.
+
+    So whoever writes below a results folder that was moved this moment makes no other in its place.
+    """
+    if levels > 1:
+        make_folder(folder.parent, levels - 1)
+    folder.mkdir(exist_ok=True)
+
+
 @contextmanager
 def written(path: Path, content: bytes) -> Iterator[Path]:
-    """A temporary file next to `path` with `content`, safe on the disk; gone afterwards. Raises `OSError`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A temporary file next to `path` with `content`, safe on the disk; gone afterwards. Raises `OSError`.
+
+    The folder of the file is made, none above it.
+    """
+    make_folder(path.parent)
     temporary = private_name(path)
     try:
         with temporary.open("wb") as file:

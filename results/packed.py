@@ -52,6 +52,7 @@ def pack(folder: Path, sweeps: Sequence[str], path: Path, *, weights: bool = Fal
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", compression_level=_LEVEL, write_page_checksum=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         replace(path, sink.getvalue().to_pybytes())
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}). Name another file.") from error

@@ -65,6 +65,7 @@ def prepare_folder(folder: Path) -> Path:
     """
     folder = folder.expanduser().absolute()
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         with written(folder / "writable", b"") as probe:
             link = probe.with_suffix(".link.tmp")
             try:

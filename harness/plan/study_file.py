@@ -112,7 +112,6 @@ def write_registration(documents: Documents, name: str, registration: Mapping[st
     path = registration_path(documents, name)
     content = {sweep: asdict(registered) for sweep, registered in registration.items()}
     try:
-        path.parent.mkdir(exist_ok=True)
         replace(path, f"{json.dumps(content, indent=1, ensure_ascii=False)}\n".encode())
     except OSError as error:
         raise UserError(

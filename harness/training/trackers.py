@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from spike_ssm.results.errors import UnpreparedError
-from spike_ssm.results.files import Survived
+from spike_ssm.results.files import Survived, make_folder
 
 PROJECT = "spike-ssm"
 
@@ -87,13 +87,14 @@ class _TensorBoard:
     def __init__(self, folder: Path) -> None:
         from torch.utils.tensorboard import SummaryWriter  # an optional package
 
-        self._folder = str(folder)
+        self._folder = folder
         self._open: Any = SummaryWriter  # untyped
         self._writer: Any = None
 
     def log(self, row: EpochRow) -> None:
         if self._writer is None:
-            self._writer = self._open(self._folder, purge_step=row["epoch"])
+            make_folder(self._folder, levels=2)
+            self._writer = self._open(str(self._folder), purge_step=row["epoch"])
         for name, value in _numbers(row).items():
             self._writer.add_scalar(name, value, row["epoch"])
         self._writer.flush()
@@ -109,7 +110,7 @@ class _WandB:
     def __init__(self, folder: Path, run_id: str, config: Mapping[str, Any]) -> None:
         import wandb  # an optional package
 
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder, levels=2)
         try:
             self._run = wandb.init(project=PROJECT, id=run_id, dir=folder, config=dict(config), resume="allow")
         except wandb.errors.Error as error:

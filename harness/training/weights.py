@@ -51,7 +51,6 @@ def keep_weights(
     """
     path = RunFiles(results, run_id).weights
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         owner = {"format": FORMAT, "run": run_id, "code": code_fingerprint()}
         write_state(path, owner, State(dict(weights), dict(network)), guard)
     except OSError as error:

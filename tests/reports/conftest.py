@@ -177,6 +177,7 @@ def failed(row: dict[str, Any], error: str, traceback: str = "Traceback (most re
 
 def write_sweep(folder: Path, options: Synthetic) -> Path:
     """Write manifest and runs; returns `folder`."""
+    folder.mkdir(exist_ok=True)
     planned = []
     for task in options.tasks:
         for variant in options.variants:

@@ -13,7 +13,7 @@ from spike_ssm import results
 from spike_ssm.results.errors import UserError
 from spike_ssm.results.packed import pack
 from spike_ssm.results.schema import RUN, TRACED, Manifest, PlannedRun
-from spike_ssm.results.store import write_manifest, write_run
+from spike_ssm.results.store import prepare_folder, write_manifest, write_run
 from tests.results.test_store import MANIFEST, row
 
 PLACES = [
@@ -29,7 +29,7 @@ def config(leak: float, **others: object) -> str:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Two sweeps that share run a, a run without a result, and one that is in no sweep."""
-    folder = tmp_path / "runs"
+    folder = prepare_folder(tmp_path / "runs")
     answer = {"example": 0, "label": 1, "prediction": 1, "score": 0.5}
     write_run(folder, row("a", config=config(0.5), predictions=[answer]))
     write_run(folder, row("c", config=config(0.9, task={"cutoffs": [1, 2]}), test_accuracy=0.5, predictions=None))

@@ -18,7 +18,7 @@ from spike_ssm.results.files import replace
 from spike_ssm.results.packed import pack, unpack, weights_path
 from spike_ssm.results.reading import read_run, run_path
 from spike_ssm.results.schema import Manifest, PlannedRun
-from spike_ssm.results.store import read_manifest, write_manifest, write_run
+from spike_ssm.results.store import prepare_folder, read_manifest, write_manifest, write_run
 from spike_ssm.results.timing.rows import read_timings, write_timing
 from spike_ssm.results.verify import content
 from tests.results.test_store import MANIFEST, row
@@ -28,7 +28,7 @@ from tests.results.test_timing import row as timing
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Two sweeps that share run a; b has no result."""
-    folder = tmp_path / "runs"
+    folder = prepare_folder(tmp_path / "runs")
     write_run(folder, row("a", traces=[{"layer": 0, "raster": b"\x01\x02", "raster_steps": 2}]))
     write_run(folder, row("c", test_accuracy=0.5))
     write_manifest(folder, MANIFEST)
@@ -83,7 +83,7 @@ def test_times_that_are_none_are_not_unpacked(folder: Path, tmp_path: Path, time
 
 def test_a_finished_run_that_is_there_stays(folder: Path, tmp_path: Path) -> None:
     pack(folder, ["ablation"], tmp_path / "kept.parquet")
-    write_run(tmp_path / "again", row("a", test_accuracy=0.75))
+    write_run(prepare_folder(tmp_path / "again"), row("a", test_accuracy=0.75))
     unpack(tmp_path / "kept.parquet", tmp_path / "again")
     assert read_run(run_path(tmp_path / "again", "a"))["test_accuracy"] == 0.75
 
@@ -141,7 +141,7 @@ def test_a_run_without_weights_is_packed_without(with_weights: Path, tmp_path: P
 
 def test_weights_of_a_run_that_is_there_from_elsewhere_stay(with_weights: Path, tmp_path: Path) -> None:
     pack(with_weights, ["other"], tmp_path / "kept.parquet", weights=True)
-    write_run(tmp_path / "again", row("a", started_at="2001-01-01T00:00:00+00:00"))
+    write_run(prepare_folder(tmp_path / "again"), row("a", started_at="2001-01-01T00:00:00+00:00"))
     others = weights("c", 2)
     replace(weights_path(tmp_path / "again", "c"), others)
     unpack(tmp_path / "kept.parquet", tmp_path / "again")

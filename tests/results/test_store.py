@@ -341,7 +341,7 @@ def test_a_run_with_results_in_both_places_keeps_a_finished_one(tmp_path, earlie
 
 
 def written_elsewhere(folder: Path, content: dict[str, object]) -> bytes:
-    return write_run(folder / "elsewhere", content).read_bytes()
+    return write_run(prepare_folder(folder / "elsewhere"), content).read_bytes()
 
 
 def test_the_outcome_is_in_the_footer_and_of_older_files_in_the_columns(tmp_path):

@@ -38,7 +38,7 @@ from spike_ssm.harness.system import slurm
 from spike_ssm.harness.system.slurm import automatic_launcher
 from spike_ssm.results.process import Process
 from spike_ssm.results.reading import read_run, run_path
-from spike_ssm.results.store import read_manifest, write_json, write_run
+from spike_ssm.results.store import prepare_folder, read_manifest, write_json, write_run
 from tests.harness.waiting import PATIENCE_S, wait_for
 
 
@@ -58,7 +58,7 @@ def progress(share: float = 0.25, **changes: Any) -> dict[str, Any]:
 @pytest.fixture
 def job(tiny: Callable[..., Settings], cache: Path, tmp_path: Path) -> Job:
     settings = tiny(f"paths.cache={cache}", "launcher=local", "launcher.workers=1")
-    return Job(settings.run_id(), settings, tmp_path / "runs", machine_shared=False)
+    return Job(settings.run_id(), settings, prepare_folder(tmp_path / "runs"), machine_shared=False)
 
 
 # --- one run

@@ -22,7 +22,7 @@ from spike_ssm.harness.plan.sweep_file import named_sweep
 from spike_ssm.reports.loading.sweep import load
 from spike_ssm.results.errors import UserError
 from spike_ssm.results.schema import Manifest
-from spike_ssm.results.store import manifest_path, read_manifest, read_manifests, write_run
+from spike_ssm.results.store import manifest_path, prepare_folder, read_manifest, read_manifests, write_run
 from tests.harness.conftest import called
 
 Ask = Callable[..., str | None]
@@ -33,6 +33,7 @@ def asked(place: Any, *words: str) -> str | None:
     composer = Composer(place.folder / "config")
     command = parse_command_line(["+sweep=mini", *words])
     sweep = named_sweep(composer, command)
+    prepare_folder(place.results)
 
     def expanded(wider: Any) -> Any:
         return expand(composer, wider, sweep)
@@ -239,6 +240,7 @@ def test_a_results_folder_may_have_any_name(place: Any, name: str) -> None:
     composer = Composer(place.folder / "config")
     command = parse_command_line(["+sweep=mini", f"paths.results={folder}"])
     sweep = named_sweep(composer, command)
+    prepare_folder(folder)
     record(folder, sweep, command, composer.config_dir, expand(composer, command, sweep), lambda _: None, None)  # type: ignore[arg-type,return-value]
     for main, expected in (
         (collect.main, "2 runs, 2 to run, 0 skipped."),

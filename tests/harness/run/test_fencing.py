@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +16,21 @@ from spike_ssm.harness.config.settings import Settings
 from spike_ssm.harness.launch.launcher import launch
 from spike_ssm.harness.run.execute import execute
 from spike_ssm.harness.run.job import Job
+from spike_ssm.harness.run.log import open_log
 from spike_ssm.harness.run.worker import EXECUTION
-from spike_ssm.harness.state.lease import Holder, LostLease
+from spike_ssm.harness.state.lease import Holder, Lease, LostLease
+from spike_ssm.harness.state.run_files import RunFiles
+from spike_ssm.harness.state.submissions import Submission, record
+from spike_ssm.harness.training.checkpoint import Checkpoints, State
+from spike_ssm.harness.training.trackers import open_tracker
 from spike_ssm.harness.training.weights import keep_weights
 from spike_ssm.models.network import Network
+from spike_ssm.results.costs.estimate import Start, add_estimate
 from spike_ssm.results.errors import UserError
+from spike_ssm.results.files import patiently
 from spike_ssm.results.process import Process
+from spike_ssm.results.schema import Manifest
+from spike_ssm.results.store import write_json, write_manifest, write_run
 
 ELSEWHERE = Process("another-host", "another-boot", "1", 1234, "5678")
 
@@ -88,6 +97,30 @@ def test_a_run_whose_results_folder_was_moved_stops_and_says_so(job: Job) -> Non
     with in_forward(10, move), pytest.raises(UserError, match=r"runs was moved or removed .* paths\.results=FOLDER"):
         launch([job], "mini", lambda _: None, EXECUTION)
     assert not job.results.exists()
+
+
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "a checkpoint": lambda gone: Checkpoints(RunFiles(gone, "a").checkpoints, "a").save(State({}, {})),
+    "weights": lambda gone: keep_weights(gone, "a", {"weight": torch.zeros(1)}),
+    "a result": lambda gone: write_run(gone, {"id": "a", "status": "done"}, patience_s=0),
+    "progress": lambda gone: write_json(RunFiles(gone, "a").progress, {}),
+    "a log": lambda gone: open_log(RunFiles(gone, "a").log),
+    "a lease": lambda gone: Lease.acquire(RunFiles(gone, "a").lease),
+    "a tracker's files": lambda gone: open_tracker("tensorboard", gone, "a", {}).log({"epoch": 1}),
+    "a plan": lambda gone: write_manifest(gone, Manifest("mini", "Mini", "?", "laptop", "", None, [], runs=[])),
+    "an estimate": lambda gone: add_estimate(gone, "mini", Start(1.0, {})),
+    "what was submitted": lambda gone: record(gone, Submission("local", "mini", {})),
+}
+
+
+@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
+def test_nothing_is_written_in_the_place_of_a_results_folder_that_is_gone(
+    write: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patiently, "__defaults__", (0.0,))
+    with suppress(OSError, UserError):  # some are survived with a warning
+        write(tmp_path / "gone")
+    assert not (tmp_path / "gone").exists()
 
 
 def test_weights_are_kept_by_the_holder_only(tmp_path: Path) -> None:

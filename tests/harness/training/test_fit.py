@@ -34,7 +34,7 @@ from spike_ssm.results.energy import energy_of
 from spike_ssm.results.errors import UnpreparedError, UserError
 from spike_ssm.results.reading import read_run
 from spike_ssm.results.schema import RUN
-from spike_ssm.results.store import write_run
+from spike_ssm.results.store import prepare_folder, write_run
 
 CPU = torch.device("cpu")
 
@@ -394,7 +394,7 @@ def test_a_runs_row_says_how_its_ssm_was_computed(
     monkeypatch.setattr(choice, "MOST_NUMBERS", {})
     for way, stated in (("auto", "fft_or_product"), ("scan", "scan"), ("scan_or_product", "scan_or_product")):
         run = train(tiny(f"model.convolution={way}", "test=false"), data)
-        assert read_run(write_run(tmp_path / way, {"id": "x", **run}))["convolution"] == stated
+        assert read_run(write_run(prepare_folder(tmp_path / way), {"id": "x", **run}))["convolution"] == stated
 
 
 def test_a_run_reports_its_progress_up_to_1(tiny: SettingsOf, data: Dataset) -> None:
