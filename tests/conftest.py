@@ -28,6 +28,20 @@ def _private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder ahead in PATH whose `scontrol` says that this machine belongs to no cluster.
+
+    Wherever these tests run, and although those of `tests/slurm` may start a cluster beside them.
+    """
+    folder = tmp_path_factory.mktemp("no_cluster")
+    (folder / "scontrol").write_text("#!/bin/sh\necho Could not establish a configuration source >&2\nexit 1\n")
+    (folder / "scontrol").chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+        yield folder
+
+
 @pytest.fixture(autouse=True)
 def _subnormal_numbers() -> Iterator[None]:
     """Commands that compute in this process take subnormal numbers for zero; later tests need them."""

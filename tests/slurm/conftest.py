@@ -16,16 +16,18 @@ from tests.slurm.site import Site
 HERE = Path(__file__).parent
 
 
-@pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of a SLURM that runs while the tests do."""
+@pytest.fixture(scope="package")
+def cluster(no_cluster: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a SLURM that runs, and is seen, while these tests do."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         pytest.skip("a SLURM of our own is started as root, on Debian; elsewhere these tests have nothing to run on")
-    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+    seen = os.environ["PATH"].replace(f"{no_cluster}:", "", 1)
     base = tmp_path_factory.mktemp("slurm")
-    environment = {**os.environ, "PATH": path, "SLURM_BASE": str(base), "SLURM_NODE_CPUS": "8"}
+    environment = {**os.environ, "PATH": f"{seen}:/usr/sbin:/sbin", "SLURM_BASE": str(base), "SLURM_NODE_CPUS": "8"}
     subprocess.run(["bash", HERE / "up.sh"], check=True, env=environment, timeout=300)
-    yield base
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", seen)
+        yield base
     subprocess.run(["bash", HERE / "down.sh", "--purge"], check=True, env=environment, timeout=120)
 
 
@@ -42,7 +44,7 @@ def place_in(folder: Path, cache: Path, seeds: tuple[int, ...]) -> Site:
     return Site(folder, cache)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Prepared data. Kernels are compiled, too: jobs that begin together would else each do it, for half a minute."""
     cache = tmp_path_factory.mktemp("cache")
@@ -50,7 +52,7 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return cache
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def new_site(
     cluster: Path,
     tmp_path_factory: pytest.TempPathFactory,
