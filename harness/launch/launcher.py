@@ -29,13 +29,16 @@ from spike_ssm.results.errors import UserError
 from spike_ssm.results.process import Process
 
 SECONDS_BETWEEN_SURVEYS = 0.3
+RESTS, LONGEST_REST_S = 20, 3.0
+"""A rest after a survey is so many times as long, since the cores are the runs', and no longer than people wait."""
+
 WAITED_FOR = (
     "This command waits for its result, and takes the run over when nothing has been heard of the holder for "
     f"{lease.PATIENCE_S:.0f} s."
 )
 
 Watcher = Callable[[dict[str, RunState]], None]
-"""Called with the state of every run by id, a few times per second."""
+"""Called with the state of every run by id, every `SECONDS_BETWEEN_SURVEYS` or, with many runs, more rarely."""
 
 
 def submit(jobs: Sequence[Job], sweep: str, words: Sequence[str], execution: Execution) -> list[str]:
@@ -181,6 +184,7 @@ def wait(
     doubted: dict[str, float] = {}
     settled: set[str] = set()
     while True:
+        begun = time.process_time()
         raise_if_interrupted()
         for results in {job.results for job in jobs}:
             _require_folder(results)
@@ -203,4 +207,9 @@ def wait(
             return
         if tend is not None:
             tend(states)
-        time.sleep(SECONDS_BETWEEN_SURVEYS)
+        time.sleep(rest(time.process_time() - begun))
+
+
+def rest(seconds: float) -> float:
+    """Seconds until the next survey, after one that kept a core busy for so many."""
+    return max(SECONDS_BETWEEN_SURVEYS, min(RESTS * seconds, LONGEST_REST_S))

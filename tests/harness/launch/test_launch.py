@@ -229,6 +229,13 @@ def test_two_sweeps_at_the_same_time_execute_each_run_once(place: Any) -> None:
     assert {row["status"] for row in place.rows().values()} == {"done"}
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.001, 0.06, 0.15])
+def test_waiting_for_runs_keeps_a_core_busy_for_a_twentieth_of_the_time_at_most(seconds: float) -> None:
+    assert seconds / (seconds + launcher.rest(seconds)) < 0.05
+    assert launcher.rest(seconds) >= launcher.SECONDS_BETWEEN_SURVEYS
+    assert launcher.rest(1000 * seconds) <= launcher.LONGEST_REST_S
+
+
 # --- runs that somebody else holds, or had
 
 
