@@ -18,6 +18,7 @@ from spike_ssm.harness.launch.launcher import wait
 from spike_ssm.harness.run.execute import execute
 from spike_ssm.harness.run.job import Job
 from spike_ssm.harness.state.survey import RunState, Survey, look
+from spike_ssm.results.store import prepare_folder
 from tests.harness.conftest import Outcome, called
 
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
@@ -36,7 +37,7 @@ def job(tiny: Callable[..., Settings], tmp_path: Path) -> Job:
     """Of a run whose data cannot be prepared."""
     (tmp_path / "file").touch()
     settings = tiny(f"paths.cache={tmp_path}/file/cache")
-    return Job(settings.run_id(), settings, tmp_path / "runs", machine_shared=False)
+    return Job(settings.run_id(), settings, prepare_folder(tmp_path / "runs"), machine_shared=False)
 
 
 @without_gpu

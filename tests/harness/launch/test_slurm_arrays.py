@@ -21,7 +21,7 @@ from spike_ssm.harness.run.job import Job
 from spike_ssm.harness.run.worker import work
 from spike_ssm.harness.state.submissions import submissions
 from spike_ssm.results.errors import UserError
-from spike_ssm.results.store import manifest_path
+from spike_ssm.results.store import manifest_path, prepare_folder
 from tests.harness.conftest import called
 
 SBATCH = """
@@ -56,7 +56,7 @@ def job(composer: Composer, tmp_path: Path) -> Callable[..., Job]:
         settings = composer.settings(
             {"launcher": "slurm", **{key.replace("__", "."): v for key, v in overrides.items()}}
         )
-        return Job(settings.run_id(), settings, tmp_path / "results", machine_shared=True)
+        return Job(settings.run_id(), settings, prepare_folder(tmp_path / "results"), machine_shared=True)
 
     return make
 
