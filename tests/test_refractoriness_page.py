@@ -192,20 +192,29 @@ def unsigned(found: Interval) -> str:
     return in_points(found).lstrip("+\N{MINUS SIGN}")
 
 
+def most(found: dict[str, MainEffect]) -> str:
+    """What charge and decay do at most, in points: the far end of their intervals, all of which hold at once."""
+    intervals = [corrected_interval(each.comparison) for each in found.values() if each.factor != "penalty"]
+    return percent(max(max(-each.low, each.high) for each in intervals), 2)
+
+
+def firing(runs: pd.DataFrame) -> str:
+    """The mean firing rates of cells with a charge under the strongest penalty and under none."""
+    fired = runs.groupby("variant")["firing_rate"].mean()
+    rates = [percent(fired[[name(cell, penalty) for cell in CELLS[1:]]].mean(), 0) for penalty in ("100", "none")]
+    return "{} % in place of {} %".format(*rates)
+
+
 def answers(sweep: Sweep) -> list[str]:
     """The five sentences on top."""
     runs, found = sweep.done, effects(sweep, "test_accuracy")
     points = {key: in_points(each.comparison.difference) for key, each in found.items()}
     shown = {key: each.comparison.adjusted_p for key, each in found.items() if each.comparison.verdict.decided}
     assert shown.keys() == {"decay 0.97", "penalty 100"}
-    intervals = [corrected_interval(each.comparison) for each in found.values() if each.factor != "penalty"]
-    most = max(max(-each.low, each.high) for each in intervals)
     beside = {penalty: beside_plain(runs)["current", penalty] for penalty in PENALTIES}
     assert not any(each.verdict.decided for each in beside.values())
     apart = listing([number(each.difference.mean * 100, signed=True) for each in beside.values()])
     half = percent(beside["none"].difference.half, 2)
-    fired = runs.groupby("variant")["firing_rate"].mean()
-    rates = [percent(fired[[name(cell, penalty) for cell in CELLS[1:]]].mean(), 0) for penalty in ("100", "none")]
     price = unsigned(found["penalty 100"].comparison.difference)
     trains = {
         key: each.comparison for key, each in effects(sweep, "spike_after_spike").items() if each.factor != "penalty"
@@ -224,14 +233,14 @@ def answers(sweep: Sweep) -> list[str]:
         "effects, is not shown.",
         f"Its size matters little too: charges of 1 and 2 thresholds are {points['charge 1']} and {points['charge 2']} "
         f"points from one of 0.5, neither shown; a charge of 2 fires {unsigned(fewer.difference)} points less (shown); "
-        f"against 0 and 0.5 no decay and no charge does more than {percent(most, 2)} points on average "
+        f"against 0 and 0.5 no decay and no charge does more than {most(found)} points on average "
         "(95 % for all at once).",
         "Under the same penalty on firing, networks with a current are not shown to be more accurate than the plain "
         f"one: their mean is {apart} points from it, each ± {half}.",
         "What decay and charge do change is how spikes follow each other: the share of spikes that another one follows "
         f"a step later is {followed['decay 0.97']} points higher where one charge lasts (0.97) than where it is taken "
         f"off at once, and {followed['charge 2']} points lower with a charge of 2 than with 0.5.",
-        f"Firing at {rates[0]} % in place of {rates[1]} % costs {price} points.",
+        f"Firing at {firing(runs)} costs {price} points.",
     ]
 
 
@@ -239,6 +248,15 @@ def test_the_answer_is_that_of_the_tests(screening: Sweep) -> None:
     page = " ".join(PAGE.split())
     for answer in answers(screening):
         assert answer in page
+
+
+def test_the_readme_says_the_same(screening: Sweep) -> None:
+    found, readme = effects(screening, "test_accuracy"), " ".join((ROOT / "README.md").read_text().split())
+    price = unsigned(found["penalty 100"].comparison.difference)
+    assert (
+        f"Its charge and its decay do at most {most(found)} points of accuracy on average; firing at "
+        f"{firing(screening.done)} costs {price} points."
+    ) in readme
 
 
 def test_the_test_set_alone_moves_an_accuracy_by_what_the_page_says(screening: Sweep) -> None:
