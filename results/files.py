@@ -45,13 +45,13 @@ def private_name(path: Path) -> Path:
     return path.with_name(f".{path.name}~{Process.current().token()}~{uuid.uuid4().hex[:12]}{_SUFFIX}")
 
 
-def make_folder(folder: Path, levels: int = 1) -> None:
+def make_lowest_folders(folder: Path, levels: int = 1) -> None:
     """Make `folder` and, of those it lies in, the nearest `levels - 1`. Raises `OSError` where one above is missing.
 
     So whoever writes below a results folder that was moved this moment makes no other in its place.
     """
     if levels > 1:
-        make_folder(folder.parent, levels - 1)
+        make_lowest_folders(folder.parent, levels - 1)
     folder.mkdir(exist_ok=True)
 
 
@@ -61,7 +61,7 @@ def written(path: Path, content: bytes) -> Iterator[Path]:
 
     The folder of the file is made, none above it.
     """
-    make_folder(path.parent)
+    make_lowest_folders(path.parent)
     temporary = private_name(path)
     try:
         with temporary.open("wb") as file:

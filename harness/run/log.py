@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from spike_ssm.results.files import Survived, make_folder
+from spike_ssm.results.files import Survived, make_lowest_folders
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def open_log(path: Path) -> int:
 
     A link, which another user of the folder may have put there, is not followed to a file of the reader's.
     """
-    make_folder(path.parent)
+    make_lowest_folders(path.parent)
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644)
 
 

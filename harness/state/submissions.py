@@ -11,7 +11,7 @@ from typing import Literal
 from spike_ssm.harness.system import slurm
 from spike_ssm.results.documents import read_document
 from spike_ssm.results.errors import UserError
-from spike_ssm.results.files import link_if_free, make_folder, patiently, written
+from spike_ssm.results.files import link_if_free, make_lowest_folders, patiently, written
 from spike_ssm.results.process import Process
 
 
@@ -44,7 +44,7 @@ def record(results: Path, submission: Submission) -> Path:
     folder = _folder(results)
 
     def store() -> Path:
-        make_folder(folder, levels=2)
+        make_lowest_folders(folder, levels=2)
         number = 1 + max(map(_number, folder.glob("*.json")), default=0)
         with written(folder / "submission", content.encode()) as temporary:
             while not link_if_free(temporary, path := folder / f"{number:020d}.json"):

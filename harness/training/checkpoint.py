@@ -20,7 +20,7 @@ from torch import Tensor
 
 from spike_ssm.harness.system.root import fingerprint
 from spike_ssm.results.errors import UnreadableError
-from spike_ssm.results.files import PATIENCE_S, Guard, make_folder, patiently, unguarded, written
+from spike_ssm.results.files import PATIENCE_S, Guard, make_lowest_folders, patiently, unguarded, written
 
 FORMAT = 3
 """Counts up when the content of a checkpoint changes its meaning."""
@@ -92,7 +92,7 @@ class Checkpoints:
         """
         try:
             self.guard()
-            make_folder(self.folder, levels=2)
+            make_lowest_folders(self.folder, levels=2)
             path = self.folder / f"{self._next_number():08d}.safetensors"
             write_state(path, {**self._owner, "seconds": self.seconds()}, state, self.guard)
             self._good = [*self._good, path][-KEPT:]

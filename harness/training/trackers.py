@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from spike_ssm.results.errors import UnpreparedError
-from spike_ssm.results.files import Survived, make_folder
+from spike_ssm.results.files import Survived, make_lowest_folders
 
 PROJECT = "spike-ssm"
 
@@ -93,7 +93,7 @@ class _TensorBoard:
 
     def log(self, row: EpochRow) -> None:
         if self._writer is None:
-            make_folder(self._folder, levels=2)
+            make_lowest_folders(self._folder, levels=2)
             self._writer = self._open(str(self._folder), purge_step=row["epoch"])
         for name, value in _numbers(row).items():
             self._writer.add_scalar(name, value, row["epoch"])
@@ -110,7 +110,7 @@ class _WandB:
     def __init__(self, folder: Path, run_id: str, config: Mapping[str, Any]) -> None:
         import wandb  # an optional package
 
-        make_folder(folder, levels=2)
+        make_lowest_folders(folder, levels=2)
         try:
             self._run = wandb.init(project=PROJECT, id=run_id, dir=folder, config=dict(config), resume="allow")
         except wandb.errors.Error as error:
