@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spike_ssm.reports.render.text import estimate
+from spike_ssm.reports.render.text import estimate, number
 from spike_ssm.reports.statistics.seeds import Comparison, Interval
 
 
@@ -27,3 +27,8 @@ def difference(found: Comparison) -> str:
 def in_points(found: Interval) -> str:
     """A difference of fractions, with the half width of its interval."""
     return estimate(found, 100, signed=True)
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """A share in percent, without the sign; NaN as a dash."""
+    return number(value * 100, digits)

@@ -28,7 +28,7 @@ from spike_ssm.reports.statistics.seeds import (
     with_spread,
 )
 from spike_ssm.results.packed import unpack
-from tests.pages import difference, in_points, section, table
+from tests.pages import difference, in_points, percent, section, table
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "refractoriness.md").read_text()
@@ -51,10 +51,6 @@ def screening(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
 
 def name(cell: tuple[str, str], penalty: str) -> str:
     return " / ".join((*cell, penalty))
-
-
-def percent(value: float, digits: int = 1) -> str:
-    return number(value * 100, digits)
 
 
 def test_every_run_of_the_screening_is_there_and_one_code_computed_them_all(screening: Sweep) -> None:

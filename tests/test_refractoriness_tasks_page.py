@@ -1,0 +1,167 @@
+"""What docs/refractoriness.md says of its study's second sweep: nothing until all of its runs have ended, and then
+what the stored runs say, worked out again."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from spike_ssm.reports.figures.accuracy import accuracy_and_rate
+from spike_ssm.reports.loading.sweep import Sweep, load
+from spike_ssm.reports.render.palette import looks
+from spike_ssm.reports.render.text import number
+from spike_ssm.reports.statistics.controls import judge
+from spike_ssm.reports.statistics.one_setting import under_one_setting
+from spike_ssm.reports.statistics.pooled import against_pooled, pooled, spread
+from spike_ssm.reports.statistics.seeds import by_seed, compare, corrected
+from spike_ssm.results.packed import unpack
+from spike_ssm.results.schema import Controls
+from tests.pages import difference, in_points, percent, section, table
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = (ROOT / "docs" / "refractoriness.md").read_text()
+
+TASKS = ("fashion_mnist", "mnist_digits", "bbc_order")
+PROBE = "delayed_recall"
+DENSE = "gelu_0"
+MINUS = "\N{MINUS SIGN}"
+
+CHOOSING_SEEDS = range(4)
+"""Seeds on Fashion-MNIST with which the screening chose the current; the others are new to it."""
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
+    folder = tmp_path_factory.mktemp("tasks")
+    unpack(ROOT / "results" / "measured" / "study_refractoriness_tasks_workstation.parquet", folder)
+    return load(folder, "study_refractoriness_tasks")
+
+
+def has_ended(sweep: Sweep) -> bool:
+    """Whether every registered run has ended: only then is the study over, by its stopping rule."""
+    return len(sweep.done) == len(sweep.manifest.runs)
+
+
+def test_the_page_says_whether_the_sweep_has_ended(sweep: Sweep) -> None:
+    assert ("is computing" in PAGE) is not has_ended(sweep)
+
+
+def test_one_code_computed_all_runs(sweep: Sweep) -> None:
+    assert len({json.loads(environment)["sources"] for environment in sweep.done["environment"]}) == 1
+
+
+def means_table(sweep: Sweep) -> dict[str, list[str]]:
+    """Mean accuracy and firing rate of every variant, percent, task by task."""
+    means = [
+        by_seed(sweep.done_on(task), measure).mean() for task in TASKS for measure in ("test_accuracy", "firing_rate")
+    ]
+    return {variant: [percent(mean[variant]) for mean in means] for variant in sweep.variants}
+
+
+def price_table(sweep: Sweep) -> dict[str, list[str]]:
+    """How far every spiking variant is from dense S4D, points of accuracy, task by task."""
+    found = [against_pooled(by_seed(sweep.done_on(task), "test_accuracy"), DENSE) for task in TASKS]
+    return {
+        variant: [difference(of_task[variant]) for of_task in found] for variant in sweep.variants if variant != DENSE
+    }
+
+
+def one_setting_table(sweep: Sweep) -> dict[str, list[str]]:
+    """Currents minus what they are compared with under the same penalty: on each task, and on seeds of no choice."""
+    controls, garments = registered_controls(sweep), sweep.done_on(TASKS[0])
+    parts = [sweep.done_on(task) for task in TASKS] + [garments[~garments["seed"].isin(CHOOSING_SEEDS)]]
+    rows: dict[str, list[str]] = {}
+    for runs in parts:
+        for each in under_one_setting(runs, controls):
+            rows.setdefault(f"{each.effect} {MINUS} {each.other}", []).append(difference(each.accuracy))
+    return rows
+
+
+def registered_controls(sweep: Sweep) -> Controls:
+    controls = sweep.manifest.controls
+    assert controls is not None
+    return controls
+
+
+def at_its_rate_table(sweep: Sweep) -> dict[str, list[str]]:
+    """Accuracy of each current beyond the plain neuron's at the same firing rate, and what follows, task by task."""
+    rows: dict[str, list[str]] = {}
+    for task in TASKS:
+        for each in judge(sweep.done_on(task), registered_controls(sweep)):
+            told = [in_points(each.advantage.comparison.difference), each.verdict]
+            rows.setdefault(each.effect.variant, []).extend(told)
+    return rows
+
+
+def through_reset_table(sweep: Sweep) -> dict[str, list[str]]:
+    """A gradient through reset and current minus one that is cut there, corrected over the tasks."""
+    values = {task: by_seed(sweep.done_on(task), "test_accuracy") for task in TASKS}
+    found = {}
+    for task, of_task in values.items():
+        apart = compare({task: of_task["through_reset_100"] - of_task["refractory_100"]})
+        found |= pooled(apart, spread(of_task))
+    return {task: [difference(each)] for task, each in corrected(found).items()}
+
+
+def recall_table(sweep: Sweep) -> dict[str, list[str]]:
+    """Recall after 4,096 steps: accuracy and firing rate, percent, and points from the plain neuron's."""
+    runs = sweep.done_on(PROBE)
+    values, rates = by_seed(runs, "test_accuracy"), by_seed(runs, "firing_rate").mean()
+    apart = against_pooled(values, "plain_0")
+    return {
+        variant: [percent(values[variant].mean()), percent(rates[variant]), told]
+        for variant in values
+        for told in [difference(apart[variant]) if variant in apart else ""]
+    }
+
+
+def trains_table(sweep: Sweep) -> dict[str, list[str]]:
+    """Share of spikes after which another follows, percent, and mean run of spikes, task by task."""
+    means = [sweep.done_on(task).groupby("variant")[["spike_after_spike", "run_length"]].mean() for task in TASKS]
+    return {
+        variant: [
+            cell
+            for mean in means
+            for cell in (percent(mean["spike_after_spike"][variant]), number(mean["run_length"][variant]))
+        ]
+        for variant in sweep.variants
+        if variant != DENSE
+    }
+
+
+TABLES = {
+    "Three tasks": means_table,
+    "The price of sparsity": price_table,
+    "Under one penalty": one_setting_table,
+    "At one firing rate": at_its_rate_table,
+    "A gradient through the reset": through_reset_table,
+    "Recall after 4,096 steps": recall_table,
+    "Spike trains on three tasks": trains_table,
+}
+
+
+@pytest.mark.parametrize("title", TABLES)
+def test_a_table_is_that_of_all_registered_runs_or_is_not_there(title: str, sweep: Sweep) -> None:
+    assert table(section(PAGE, title)) == (TABLES[title](sweep) if has_ended(sweep) else {})
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_figure_is_that_of_all_registered_runs_or_is_not_there(task: str, sweep: Sweep) -> None:
+    picture = ROOT / "docs" / f"refractoriness_{task}.svg"
+    if has_ended(sweep):
+        assert figure_label(sweep, task) in picture.read_text()
+        assert f"({picture.name})" in PAGE
+    assert picture.exists() is has_ended(sweep)
+
+
+def figure_label(sweep: Sweep, task: str) -> str:
+    """What the figure of accuracy against firing rate says to who does not see it: every mean."""
+    drawn = accuracy_and_rate(sweep.done_on(task), looks(sweep.variants, None), (f"f{place}" for place in count()))
+    assert drawn is not None
+    label = re.search(r'aria-label="([^"]+)"', drawn.svg)
+    assert label is not None
+    return label[1]
