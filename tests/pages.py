@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from spike_ssm.reports.render.text import estimate, number
 from spike_ssm.reports.statistics.seeds import Comparison, Interval
 
@@ -32,3 +34,10 @@ def in_points(found: Interval) -> str:
 def percent(value: float, digits: int = 1) -> str:
     """A share in percent, without the sign; NaN as a dash."""
     return number(value * 100, digits)
+
+
+def label(svg: str) -> str:
+    """What a figure says to who does not see it."""
+    found = re.search(r'aria-label="([^"]+)"', svg)
+    assert found is not None
+    return found[1]

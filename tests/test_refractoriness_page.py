@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from itertools import product
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from spike_ssm.reports.statistics.seeds import (
     with_spread,
 )
 from spike_ssm.results.packed import unpack
-from tests.pages import difference, in_points, percent, section, table
+from tests.pages import difference, in_points, label, percent, section, table
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "refractoriness.md").read_text()
@@ -158,9 +157,7 @@ def test_the_figure_has_the_main_effects_of_the_table(screening: Sweep) -> None:
     picture, found = (ROOT / "docs" / "refractoriness_effects.svg").read_text(), effects(screening, "test_accuracy")
     drawn = effect_forest([*found.values()], "e0")
     assert drawn is not None
-    label = re.search(r'aria-label="([^"]+)"', drawn.svg)
-    assert label is not None
-    assert label[1] in picture, "means and what is shown"
+    assert label(drawn.svg) in picture, "means and what is shown"
     assert picture.count("fill: currentColor; stroke: currentColor") == drawn.svg.count(
         "fill: currentColor; stroke: currentColor"
     )

@@ -1,10 +1,8 @@
-"""What docs/refractoriness.md says of its study's second sweep: nothing until all of its runs have ended, and then
-what the stored runs say, worked out again."""
+"""docs/refractoriness.md says of the study's second sweep what its runs say, and nothing until all have ended."""
 
 from __future__ import annotations
 
 import json
-import re
 from itertools import count
 from pathlib import Path
 
@@ -20,7 +18,7 @@ from spike_ssm.reports.statistics.pooled import against_pooled, pooled, spread
 from spike_ssm.reports.statistics.seeds import by_seed, compare, corrected
 from spike_ssm.results.packed import unpack
 from spike_ssm.results.schema import Controls
-from tests.pages import difference, in_points, percent, section, table
+from tests.pages import difference, in_points, label, percent, section, table
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "refractoriness.md").read_text()
@@ -112,11 +110,8 @@ def recall_table(sweep: Sweep) -> dict[str, list[str]]:
     runs = sweep.done_on(PROBE)
     values, rates = by_seed(runs, "test_accuracy"), by_seed(runs, "firing_rate").mean()
     apart = against_pooled(values, "plain_0")
-    return {
-        variant: [percent(values[variant].mean()), percent(rates[variant]), told]
-        for variant in values
-        for told in [difference(apart[variant]) if variant in apart else ""]
-    }
+    told = {variant: difference(each) for variant, each in apart.items()} | {"plain_0": ""}
+    return {variant: [percent(values[variant].mean()), percent(rates[variant]), told[variant]] for variant in values}
 
 
 def trains_table(sweep: Sweep) -> dict[str, list[str]]:
@@ -159,9 +154,7 @@ def test_a_figure_is_that_of_all_registered_runs_or_is_not_there(task: str, swee
 
 
 def figure_label(sweep: Sweep, task: str) -> str:
-    """What the figure of accuracy against firing rate says to who does not see it: every mean."""
+    """Every mean, as the figure of accuracy against firing rate says them to who does not see it."""
     drawn = accuracy_and_rate(sweep.done_on(task), looks(sweep.variants, None), (f"f{place}" for place in count()))
     assert drawn is not None
-    label = re.search(r'aria-label="([^"]+)"', drawn.svg)
-    assert label is not None
-    return label[1]
+    return label(drawn.svg)
