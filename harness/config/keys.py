@@ -5,7 +5,7 @@ So a mistyped word is answered at once, and the tab key completes words.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -60,6 +60,8 @@ def check_words(documents: Documents, command: CommandLine) -> None:
     """
     of = None if command.flags.of is None else str(command.flags.of)
     axes = {} if command.sweep is None else labels_of(documents, command.sweep, of)
+    of_settings = [key for key in command.overrides if key not in axes and key not in GROUPS]
+    known = [*known_keys(documents), *GROUPS, *FLAGS, *axes] if of_settings else []  # they stand in many files
     for key, value in command.overrides.items():
         values = value if isinstance(value, list) else [value]
         typed = command.texts.get(key, [])
@@ -72,7 +74,7 @@ def check_words(documents: Documents, command: CommandLine) -> None:
             for each in values:
                 _check_choice(documents, key, each)
         elif key not in axes:
-            _check_key(documents, key, value, [*FLAGS, *axes])
+            _check_key(documents, key, value, known)
 
 
 def _check_choice(documents: Documents, group: str, value: Any) -> None:
@@ -81,8 +83,7 @@ def _check_choice(documents: Documents, group: str, value: Any) -> None:
         raise UserError(f"{group}={value} does not exist; {instead(value, options)}")
 
 
-def _check_key(documents: Documents, key: str, value: Any, others: Iterable[str]) -> None:
-    known = [*known_keys(documents), *GROUPS, *others]
+def _check_key(documents: Documents, key: str, value: Any, known: Collection[str]) -> None:
     if any(key == each or key.startswith(f"{each}.") for each in known if each not in GROUPS):
         return
     if key in NAMING:

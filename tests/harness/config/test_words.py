@@ -7,14 +7,15 @@ import json
 import subprocess
 import sys
 from dataclasses import fields
+from typing import Any
 
 import pytest
 
-from spike_ssm.harness.config.command_line import FLAGS, CommandLine, Flags, flags_of
+from spike_ssm.harness.config.command_line import FLAGS, CommandLine, Flags, flags_of, parse_command_line
 from spike_ssm.harness.config.compose import TASK_SETTINGS
 from spike_ssm.harness.config.documents import SWEEPS, Documents
 from spike_ssm.harness.config.groups import GROUPS
-from spike_ssm.harness.config.keys import known_keys, labels_of
+from spike_ssm.harness.config.keys import check_words, known_keys, labels_of
 from spike_ssm.harness.config.robustness import RobustnessSettings
 from spike_ssm.harness.config.settings import LauncherSettings, OptimSettings, PathSettings, ScaleSettings, Settings
 from spike_ssm.models.network import ModelSettings
@@ -109,6 +110,18 @@ def test_the_keys_that_are_known_without_torch_are_those_of_the_settings() -> No
     dotted = {f"{group}.{each.name}" for group, kinds in classes.items() for kind in kinds for each in fields(kind)}
     plain = {each.name for each in fields(Settings)} - {*GROUPS, "paths"}
     assert set(known_keys(Documents([SWEEPS]))) == {key for key in dotted if not key.endswith(".name")} | plain
+
+
+def test_the_files_that_tell_the_settings_are_read_once_for_all_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, plain = [], Documents.plain
+
+    def counted(documents: Documents, group: str, name: str) -> dict[str, Any]:
+        read.append((group, name))
+        return plain(documents, group, name)
+
+    monkeypatch.setattr(Documents, "plain", counted)
+    check_words(Documents([SWEEPS]), parse_command_line(["seed=1", "optim.lr=0.1", "optim.epochs=3"]))
+    assert len(read) == len(set(read)) > 0
 
 
 def test_the_axes_of_every_sweep_are_known_with_their_labels() -> None:
