@@ -83,12 +83,16 @@ def task_figures(
 def accuracy_and_rate(
     runs: pd.DataFrame, looks: Mapping[str, Look], names: Iterator[str], curves: Sequence[Curve] = ()
 ) -> Drawn | None:
-    """Test accuracy against firing rate, both %: one small point a seed, the mean with 95 % t-intervals."""
+    """Test accuracy against firing rate, both %: one small point a seed, the mean with 95 % t-intervals.
+
+    Variants without a firing rate are lines across, at their mean.
+    """
     shown = runs.dropna(subset=["test_accuracy", "firing_rate"])
     if shown.empty:
         return None
     accuracy, rate = by_seed(shown, "test_accuracy") * 100, by_seed(shown, "firing_rate") * 100
-    sentences = []
+    dense = by_seed(runs[~runs["variant"].isin(accuracy)].dropna(subset=["test_accuracy"]), "test_accuracy") * 100
+    sentences = [f"{variant} {number(mean)} % without a firing rate" for variant, mean in dense.mean().items()]
     with svg.drawing():
         axes = new_axes("mean firing rate, %", "test accuracy, %")
         for variant in accuracy:
@@ -102,24 +106,28 @@ def accuracy_and_rate(
             sentences.append(f"{variant} {number(y.mean)} % at {number(x.mean)} %")
         on_front = _front(axes, shown)
         joined = _joined(axes, pd.DataFrame({"rate": rate.mean(), "accuracy": accuracy.mean()}), curves, looks)
-        off = _reference_lines(axes, runs)
+        across, off = _across(axes, dense.mean(), looks), _reference_lines(axes, runs)
         has_intervals = (accuracy.count() >= VERDICT_SEEDS).any()
         drawn = [
             "small markers are seeds",
             f"large ones means{', with 95 % intervals' if has_intervals else ''}",
             *(["the steps their Pareto front"] if on_front else []),
             *([f"the dashes {listing(joined)}"] if joined else []),
+            *([f"the line{'s' * (len(across) > 1)} across {listing(across)}, without a firing rate"] if across else []),
         ]
-        caption = f"Up is more accurate and left sparser: {listing(drawn)}.{_without_rate(runs, shown)}{off}"
+        far = [f"{variant} {number(mean, 1)} %" for variant, mean in dense.mean().items() if variant not in across]
+        caption = f"Up is more accurate and left sparser: {listing(drawn)}."
+        caption += f" Off the axis: {listing([*far, *off])}." if far or off else ""
         label = f"{ACCURACY_AND_RATE}: {'; '.join(sentences)}."
         label += f" Pareto front of the means: {', '.join(on_front)}." if on_front else ""
-        return finished(axes, next(names), ACCURACY_AND_RATE, caption, label, _points(accuracy, rate), looks)
+        numbers = pd.concat([_points(accuracy, rate), _points(dense, dense * math.nan)], ignore_index=True)
+        return finished(axes, next(names), ACCURACY_AND_RATE, caption, label, numbers, looks)
 
 
 def _points(accuracy: pd.DataFrame, rate: pd.DataFrame) -> pd.DataFrame:
     """What is drawn, in %: every seed, then every variant's means, without a seed, with half their intervals."""
     values = {"accuracy_percent": accuracy, "firing_rate_percent": rate}
-    seeds = pd.DataFrame({name: table.unstack() for name, table in values.items()}).dropna()
+    seeds = pd.DataFrame({name: table.unstack() for name, table in values.items()}).dropna(subset="accuracy_percent")
     means = pd.DataFrame({name: table.mean() for name, table in values.items()})
     for name, table in values.items():
         means[f"{name}_half_interval"] = [t_interval(table[variant]).half for variant in table]
@@ -234,15 +242,29 @@ def _without_rate(frame: pd.DataFrame, shown: pd.DataFrame) -> str:
     return f" Not shown, without a firing rate: {', '.join(absent)}." if absent else ""
 
 
-def _reference_lines(axes: Axes, runs: pd.DataFrame) -> str:
+def _across(axes: Axes, means: pd.Series[float], looks: Mapping[str, Look]) -> list[str]:
+    """Draw these mean accuracies (%) as lines with a marker at the right, where they are near; returns which."""
+    near = _near(axes, means)
+    for variant, mean in near.items():
+        line = axes.axhline(mean, color=looks[variant].placeholder, lw=1.1, dashes=looks[variant].dashes, zorder=1)
+        line.set(marker=looks[variant].marker, markevery=[1], ms=6, mec=svg.PAGE, mew=0.5, clip_on=False)
+    return [*near]
+
+
+def _near(axes: Axes, values: Mapping[str, float] | pd.Series[float]) -> dict[str, float]:
+    """The values that are not so far from what is drawn that this would fill less than half of the axis."""
+    low, high = axes.get_ylim()
+    return {str(name): value for name, value in values.items() if 2 * low - high <= value <= 2 * high - low}
+
+
+def _reference_lines(axes: Axes, runs: pd.DataFrame) -> list[str]:
     """The shortcut and the majority class, labelled at the right: both above their lines unless they meet.
 
-    Those so far from the runs that these would fill less than half of the axis are left to the end of the caption.
+    Returns what is too far to be drawn.
     """
     means = {"shortcut": runs["shortcut_accuracy"].mean(), "majority class": runs["majority_accuracy"].mean()}
     values = {name: mean * 100 for name, mean in means.items() if pd.notna(mean)}
-    low, high = axes.get_ylim()
-    near = {name: value for name, value in values.items() if 2 * low - high <= value <= 2 * high - low}
+    near = _near(axes, values)
     for value in near.values():
         axes.axhline(value, color=svg.MUTED, lw=0.9, dashes=(4, 2), zorder=1)
     low, high = axes.get_ylim()
@@ -260,8 +282,7 @@ def _reference_lines(axes: Axes, runs: pd.DataFrame) -> str:
             color=svg.MUTED,
             size=8,
         )
-    far = [f"{name} {number(value, 1)} %" for name, value in values.items() if name not in near]
-    return f" Off the axis: {listing(far)}." if far else ""
+    return [f"{name} {number(value, 1)} %" for name, value in values.items() if name not in near]
 
 
 def _dumbbells(axes: Axes, frame: pd.DataFrame, offset: float, look: Look) -> None:

@@ -408,7 +408,18 @@ def test_a_variant_without_firing_rates_is_shown_without_them(page_of):
     shown = page_of(change=dense)
     (row,) = [row for row in shown.table(MAIN) if row["Variant"] == "fixed"]
     assert row["rate, %"] == "–"  # noqa: RUF001
-    assert "Not shown, without a firing rate: fixed." in shown.text
+    assert "the line across fixed, without a firing rate." in shown.text
+    (label,) = [label for label in shown.attributes("aria-label") if label.startswith("Accuracy against firing rate:")]
+    assert f"fixed {row['test, %'].split(' ± ')[0]} % without a firing rate" in label
+
+
+def test_a_variant_without_firing_rates_that_is_far_less_accurate_is_named_below_the_figure(page_of):
+    def dense(row):
+        return row | {"firing_rate": None, "test_accuracy": 0.02} if "-fixed-" in row["id"] else row
+
+    shown = page_of(change=dense)
+    assert re.search(r"Off the axis: fixed 2\.0 %(,| and|\.)", shown.text)
+    assert "across fixed" not in shown.text
 
 
 NO_SPIKES = {"firing_rate": None, "silent": None, "saturated": None}
@@ -427,7 +438,7 @@ def test_neurons_that_do_not_spike_are_left_out_of_firing_rates_and_of_nothing_e
     (row,) = [row for row in shown.table(MAIN) if row["Variant"] == "fixed"]
     assert row["rate, %"] == row["silent, %"] == row["saturated, %"] == "–"  # noqa: RUF001
     assert "Firing: – where the neurons do not spike" in shown.text  # noqa: RUF001
-    assert shown.text.count("Not shown, without a firing rate: fixed.") == 2
+    assert shown.text.count("Not shown, without a firing rate: fixed.") == 1, "the firing rate by layer"
     labels = {label.split(":")[0]: label for label in shown.attributes("aria-label") if label}
     assert "fixed" not in labels["Firing rate by layer"]
     assert "fixed" in labels["Validation accuracy by epoch; at the last epoch"]
