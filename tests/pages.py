@@ -31,6 +31,11 @@ def in_points(found: Interval) -> str:
     return estimate(found, 100, signed=True)
 
 
+def unsigned(found: Interval) -> str:
+    """A difference in points, as large as it is either way."""
+    return in_points(found).lstrip("+\N{MINUS SIGN}")
+
+
 def percent(value: float, digits: int = 1) -> str:
     """A share in percent, without the sign; NaN as a dash."""
     return number(value * 100, digits)
