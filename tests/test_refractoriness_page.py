@@ -194,7 +194,7 @@ def firing(runs: pd.DataFrame) -> str:
 
 
 def answers(sweep: Sweep) -> list[str]:
-    """The five sentences on what the screening found, and the two on top of the page that are about it."""
+    """The five sentences on what the screening found, and one on top of the page that is about it."""
     runs, found = sweep.done, effects(sweep, "test_accuracy")
     points = {key: in_points(each.comparison.difference) for key, each in found.items()}
     shown = {key: each.comparison.adjusted_p for key, each in found.items() if each.comparison.verdict.decided}
@@ -231,9 +231,6 @@ def answers(sweep: Sweep) -> list[str]:
         f"Firing at {firing(runs)} costs {price} points.",
         "How long a refractory current lasts and how large it is matter little: on garments no decay and no charge "
         f"does more than {most(found)} points of accuracy on average (95 % for all at once).",
-        "What they change is how spikes follow each other: the share of spikes that another one follows a step later "
-        f"is {followed['decay 0.97']} points higher where a charge lasts (decay 0.97) than where it is taken off at "
-        "once.",
     ]
 
 
