@@ -266,6 +266,11 @@ def test_the_readme_says_the_same(sweep: Sweep, tmp_path: Path) -> None:
     assert f"{len({run.id for run in (*screening.runs, *sweep.manifest.runs)})} runs" in readme
 
 
+def test_the_main_effects_on_garments_are_as_sharp_as_was_asked(sweep: Sweep) -> None:
+    found = effects(sweep, sweep.done_on(TASKS[0]), "test_accuracy")
+    assert all(each.difference.half < 0.003 for each in found.values())
+
+
 def test_what_single_intervals_hint_at_is_counted(sweep: Sweep) -> None:
     intervals = [each.difference for each in differences_under_one_penalty(sweep)]
     beside = [each for each in intervals if each.low > 0]
