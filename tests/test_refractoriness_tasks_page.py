@@ -11,6 +11,7 @@ import pytest
 
 from spike_ssm.reports.figures.accuracy import accuracy_and_rate
 from spike_ssm.reports.loading.sweep import Sweep, load
+from spike_ssm.reports.render.drawn import Drawn
 from spike_ssm.reports.render.palette import looks
 from spike_ssm.reports.render.text import listing, number
 from spike_ssm.reports.statistics.controls import judge
@@ -73,11 +74,16 @@ def new_seeds(sweep: Sweep) -> pd.DataFrame:
     return garments[~garments["seed"].isin(CHOOSING_SEEDS)]
 
 
+def parts(sweep: Sweep) -> list[pd.DataFrame]:
+    """Runs on each task, and of the new seeds."""
+    return [*(sweep.done_on(task) for task in TASKS), new_seeds(sweep)]
+
+
 def one_setting_table(sweep: Sweep) -> dict[str, list[str]]:
     """Currents minus what they are compared with under the same penalty: on each task, and on seeds of no choice."""
     controls = registered_controls(sweep)
     rows: dict[str, list[str]] = {}
-    for runs in (*(sweep.done_on(task) for task in TASKS), new_seeds(sweep)):
+    for runs in parts(sweep):
         for each in under_one_setting(runs, controls):
             rows.setdefault(f"{each.effect} {MINUS} {each.other}", []).append(difference(each.accuracy))
     return rows
@@ -98,9 +104,8 @@ def effects(sweep: Sweep, runs: pd.DataFrame, measure: str) -> dict[str, Compari
 
 def effects_table(sweep: Sweep) -> dict[str, list[str]]:
     """On accuracy, task by task and of the new seeds, and on spike after spike, task by task."""
-    tasks = [sweep.done_on(task) for task in TASKS]
-    columns = [effects(sweep, runs, "test_accuracy") for runs in (*tasks, new_seeds(sweep))]
-    columns += [effects(sweep, runs, "spike_after_spike") for runs in tasks]
+    columns = [effects(sweep, runs, "test_accuracy") for runs in parts(sweep)]
+    columns += [effects(sweep, sweep.done_on(task), "spike_after_spike") for task in TASKS]
     return {key: [difference(column[key]) for column in columns] for key in columns[0]}
 
 
@@ -167,15 +172,23 @@ def test_a_table_is_that_of_the_runs(title: str, sweep: Sweep) -> None:
 @pytest.mark.parametrize("task", TASKS)
 def test_a_figure_is_that_of_the_runs(task: str, sweep: Sweep) -> None:
     picture = ROOT / "docs" / f"refractoriness_{task}.svg"
-    assert figure_label(sweep, task) in picture.read_text()
+    assert label(figure(sweep, task).svg) in picture.read_text(), "every mean"
     assert f"({picture.name})" in section(PAGE, "Three tasks")
 
 
-def figure_label(sweep: Sweep, task: str) -> str:
-    """Every mean, as the figure of accuracy against firing rate says them to who does not see it."""
+def figure(sweep: Sweep, task: str) -> Drawn:
+    """Accuracy against firing rate."""
     drawn = accuracy_and_rate(sweep.done_on(task), looks(sweep.variants, None), (f"f{place}" for place in count()))
     assert drawn is not None
-    return label(drawn.svg)
+    return drawn
+
+
+def test_a_figures_numbers_have_dense_s4d_without_a_rate(sweep: Sweep) -> None:
+    numbers = figure(sweep, TASKS[0]).numbers
+    dense = numbers[numbers["variant"] == DENSE]
+    accuracy = by_seed(sweep.done_on(TASKS[0]), "test_accuracy")[DENSE] * 100
+    assert list(dense["accuracy_percent"]) == pytest.approx([*accuracy, accuracy.mean()])
+    assert dense["firing_rate_percent"].isna().all()
 
 
 def differences_under_one_penalty(sweep: Sweep) -> list[Comparison]:
@@ -206,8 +219,7 @@ def recall(sweep: Sweep) -> str:
 
 def gains(sweep: Sweep) -> list[str]:
     """Of the fixed current over the plain neuron, averaged over penalties: shown on garments, where it was chosen."""
-    parts = (*(sweep.done_on(task) for task in TASKS), new_seeds(sweep))
-    found = [effects(sweep, runs, "test_accuracy")["refractory"] for runs in parts]
+    found = [effects(sweep, runs, "test_accuracy")["refractory"] for runs in parts(sweep)]
     assert [each.verdict.decided for each in found] == [True, False, False, False]
     return [in_points(each.difference) for each in found]
 
@@ -239,9 +251,10 @@ def answers(sweep: Sweep) -> list[str]:
         "trained enlarged reset or a raised threshold is shown; averaged over penalties the fixed current is "
         f"{garments_gain} points above plain on garments (p = {p:.3f}), where it was chosen, but {new_gain} by the "
         f"seeds that had no part in that, {digits_gain} on digits and {texts_gain} on texts, none of which is shown.",
-        "What they change is how spikes follow each other: the share of spikes that another one follows a step later "
-        f"falls by {listing(followed_less(sweep, 'refractory'))} points on garments, digits and texts with the fixed "
-        f"current, and by {listing(followed_less(sweep, 'trained_reset'))} where its charge is taken off at once.",
+        "What a current changes is how spikes follow each other, as controls do: the share of spikes that another one "
+        f"follows a step later falls by {listing(followed_less(sweep, 'refractory'))} points on garments, digits and "
+        f"texts with the fixed current, by {listing(followed_less(sweep, 'trained_reset'))} with the trained reset and "
+        f"by {listing(followed_less(sweep, 'raised'))} with the raised threshold.",
         f"After 4,096 steps of noise {recall(sweep)} (12.5 % by guessing), with a current or without.",
     ]
 
